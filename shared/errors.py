@@ -1,0 +1,166 @@
+"""Every error that a user of tallybook can meet.
+
+    TallybookError                     status  code                   retryable
+      Malformed                        400     malformed
+      Unauthorized                     401     unauthorized
+      NotFound                         404     not_found
+        UnknownBanner                  404     unknown_banner
+      MethodNotAllowed                 405     method_not_allowed
+      BodyTimeout                      408     body_timeout            yes
+      Conflict                         409     conflict
+      TooLarge                         413     too_large
+      UnsupportedMediaType             415     unsupported_media_type
+      Invalid                          422     invalid
+      Limited                          429     limited                 yes
+        TooManyNewBanners              429     too_many_new_banners    yes
+      Unexpected                       500     unexpected              yes
+      Unavailable                      503     unavailable             yes
+        LanesFull                      503     lanes_full              yes
+        RedisUnavailable               503     redis_unavailable       yes
+        PostgresUnavailable            503     postgres_unavailable    yes
+        Busy                           503     busy                    yes
+
+A class docstring is the message that a client reads and says what to do; `detail` adds the particulars of one case.
+`ingest.problems` turns this tree into RFC 9457 `application/problem+json`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+#: Seconds a client is asked to wait before it repeats a request that could not be served now.
+RETRY_AFTER_S = 1
+
+
+class TallybookError(Exception):
+    """Something went wrong. Report it with the request id."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        errors: Sequence[Mapping[str, Any]] = (),
+        retry_after_s: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.detail = detail or self.title()
+        self.errors = list(errors)
+        self.retry_after_s = retry_after_s if retry_after_s is not None or not self.retryable else RETRY_AFTER_S
+        self.headers = dict(headers or {})
+        super().__init__(self.detail)
+
+    @classmethod
+    def title(cls) -> str:
+        """The docstring as one line."""
+        return " ".join((cls.__doc__ or "").split())
+
+
+class Malformed(TallybookError):
+    """The request cannot be read as what this route takes. Correct it; repeating it will not help."""
+
+    status, code = 400, "malformed"
+
+
+class Unauthorized(TallybookError):
+    """This route needs a key. Send it in the Authorization header."""
+
+    status, code = 401, "unauthorized"
+
+
+class NotFound(TallybookError):
+    """There is nothing at this address. See /docs for the routes."""
+
+    status, code = 404, "not_found"
+
+
+class UnknownBanner(NotFound):
+    """This banner is not registered, so the click was not counted. Add it with `tallybook banners add`."""
+
+    code = "unknown_banner"
+
+
+class MethodNotAllowed(TallybookError):
+    """This address does not answer this method. The Allow header names those that it answers."""
+
+    status, code = 405, "method_not_allowed"
+
+
+class BodyTimeout(TallybookError):
+    """The body did not arrive in time, so nothing was counted. Send it again over a better connection."""
+
+    status, code, retryable = 408, "body_timeout", True
+
+
+class Conflict(TallybookError):
+    """Another request with the same key is being answered. Repeat this one later."""
+
+    status, code = 409, "conflict"
+
+
+class TooLarge(TallybookError):
+    """The body is larger than this route takes, so nothing was counted. Send less at once."""
+
+    status, code = 413, "too_large"
+
+
+class UnsupportedMediaType(TallybookError):
+    """This route does not read bodies of this type. Send application/json without Content-Encoding."""
+
+    status, code = 415, "unsupported_media_type"
+
+
+class Invalid(TallybookError):
+    """The request is well formed, but a value is outside what is allowed. `errors` says which."""
+
+    status, code = 422, "invalid"
+
+
+class Limited(TallybookError):
+    """Too many requests. Repeat this one after Retry-After seconds."""
+
+    status, code, retryable = 429, "limited", True
+
+
+class TooManyNewBanners(Limited):
+    """Too many different banners in this minute, so the click was not counted. Repeat it after Retry-After seconds."""
+
+    code = "too_many_new_banners"
+
+
+class Unexpected(TallybookError):
+    """Something broke on our side. Repeat the request; if it fails again, report it with the request id."""
+
+    status, code, retryable = 500, "unexpected", True
+
+
+class Unavailable(TallybookError):
+    """The store cannot keep a promise now. Repeat the same request after Retry-After seconds."""
+
+    status, code, retryable = 503, "unavailable", True
+
+
+class LanesFull(Unavailable):
+    """The click buffer is full, because Redis has been away for long. The click was not counted; repeat it later."""
+
+    code = "lanes_full"
+
+
+class RedisUnavailable(Unavailable):
+    """Redis does not answer, so an exact result is not possible now. Repeat later, or ask with partial=true."""
+
+    code = "redis_unavailable"
+
+
+class PostgresUnavailable(Unavailable):
+    """Postgres does not answer, so an exact result is not possible now. Repeat later, or ask with partial=true."""
+
+    code = "postgres_unavailable"
+
+
+class Busy(Unavailable):
+    """As many requests as allowed are being worked on. Repeat this one after Retry-After seconds."""
+
+    code = "busy"

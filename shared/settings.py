@@ -1,0 +1,206 @@
+"""Every setting of every process: one frozen struct, read from `TALLYBOOK_*`.
+
+`TALLYBOOK_<FIELD>` is the variable, `TALLYBOOK_<FIELD>_FILE` names a file that holds the value (for secrets). An unknown
+`TALLYBOOK_*` name is an error, so that a typing mistake cannot pass unseen. `docs/configuration.md` is made from this struct.
+"""
+
+import os
+from collections.abc import Mapping
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta, Struct
+
+PREFIX = "TALLYBOOK_"
+
+#: Variables of the tests and of the chaos suite, which are no settings of the service.
+NOT_SETTINGS = frozenset(
+    {"TALLYBOOK_TEST_REQUIRE", "TALLYBOOK_CRASH", "TALLYBOOK_METRICS_DIR", "TALLYBOOK_METRICS_ROLE"}
+)
+
+
+class SettingsError(ValueError):
+    """A setting cannot be used. The message names the variable and says what was wanted."""
+
+
+def _about(description: str, **bounds: Any) -> Meta:
+    return Meta(description=description, **bounds)
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every process of the service can be told. All fields have defaults that suit one machine."""
+
+    # -- where things are ------------------------------------------------------------------------------------------
+    data_dir: Annotated[str, _about("Folder of lanes, sockets and the embedded servers' files; a local disk")] = "data"
+    redis_url: Annotated[
+        str | None, _about("Redis >= 7.0 or Valkey: redis://, rediss://, unix://; unset starts the embedded Valkey")
+    ] = None
+    database_url: Annotated[
+        str | None, _about("Postgres >= 14: postgresql://...; unset starts the embedded Postgres")
+    ] = None
+
+    # -- the HTTP service ------------------------------------------------------------------------------------------
+    host: Annotated[str, _about("Address that the HTTP service binds")] = "127.0.0.1"
+    port: Annotated[int, _about("Port of the HTTP service", ge=1, le=65535)] = 8080
+    workers: Annotated[
+        Annotated[int, Meta(ge=1, le=256)] | None, _about("Ingest worker processes; unset is one per core")
+    ] = None
+    metrics_host: Annotated[str, _about("Address that the Prometheus endpoint binds")] = "127.0.0.1"
+    metrics_port: Annotated[int, _about("Port of the Prometheus endpoint; 0 switches it off", ge=0, le=65535)] = 9464
+    trusted_proxies: Annotated[
+        tuple[str, ...], _about("Networks (CIDR, comma separated) whose X-Forwarded-For is believed; none by default")
+    ] = ()
+    body_max_bytes: Annotated[
+        int, _about("Largest body of a request that needs none, in bytes; more is 413", ge=0, le=1 << 20)
+    ] = 16_384
+    bulk_body_max_bytes: Annotated[
+        int, _about("Largest body of a bulk request, in bytes; more is 413", ge=1024, le=64 << 20)
+    ] = 1 << 20
+    bulk_items_max: Annotated[int, _about("Most items in one bulk request; more is 422", ge=1, le=1_000_000)] = 10_000
+    body_timeout_s: Annotated[
+        float, _about("Seconds in which a body must have arrived; later is 408", gt=0, le=600)
+    ] = 10.0
+    bodies_max: Annotated[
+        int, _about("Bodies that one worker reads at the same time; more is 503", ge=1, le=100_000)
+    ] = 512
+    rate_limit_per_s: Annotated[
+        float, _about("Writes a second that one client address may make; 0 is no limit", ge=0, le=1e9)
+    ] = 0.0
+    rate_limit_burst: Annotated[
+        int, _about("Writes that one client may make at once under the limit", ge=1, le=1_000_000)
+    ] = 100
+
+    # -- counting --------------------------------------------------------------------------------------------------
+    ack: Annotated[
+        Literal["lane", "redis"],
+        _about("When a click is acknowledged: in shared memory (`lane`), or when Redis has it on disk (`redis`)"),
+    ] = "lane"
+    banners: Annotated[
+        Literal["open", "registered"], _about("Which banners count: any id (`open`), or those in the table `banners`")
+    ] = "open"
+    new_banners_per_minute: Annotated[
+        int, _about("Different banners that one worker counts in one minute; more is 429", ge=1, le=100_000_000)
+    ] = 100_000
+    lane_pages: Annotated[int, _about("Pages in a worker's lane; full is 503", ge=4, le=1 << 20)] = 512
+    lane_entries: Annotated[int, _about("(minute, banner) entries in a page of a lane", ge=2, le=4096)] = 1024
+    drain_interval_ms: Annotated[
+        float, _about("Milliseconds between two drains of a busy lane into Redis", ge=0.5, le=1000)
+    ] = 5.0
+    shards: Annotated[
+        int,
+        _about(
+            "Hash slots that spread the open minutes over a Redis Cluster; never lower it while clicks are open",
+            ge=1,
+            le=1024,
+        ),
+    ] = 1
+    minute_s: Annotated[int, _about("Seconds in one counted minute; other than 60 only for tests", ge=1, le=60)] = 60
+    grace_s: Annotated[float, _about("Seconds after its end at which a minute is closed", ge=0, le=3600)] = 2.0
+    idempotency_window_s: Annotated[
+        int, _about("Seconds for which an Idempotency-Key or an item's id counts once, at least", ge=1, le=7 * 86_400)
+    ] = 600
+    backdate_max_s: Annotated[
+        int, _about("Seconds that the timestamp of a bulk item may lie back", ge=0, le=366 * 86_400)
+    ] = 86_400
+    skew_max_s: Annotated[int, _about("Seconds that the timestamp of a bulk item may lie ahead", ge=0, le=3600)] = 60
+    retention_days: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        _about("Days for which minutes are kept, by whole months; unset keeps them for ever"),
+    ] = None
+    ledger_days: Annotated[
+        int, _about("Days for which ledger rows are kept: longer than any Redis backup that could come back", ge=2)
+    ] = 35
+    allow_unsafe_redis: Annotated[
+        bool, _about("Start although Redis may lose acknowledged clicks (no AOF, or not `appendfsync always`)")
+    ] = False
+
+    # -- time-outs -------------------------------------------------------------------------------------------------
+    redis_timeout_s: Annotated[float, _about("Seconds until a Redis call counts as failed", gt=0, le=60)] = 2.0
+    postgres_timeout_s: Annotated[float, _about("Seconds until a Postgres query counts as failed", gt=0, le=600)] = 15.0
+    postgres_statement_cache: Annotated[
+        int, _about("Prepared statements kept per connection; 0 behind a transaction pooler", ge=0, le=10_000)
+    ] = 100
+    drain_timeout_s: Annotated[
+        int, _about("Seconds that a stop waits for requests and the last drain", ge=1, le=600)
+    ] = 30
+
+    # -- logs ------------------------------------------------------------------------------------------------------
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], _about("Least level that is logged")] = "info"
+    log_format: Annotated[
+        Literal["auto", "json", "console"], _about("Form of log lines; `auto` is console on a TTY, else JSON")
+    ] = "auto"
+
+    @property
+    def lanes_dir(self) -> Path:
+        """Folder of this host's lanes."""
+        return Path(self.data_dir) / "lanes"
+
+    @property
+    def worker_count(self) -> int:
+        """Ingest workers to start: as set, else one per core that this process may use."""
+        return self.workers or len(os.sched_getaffinity(0))
+
+    def __repr__(self) -> str:
+        shown = (f"{name}={masked(getattr(self, name))!r}" for name in self.__struct_fields__)
+        return f"Settings({', '.join(shown)})"
+
+
+def masked(value: object) -> object:
+    """The value without the password of a URL."""
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    parts = urlsplit(value)
+    if parts.password is None:
+        return value
+    return value.replace(f":{parts.password}@", ":***@")
+
+
+def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Settings from the environment; `overrides` (of command line flags) win. Raises SettingsError."""
+    environ = os.environ if environ is None else environ
+    fields = set(Settings.__struct_fields__)
+    values: dict[str, Any] = {}
+    for variable, text in environ.items():
+        if not variable.startswith(PREFIX) or variable in NOT_SETTINGS:
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        if name not in fields and name.endswith("_file") and name.removesuffix("_file") in fields:
+            name, text = name.removesuffix("_file"), _read(variable, text)
+        if name not in fields:
+            raise SettingsError(f"{variable} is no setting; docs/configuration.md lists them all")
+        if text != "":
+            values[name] = _split(text) if name == "trusted_proxies" else text
+    values.update({name: value for name, value in overrides.items() if value is not None})
+    settings = Settings(**{name: _converted(name, value) for name, value in values.items()})
+    _check_networks(settings.trusted_proxies)
+    return settings
+
+
+def _read(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError as error:
+        raise SettingsError(f"{variable} names {path}, which cannot be read: {error.strerror}") from None
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _converted(name: str, value: Any) -> Any:
+    kind = next(field.type for field in msgspec.structs.fields(Settings) if field.name == name)
+    try:
+        return msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{PREFIX}{name.upper()}={masked(value)} cannot be used: {error}") from None
+
+
+def _check_networks(networks: tuple[str, ...]) -> None:
+    for network in networks:
+        try:
+            ip_network(network)
+        except ValueError as error:
+            raise SettingsError(f"TALLYBOOK_TRUSTED_PROXIES: {error}; write networks as 10.0.0.0/8") from None
