@@ -1,0 +1,18 @@
+"""`python -m aggregator`: the background service, with its settings from the environment."""
+
+import uvloop
+from shared.logging import configure
+
+from aggregator.service import serve
+from shared.settings import load
+
+
+def main() -> None:
+    """Run the service until it is told to stop."""
+    settings = load()
+    configure(settings, "aggregator")
+    uvloop.run(serve(settings))
+
+
+if __name__ == "__main__":
+    main()

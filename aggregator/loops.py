@@ -1,0 +1,49 @@
+"""Background work is a table of loops, run by one small runner that survives whatever they meet."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
+
+import structlog
+
+from shared.metrics import LOOP_ERRORS
+
+#: Seconds of the longest wait after failures in a row.
+_BACKOFF_MAX_S = 30.0
+
+log = structlog.get_logger()
+
+
+class Loop(NamedTuple):
+    """Something to do every `period_s` seconds, give or take a quarter, so that several processes do not march in
+    step."""
+
+    name: str
+    work: Callable[[], Awaitable[object]]
+    period_s: float
+
+
+async def run(loops: Sequence[Loop]) -> None:
+    """Run all of them until cancelled."""
+    async with asyncio.TaskGroup() as group:
+        for loop in loops:
+            group.create_task(_run(loop), name=loop.name)
+
+
+async def _run(loop: Loop) -> None:
+    failures = 0
+    while True:
+        try:
+            await loop.work()
+        except Exception as error:  # a store may be away for hours; the work is repeated until it is back
+            LOOP_ERRORS.labels(loop.name).inc()
+            if failures == 0:
+                log.warning("loop_failing", loop=loop.name, error=type(error).__name__, reason=str(error)[:200])
+            failures += 1
+        else:
+            if failures:
+                log.info("loop_recovered", loop=loop.name, failures=failures)
+            failures = 0
+        wait_s = min(loop.period_s * 2.0 ** min(failures, 10), max(_BACKOFF_MAX_S, loop.period_s))
+        await asyncio.sleep(wait_s * random.uniform(0.75, 1.25))  # noqa: S311 - jitter

@@ -1,0 +1,178 @@
+"""Closed minutes from Redis into Postgres, each incarnation once.
+
+Any number of aggregators may run: they hold no state and need no leader. The ledger is the fence: two that carry the
+same
+incarnation meet at its key, one waits for the other's commit and then adds nothing.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, cast
+
+import asyncpg
+import structlog
+from redis.asyncio import Redis
+
+from shared.counting import keys
+from shared.crash import crash_point
+from shared.metrics import (
+    FLUSH_CLICKS,
+    FLUSH_ROWS,
+    FLUSH_SECONDS,
+    FLUSHES,
+    LAST_FLUSH,
+    OLDEST_OPEN_SECONDS,
+    OPEN_MINUTES,
+)
+from shared.postgres import statement
+from shared.redis_client import Script
+from shared.settings import Settings
+
+_SEAL = Script("counting/seal.lua")
+_DROP = Script("counting/drop.lua")
+_ASIDE = Script("counting/aside.lua")
+_LEDGER = statement("aggregator/minutes.ledger.sql")
+_UPSERT = statement("aggregator/minutes.upsert.sql")
+_PARTITIONS = statement("aggregator/minutes.partitions.sql")
+
+#: Incarnations in one transaction at most, and (minute, banner) rows after which it takes no more of them.
+_BATCH, _BATCH_ROWS = 64, 25_000
+#: Transactions at the same time. Two of them cannot deadlock: each takes its ledger keys, then its rows, in order.
+_AT_ONCE = 2
+#: Fields that Redis answers at a time: larger hashes are read with a cursor, which is safe because they cannot change.
+_FIELDS = 5000
+
+#: What Postgres says of a row that it will refuse however often it is sent.
+_POISON = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+
+log = structlog.get_logger()
+
+
+class Minutes:
+    """Flushes the minutes of all shards. Call `flush` about every second."""
+
+    def __init__(self, settings: Settings, redis: "Redis", pool: Any) -> None:
+        self._settings = settings
+        self._redis = redis
+        self._pool = pool
+
+    async def flush(self) -> int:
+        """Move everything that is sealed now; answers the clicks moved. Raises REDIS_ERRORS and POSTGRES_ERRORS."""
+        began, clicks, waiting, still_open = time.perf_counter(), 0, [], 0
+        try:
+            for shard in range(self._settings.shards):
+                sealed, is_open = await self._seal(shard)
+                waiting += sealed
+                still_open += is_open
+                clicks += await self._flush_shard(shard, sealed)
+        except BaseException:
+            FLUSHES.labels("error").inc()
+            self._report(waiting, len(waiting) + still_open)
+            raise
+        self._report([], still_open)
+        LAST_FLUSH.set_to_current_time()
+        if waiting:
+            FLUSHES.labels("ok").inc()
+            FLUSH_SECONDS.observe(took := time.perf_counter() - began)
+            log.info("minutes_flushed", incarnations=len(waiting), clicks=clicks, took_ms=round(took * 1000, 1))
+        return clicks
+
+    def _report(self, waiting: Sequence[str], live: int) -> None:
+        """How much waits, and for how long the oldest closed minute has."""
+        OPEN_MINUTES.set(live)
+        ends = [(_minute_of(name) + 1) * self._settings.minute_s for name in waiting]
+        OLDEST_OPEN_SECONDS.set(max(0.0, time.time() - min(ends)) if ends else 0.0)
+
+    async def _seal(self, shard: int) -> tuple[list[str], int]:
+        prefix = keys.prefix(shard)
+        arguments = [self._settings.minute_s, self._settings.grace_s]
+        names, still_open = await _SEAL(self._redis, [prefix + "cur", prefix + "live"], arguments)
+        return [name.decode() for name in names], int(still_open)
+
+    async def _flush_shard(self, shard: int, sealed: list[str]) -> int:
+        """Read batches from Redis while others are on their way into Postgres."""
+        moving: list[asyncio.Task[int]] = []
+        free = asyncio.Semaphore(_AT_ONCE)
+        try:
+            async with asyncio.TaskGroup() as group:
+                async for batch in self._batches(shard, sealed):
+                    await free.acquire()
+                    task = group.create_task(self._move(shard, batch))
+                    task.add_done_callback(lambda _: free.release())
+                    moving.append(task)
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return sum(task.result() for task in moving)
+
+    async def _batches(self, shard: int, sealed: list[str]) -> AsyncIterator[dict[str, dict[bytes, bytes]]]:
+        """The incarnations with what they hold, in pieces that fit one transaction."""
+        batch: dict[str, dict[bytes, bytes]] = {}
+        rows = 0
+        for name in sealed:
+            batch[name] = await self._content(shard, name)
+            rows += len(batch[name])
+            if len(batch) >= _BATCH or rows >= _BATCH_ROWS:
+                yield batch
+                batch, rows = {}, 0
+        if batch:
+            yield batch
+
+    async def _content(self, shard: int, name: str) -> dict[bytes, bytes]:
+        """Banner -> clicks, as Redis holds them; empty if another aggregator has dropped it meanwhile."""
+        key = f"{keys.prefix(shard)}i:{name}"
+        if await self._redis.hlen(key) <= _FIELDS:
+            return cast("dict[bytes, bytes]", await self._redis.hgetall(key))
+        content: dict[bytes, bytes] = {}
+        cursor = 0
+        while True:
+            cursor, part = cast("tuple[int, dict[bytes, bytes]]", await self._redis.hscan(key, cursor, count=_FIELDS))
+            content |= part
+            if cursor == 0:
+                return content
+
+    async def _move(self, shard: int, batch: dict[str, dict[bytes, bytes]]) -> int:
+        """Persist one batch and drop it from Redis; answers the clicks that were new to Postgres."""
+        crash_point("read")
+        try:
+            clicks = await self._persist({name: content for name, content in batch.items() if content})
+        except _POISON as error:
+            return await self._move_apart(shard, batch, error)
+        crash_point("after_commit")
+        prefix = keys.prefix(shard)
+        await _DROP(self._redis, [prefix + "cur", prefix + "live"], [prefix, *batch])
+        crash_point("dropped")
+        return clicks
+
+    async def _move_apart(self, shard: int, batch: dict[str, dict[bytes, bytes]], error: Exception) -> int:
+        """One by one, so that a row that Postgres refuses holds up nothing but its own incarnation."""
+        if len(batch) > 1:
+            return sum([await self._move(shard, {name: content}) for name, content in batch.items()])
+        prefix, name = keys.prefix(shard), next(iter(batch))
+        await _ASIDE(self._redis, [prefix + "live"], [prefix, name])
+        log.error("incarnation_put_aside", incarnation=name, error=type(error).__name__)
+        return 0
+
+    async def _persist(self, batch: dict[str, dict[bytes, bytes]]) -> int:
+        counts = {name: list(map(int, content.values())) for name, content in batch.items()}
+        seconds = {name: _minute_of(name) * self._settings.minute_s for name in batch}
+        sizes, sums = [len(n) for n in counts.values()], [sum(n) for n in counts.values()]
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(_PARTITIONS, sorted(set(seconds.values())))
+            new = {row["incarnation"] for row in await connection.fetch(_LEDGER, list(batch), sizes, sums)}
+            crash_point("ledger")
+            starts, banners, clicks = list[int](), list[int](), list[int]()
+            for name in new:
+                starts += [seconds[name]] * len(counts[name])
+                banners += map(int, batch[name])
+                clicks += counts[name]
+            if starts:
+                await connection.execute(_UPSERT, starts, banners, clicks)
+            crash_point("before_commit")
+        FLUSH_ROWS.inc(len(starts))
+        FLUSH_CLICKS.inc(total := sum(clicks))
+        return total
+
+
+def _minute_of(incarnation: str) -> int:
+    return int(incarnation.partition(":")[0])

@@ -1,0 +1,64 @@
+"""What keeps the tables in shape: partitions made ahead, old ones dropped, old ledger rows pruned.
+
+Whatever is removed on purpose is added to `click_carry` in the same transaction, so ledger and statistics stay
+comparable.
+"""
+
+from typing import Any
+
+import structlog
+
+from shared.postgres import statement
+from shared.settings import Settings
+
+_AHEAD = statement("aggregator/upkeep.ahead.sql")
+_EXPIRED = statement("aggregator/upkeep.expired.sql")
+_PRUNE = statement("aggregator/upkeep.prune.sql")
+
+#: Months for which partitions are made ahead, the current one included.
+_MONTHS_AHEAD = 3
+
+log = structlog.get_logger()
+
+
+class Upkeep:
+    """Call each of the three from time to time; any number of aggregators may do so at once."""
+
+    def __init__(self, settings: Settings, pool: Any) -> None:
+        self._settings = settings
+        self._pool = pool
+
+    async def make_partitions(self) -> int:
+        """Make the partitions of this and the next months; answers how many were missing."""
+        made = int(await self._pool.fetchval(_AHEAD, _MONTHS_AHEAD))
+        if made:
+            log.info("partitions_made", partitions=made)
+        return made
+
+    async def drop_expired(self) -> list[str]:
+        """Drop partitions of months that ended before the retention; answers their names."""
+        if self._settings.retention_days is None:
+            return []
+        dropped = []
+        for row in await self._pool.fetch(_EXPIRED, self._settings.retention_days):
+            await self._drop(row["partition"])
+            dropped.append(row["partition"])
+        return dropped
+
+    async def _drop(self, partition: str) -> None:
+        """Sum it into the carry and drop it, in one transaction that gives up rather than queue behind a long
+        reader."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute("SET LOCAL lock_timeout = '1s'")
+            await connection.execute(f"LOCK TABLE {partition} IN ACCESS EXCLUSIVE MODE")
+            clicks = await connection.fetchval(f"SELECT coalesce(sum(count), 0)::bigint FROM {partition}")  # noqa: S608
+            await connection.execute("UPDATE click_carry SET clicks = clicks + $1 WHERE name = 'stats_dropped'", clicks)
+            await connection.execute(f"DROP TABLE {partition}")
+        log.info("partition_dropped", partition=partition, clicks=clicks)
+
+    async def prune_ledger(self) -> int:
+        """Remove ledger rows that no Redis and no backup can bring back any more; answers how many."""
+        pruned = int(await self._pool.fetchval(_PRUNE, self._settings.ledger_days))
+        if pruned:
+            log.info("ledger_pruned", rows=pruned)
+        return pruned

@@ -1,0 +1,61 @@
+"""Where every accepted click is now: accepted = persisted + open + in lanes, checked against figures that do not know
+of each other.
+
+`accepted` is what the lanes and the keyed clicks say they gave to Redis, plus what still lies in the lanes of this
+host;
+`persisted` is what the ledger in Postgres took over; `open` is what Redis holds and the ledger does not. A difference
+that
+stays means that clicks were lost (above 0) or counted twice (below 0), for example after Redis lost its disk.
+"""
+
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+
+from shared.counting import keys
+from shared.counting.fleet import Fleet
+from shared.errors import PostgresUnavailable, RedisUnavailable
+from shared.postgres import POSTGRES_ERRORS, statement
+from shared.redis_client import REDIS_ERRORS, Script
+from shared.settings import Settings
+
+_ACCOUNT = Script("counting/account.lua")
+_PERSISTED = statement("shared/counting/accounting.persisted.sql")
+
+
+class Account(msgspec.Struct, frozen=True, rename="camel"):
+    """Clicks by where they are; `difference` is accepted - persisted - open - in_lanes and should be 0."""
+
+    accepted: int
+    persisted: int
+    open: int
+    in_lanes: int
+    difference: int
+
+
+async def account(settings: Settings, redis: "Redis", pool: Any, fleet: Fleet) -> Account:
+    """Take stock, in the order in which clicks move. Raises RedisUnavailable or PostgresUnavailable."""
+    waiting = [(view.id, seq, sum(page.counts)) for view in fleet.views() for seq, page in view.waiting()]
+    applied: dict[str, int] = {}
+    live: dict[str, int] = {}
+    given = 0
+    try:
+        for shard in range(settings.shards):
+            prefix = keys.prefix(shard)
+            names = [prefix + "live", prefix + "lanes", prefix + "keyed"]
+            from_lanes, keyed, lanes, incarnations = await _ACCOUNT(redis, names, [prefix])
+            given += int(from_lanes) + int(keyed)
+            applied |= {lane.decode(): int(seq) for lane, seq in lanes}
+            live |= {name.decode(): int(clicks) for name, clicks in incarnations}
+    except REDIS_ERRORS as error:
+        raise RedisUnavailable from error
+    try:
+        row = await pool.fetchrow(_PERSISTED, list(live))
+    except POSTGRES_ERRORS as error:
+        raise PostgresUnavailable from error
+    in_lanes = sum(clicks for lane, seq, clicks in waiting if seq > applied.get(lane, 0))
+    is_open = live.keys() - set(row["known"])
+    still_open = sum(live[name] for name in is_open)
+    persisted = int(row["clicks"])
+    return Account(given + in_lanes, persisted, still_open, in_lanes, given - persisted - still_open)

@@ -1,0 +1,281 @@
+"""The drain moves the sealed pages of lanes into Redis: in order, one in flight per lane, each until its outcome is
+known."""
+
+import asyncio
+import contextlib
+import random
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import structlog
+from redis.asyncio import Redis
+
+from shared.counting import keys, lane
+from shared.counting.lane import Lane
+from shared.crash import crash_point
+from shared.errors import LanesFull, RedisUnavailable, TooManyNewBanners
+from shared.metrics import DRAIN_PAGES, DRAIN_SECONDS, LOOP_ERRORS
+from shared.redis_client import REDIS_ERRORS, Script, connect
+from shared.settings import Settings
+
+#: Seconds between two looks at the lanes of dead workers and at the own file's name.
+_ORPHANS_S = (0.1, 0.2)
+#: Seconds after which an idle drain looks again.
+_IDLE_S = 0.02
+#: Seconds of the first and of the longest wait before a page is sent again.
+_BACKOFF_S = (0.01, 0.5)
+
+_ADD = Script("counting/incarnation.lua", "counting/add.lua")
+
+log = structlog.get_logger()
+
+
+class Counter:
+    """The lane of this worker and the tasks that empty it. Make one per worker, in its event loop, and await
+    `start`."""
+
+    #: Count one click of a banner id in canonical decimal: `Lane.add` of the current lane.
+    add: Callable[[str], bool]
+
+    def __init__(self, settings: Settings, gate: Callable[[int], None] | None = None) -> None:
+        self._settings = settings
+        self._gate = gate
+        self._folder = settings.lanes_dir
+        self._redis: Redis = connect(settings)
+        self._seen: set[int] = set()
+        self._seen_minute = 0
+        self._retired: list[Lane] = []  # files that lost their name; drained, then closed
+        self._lane: Lane
+        self._take(self._acquire())
+        self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        #: Of those who wait for Redis. A deque, because other threads append while the drain takes from its other end.
+        self._tickets: deque[object] = deque()
+        self._redeemed = 0
+        #: What to do with a ticket that is no future: the hot path answers its request.
+        self.redeem: Callable[[object, bool], None] = _no_ticket
+        self._tasks: list[asyncio.Task[None]] = []
+        self._failing_since: float | None = None
+
+    def start(self) -> None:
+        """Begin to drain, in the background."""
+        self._tasks = [asyncio.create_task(self._drain_own()), asyncio.create_task(self._adopt_orphans())]
+
+    async def stop(self, timeout_s: float) -> None:
+        """Drain a last time. What Redis does not take in time stays in the file for the next owner."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._flush(self._lane), timeout_s)
+        self._redeem_all(False)
+        left = self._lane.pending()
+        self._lane.close()
+        await self._redis.aclose()
+        log.info("lane_closed", clicks_left=left)
+
+    # -- clicks ----------------------------------------------------------------------------------------------------
+
+    def minute(self) -> int:
+        """The current minute: its number since the epoch."""
+        return int(time.time()) // self._settings.minute_s
+
+    def add_many(self, clicks: Mapping[tuple[int, int], int]) -> None:
+        """Count {(minute, banner): n}, all or nothing. Raises LanesFull, TooManyNewBanners, and what the gate
+        raises."""
+        if not self._lane.add_all(clicks):
+            raise LanesFull
+
+    def promise(self, ticket: object) -> None:
+        """Hand the ticket to `redeem` once everything counted before this call is in Redis, or will not be in time.
+
+        May be called from any thread.
+        """
+        self._tickets.append(ticket)
+        if len(self._tickets) == 1:
+            self._loop.call_soon_threadsafe(self._wake.set)
+
+    async def durable(self) -> None:
+        """Wait until everything counted before this call is in Redis, on its disk. Raises RedisUnavailable.
+
+        Then the clicks are still in the lane and will be counted when Redis is back.
+        """
+        done = self._loop.create_future()
+        self.promise(done)
+        if not await done:
+            raise RedisUnavailable
+
+    def _admit(self, minute: int, banner: int) -> None:
+        """Asked before a banner takes a slot: bounds how many different ones a minute can bring."""
+        if self._gate is not None:
+            self._gate(banner)
+        if minute != self._seen_minute:
+            self._seen, self._seen_minute = set(), minute
+        if banner not in self._seen:
+            if len(self._seen) >= self._settings.new_banners_per_minute:
+                raise TooManyNewBanners
+            self._seen.add(banner)
+
+    # -- health ----------------------------------------------------------------------------------------------------
+
+    def fill_ratio(self) -> float:
+        """How much of the ring is in use, 0..1."""
+        return (self._lane.head - self._lane.tail) / (self._lane.pages - 1)
+
+    def redis_failing_s(self) -> float:
+        """Seconds for which Redis has not taken a page; 0 while it does."""
+        return 0.0 if self._failing_since is None else time.monotonic() - self._failing_since
+
+    # -- draining --------------------------------------------------------------------------------------------------
+
+    async def _drain_own(self) -> None:
+        # Whoever waits for Redis should not wait for company as well: the next page fills while this one travels.
+        interval_s = 0.0 if self._settings.ack == "redis" else self._settings.drain_interval_ms / 1000
+        while True:
+            try:
+                if not await self._flush(self._lane):
+                    self._wake.clear()
+                    if not self._tickets:
+                        with contextlib.suppress(TimeoutError):
+                            await asyncio.wait_for(self._wake.wait(), _IDLE_S)
+                while self._retired:
+                    await self._flush(self._retired[0])
+                    self._retired.pop(0).close()
+            except Exception as error:  # whatever it is, this loop must go on: it is the only way out of the lane
+                LOOP_ERRORS.labels("drain").inc()
+                log.exception("drain_broke", error=type(error).__name__)
+                await asyncio.sleep(_BACKOFF_S[1])
+            await asyncio.sleep(interval_s)
+
+    async def _flush(self, source: Lane) -> bool:
+        """Everything counted in this lane before the call is in Redis when it returns. False: there was nothing."""
+        # Whoever holds a ticket now has counted before it came. Its click goes with this seal, unless the ring is full.
+        until = self._redeemed + len(self._tickets)
+        is_sealed = source.seal()
+        if source is not self._lane or not (is_sealed or source.is_empty()):
+            until = self._redeemed
+        if is_sealed:
+            crash_point("sealed")
+        had_pages, is_applied, last = source.tail < source.head, True, source.head
+        while is_applied and source.tail < last:
+            is_applied = await self._send(source, source.tail)
+        self._redeem(until, is_applied)
+        return had_pages
+
+    def _redeem(self, until: int, is_applied: bool) -> None:
+        """Answer the tickets up to that number, unless a failure has answered them meanwhile."""
+        while self._redeemed < until:
+            self._redeemed += 1
+            ticket = self._tickets.popleft()
+            if not isinstance(ticket, asyncio.Future):
+                self.redeem(ticket, is_applied)
+            elif not ticket.done():  # its request may have been cancelled
+                ticket.set_result(is_applied)
+
+    def _redeem_all(self, is_applied: bool) -> None:
+        self._redeem(self._redeemed + len(self._tickets), is_applied)
+
+    async def _send(self, source: Lane, seq: int) -> bool:
+        """Have one page applied and free it. False: the file is older than what Redis knows, and was put aside."""
+        began = time.perf_counter()
+        state, last = await self._apply(source, seq)
+        if state == b"PAST":
+            DRAIN_PAGES.labels("past").inc()
+            if source.is_linked():
+                lane.put_aside(source.path, f"page {seq} is behind Redis, which has {last}")
+            if source is self._lane:
+                self._take(self._acquire())
+                source.close()
+            return False
+        crash_point("applied")
+        source.free(seq)
+        DRAIN_PAGES.labels("ok" if state == b"OK" else "duplicate").inc()
+        DRAIN_SECONDS.observe(time.perf_counter() - began)
+        if state == b"OK" and last < seq - 1:
+            log.error("redis_forgot_pages", lane=source.id, pages=seq - 1 - last)
+        return True
+
+    async def _apply(self, source: Lane, seq: int) -> tuple[bytes, int]:
+        """Send the page until Redis says what became of it. The same seq may be sent any number of times."""
+        shard = keys.shard_of(source.id, self._settings.shards)
+        prefix = keys.prefix(shard)
+        names = [prefix + "cur", prefix + "live", f"{prefix}lane:{source.id}", prefix + "lanes"]
+        tail = [source.total(seq), prefix, source.id, source.blob(seq)]
+        wait_s = _BACKOFF_S[0]
+        while True:
+            # A fresh nonce each time: an id made of lane and seq could come back with other content after a rewind of
+            # Redis.
+            try:
+                crash_point("send")
+                state, last = await _ADD(self._redis, names, [seq, secrets.token_hex(8), *tail])
+            except REDIS_ERRORS as error:
+                self._note_failure(error)
+                self._redeem_all(False)  # nobody waits longer than one call to Redis may take
+                await asyncio.sleep(wait_s * random.uniform(0.5, 1))  # noqa: S311 - jitter
+                wait_s = min(2 * wait_s, _BACKOFF_S[1])
+            else:
+                self._note_success()
+                return state, last
+
+    def _note_failure(self, error: Exception) -> None:
+        DRAIN_PAGES.labels("error").inc()
+        if self._failing_since is None:
+            self._failing_since = time.monotonic()
+            log.warning("drain_failing", error=type(error).__name__)
+
+    def _note_success(self) -> None:
+        if self._failing_since is not None:
+            log.info("drain_recovered", after_s=round(self.redis_failing_s(), 3))
+            self._failing_since = None
+
+    # -- lanes -----------------------------------------------------------------------------------------------------
+
+    def _acquire(self) -> Lane:
+        settings = self._settings
+        return Lane.acquire(
+            self._folder, minute_s=settings.minute_s, pages=settings.lane_pages, entries=settings.lane_entries
+        )
+
+    def _take(self, new: Lane) -> None:
+        new.gate = self._admit
+        if hasattr(self, "_lane"):
+            self._lane.retire()  # another thread may be about to count in it
+        self._lane, self.add = new, new.add
+        log.info("lane_taken", file=new.path.name, clicks_left=new.pending())
+
+    async def _adopt_orphans(self) -> None:
+        """Drain the lanes of dead workers, and replace the own file if somebody removed it."""
+        while True:
+            await asyncio.sleep(random.uniform(*_ORPHANS_S))  # noqa: S311 - jitter
+            try:
+                for path in lane.paths(self._folder):
+                    await self._drain_orphan(path)
+                if not self._lane.is_linked():
+                    self._replace_lost()
+            except Exception as error:
+                LOOP_ERRORS.labels("orphans").inc()
+                log.exception("orphans_failed", error=type(error).__name__)
+
+    async def _drain_orphan(self, path: Path) -> None:
+        if path == self._lane.path:
+            return
+        orphan = Lane.adopt(path, minute_s=self._settings.minute_s)
+        if orphan is None:
+            return
+        try:
+            await self._flush(orphan)
+        finally:
+            orphan.close()
+
+    def _replace_lost(self) -> None:
+        lost = self._lane
+        log.error("lane_file_gone", file=lost.path.name, clicks_left=lost.pending())
+        self._take(self._acquire())
+        self._retired.append(lost)
+
+
+def _no_ticket(ticket: object, is_applied: bool) -> None:
+    raise TypeError(f"nobody redeems {ticket!r}")

@@ -1,0 +1,27 @@
+"""Names of the Redis keys. All keys of shard s carry the hash tag `{s}`, so that one script finds them on one node of
+a cluster.
+
+tallybook:{s}:cur             hash    minute -> id of its open incarnation, and `#run`: the server process that opened
+them
+tallybook:{s}:live            zset    id of each incarnation that is not yet dropped -> its minute
+tallybook:{s}:i:<id>          hash    banner -> clicks of one incarnation
+tallybook:{s}:lane:<lane>     hash    seq: last page applied, total: clicks of the lane up to that page
+tallybook:{s}:lanes           set     lanes that ever sent a page here
+tallybook:{s}:keyed           hash    total: clicks counted with a key
+tallybook:{s}:ids:<bucket>    set     keys seen in one window of time; expires by itself
+"""
+
+
+def prefix(shard: int) -> str:
+    """What every key of the shard begins with."""
+    return f"tallybook:{{{shard}}}:"
+
+
+def shard_of(name: str, shards: int) -> int:
+    """The shard that a lane belongs to for ever, from its random hexadecimal id."""
+    return int(name[-8:], 16) % shards
+
+
+def lane_key(lane_id: str, shards: int) -> str:
+    """Where Redis notes how far the lane has come."""
+    return f"{prefix(shard_of(lane_id, shards))}lane:{lane_id}"

@@ -1,0 +1,239 @@
+"""Exact totals at any moment, from three reads in one order: the lanes of this host, then Redis, then Postgres.
+
+Clicks only move lane -> Redis -> Postgres, and the reader looks in that order, so nothing can pass it unseen. What it
+saw early
+carries a name by which the later look tells whether it has arrived there meanwhile: lane entries their page's seq,
+incarnations
+their id. So:  answer = rows + incarnations that are not in the ledger + lane entries of pages that Redis had not
+applied.
+"""
+
+import platform
+import time
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from redis.asyncio import Redis
+
+from shared.counting import keys
+from shared.counting.fleet import Fleet
+from shared.errors import PostgresUnavailable, RedisUnavailable
+from shared.metrics import READS
+from shared.postgres import POSTGRES_ERRORS, statement
+from shared.redis_client import REDIS_ERRORS, Script
+from shared.settings import Settings
+
+_READ = Script("counting/read.lua")
+_MINUTES = statement("shared/counting/reader.minutes.sql")
+_BUCKETS = statement("shared/counting/reader.buckets.sql")
+_TOP = statement("shared/counting/reader.top.sql")
+
+#: Machines whose stores other processes see in order, so that lanes may be read while they are written.
+_ORDERED_STORES = platform.machine() in ("x86_64", "AMD64")
+
+
+class Point(NamedTuple):
+    """Clicks of one bucket. `timestamp` is its start in epoch seconds; a final one is over and wholly in Postgres."""
+
+    timestamp: int
+    count: int  # type: ignore[assignment]
+    is_final: bool
+
+
+class Reading(NamedTuple):
+    """`points` by banner, sorted, without empty buckets; `missing` names stores that did not answer (only when
+    partial)."""
+
+    as_of: float
+    points: dict[int, list[Point]]
+    missing: tuple[str, ...]
+
+
+class Ranking(NamedTuple):
+    """(banner, clicks), the most clicked first."""
+
+    as_of: float
+    banners: list[tuple[int, int]]
+    missing: tuple[str, ...]
+
+
+class _Open(NamedTuple):
+    """Clicks on their way: `incarnation` is None while they are in a lane."""
+
+    incarnation: str | None
+    minute: int
+    banner: int
+    count: int  # type: ignore[assignment]
+
+
+class _Snapshot(NamedTuple):
+    """What lanes and Redis held: clicks, the ids of all live incarnations of the range, and the minutes still in
+    lanes."""
+
+    clicks: list[_Open]
+    incarnations: list[str]
+    is_redis_missing: bool
+
+
+class Reader:
+    """Reads of clicks. Any number of tasks may share one; each call costs one script per shard and one statement."""
+
+    def __init__(self, settings: Settings, redis: "Redis", pool: Any) -> None:
+        self._settings = settings
+        self._redis = redis
+        self._pool = pool
+        self._fleet = Fleet(settings.lanes_dir)
+
+    async def read(
+        self,
+        banners: Sequence[int],
+        start: int,
+        end: int,
+        bounds: Sequence[int] | None = None,
+        *,
+        partial: bool = False,
+    ) -> Reading:
+        """Clicks of the banners in [start, end), epoch seconds on whole minutes.
+
+        `bounds` cuts the range into buckets: their sorted starts and, last, the end; None means one bucket per minute.
+        Raises RedisUnavailable or PostgresUnavailable; with `partial` it answers what is known and names what is
+        missing.
+        """
+        as_of = time.time()
+        snapshot = await self._snapshot(banners, start, end, partial)
+        sql, arguments = self._statement(list(banners), start, end, bounds, snapshot)
+        rows, missing = await self._rows(sql, arguments, snapshot, partial)
+        counts: dict[int, dict[int, int]] = {banner: {} for banner in banners}
+        known = set()
+        for incarnation, banner, bucket, count in rows:
+            if incarnation is None:
+                counts[banner][bucket] = count
+            else:
+                known.add(incarnation)
+        buckets = _Buckets(self._settings, bounds, as_of)
+        for click in snapshot.clicks:
+            if click.incarnation not in known:
+                bucket, of_banner = buckets.of(click.minute), counts[click.banner]
+                of_banner[bucket] = of_banner.get(bucket, 0) + click.count
+        growing = {buckets.of(int(name.partition(":")[0])) for name in snapshot.incarnations if name not in known}
+        growing |= {buckets.of(click.minute) for click in snapshot.clicks if click.incarnation is None}
+        last_over = -1 if missing else buckets.last_over()
+        points = {
+            banner: [Point(at, n, at <= last_over and at not in growing) for at, n in sorted(of_banner.items())]
+            for banner, of_banner in counts.items()
+        }
+        return Reading(as_of, points, missing)
+
+    async def top(self, start: int, end: int, limit: int, *, partial: bool = False) -> Ranking:
+        """The most clicked banners of [start, end), ties by id. Raises as `read` does."""
+        as_of = time.time()
+        snapshot = await self._snapshot([], start, end, partial)
+        ids = [click.incarnation for click in snapshot.clicks]
+        open_banners = [click.banner for click in snapshot.clicks]
+        open_counts = [click.count for click in snapshot.clicks]
+        arguments = [start, end, ids, open_banners, open_counts, limit]
+        rows, missing = await self._rows(_TOP, arguments, snapshot, partial)
+        if "postgres" in missing:
+            rows = _ranked(snapshot.clicks, limit)
+        return Ranking(as_of, [(row["banner_id"], int(row["count"])) for row in rows], missing)
+
+    # -- Postgres --------------------------------------------------------------------------------------------------
+
+    def _statement(
+        self, banners: list[int], start: int, end: int, bounds: Sequence[int] | None, snapshot: _Snapshot
+    ) -> tuple[str, list[Any]]:
+        if bounds is None:
+            return _MINUTES, [banners, start, end, snapshot.incarnations]
+        return _BUCKETS, [banners, start, end, snapshot.incarnations, list(bounds)]
+
+    async def _rows(
+        self, sql: str, arguments: list[Any], snapshot: _Snapshot, partial: bool
+    ) -> tuple[Sequence[Any], tuple[str, ...]]:
+        missing = ("redis",) if snapshot.is_redis_missing else ()
+        try:
+            rows = await self._pool.fetch(sql, *arguments)
+        except POSTGRES_ERRORS as error:
+            if not partial:
+                READS.labels("error").inc()
+                raise PostgresUnavailable from error
+            rows, missing = [], (*missing, "postgres")
+        READS.labels("partial" if missing else "ok").inc()
+        return rows, missing
+
+    # -- lanes and Redis -------------------------------------------------------------------------------------------
+
+    async def _snapshot(self, banners: Sequence[int], start: int, end: int, partial: bool) -> _Snapshot:
+        """Everything of the range that is not known to be in Postgres. The order matters: lanes, then Redis."""
+        first, last = start // self._settings.minute_s, (end - 1) // self._settings.minute_s
+        if not _ORDERED_STORES:
+            await self._fleet.drained()
+        views = self._fleet.views()
+        in_lanes = list(self._fleet.clicks(views, set(banners), first, last)) if _ORDERED_STORES else []
+        clicks: list[_Open] = []
+        incarnations: list[str] = []
+        try:
+            for shard in range(self._settings.shards):
+                lanes = [view.id for view in views if keys.shard_of(view.id, self._settings.shards) == shard]
+                applied, live = await self._live(shard, lanes, first, last, banners)
+                clicks += [
+                    _Open(None, minute, banner, n)
+                    for lane, seq, minute, banner, n in in_lanes
+                    if lane in applied and seq > applied[lane]
+                ]
+                for incarnation, counts in live:
+                    incarnations.append(incarnation)
+                    minute = int(incarnation.partition(":")[0])
+                    clicks += [_Open(incarnation, minute, banner, n) for banner, n in counts]
+        except REDIS_ERRORS as error:
+            if not partial:
+                READS.labels("error").inc()
+                raise RedisUnavailable from error
+            return _Snapshot([], [], True)  # lane entries alone could be in Postgres already
+        return _Snapshot(clicks, incarnations, False)
+
+    async def _live(
+        self, shard: int, lanes: list[str], first: int, last: int, banners: Sequence[int]
+    ) -> tuple[dict[str, int], list[tuple[str, list[tuple[int, int]]]]]:
+        """({lane: last seq applied}, [(incarnation, [(banner, count)])]) at one instant of one shard."""
+        prefix = keys.prefix(shard)
+        names = [prefix + "live", *(f"{prefix}lane:{lane}" for lane in lanes)]
+        positions, *live = await _READ(self._redis, names, [prefix, first, last, *banners])
+        applied = {lane: int(seq) for lane, seq in zip(lanes, positions, strict=True)}
+        return applied, [(name.decode(), list(_counts(banners, values))) for name, values in live]
+
+
+class _Buckets:
+    """Where a minute belongs: buckets are named by their start in epoch seconds."""
+
+    def __init__(self, settings: Settings, bounds: Sequence[int] | None, as_of: float) -> None:
+        self._minute_s = settings.minute_s
+        self._bounds = bounds
+        self._closed_before = as_of - settings.grace_s
+
+    def of(self, minute: int) -> int:
+        second = minute * self._minute_s
+        return second if self._bounds is None else self._bounds[bisect_right(self._bounds, second) - 1]
+
+    def last_over(self) -> int:
+        """The start of the last bucket that is over, or -1. Empty ones count as well."""
+        if self._bounds is None:
+            return int(self._closed_before) // self._minute_s * self._minute_s - self._minute_s
+        over = bisect_right(self._bounds, self._closed_before) - 1
+        return self._bounds[over - 1] if over > 0 else -1
+
+
+def _counts(banners: Sequence[int], values: list[Any]) -> Iterator[tuple[int, int]]:
+    """(banner, count) from what read.lua answers: counts in the order asked, or every banner with its count."""
+    if banners:
+        pairs = zip(banners, values, strict=True)
+        return ((banner, int(n)) for banner, n in pairs if n is not None)
+    return ((int(values[at]), int(values[at + 1])) for at in range(0, len(values), 2))
+
+
+def _ranked(clicks: list[_Open], limit: int) -> list[dict[str, int]]:
+    totals: dict[int, int] = {}
+    for click in clicks:
+        totals[click.banner] = totals.get(click.banner, 0) + click.count
+    best = sorted(totals.items(), key=lambda item: (-item[1], item[0]))[:limit]
+    return [{"banner_id": banner, "count": count} for banner, count in best]

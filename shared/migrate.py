@@ -1,0 +1,80 @@
+"""Brings the schema of Postgres forward: the `.sql` files of `shared/migrations/` in the order of their names, each
+once.
+
+Safe to repeat and to race: an advisory lock lets one process at a time migrate, and each file is one transaction
+together
+with its row in `schema_migrations`. There is no way back; a mistake is mended by the next file.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+
+_FOLDER = Path(__file__).parent / "migrations"
+#: Any number that no other user of advisory locks in this database takes: the letters "tallybk" in ASCII.
+_LOCK = 0x74616C6C79626B
+_TIMEOUT_S = 5.0
+
+_TABLE = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now()
+)
+"""
+
+
+class SchemaError(Exception):
+    """The schema of this database was made by another version of tallybook. Run the version that made it, or a newer
+    one."""
+
+
+async def migrate(database_url: str) -> list[str]:
+    """Apply what is missing and return the names applied. Raises SchemaError, or an asyncpg or OS error when Postgres
+    refuses."""
+    async with _connection(database_url) as connection:
+        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        await connection.execute(_TABLE)
+        missing = await _missing(connection)
+        for name, text, digest in missing:
+            async with connection.transaction():
+                await connection.execute(text)
+                await connection.execute("INSERT INTO schema_migrations VALUES ($1, $2)", name, digest)
+        return [name for name, _, _ in missing]
+
+
+async def pending(database_url: str) -> list[str]:
+    """The names that `migrate` would apply now. Raises as `migrate` does."""
+    async with _connection(database_url) as connection:
+        if await connection.fetchval("SELECT to_regclass('schema_migrations')") is None:
+            return [name for name, _, _ in _files()]
+        return [name for name, _, _ in await _missing(connection)]
+
+
+@asynccontextmanager
+async def _connection(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    connection = await asyncpg.connect(database_url, timeout=_TIMEOUT_S)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def _files() -> list[tuple[str, str, str]]:
+    """(name, text, SHA-256) of each migration in order."""
+    texts = ((path.name, path.read_text()) for path in sorted(_FOLDER.glob("*.sql")))
+    return [(name, text, hashlib.sha256(text.encode()).hexdigest()) for name, text in texts]
+
+
+async def _missing(connection: "asyncpg.Connection[asyncpg.Record]") -> list[tuple[str, str, str]]:
+    applied = {
+        row["name"]: row["sha256"] for row in await connection.fetch("SELECT name, sha256 FROM schema_migrations")
+    }
+    files = _files()
+    if unknown := sorted(applied.keys() - {name for name, _, _ in files}):
+        raise SchemaError(f"the database has migrations that this version does not know: {', '.join(unknown)}")
+    for name, _, digest in files:
+        if applied.get(name, digest) != digest:
+            raise SchemaError(f"{name} was changed after it had been applied to this database")
+    return [file for file in files if file[0] not in applied]

@@ -1,0 +1,44 @@
+"""Connections to Postgres, and statements kept in `.sql` files."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from shared.settings import Settings
+
+#: What a call can raise when Postgres is away, slow or refuses.
+POSTGRES_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.TimeoutError)
+
+#: Connections of one process at most. Processes x this must stay below `max_connections` (100 by default).
+_CONNECTIONS = 4
+#: Seconds to wait for a new connection.
+_CONNECT_S = 5.0
+
+
+def create_pool(settings: Settings) -> Any:
+    """A pool that connects at first use, so that a service starts while Postgres is away. Await it, or use it with
+    `async with`."""
+    if settings.database_url is None:
+        raise ValueError("TALLYBOOK_DATABASE_URL is not set; `tallybook up` sets it for its children")
+    return asyncpg.create_pool(
+        settings.database_url,
+        min_size=0,
+        max_size=_CONNECTIONS,
+        timeout=_CONNECT_S,
+        command_timeout=settings.postgres_timeout_s,
+        statement_cache_size=settings.postgres_statement_cache,
+        server_settings={
+            "application_name": "tallybook",
+            "timezone": "UTC",
+            "statement_timeout": str(int(settings.postgres_timeout_s * 1000)),
+            "jit": "off",
+        },
+    )
+
+
+def statement(file: str) -> str:
+    """The text of a `.sql` file, named by its path from the root of the packages, as in
+    `aggregator/minutes.upsert.sql`."""
+    return (Path(__file__).parent.parent / file).read_text()

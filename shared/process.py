@@ -1,0 +1,20 @@
+"""What a process asks of the kernel about its own life."""
+
+import ctypes
+import os
+import signal
+import sys
+
+#: prctl(2), PR_SET_PDEATHSIG: the signal that this process gets when its parent ends.
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """Be killed when the parent ends, however it ends, so that no worker is left holding the port. Linux only; else
+    nothing."""
+    if sys.platform != "linux":
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it ended before the request was made
+        os.kill(os.getpid(), signal.SIGKILL)
