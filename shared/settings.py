@@ -1,7 +1,9 @@
 """Every setting of every process: one frozen struct, read from `TALLYBOOK_*`.
 
-`TALLYBOOK_<FIELD>` is the variable, `TALLYBOOK_<FIELD>_FILE` names a file that holds the value (for secrets). An unknown
-`TALLYBOOK_*` name is an error, so that a typing mistake cannot pass unseen. `docs/configuration.md` is made from this struct.
+`TALLYBOOK_<FIELD>` is the variable, `TALLYBOOK_<FIELD>_FILE` names a file that holds the value (for secrets). An
+unknown
+`TALLYBOOK_*` name is an error, so that a typing mistake cannot pass unseen. `docs/configuration.md` is made from this
+struct.
 """
 
 import os
@@ -88,7 +90,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     lane_entries: Annotated[int, _about("(minute, banner) entries in a page of a lane", ge=2, le=4096)] = 1024
     drain_interval_ms: Annotated[
         float, _about("Milliseconds between two drains of a busy lane into Redis", ge=0.5, le=1000)
-    ] = 5.0
+    ] = 50.0
     shards: Annotated[
         int,
         _about(

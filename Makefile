@@ -1,0 +1,74 @@
+# Two commands: `make up` runs everything, `make test` tests everything. `make help` lists the rest.
+
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null)
+# The first Python that is new enough.
+PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$p && break; done)
+
+.PHONY: help up test lint format load bench docs requirements clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+up: $(VENV)/.installed ## run everything on this machine, until Ctrl-C
+	@exec $(BIN)/tallybook up $(ARGS)
+
+test: $(VENV)/.installed-dev ## run all tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.installed-dev ## format, ruff, mypy and the arrows between packages
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev ## format and mend what ruff can
+	@$(BIN)/ruff check --fix-only -q .
+	@$(BIN)/ruff format .
+
+load: $(VENV)/.installed-dev ## a load test with Locust: ARGS="spike"
+	@$(BIN)/python -m loadtest.run $(ARGS)
+
+bench: $(VENV)/.installed-dev ## the benchmark side by side with Go, into loadtest/results/bench.json
+	@$(BIN)/python -m loadtest.bench $(ARGS)
+
+docs: $(VENV)/.installed-dev ## renew what is generated: configuration, OpenAPI, performance
+	@$(BIN)/python -m shared.configuration > docs/configuration.md
+	@$(BIN)/python -m ingest.openapi > docs/openapi.json
+	@$(BIN)/python -m loadtest.report
+
+requirements: ## pin what pyproject.toml asks for, with hashes and without addresses
+	@uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+		--extra embedded --group build pyproject.toml -o requirements.txt
+	@uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 -c requirements.txt \
+		--all-extras --group build --group test --group lint --group load pyproject.toml -o requirements-dev.txt
+
+clean: ## remove what was installed; data stays
+	@rm -rf $(VENV) build dist *.egg-info
+
+# Installing from pinned hashes; the project itself has none, so it comes apart, without its dependencies.
+define install
+	@$(if $(PYTHON),,echo "error: tallybook needs Python 3.11 or newer on PATH" >&2; exit 1)
+	@echo "installing $(1) into $(VENV) ..." >&2
+	@if [ -n "$(UV)" ]; then \
+		{ [ -x $(BIN)/python ] || $(UV) venv -q --python "$(PYTHON)" $(VENV); } && \
+		$(UV) pip install -q --python $(BIN)/python --require-hashes -r $(1) && \
+		$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .; \
+	else \
+		{ [ -x $(BIN)/pip ] || "$(PYTHON)" -m venv $(VENV); } && \
+		$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1) && \
+		$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	fi
+endef
+
+$(VENV)/.installed: requirements.txt pyproject.toml
+	$(call install,requirements.txt)
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt requirements.txt pyproject.toml
+	$(call install,requirements-dev.txt)
+	@touch $(VENV)/.installed $@

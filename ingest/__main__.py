@@ -1,0 +1,16 @@
+"""`python -m ingest`: the HTTP service, with its settings from the environment."""
+
+from ingest.server import server
+from shared.logging import configure
+from shared.settings import load
+
+
+def main() -> None:
+    """Run the service until it is told to stop."""
+    settings = load()
+    configure(settings, "ingest-main")
+    server(settings).serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""Bodies are read and bounded before any handler runs, so a request that is refused for its body has counted
+nothing."""
+
+import asyncio
+from collections.abc import Mapping
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ingest.problems import response
+from shared.errors import BodyTimeout, Busy, Malformed, TallybookError, TooLarge, UnsupportedMediaType
+from shared.settings import Settings
+
+#: Bytes of a path with its query, and parameters in a query.
+_URL_MAX = 8192
+_PARAMETERS_MAX = 64
+
+
+class Disconnected(Exception):
+    """The client went away before its body was complete; there is nobody to answer."""
+
+
+class BodyLimit:
+    """Middleware. `limits` gives the largest body of single paths in bytes; the others take
+    `settings.body_max_bytes`."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, limits: Mapping[str, int]) -> None:
+        self._app = app
+        self._limits = limits
+        self._default = settings.body_max_bytes
+        self._timeout_s = settings.body_timeout_s
+        self._bodies_max = settings.bodies_max
+        self._reading = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            body = await self._checked(scope, receive)
+        except TallybookError as error:
+            await response(error, Request(scope))(scope, receive, send)
+            return
+        except Disconnected:
+            return
+        await self._app(scope, _replayed(body, receive), send)
+
+    async def _checked(self, scope: Scope, receive: Receive) -> bytes:
+        """The whole body, or the error that refuses it."""
+        if len(scope["raw_path"] or b"") + len(scope["query_string"]) > _URL_MAX:
+            raise Malformed(f"The address is longer than {_URL_MAX} bytes.")
+        if scope["query_string"].count(b"&") >= _PARAMETERS_MAX:
+            raise Malformed(f"The query has more than {_PARAMETERS_MAX} parameters.")
+        headers = Headers(scope=scope)
+        length = _length(headers)
+        is_chunked = "transfer-encoding" in headers
+        if is_chunked and length is not None:
+            raise Malformed("A request has either Content-Length or Transfer-Encoding.")
+        if not is_chunked and not length:
+            return b""
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            raise UnsupportedMediaType
+        limit = self._limits.get(scope["path"], self._default)
+        if (length or 0) > limit:
+            raise TooLarge(f"This route takes at most {limit} bytes.")
+        return await self._read(receive, limit)
+
+    async def _read(self, receive: Receive, limit: int) -> bytes:
+        if self._reading >= self._bodies_max:
+            raise Busy
+        self._reading += 1
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await _all_of(receive, limit)
+        except TimeoutError:
+            raise BodyTimeout from None
+        finally:
+            self._reading -= 1
+
+
+def _length(headers: Headers) -> int | None:
+    texts = headers.getlist("content-length")
+    if not texts:
+        return None
+    if len(texts) > 1 or not (texts[0].isascii() and texts[0].isdigit()):
+        raise Malformed("Content-Length has to be one decimal number.")
+    return int(texts[0][:20])
+
+
+async def _all_of(receive: Receive, limit: int) -> bytes:
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        body += message.get("body", b"")
+        if len(body) > limit:
+            raise TooLarge(f"This route takes at most {limit} bytes.")
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that hands out the body that was read, then whatever comes."""
+    is_sent = False
+
+    async def replay() -> Message:
+        nonlocal is_sent
+        if is_sent:
+            return await receive()
+        is_sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay

@@ -1,0 +1,186 @@
+"""Serves an ASGI application to Granian's RSGI interface: HTTP and lifespan, in about a page.
+
+Granian looks for either interface, not both, and the hot path needs RSGI. What cannot be carried over: the raw path
+(RSGI
+has it decoded), header values outside ASCII (they arrive empty, so that a header that is there never seems absent), and
+trailers. Websockets are refused.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import quote
+
+import structlog
+from starlette.types import ASGIApp, Message, Scope
+
+from ingest.problems import rendered
+from shared.errors import Unexpected
+
+#: ASGI's name of what RSGI says of the version of HTTP.
+_HTTP_VERSIONS = {"1": "1.0", "1.1": "1.1", "2": "2", "3": "3"}
+#: RFC 6455, section 7.4.1: the endpoint does not do this.
+_WEBSOCKET_REFUSED = 1003
+
+log = structlog.get_logger()
+
+
+class LifespanFailed(RuntimeError):
+    """The application could not start or stop; the message is its own."""
+
+
+class RsgiToAsgi:
+    """One ASGI application. Await `startup` before the first request and `shutdown` after the last."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        #: What the application's lifespan made; every request gets a copy.
+        self.state: dict[str, Any] = {}
+
+    # -- lifespan --------------------------------------------------------------------------------------------------
+
+    async def startup(self) -> None:
+        """Run the application's start-up. Raises LifespanFailed when it fails."""
+        self._events: asyncio.Queue[Message] = asyncio.Queue()
+        self._answers: asyncio.Queue[Message] = asyncio.Queue()
+        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
+        self._lifespan = asyncio.ensure_future(self._app(scope, self._events.get, self._answers.put))
+        await self._exchange("lifespan.startup")
+
+    async def shutdown(self) -> None:
+        """Run the application's shut-down. Raises LifespanFailed when it fails."""
+        await self._exchange("lifespan.shutdown")
+        await self._lifespan
+
+    async def _exchange(self, event: str) -> None:
+        await self._events.put({"type": event})
+        answer = asyncio.ensure_future(self._answers.get())
+        await asyncio.wait({answer, self._lifespan}, return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            answer.cancel()
+            self._lifespan.result()
+            raise LifespanFailed(f"the application ended during {event}")
+        if answer.result()["type"] == f"{event}.failed":
+            raise LifespanFailed(answer.result().get("message", ""))
+
+    # -- requests --------------------------------------------------------------------------------------------------
+
+    async def __call__(self, scope: Any, protocol: Any) -> None:
+        """Serve one request."""
+        if scope.proto != "http":
+            protocol.close(_WEBSOCKET_REFUSED)
+            return
+        exchange = _Exchange(scope.method, protocol)
+        try:
+            await self._app(_scope_of(scope, self.state), exchange.receive, exchange.send)
+        except Exception as error:
+            if not exchange.is_started:  # the application logs what it raises; this is for one that does not answer
+                status, headers, body = rendered(Unexpected())
+                protocol.response_bytes(status, headers, body)
+            elif not isinstance(error, OSError):
+                log.error("response_broken_off", error=type(error).__name__)
+        else:
+            if not exchange.is_started:
+                status, headers, _ = rendered(Unexpected())
+                protocol.response_empty(status, headers)
+
+
+def _scope_of(scope: Any, state: dict[str, Any]) -> Scope:
+    headers = scope.headers
+    pairs = [
+        (name.encode("latin-1"), value.encode("latin-1"))
+        for name in headers.keys()  # noqa: SIM118 - not a dict
+        for value in headers.get_all(name) or [""]
+    ]
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": _HTTP_VERSIONS.get(scope.http_version, "1.1"),
+        "method": scope.method,
+        "scheme": scope.scheme,
+        "path": scope.path,
+        "raw_path": quote(scope.path, safe="/:@!$&'()*+,;=~-._%").encode("ascii"),
+        "query_string": scope.query_string.encode("latin-1", "replace"),
+        "root_path": "",
+        "headers": pairs,
+        "client": _address(scope.client),
+        "server": _address(scope.server),
+        "state": dict(state),
+    }
+
+
+def _address(text: str) -> tuple[str, int] | None:
+    """`1.2.3.4:56` or `[::1]:56`; None for a unix socket."""
+    host, _, port = text.rpartition(":")
+    return (host.strip("[]"), int(port)) if host and port.isdigit() else None
+
+
+class _Exchange:
+    """One request and its response, as ASGI's two callables."""
+
+    def __init__(self, method: str, protocol: Any) -> None:
+        self._protocol = protocol
+        self._is_head = method == "HEAD"
+        self._body: AsyncIterator[bytes] | None = None
+        self._is_received = False
+        self._start: Message | None = None
+        self._transport: Any = None
+        self._is_over = asyncio.Event()
+        self.is_started = False
+
+    # -- request ---------------------------------------------------------------------------------------------------
+
+    async def receive(self) -> Message:
+        if self._is_received:
+            return await self._disconnected()
+        if self._body is None:
+            self._body = aiter(self._protocol)
+        chunk = await anext(self._body, b"")
+        if chunk:
+            return {"type": "http.request", "body": bytes(chunk), "more_body": True}
+        self._is_received = True
+        # A body ends with one empty chunk. One that breaks off brings one for the error and then the one of the end.
+        if (await anext(self._body, None)) is not None:
+            return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def _disconnected(self) -> Message:
+        """Wait until the client is gone or the response is complete."""
+        gone = asyncio.ensure_future(self._protocol.client_disconnect())
+        over = asyncio.ensure_future(self._is_over.wait())
+        try:
+            await asyncio.wait({gone, over}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            over.cancel()
+            gone.cancel()
+        return {"type": "http.disconnect"}
+
+    # -- response --------------------------------------------------------------------------------------------------
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            if self._start is not None:
+                raise RuntimeError("the response has been started before")
+            self._start = message
+        elif message["type"] == "http.response.body":
+            await self._send_body(message.get("body", b""), message.get("more_body", False))
+        else:
+            raise RuntimeError(f"{message['type']} is not of HTTP")
+
+    async def _send_body(self, body: bytes, has_more: bool) -> None:
+        if self._start is None or self._is_over.is_set():
+            raise RuntimeError("a body comes after the start and before the end of a response")
+        if not self.is_started:
+            self.is_started = True
+            headers = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in self._start.get("headers", [])]
+            if self._is_head or (not body and not has_more):
+                self._protocol.response_empty(self._start["status"], headers)
+            elif not has_more:
+                self._protocol.response_bytes(self._start["status"], headers, bytes(body))
+            else:
+                self._transport = self._protocol.response_stream(self._start["status"], headers)
+        if self._transport is not None and body:
+            await self._transport.send_bytes(bytes(body))
+        if not has_more:
+            self._transport = None  # dropping it ends the stream
+            self._is_over.set()

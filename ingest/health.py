@@ -1,0 +1,165 @@
+"""Whether the service lives, whether it is ready, and where all clicks are."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ingest.openapi import Answer, Operation
+from shared.counting import keys
+from shared.counting.accounting import Account, account
+from shared.errors import PostgresUnavailable, RedisUnavailable, Unavailable
+
+State = Literal["ok", "degraded", "unavailable"]
+
+#: Share of the lane's ring at which a worker says that it is in trouble, and at which it says that it is full.
+_LANE_DEGRADED, _LANE_UNAVAILABLE = 0.5, 0.99
+#: Seconds that a closed minute may wait for Postgres before the aggregator is called late.
+_LATE_S = 30.0
+#: Seconds for which the answer of a store is believed, so that probes do not become load.
+_BELIEVED_S = 1.0
+#: Seconds that a store may take to say that it is there.
+_PATIENCE_S = 1.0
+
+_HEADERS = {"cache-control": "no-store"}
+
+
+class Live(Struct):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Ready(Struct):
+    """`degraded`: clicks are accepted, but something that they or the reads need is away. `unavailable`: they are
+    not."""
+
+    status: State
+    checks: Annotated[dict[str, State], Meta(description="State of lanes, redis, postgres, minutes and banners")]
+
+
+class Probe:
+    """Asks the stores at most once a second, however often it is asked itself."""
+
+    def __init__(self) -> None:
+        self._asked_at = float("-inf")
+        self._states: dict[str, State] = {}
+        self._lock = asyncio.Lock()
+
+    async def states(self, request: Request) -> dict[str, State]:
+        """The state of each store now."""
+        async with self._lock:
+            if time.monotonic() - self._asked_at > _BELIEVED_S:
+                names = ("redis", _redis), ("postgres", _postgres), ("minutes", _minutes)
+                states = await asyncio.gather(*(_asked(check, request) for _, check in names))
+                self._states = dict(zip((name for name, _ in names), states, strict=True))
+                self._asked_at = time.monotonic()
+            return dict(self._states)
+
+
+async def _asked(check: Callable[[Request], Awaitable[State]], request: Request) -> State:
+    try:
+        return await asyncio.wait_for(check(request), _PATIENCE_S)
+    except Exception:  # whatever it is: the store did not say that it is well
+        return "degraded"
+
+
+async def _redis(request: Request) -> State:
+    await request.state.redis.ping()
+    return "degraded" if request.state.counter.redis_failing_s() > _BELIEVED_S else "ok"
+
+
+async def _postgres(request: Request) -> State:
+    await request.state.pool.fetchval("SELECT 1")
+    return "ok"
+
+
+async def _minutes(request: Request) -> State:
+    """Degraded when a closed minute has waited too long for an aggregator."""
+    settings = request.state.settings
+    oldest = time.time() - settings.minute_s - settings.grace_s - _LATE_S
+    for shard in range(settings.shards):
+        entries = await request.state.redis.zrange(keys.prefix(shard) + "live", 0, 0, withscores=True)
+        # A late click opens a minute that is long over, so the age of a minute alone says little: two probes must see
+        # it.
+        if entries and entries[0][1] * settings.minute_s < oldest and not _is_new(request, entries[0][0]):
+            return "degraded"
+    return "ok"
+
+
+def _is_new(request: Request, incarnation: bytes) -> bool:
+    seen: dict[bytes, float] = request.state.seen_late
+    since = seen.get(incarnation, time.monotonic())
+    seen.clear()
+    seen[incarnation] = since
+    return time.monotonic() - since < _LATE_S
+
+
+async def live(request: Request) -> Response:
+    """Touches nothing: a restart would not bring back a store."""
+    return _json(Live())
+
+
+async def ready(request: Request) -> Response:
+    """200 as long as clicks are accepted; `status` says whether all is well."""
+    fill = request.state.counter.fill_ratio()
+    checks: dict[str, State] = {
+        "lanes": "unavailable" if fill >= _LANE_UNAVAILABLE else "degraded" if fill >= _LANE_DEGRADED else "ok",
+        "banners": "ok" if request.state.banners.is_loaded() else "unavailable",
+        **await request.state.probe.states(request),
+    }
+    worst: State = "ok"
+    for state in ("degraded", "unavailable"):
+        if state in checks.values():
+            worst = state
+    return _json(Ready(worst, checks), 503 if worst == "unavailable" else 200)
+
+
+async def accounting(request: Request) -> Response:
+    """Where every accepted click is."""
+    state = request.state
+    return _json(await account(state.settings, state.redis, state.pool, state.fleet))
+
+
+def _json(answer: Struct, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(answer), status, _HEADERS, "application/json")
+
+
+OPERATIONS = [
+    Operation(
+        method="GET",
+        path="/health/live",
+        handler=live,
+        summary="Does the process answer?",
+        tag="operation",
+        answers={200: Answer("It does", Live)},
+        order=800,
+    ),
+    Operation(
+        method="GET",
+        path="/health/ready",
+        handler=ready,
+        summary="Can it do its work?",
+        description="Clicks are accepted while this is 200, also when `status` is `degraded`: Redis may be away.",
+        tag="operation",
+        answers={200: Answer("Clicks are accepted", Ready), 503: Answer("Clicks are not accepted now", Ready)},
+        order=810,
+    ),
+    Operation(
+        method="GET",
+        path="/accounting",
+        handler=accounting,
+        summary="Where is every accepted click?",
+        description="`accepted = persisted + open + inLanes` at every moment. A `difference` other than 0 that stays "
+        "means that Redis or Postgres lost data, or was put back to an older copy.",
+        tag="operation",
+        answers={200: Answer("Clicks by where they are", Account)},
+        errors=(RedisUnavailable, PostgresUnavailable, Unavailable),
+        order=820,
+    ),
+]

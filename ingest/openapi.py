@@ -1,0 +1,356 @@
+"""One table of operations makes both the routes and the OpenAPI 3.1 document, so that they cannot drift apart.
+
+An `Operation` is declared beside its handler. `routes` turns the table into what Starlette serves, `build` into the
+document, and `published` adds `GET /openapi.json`, which answers that document. Types are the msgspec types that
+validate. `python -m ingest.openapi > docs/openapi.json` renews the committed copy.
+"""
+
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from string import Template
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, request_response
+from starlette.types import Receive, Scope, Send
+
+from shared.counting.lane import BANNER_MAX
+from shared.errors import (
+    BodyTimeout,
+    Busy,
+    Malformed,
+    MethodNotAllowed,
+    TallybookError,
+    TooLarge,
+    Unexpected,
+    UnsupportedMediaType,
+)
+from shared.settings import Settings
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+#: The id of a banner wherever a schema needs one.
+BannerId = Annotated[
+    int, Meta(ge=1, le=BANNER_MAX, description="A banner: a decimal integer without sign, zeros in front or spaces")
+]
+
+_REFERENCE = "#/components/schemas/{name}"
+_JSON = "application/json"
+_PROBLEM = "application/problem+json"
+_VERSION = "3.1.0"
+
+#: What every route can answer, and what those with a body can: the middleware raises it, not the handler.
+_OF_ALL = (Malformed, Unexpected)
+_OF_BODIES = (BodyTimeout, TooLarge, UnsupportedMediaType, Busy)
+
+
+class Problem(Struct, kw_only=True, omit_defaults=True, rename="camel"):
+    """What every error looks like (RFC 9457). Decide by `code`; `detail` is for people."""
+
+    type: Annotated[str, Meta(description="Where the code is explained", examples=["/docs/errors#malformed"])]
+    title: Annotated[str, Meta(description="What this kind of error means, and what to do")]
+    status: Annotated[int, Meta(ge=400, le=599, description="The status of the answer")]
+    detail: Annotated[str, Meta(description="What was wrong in this case")]
+    code: Annotated[str, Meta(description="The stable name of the error")]
+    errors: Annotated[
+        list[dict[str, Any]],
+        Meta(description="Each fault: `detail`, with `pointer` into the body (RFC 6901) or `parameter`"),
+    ] = []
+    request_id: Annotated[str, Meta(description="Name it when you report the problem")] = ""
+
+
+class Parameter(Struct, frozen=True):
+    """One parameter of the path, the query or the headers. `type` is a msgspec type; lists are comma separated."""
+
+    name: str
+    type: Any
+    description: str
+    where: Literal["path", "query", "header"] = "query"
+    required: bool = False
+    example: Any = None
+
+
+class Body(Struct, frozen=True):
+    """What an operation takes as its body."""
+
+    type: Any
+    description: str
+    media: str = _JSON
+    required: bool = True
+    example: Any = None
+
+
+class Answer(Struct, frozen=True):
+    """One successful answer. Without a `type` it has no body; `media` other than JSON are described as text."""
+
+    description: str
+    type: Any = None
+    media: tuple[str, ...] = (_JSON,)
+    headers: Mapping[str, str] = {}
+    example: Any = None
+
+
+class Operation(Struct, frozen=True, kw_only=True):
+    """One method of one path: who answers it and everything that a client has to know about it.
+
+    Descriptions are Markdown and may name settings as `${bulk_items_max}`. `errors` lists what the handler can raise;
+    what the middleware can raise is added by itself. `order` is the place in the document; routes sort themselves. The
+    function's name is the operation's id. One that is not described (`is_described`) is served, but stands in no
+    document.
+    """
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+    path: str
+    handler: Handler
+    summary: str
+    answers: Mapping[int, Answer]
+    description: str = ""
+    tag: str = "statistics"
+    parameters: tuple[Parameter, ...] = ()
+    body: Body | None = None
+    errors: tuple[type[TallybookError], ...] = ()
+    order: int = 100
+    is_described: bool = True
+
+    @property
+    def id(self) -> str:
+        """The name that generated clients give to the operation, in camel case."""
+        first, *rest = self.handler.__name__.split("_")
+        return first + "".join(word.capitalize() for word in rest)
+
+
+# -- routes ------------------------------------------------------------------------------------------------------------
+
+
+def routes(operations: Iterable[Operation]) -> list[Route]:
+    """One route per path, fixed paths before those with parameters. GET answers HEAD as well.
+
+    The routes raise MethodNotAllowed, which names the methods that there are. Raises ValueError for a table that
+    declares something twice.
+    """
+    paths: dict[str, dict[str, Handler]] = {}
+    for operation in operations:
+        methods = paths.setdefault(operation.path, {})
+        if operation.method in methods:
+            raise ValueError(f"{operation.method} {operation.path} is declared twice")
+        methods[operation.method] = operation.handler
+    ordered = sorted(paths.items(), key=lambda item: "{" in item[0])
+    return [Route(path, _Methods(handlers)) for path, handlers in ordered]
+
+
+class _Methods:
+    """All methods of one path. Starlette's own check would let `POST /stats/top` on to `/stats/{bannerId}`, and name
+    only one operation's methods where several share a path.
+    """
+
+    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+        self._apps = {method: request_response(handler) for method, handler in handlers.items()}
+        if "GET" in self._apps:
+            self._apps["HEAD"] = self._apps["GET"]
+        self._allowed = ", ".join(sorted(self._apps))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._apps.get(scope["method"])
+        if app is None:
+            raise MethodNotAllowed(headers={"allow": self._allowed})
+        await app(scope, receive, send)
+
+
+def published(operations: Iterable[Operation], settings: Settings) -> list[Operation]:
+    """The operations and `GET /openapi.json`, which answers the document of them all, itself included."""
+    content = b""
+
+    async def openapi(request: Request) -> Response:
+        return Response(content, media_type=_JSON, headers={"cache-control": "no-store"})
+
+    own = Operation(
+        method="GET",
+        path="/openapi.json",
+        handler=openapi,
+        summary="This interface, for machines",
+        description="The OpenAPI 3.1 document of this interface, made from the types that validate.",
+        tag="documentation",
+        answers={200: Answer("An OpenAPI 3.1 document", dict[str, Any])},
+        order=900,
+    )
+    everything = [*operations, own]
+    content = msgspec.json.encode(build(everything, settings))
+    return everything
+
+
+# -- document ----------------------------------------------------------------------------------------------------------
+
+
+def build(operations: Iterable[Operation], settings: Settings) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of the operations, in their `order`."""
+    described = [operation for operation in operations if operation.is_described]
+    ordered = sorted(described, key=lambda operation: operation.order)
+    schemas = _Schemas(ordered)
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in ordered:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _described(operation, schemas)
+    document = {
+        "openapi": _VERSION,
+        "info": {
+            "title": "tallybook",
+            "version": "1",
+            "description": "Counts clicks, each exactly once. Times are RFC 3339 with a zone; answers are in UTC.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": tag} for tag in dict.fromkeys(operation.tag for operation in ordered)],
+        "paths": paths,
+        "components": {"schemas": schemas.components},
+        "x-problems": [
+            {"code": error.code, "status": error.status, "retryable": error.retryable, "title": error.title()}
+            for error in sorted(_errors(TallybookError), key=lambda error: error.status)
+        ],
+    }
+    filled: dict[str, Any] = _filled(document, {name: getattr(settings, name) for name in settings.__struct_fields__})
+    return filled
+
+
+def _filled(value: Any, settings: Mapping[str, object]) -> Any:
+    """The value with settings put into the `${...}` of its texts."""
+    match value:
+        case str():
+            return Template(value).safe_substitute(settings) if "${" in value else value
+        case dict():
+            return {key: _filled(item, settings) for key, item in value.items()}
+        case list():
+            return [_filled(item, settings) for item in value]
+    return value
+
+
+class _Schemas:
+    """The schemas of every type that the operations name."""
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        types: list[Any] = [Problem]
+        for operation in operations:
+            types += [parameter.type for parameter in operation.parameters]
+            types += [answer.type for answer in operation.answers.values() if answer.type is not None]
+            types += [operation.body.type] if operation.body else []
+        schemas, self.components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
+        # Types are compared by identity: Annotated types with unhashable metadata cannot be keys.
+        self._by_id = {id(kind): schema for kind, schema in zip(types, schemas, strict=True)}
+
+    def of(self, kind: Any) -> dict[str, Any]:
+        return self._by_id[id(kind)]
+
+
+def _described(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+    answers = {str(status): _answer(answer, schemas) for status, answer in operation.answers.items()}
+    described: dict[str, Any] = {
+        "operationId": operation.id,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "description": operation.description or operation.summary,
+        "parameters": [_parameter(parameter, schemas) for parameter in operation.parameters],
+        "responses": {
+            **answers,
+            **_refusals([*operation.errors, *(_OF_BODIES if operation.body else ()), *_OF_ALL], schemas),
+        },
+    }
+    if operation.body:
+        content = _content(operation.body.type, operation.body.media, operation.body.example, schemas)
+        described["requestBody"] = {
+            "description": operation.body.description,
+            "required": operation.body.required,
+            "content": content,
+        }
+    return described
+
+
+def _parameter(parameter: Parameter, schemas: _Schemas) -> dict[str, Any]:
+    schema = schemas.of(parameter.type)
+    described: dict[str, Any] = {
+        "name": parameter.name,
+        "in": parameter.where,
+        "description": parameter.description,
+        "required": parameter.required or parameter.where == "path",
+        "schema": schema,
+    }
+    if schema.get("type") == "array":
+        described |= {"style": "form", "explode": False}
+    if parameter.example is not None:
+        described["example"] = parameter.example
+    return described
+
+
+def _answer(answer: Answer, schemas: _Schemas) -> dict[str, Any]:
+    described: dict[str, Any] = {"description": answer.description}
+    if answer.headers:
+        described["headers"] = {
+            name: {"description": text, "schema": {"type": "string"}} for name, text in answer.headers.items()
+        }
+    if answer.type is not None:
+        described["content"] = {}
+        for media in answer.media:
+            example = answer.example if media == _JSON else None
+            described["content"] |= _content(answer.type if media == _JSON else None, media, example, schemas)
+    return described
+
+
+def _content(kind: Any, media: str, example: Any, schemas: _Schemas) -> dict[str, Any]:
+    described: dict[str, Any] = {"schema": {"type": "string"} if kind is None else schemas.of(kind)}
+    if example is not None:
+        described["example"] = example
+    return {media: described}
+
+
+def _refusals(errors: Sequence[type[TallybookError]], schemas: _Schemas) -> dict[str, Any]:
+    """The responses of the errors: one per status, with the codes that it can carry and an example of each."""
+    by_status: dict[int, list[type[TallybookError]]] = {}
+    for error in dict.fromkeys(errors):
+        by_status.setdefault(error.status, []).append(error)
+    return {str(status): _refusal(status, group, schemas) for status, group in sorted(by_status.items())}
+
+
+def _refusal(status: int, errors: Sequence[type[TallybookError]], schemas: _Schemas) -> dict[str, Any]:
+    codes = {"code": {"enum": [error.code for error in errors]}, "status": {"const": status}}
+    described: dict[str, Any] = {
+        "description": ", ".join(f"`{error.code}`" for error in errors),
+        "content": {
+            _PROBLEM: {
+                "schema": {"allOf": [schemas.of(Problem), {"properties": codes}]},
+                "examples": {error.code: {"value": _example(error)} for error in errors},
+            }
+        },
+    }
+    if any(error.retryable for error in errors):
+        described["headers"] = {
+            "Retry-After": {
+                "description": "Seconds to wait before the request is repeated",
+                "schema": {"type": "integer", "minimum": 0},
+            }
+        }
+    return described
+
+
+def _errors(parent: type[TallybookError]) -> Iterator[type[TallybookError]]:
+    """Every error of the tree that a client can meet."""
+    for child in parent.__subclasses__():
+        if child.__module__ == TallybookError.__module__:
+            yield child
+            yield from _errors(child)
+
+
+def _example(error: type[TallybookError]) -> Problem:
+    title = error.title()
+    return Problem(type=f"/docs/errors#{error.code}", title=title, status=error.status, detail=title, code=error.code)
+
+
+def main() -> None:
+    """Write the document of the whole service, with default settings, to standard output."""
+    from ingest.app import OPERATIONS
+
+    document = build(published(OPERATIONS, Settings()), Settings())
+    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Errors as clients see them: RFC 9457 `application/problem+json`, one shape for all of them."""
+
+import math
+import re
+from typing import Any
+
+import msgspec
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from shared.errors import (
+    Invalid,
+    Malformed,
+    MethodNotAllowed,
+    NotFound,
+    TallybookError,
+    TooLarge,
+    Unexpected,
+    UnsupportedMediaType,
+)
+
+MEDIA = "application/problem+json"
+
+_BY_STATUS: dict[int, type[TallybookError]] = {
+    error.status: error for error in (NotFound, MethodNotAllowed, TooLarge, UnsupportedMediaType, Malformed)
+}
+#: One step of a msgspec path: `.name`, `[3]` or `[...]`.
+_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
+
+log = structlog.get_logger()
+
+
+def rendered(error: TallybookError, request_id: str = "") -> tuple[int, list[tuple[str, str]], bytes]:
+    """(status, headers, body) of an error, for whoever answers without Starlette."""
+    problem: dict[str, Any] = {
+        "type": f"/docs/errors#{error.code}",
+        "title": error.title(),
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
+    }
+    if error.errors:
+        problem["errors"] = error.errors
+    if request_id:
+        problem["requestId"] = request_id
+    headers = {"content-type": MEDIA, "cache-control": "no-store", "x-content-type-options": "nosniff"}
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(math.ceil(error.retry_after_s))
+    headers |= {name.lower(): value for name, value in error.headers.items()}
+    return error.status, list(headers.items()), msgspec.json.encode(problem)
+
+
+def response(error: TallybookError, request: Request) -> Response:
+    """The error as a response of Starlette."""
+    status, headers, body = rendered(error, request.scope.get("request_id", ""))
+    return Response(body, status, dict(headers))
+
+
+async def _known(request: Request, error: Exception) -> Response:
+    assert isinstance(error, TallybookError)  # noqa: S101 - for the type checker
+    return response(error, request)
+
+
+async def _of_starlette(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - for the type checker
+    kind = _BY_STATUS.get(error.status_code, Malformed if error.status_code < 500 else Unexpected)
+    return response(kind(headers=error.headers), request)
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    """Says nothing of what broke; the log does, under the same request id."""
+    return response(Unexpected(), request)
+
+
+#: For `Starlette(exception_handlers=...)`.
+HANDLERS: dict[Any, Any] = {TallybookError: _known, HTTPException: _of_starlette, Exception: _unknown}
+
+
+def from_validation(error: msgspec.ValidationError, prefix: str = "") -> Invalid:
+    """422 for a value of the wrong type or out of bounds, with a JSON pointer to it."""
+    what, pointer = explained(error)
+    return Invalid(errors=[{"pointer": prefix + pointer, "detail": what}])
+
+
+def explained(error: msgspec.ValidationError) -> tuple[str, str]:
+    """(what is wrong, JSON pointer) from the text of msgspec, which ends ` - at `$.path[0]``."""
+    what, _, path = str(error).partition(" - at `$")
+    pointer = "".join(f"/{name or index}" for name, index in _STEP.findall(path.rstrip("`")))
+    return what, pointer

@@ -1,0 +1,73 @@
+"""The query string of a request as a mapping whose every name is known and given once."""
+
+import re
+from collections.abc import Collection, Mapping
+
+from starlette.requests import Request
+
+from shared.errors import Invalid, Malformed
+
+#: Characters of a client's own text that an error repeats.
+_QUOTED_MAX = 40
+_FLAGS = {"true": True, "false": False}
+#: Digits of the largest integer that a parameter takes. `int()` itself takes digits of all scripts and underscores.
+_INTEGER = re.compile(r"0|[1-9][0-9]{0,15}")
+
+
+def query(request: Request, known: Collection[str]) -> dict[str, str]:
+    """The parameters of the request. Raises Malformed for a name that is not known or that is given twice."""
+    values: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name not in known:
+            raise Malformed(
+                f"{quoted(name)} is no parameter of this route. It takes {', '.join(sorted(known))}.",
+                errors=[{"parameter": name[:_QUOTED_MAX], "detail": "unknown parameter"}],
+            )
+        if name in values:
+            raise malformed(name, "is given more than once. Give it once.")
+        values[name] = value
+    return values
+
+
+def flag(values: Mapping[str, str], name: str) -> bool:
+    """Whether a switch is on; off when it is not given. Raises Invalid for anything but true and false."""
+    return _FLAGS[choice(values, name, _FLAGS, "false")]
+
+
+def choice(values: Mapping[str, str], name: str, allowed: Collection[str], default: str) -> str:
+    """One of the allowed words. Raises Invalid, which names them."""
+    value = values.get(name, default)
+    if value not in allowed:
+        raise invalid(name, f"is {quoted(value)}, but has to be one of {', '.join(allowed)}.")
+    return value
+
+
+def integer(values: Mapping[str, str], name: str, least: int, most: int, default: int) -> int:
+    """A decimal integer. Raises Malformed when it is none and Invalid when it is out of bounds."""
+    text = values.get(name)
+    if text is None:
+        return default
+    if not _INTEGER.fullmatch(text):
+        raise malformed(name, f"is {quoted(text)}, but has to be a decimal integer.")
+    if not least <= int(text) <= most:
+        raise invalid(name, f"has to be from {least:,} to {most:,}.")
+    return int(text)
+
+
+def quoted(text: str) -> str:
+    """A client's own text as an error may repeat it: cut short, in ASCII, without control characters."""
+    return ascii(text if len(text) <= _QUOTED_MAX else f"{text[:_QUOTED_MAX]}...")
+
+
+def malformed(name: str, what: str, where: str = "parameter") -> Malformed:
+    """400 for one parameter, or for one field of a body with `where="pointer"`."""
+    return Malformed(f"{name} {what}", errors=[_fault(name, what, where)])
+
+
+def invalid(name: str, what: str, where: str = "parameter") -> Invalid:
+    """422 for one parameter, or for one field of a body with `where="pointer"`."""
+    return Invalid(f"{name} {what}", errors=[_fault(name, what, where)])
+
+
+def _fault(name: str, what: str, where: str) -> dict[str, str]:
+    return {where: f"/{name}" if where == "pointer" else name, "detail": what}

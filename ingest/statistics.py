@@ -1,0 +1,374 @@
+"""Reading clicks: of one banner, of several, and the most clicked. As JSON, or as CSV where that is asked for."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import repeat
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ingest import tabular
+from ingest.openapi import Answer, BannerId, Operation, Parameter
+from ingest.problems import explained
+from ingest.query import flag, integer, invalid, malformed, query, quoted
+from ingest.ranges import MOST_DAYS, Range, Step, parse
+from ingest.series import BannerSeries, BannerStatistics, Place, Statistics, Top, coverage, filled, labelled, moment
+from shared.counting.lane import BANNER_MAX, banner_id
+from shared.errors import (
+    BodyTimeout,
+    Busy,
+    Invalid,
+    Malformed,
+    PostgresUnavailable,
+    RedisUnavailable,
+    TooLarge,
+    UnsupportedMediaType,
+)
+from shared.settings import Settings
+
+#: Banners that one request may ask for.
+BANNERS_MOST = 100
+#: Banners times buckets of one answer: about 10 MB of JSON.
+ROWS_MOST = 150_000
+#: Places of a ranking.
+PLACES_MOST = 1000
+_PLACES = 10
+#: Longest range of a ranking, in days.
+RANKING_DAYS_MOST = 366
+
+#: Characters of a fault, which may quote a client's own text.
+_FAULT_MAX = 120
+_RANGE_NAMES = ("tsFrom", "tsTo", "step", "tz", "fill", "partial")
+_HEADERS = {"cache-control": "no-store", "vary": "accept"}
+
+
+class RangeBody(Struct, rename="camel", forbid_unknown_fields=True):
+    """The range as a body of GET, which is how the first version of this interface took it."""
+
+    ts_from: str | UnsetType = UNSET
+    ts_to: str | UnsetType = UNSET
+
+
+_FINAL = ("false", "true")
+_RANGE_BODY = msgspec.json.Decoder(RangeBody)
+
+
+# -- handlers ----------------------------------------------------------------------------------------------------------
+
+
+async def banner_statistics(request: Request) -> Response:
+    """Clicks of one banner over a range."""
+    banner = _banner("bannerId", request.path_params["bannerId"])
+    asked = await _Asked.of(request, [banner])
+    series, covered = await asked.answer()
+    if asked.is_csv:
+        return _csv(("banner", str(banner), asked.range.step), asked.range, series, covered)
+    [one] = series
+    return _json(BannerStatistics(banner_id=banner, total=one.total, stats=one.stats, **covered, **asked.stepped))
+
+
+async def statistics(request: Request) -> Response:
+    """Clicks of several banners over a range."""
+    asked = await _Asked.of(request, _banners(request.query_params.get("bannerIds")), "bannerIds")
+    series, covered = await asked.answer()
+    if asked.is_csv:
+        return _csv(("banners", asked.range.step), asked.range, series, covered)
+    total = sum(one.total for one in series)
+    return _json(Statistics(total=total, banners=series, **covered, **asked.stepped))
+
+
+async def top_banners(request: Request) -> Response:
+    """The most clicked banners of a range."""
+    values = query(request, ("tsFrom", "tsTo", "limit", "partial"))
+    limit = integer(values, "limit", 1, PLACES_MOST, _PLACES)
+    asked = parse(values, time.time(), request.state.settings.minute_s, most_days=RANKING_DAYS_MOST)
+    partial = flag(values, "partial")
+    ranking = await request.state.reader.top(asked.start, asked.end, limit, partial=partial)
+    covered = coverage(asked, ranking.as_of, ranking.missing)
+    if not _wants_csv(request):
+        return _json(Top(banners=[Place(banner_id=banner, count=n) for banner, n in ranking.banners], **covered))
+    columns = {
+        "bannerId": [str(banner) for banner, _ in ranking.banners],
+        "count": [str(count) for _, count in ranking.banners],
+    }
+    return tabular.response(("top", *_stamps(asked)), columns, _marks(covered))
+
+
+# -- questions ---------------------------------------------------------------------------------------------------------
+
+
+class _Asked(Struct, frozen=True):
+    """One question about banners and a range, checked."""
+
+    banners: list[int]
+    range: Range
+    fill: bool
+    partial: bool
+    is_csv: bool
+    reader: Any
+    settings: Settings
+
+    @classmethod
+    async def of(cls, request: Request, banners: list[int], *names: str) -> "_Asked":
+        """The question of a request. Raises Malformed or Invalid."""
+        values = query(request, (*names, *_RANGE_NAMES))
+        settings: Settings = request.state.settings
+        times = {} if names else await _body(request, values)
+        where = "pointer" if times else "parameter"
+        asked = parse({**values, **times}, time.time(), settings.minute_s, where=where)  # type: ignore[arg-type]
+        is_csv = _wants_csv(request)
+        return cls(
+            banners, asked, flag(values, "fill"), flag(values, "partial"), is_csv, request.state.reader, settings
+        )
+
+    @property
+    def stepped(self) -> dict[str, Any]:
+        """The fields that answers with buckets have in common."""
+        return {"step": self.range.step, "tz": self.range.zone or UNSET}
+
+    async def answer(self) -> tuple[list[BannerSeries], dict[str, Any]]:
+        """The clicks of each banner, and the fields that all answers have in common."""
+        asked = self.range
+        buckets = asked.buckets()
+        if len(self.banners) * len(buckets.labels) > ROWS_MOST:
+            most = ROWS_MOST // len(self.banners)
+            raise invalid(
+                "tsTo", f"is too late for {len(self.banners)} banners: {most:,} buckets is the most for them."
+            )
+        bounds = None if asked.step == "minute" else buckets.bounds
+        reading = await self.reader.read(self.banners, asked.start, asked.end, bounds, partial=self.partial)
+        final_before = 0.0 if reading.missing else reading.as_of - self.settings.grace_s
+        series = []
+        for banner in self.banners:
+            points = reading.points.get(banner, [])
+            stats = filled(points, buckets, final_before) if self.fill else labelled(points, buckets)
+            series.append(BannerSeries(banner_id=banner, total=sum(point.count for point in points), stats=stats))
+            await asyncio.sleep(0)  # clicks are served between two banners of a long answer
+        return series, coverage(asked, reading.as_of, reading.missing)
+
+
+async def _body(request: Request, values: Mapping[str, str]) -> dict[str, str]:
+    """The times of a JSON body; empty without one. The media type is not looked at: nothing here has an effect."""
+    content = await request.body()
+    if not content:
+        return {}
+    if "tsFrom" in values or "tsTo" in values:
+        raise Malformed("The range is given in the query and in the body. Give it once.")
+    try:
+        asked = _RANGE_BODY.decode(content)
+    except msgspec.ValidationError as error:
+        what, pointer = explained(error)
+        fault = {"pointer": pointer, "detail": what[:_FAULT_MAX]}
+        raise Invalid('The body has to be {"tsFrom": ..., "tsTo": ...}, both texts.', errors=[fault]) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed("The body is not JSON. Leave it out, or give the range in it.") from error
+    times = {"tsFrom": asked.ts_from, "tsTo": asked.ts_to}
+    return {name: text for name, text in times.items() if isinstance(text, str)}
+
+
+def _banner(name: str, text: str) -> int:
+    try:
+        return banner_id(text)
+    except ValueError:
+        what = f"is {quoted(text)}, but has to be a decimal integer from 1 to {BANNER_MAX} without zeros in front."
+        raise malformed(name, what) from None
+
+
+def _banners(text: str | None) -> list[int]:
+    if not text:
+        raise malformed("bannerIds", f"is missing. Name 1 to {BANNERS_MOST} banners, as bannerIds=1,2,3.")
+    texts = text.split(",", BANNERS_MOST)
+    if len(texts) > BANNERS_MOST:
+        raise invalid("bannerIds", f"names more than {BANNERS_MOST} banners.")
+    banners = [_banner("bannerIds", part) for part in texts]
+    if len(set(banners)) < len(banners):
+        raise invalid("bannerIds", "names a banner twice.")
+    return banners
+
+
+def _wants_csv(request: Request) -> bool:
+    return tabular.prefers_csv(",".join(request.headers.getlist("accept")))
+
+
+# -- answers -----------------------------------------------------------------------------------------------------------
+
+
+def _json(answer: Struct) -> Response:
+    return Response(msgspec.json.encode(answer), headers=_HEADERS, media_type="application/json")
+
+
+def _csv(name: Sequence[str], asked: Range, series: Sequence[BannerSeries], covered: Mapping[str, Any]) -> Response:
+    columns: dict[str, list[str]] = {"bannerId": [], "timestamp": [], "count": [], "final": []}
+    for one in series:
+        columns["bannerId"] += repeat(str(one.banner_id), len(one.stats))
+        columns["timestamp"] += tabular.times([bucket.timestamp for bucket in one.stats])
+        columns["count"] += [str(bucket.count) for bucket in one.stats]
+        columns["final"] += [_FINAL[bucket.final] for bucket in one.stats]
+    return tabular.response((*name, *_stamps(asked)), columns, _marks(covered))
+
+
+def _stamps(asked: Range) -> tuple[str, str]:
+    """The range as parts of a file name."""
+    return f"{moment(asked.start):%Y%m%dt%H%M%Sz}", f"{moment(asked.end):%Y%m%dt%H%M%Sz}"
+
+
+def _marks(covered: Mapping[str, Any]) -> dict[str, str]:
+    """What a table has no place for, as headers."""
+    [as_of] = tabular.times([covered["as_of"]])
+    marks = {"tallybook-as-of": as_of}
+    return {**marks, "tallybook-missing": ", ".join(covered["missing"])} if "missing" in covered else marks
+
+
+# -- operations --------------------------------------------------------------------------------------------------------
+
+_DAYS = ", ".join(f"{days:,} days with step={step}" for step, days in MOST_DAYS.items())
+_TIME = Annotated[datetime, Meta(tz=True)]
+_FROM = "2026-03-01T00:00:00Z"
+_TO = "2026-03-01T02:00:00Z"
+_READ_ERRORS = (Invalid, RedisUnavailable, PostgresUnavailable)
+_BODY_ERRORS = (BodyTimeout, TooLarge, UnsupportedMediaType, Busy)
+_CSV_HEADERS = {
+    "Tallybook-As-Of": "With CSV: what `asOf` says in JSON",
+    "Tallybook-Missing": "With CSV: what `missing` says in JSON, when a store did not answer",
+}
+
+_TIMES = (
+    Parameter(
+        "tsFrom",
+        _TIME,
+        "Begin of the range, RFC 3339 with zone; its minute is in the range. One hour before `tsTo` when not given",
+        example=_FROM,
+    ),
+    Parameter(
+        "tsTo",
+        _TIME,
+        "End of the range, RFC 3339 with zone, not in it. The end of the current minute when not given",
+        example=_TO,
+    ),
+)
+_PARTIAL = Parameter("partial", bool, "While Redis or Postgres is away: what is known, marked as partial, not 503")
+_STEPS = (
+    Parameter("step", Step, f"Length of a bucket, `minute` when not given. The longest ranges are {_DAYS}"),
+    Parameter(
+        "tz",
+        Annotated[str, Meta(max_length=64)],
+        "Zone in which hours and days begin, by its IANA name; UTC when not given",
+        example="Europe/Berlin",
+    ),
+    Parameter("fill", bool, "Also the buckets without clicks, with count 0"),
+    _PARTIAL,
+)
+_EXAMPLE_RANGE = {"tsFrom": _FROM, "tsTo": _TO}
+_EXAMPLE_STATS = [
+    {"timestamp": _FROM, "count": 4, "final": True},
+    {"timestamp": "2026-03-01T01:00:00Z", "count": 1, "final": False},
+]
+_EXAMPLE_AS_OF = "2026-03-01T01:34:56.789012Z"
+
+OPERATIONS = [
+    Operation(
+        method="GET",
+        path="/stats/{bannerId}",
+        handler=banner_statistics,
+        summary="Clicks of one banner over a range",
+        description="Exact at any moment: persisted clicks and those on their way, without a gap and without a double. "
+        "`final: false` marks a bucket that may still grow. A banner without clicks is an empty answer with total "
+        "0.\n\n"
+        'The range may also be sent as a JSON body, `{"tsFrom": ..., "tsTo": ...}`, instead of in the query. '
+        "A bucket that `tsFrom` or `tsTo` cuts keeps its label and counts the minutes inside the range only.",
+        parameters=(
+            Parameter("bannerId", BannerId, "The banner", "path", example=42),
+            *_TIMES,
+            *_STEPS,
+        ),
+        answers={
+            200: Answer(
+                "The clicks",
+                BannerStatistics,
+                ("application/json", tabular.MEDIA),
+                _CSV_HEADERS,
+                {
+                    "bannerId": 42,
+                    **_EXAMPLE_RANGE,
+                    "step": "hour",
+                    "total": 5,
+                    "asOf": _EXAMPLE_AS_OF,
+                    "stats": _EXAMPLE_STATS,
+                },
+            )
+        },
+        errors=(*_READ_ERRORS, *_BODY_ERRORS),
+        order=200,
+    ),
+    Operation(
+        method="GET",
+        path="/stats",
+        handler=statistics,
+        summary="Clicks of several banners over a range",
+        description=f"As for one banner, for up to {BANNERS_MOST} at once and {ROWS_MOST:,} buckets in all.",
+        parameters=(
+            Parameter(
+                "bannerIds",
+                Annotated[
+                    list[BannerId],
+                    Meta(min_length=1, max_length=BANNERS_MOST, extra_json_schema={"uniqueItems": True}),
+                ],
+                "The banners, with commas between them",
+                required=True,
+                example=[42, 43],
+            ),
+            *_TIMES,
+            *_STEPS,
+        ),
+        answers={
+            200: Answer(
+                "The clicks",
+                Statistics,
+                ("application/json", tabular.MEDIA),
+                _CSV_HEADERS,
+                {
+                    **_EXAMPLE_RANGE,
+                    "step": "hour",
+                    "total": 5,
+                    "asOf": _EXAMPLE_AS_OF,
+                    "banners": [
+                        {"bannerId": 42, "total": 5, "stats": _EXAMPLE_STATS},
+                        {"bannerId": 43, "total": 0, "stats": []},
+                    ],
+                },
+            )
+        },
+        errors=_READ_ERRORS,
+        order=210,
+    ),
+    Operation(
+        method="GET",
+        path="/stats/top",
+        handler=top_banners,
+        summary="The most clicked banners of a range",
+        description=f"Best first; of equal ones the lower id is first. The longest range is {RANKING_DAYS_MOST} days.",
+        parameters=(
+            *_TIMES,
+            Parameter(
+                "limit", Annotated[int, Meta(ge=1, le=PLACES_MOST)], f"Banners to name, {_PLACES} when not given"
+            ),
+            _PARTIAL,
+        ),
+        answers={
+            200: Answer(
+                "The banners",
+                Top,
+                ("application/json", tabular.MEDIA),
+                _CSV_HEADERS,
+                {**_EXAMPLE_RANGE, "asOf": _EXAMPLE_AS_OF, "banners": [{"bannerId": 42, "count": 5}]},
+            )
+        },
+        errors=_READ_ERRORS,
+        order=220,
+    ),
+]

@@ -1,0 +1,77 @@
+"""Answers as CSV (RFC 4180), for those who ask for it by `Accept: text/csv`."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+from starlette.responses import Response
+
+MEDIA = "text/csv"
+_MEDIA_FULL = f"{MEDIA}; charset=utf-8"
+_JSON = "application/json"
+_LINE = "\r\n"
+
+#: A quality of RFC 9110, section 12.4.2.
+_QUALITY = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
+#: What a spreadsheet takes for the beginning of a formula, also after blanks of any kind and on a later line of a cell.
+#: The full-width forms are read as the narrow ones in some locales (OWASP, CSV injection).
+_FORMULA = re.compile(r"(?:^|(?<=\n)|(?<=\r)(?!\n))(?=[\t\r]|(?:[^\S\r\n]|[\ufeff\u200b])*[=+\-@＝＋－＠])")
+_QUOTED = re.compile(r'[",\r\n]|^\s|\s$')
+#: File names hold nothing that a client wrote.
+_FILENAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+
+
+def prefers_csv(accept: str) -> bool:
+    """Whether an Accept header wants CSV more than JSON. JSON wins ties, and where neither is wanted."""
+    ranges = _qualities(accept)
+
+    def quality(media: str) -> float:
+        for name in (media, media.partition("/")[0] + "/*", "*/*"):
+            if name in ranges:
+                return ranges[name]
+        return 0.0
+
+    return quality(MEDIA) > quality(_JSON)
+
+
+def _qualities(accept: str) -> dict[str, float]:
+    """Media range -> quality. What cannot be read is left out."""
+    ranges: dict[str, float] = {}
+    for part in accept.lower().split(","):
+        media, *parameters = (piece.strip() for piece in part.split(";"))
+        weights = [piece[2:].strip() for piece in parameters if piece.startswith("q=")]
+        if all(_QUALITY.fullmatch(weight) for weight in weights):
+            ranges[media] = max(ranges.get(media, 0.0), float(weights[0]) if weights else 1.0)
+    return ranges
+
+
+def cell(text: str) -> str:
+    """A text as one cell: no spreadsheet takes it for a formula, and separators in it are quoted."""
+    safe = _FORMULA.sub("'", text)
+    return '"' + safe.replace('"', '""') + '"' if _QUOTED.search(safe) else safe
+
+
+def times(moments: Sequence[datetime]) -> list[str]:
+    """Moments, which are in UTC, as cells: RFC 3339, exactly as JSON has them."""
+    # The encoder writes a month of minutes in 3 ms; isoformat() would take 25.
+    return msgspec.json.encode(moments)[2:-2].decode().split('","') if moments else []
+
+
+def response(
+    name: Sequence[str], columns: Mapping[str, Iterable[str]], headers: Mapping[str, str] | None = None
+) -> Response:
+    """The columns, which are of equal length and hold cells, as a file `tallybook-<name joined by ->.csv`."""
+    stem = "-".join(("tallybook", *name)).lower()
+    if not _FILENAME.fullmatch(stem):
+        raise ValueError(f"no file name: {stem!r}")
+    rows = map(",".join, zip(*columns.values(), strict=True))
+    lines = [",".join(map(cell, columns)), *rows, ""]
+    fixed = {
+        "content-type": _MEDIA_FULL,
+        "content-disposition": f'attachment; filename="{stem}.csv"',
+        "x-content-type-options": "nosniff",
+        "vary": "accept",
+        "cache-control": "no-store",
+    }
+    return Response(_LINE.join(lines).encode(), headers={**(headers or {}), **fixed})

@@ -1,0 +1,1 @@
+"""Load tests with Locust and the side-by-side benchmark with wrk: `make load` and `make bench`."""

@@ -1,0 +1,127 @@
+"""The result as tables, on the terminal and in `docs/performance.md`: `python -m loadtest.report`.
+
+Figures are never typed by hand: this writes what stands between the two markers of the page.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from loadtest.ratios import middle
+
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+RESULT = Path(__file__).parent / "results" / "bench.json"
+BEGIN, END = "<!-- bench.json: begin -->", "<!-- bench.json: end -->"
+
+#: What is asked of each ratio: (name, what it says, goal per number of connections, whether more is better).
+_GOALS: tuple[tuple[str, str, Mapping[str, float], bool], ...] = (
+    ("vs_gin_redis", "throughput against gin + Redis", {"c64": 2.0, "c256": 2.0}, True),
+    ("vs_gin_memory", "throughput against gin in memory", {"c64": 0.85, "c256": 1.0}, True),
+    ("ack_redis_vs_gin_redis", "`ack=redis`: throughput against gin + Redis", {"c64": 1.0, "c256": 1.0}, True),
+    ("p99_vs_gin_redis", "p99 against gin + Redis (less is better)", {"c64": 1.0, "c256": 1.0}, False),
+    ("cpu_vs_gin_redis", "CPU per click against gin + Redis (less is better)", {}, False),
+    ("cpu_vs_gin_memory", "CPU per click against gin in memory (less is better)", {}, False),
+)
+_SIDE_COLUMNS = ("side", "clicks/s", "p50 ms", "p99 ms", "CPU us per click", "of it server / Redis / Postgres")
+
+
+def tables(result: Mapping[str, Any]) -> str:
+    """All that was measured, as Markdown."""
+    parts = [_machine(result["machine"])]
+    if "clicks" in result:
+        parts.append(_ratios(result["clicks"]))
+        parts += [_sides(connections, table["rows"]) for connections, table in result["clicks"].items()]
+    parts.append(_others(result))
+    return "\n\n".join(part for part in parts if part)
+
+
+def publish(result: Mapping[str, Any], page: str) -> str:
+    """The page with the tables between its markers. Raises ValueError if they are not there."""
+    head, begin, rest = page.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the page needs the lines {BEGIN} and {END}")
+    return f"{head}{BEGIN}\n\n{tables(result)}\n\n{END}{tail}"
+
+
+def met(ratio: float | None, goal: float | None, *, is_more_better: bool) -> str:
+    """How a ratio stands to its goal, in a word."""
+    if ratio is None or goal is None:
+        return "" if ratio is not None else "not measured"
+    return "met" if (ratio >= goal if is_more_better else ratio <= goal) else "missed"
+
+
+def _machine(machine: Mapping[str, Any]) -> str:
+    return "Measured on " + ", ".join(f"{name}: {value}" for name, value in machine.items()) + "."
+
+
+def _ratios(measured: Mapping[str, Any]) -> str:
+    rows = []
+    for name, text, goals, is_more_better in _GOALS:
+        for connections, table in measured.items():
+            goal = goals.get(connections)
+            verdict = met(table[name], goal, is_more_better=is_more_better)
+            rows.append((text, connections, _ratio(table[name]), _ratio(goal), verdict))
+    return _table(("median of the paired ratios", "connections", "ratio", "goal", ""), rows)
+
+
+def _sides(connections: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    lines = []
+    for side in dict.fromkeys(row["side"] for row in rows):
+        own = [row["cpu_us_by"] for row in rows if row["side"] == side]
+        shares = [sum(row[kind] for row in own) / len(own) for kind in ("server", "redis", "postgres")]
+        medians = [middle(rows, side, value) or 0.0 for value in ("rps", "p50_ms", "p99_ms", "cpu_us")]
+        lines.append(
+            (
+                side,
+                f"{medians[0]:,.0f}",
+                f"{medians[1]:.2f}",
+                f"{medians[2]:.2f}",
+                f"{medians[3]:.1f}",
+                " / ".join(f"{share:.1f}" for share in shares),
+            )
+        )
+    rounds = len({row["round"] for row in rows})
+    return f"{connections}, medians of {rounds} rounds:\n\n" + _table(_SIDE_COLUMNS, lines)
+
+
+def _others(result: Mapping[str, Any]) -> str:
+    rows: list[tuple[str, ...]] = []
+    if bulk := result.get("bulk"):
+        value = bulk["clicks_per_s"]
+        rows.append(("bulk clicks/s, 100 banners", f"{value:,.0f}", "500,000", met(value, 5e5, is_more_better=True)))
+        rows.append(("bulk clicks/s, all banners different", f"{bulk['clicks_per_s_all_different']:,.0f}", "", ""))
+    if read := result.get("read"):
+        value = read["vs_bare_query"]
+        text = f"GET of a day of minutes ({read['http_ms']} ms) against its bare query ({read['query_ms']} ms)"
+        rows.append((text, _ratio(value), "2.00", met(value, 2.0, is_more_better=False)))
+    if flush := result.get("flush"):
+        value = flush["rows_per_s"]
+        rows.append(("flush, new rows/s", f"{value:,.0f}", "100,000", met(value, 1e5, is_more_better=True)))
+        rows.append(("flush, rows/s onto existing rows", f"{flush['existing_rows_per_s']:,.0f}", "", ""))
+    return _table(("what", "median", "goal", ""), rows) if rows else ""
+
+
+def _ratio(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    head = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    return "\n".join([*head, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def main() -> int:
+    """Write the tables into the page."""
+    if not RESULT.exists():
+        print(f"{RESULT} is not there yet: run `make bench`", file=sys.stderr)
+        return 1
+    PAGE.write_text(publish(json.loads(RESULT.read_text()), PAGE.read_text()))
+    print(f"{PAGE}: written from {RESULT}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

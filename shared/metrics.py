@@ -1,0 +1,102 @@
+"""Every metric of every process, and the endpoint that shows them.
+
+Labels are closed sets: a route's template, an outcome, a reason; never an id or anything that a client sent. Processes
+that `tallybook up` starts keep their figures in files (`shared/slots.py`), which the parent merges and serves; any
+other process keeps them in memory. What the lanes themselves know is in `shared/lane_collector.py`.
+"""
+
+import os
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from shared.scrape import Endpoint, prepare, serve
+from shared.slots import use_slots
+
+__all__ = ["Endpoint", "prepare", "serve"]
+
+use_slots(os.environ)
+
+#: Reasons for which a click was not counted.
+REASONS: Final = (
+    "malformed",
+    "too_large",
+    "unknown_banner",
+    "limited",
+    "too_many_new_banners",
+    "lanes_full",
+    "redis",
+    "timeout",
+    "invalid",
+)
+
+#: Upper bounds in seconds: of a request, where a click takes tens of microseconds on the server and a read some
+#: milliseconds; the alert on the 95th percentile needs 0.2.
+_HTTP_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5)
+#: Of a page on its way to Redis, with its repeats: about 1 ms with an fsync, hours when Redis is away.
+_DRAIN_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30, 300)
+#: Of a flush into Postgres: 100,000 rows take about a second.
+_FLUSH_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+HTTP_REQUESTS = Counter(
+    "tallybook_http_requests_total", "HTTP requests by route template, method and status", ["route", "method", "status"]
+)
+HTTP_SECONDS = Histogram(
+    "tallybook_http_request_duration_seconds",
+    "Seconds from a request's headers to the end of its answer; of plain clicks a sample of 1 in 64",
+    ["route"],
+    buckets=_HTTP_BUCKETS,
+)
+CLICKS_REJECTED = Counter("tallybook_clicks_rejected_total", "Clicks that were not counted, by reason", ["reason"])
+CLICKS_DUPLICATE = Counter(
+    "tallybook_clicks_duplicate_total", "Clicks not counted again because their key had been counted before"
+)
+DRAIN_PAGES = Counter(
+    "tallybook_drain_pages_total",
+    "Lane pages sent to Redis: taken (ok), known before (duplicate), behind what Redis knows (past), failed (error)",
+    ["outcome"],
+)
+DRAIN_SECONDS = Histogram(
+    "tallybook_drain_duration_seconds",
+    "Seconds until Redis has a page on disk, repeats included",
+    buckets=_DRAIN_BUCKETS,
+)
+FLUSHES = Counter("tallybook_flushes_total", "Flushes of closed minutes from Redis into Postgres", ["outcome"])
+FLUSH_SECONDS = Histogram(
+    "tallybook_flush_duration_seconds", "Seconds of a flush that moved something", buckets=_FLUSH_BUCKETS
+)
+FLUSH_ROWS = Counter("tallybook_flush_rows_total", "(minute, banner) rows written to Postgres")
+FLUSH_CLICKS = Counter("tallybook_flush_clicks_total", "Clicks that became persistent in Postgres")
+LAST_FLUSH = Gauge(
+    "tallybook_last_flush_timestamp_seconds",
+    "Unix time at which the last round of flushing ended well, also if nothing was due",
+    multiprocess_mode="mostrecent",
+)
+OPEN_MINUTES = Gauge(
+    "tallybook_open_minutes",
+    "Parts of minutes in Redis that are not yet known to be in Postgres",
+    multiprocess_mode="mostrecent",
+)
+OLDEST_OPEN_SECONDS = Gauge(
+    "tallybook_oldest_open_seconds",
+    "Seconds since the end of the oldest closed minute that is not in Postgres; 0 when none waits",
+    multiprocess_mode="mostrecent",
+)
+READS = Counter("tallybook_reads_total", "Reads of statistics: complete, partial as asked for, or failed", ["outcome"])
+LOOP_ERRORS = Counter("tallybook_loop_errors_total", "Failed rounds of background loops", ["loop"])
+ACCOUNTING = Gauge(
+    "tallybook_accounting_clicks",
+    "Clicks by where they are; difference = accepted - persisted - open - in_lanes and should be 0",
+    ["state"],
+    multiprocess_mode="mostrecent",
+)
+
+# Counters that exist from the start show 0, so that their first increment is seen as one.
+for _reason in REASONS:
+    CLICKS_REJECTED.labels(_reason)
+for _outcome in ("ok", "duplicate", "past", "error"):
+    DRAIN_PAGES.labels(_outcome)
+for _outcome in ("ok", "error"):
+    FLUSHES.labels(_outcome)
+for _outcome in ("ok", "partial", "error"):
+    READS.labels(_outcome)

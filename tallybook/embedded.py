@@ -1,0 +1,280 @@
+"""Real Valkey (or Redis) and Postgres servers as supervised children, on unix sockets, with everything they write in
+the data folder.
+
+    pg/  redis/           the servers' own files, mode 0700
+    run/                  their sockets, mode 0700; elsewhere when the path is too long for a socket
+    initdb.unfinished     a mark: it is there while initdb runs, so that one that was cut short starts over
+    redis.log, postgres.log
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+
+from tallybook.binaries import OLDEST_POSTGRES, OLDEST_REDIS, find_postgres, find_redis, version_of
+from tallybook.exits import Exit, Stop
+from tallybook.folder import DataFolder
+from tallybook.launcher import Identity, command_line, launch, server_identity
+
+USER = "tallybook"
+
+#: Seconds until a server must answer, and in which it must have stopped before it is killed.
+_START_S, _STOP_S = 60.0, 15.0
+#: sun_path holds 107 bytes and a terminating zero on Linux, 103 on macOS (unix(7)).
+_SOCKET_PATH_MAX = 100
+
+#: `always`: with `everysec` a plain kill -9 loses increments that were already acknowledged.
+_REDIS_OPTIONS = (
+    *("--port", "0", "--unixsocketperm", "700", "--daemonize", "no", "--save", ""),
+    *("--appendonly", "yes", "--appendfsync", "always", "--no-appendfsync-on-rewrite", "no"),
+    *(
+        "--maxmemory-policy",
+        "noeviction",
+        "--auto-aof-rewrite-percentage",
+        "100",
+        "--auto-aof-rewrite-min-size",
+        "64mb",
+    ),
+)
+#: mmap: containers often have a /dev/shm of 64 MB only.
+_POSTGRES_OPTIONS = (
+    *("-c", "listen_addresses=", "-c", "unix_socket_permissions=0700", "-c", "shared_buffers=128MB"),
+    *("-c", "dynamic_shared_memory_type=mmap", "-c", "logging_collector=off", "-c", "max_wal_size=2GB"),
+)
+#: The wheel's Postgres has no ICU. -N: an initdb that was cut short is done again from nothing.
+_INITDB_OPTIONS = ("-U", USER, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-instructions", "-N")
+
+log = structlog.get_logger()
+
+
+class EmbeddedServers:
+    """The servers of one data folder that this process owns. Use it from the main thread, before any other child is
+    started.
+
+    `redis_url` and `database_url` are None for a server that was not wanted.
+    """
+
+    redis_url: str | None = None
+    database_url: str | None = None
+
+    def __init__(self, folder: DataFolder, *, redis: bool = True, postgres: bool = True) -> None:
+        self._folder = folder
+        self._wanted = [name for name, is_wanted in (("redis", redis), ("postgres", postgres)) if is_wanted]
+        self._commands: dict[str, tuple[Sequence[str | Path], signal.Signals]] = {}
+        self._sockets: dict[str, Path] = {}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._identity: Identity
+
+    def start(self) -> None:
+        """Start what is wanted and wait until it answers. Raises Stop; then nothing is left running."""
+        if not self._wanted:
+            return
+        try:
+            self._prepare()
+            for name in self._wanted:
+                self.launch(name)
+            self._wait_until_answered(self._wanted)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _prepare(self) -> None:
+        redis = find_redis() if "redis" in self._wanted else None
+        postgres = find_postgres() if "postgres" in self._wanted else None
+        note = self._folder.read("embedded.json")
+        builds = self._builds(note, redis, postgres)
+        reached = [self._folder.path / "pg", *([postgres / "postgres"] if postgres else [])]
+        self._identity = server_identity(reached, note.get("run_as"))
+        sockets = self._socket_folder()
+        if redis:
+            self._sockets["redis"] = sockets / "redis.sock"
+            files = ("--unixsocket", self._sockets["redis"], "--dir", self._own_folder("redis"))
+            self._commands["redis"] = (redis, *files, *_REDIS_OPTIONS), signal.SIGTERM
+            self.redis_url = f"unix://{self._sockets['redis']}"
+        if postgres:
+            self._sockets["postgres"] = sockets / ".s.PGSQL.5432"
+            files = ("-D", self._cluster(postgres), "-k", sockets)
+            self._commands["postgres"] = (postgres / "postgres", *files, *_POSTGRES_OPTIONS), signal.SIGINT
+            self.database_url = f"postgresql://{USER}@/postgres?host={sockets}"
+        self._folder.write("embedded.json", {**note, **builds, "run_as": self._identity.mode})
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    def launch(self, name: str) -> None:
+        """Start one server without waiting for it."""
+        command, death_signal = self._commands[name]
+        with (self._folder.path / f"{name}.log").open("ab") as output:
+            self.processes[name] = launch(
+                command,
+                log=output,
+                cwd=self._folder.path,
+                identity=self._identity,
+                death_signal=death_signal,
+                pass_fds=(self._folder.servers_lock,),
+            )
+
+    def revive(self) -> list[str]:
+        """Start again what has died since; answers the names. It does not wait: the service works without them
+        meanwhile."""
+        dead = [name for name, process in self.processes.items() if process.poll() is not None]
+        for name in dead:
+            log.error("server_died", server=name, exit_code=self.processes[name].returncode)
+            self.launch(name)
+        return dead
+
+    def stop(self) -> None:
+        """Shut down cleanly (Postgres: fast), and kill what has not stopped after 15 s."""
+        for name in ("postgres", "redis"):
+            process = self.processes.get(name)
+            if process is not None and process.poll() is None:
+                process.send_signal(self._commands[name][1])
+        deadline = time.monotonic() + _STOP_S
+        for process in self.processes.values():
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _wait_until_answered(self, names: Sequence[str]) -> None:
+        waiting, deadline = list(names), time.monotonic() + _START_S
+        answers = {"redis": redis_answers, "postgres": postgres_answers}
+        while waiting:
+            for name in list(waiting):
+                if (exit_code := self.processes[name].poll()) is not None:
+                    raise Stop(
+                        Exit.SERVER_FAILED,
+                        f"{name} stopped at its start (exit code {exit_code}). Its log ends:\n{self._log_tail(name)}",
+                    )
+                with contextlib.suppress(OSError):  # not listening yet
+                    if answers[name](self._sockets[name]):
+                        waiting.remove(name)
+            if time.monotonic() > deadline:
+                raise Stop(
+                    Exit.SERVER_FAILED,
+                    f"{waiting[0]} was not ready in {_START_S:.0f} s. Its log ends:\n{self._log_tail(waiting[0])}",
+                )
+            time.sleep(0.005)
+
+    def _log_tail(self, name: str) -> str:
+        return (self._folder.path / f"{name}.log").read_text(errors="replace")[-1500:]
+
+    # -- which build wrote the files -------------------------------------------------------------------------------
+
+    def _builds(self, note: dict[str, str], redis: Path | None, postgres: Path | None) -> dict[str, str]:
+        """What goes into the note. Raises Stop for a build too old, or unfit for the files that are there."""
+        builds: dict[str, str] = {}
+        if redis:
+            version = version_of(redis)
+            if version < OLDEST_REDIS:
+                raise Stop(
+                    Exit.SERVER_MISSING, f"{redis} is {version[0]}.{version[1]}, but Redis 7.0 or newer is needed."
+                )
+            builds["redis"] = f"{redis.name} {version[0]}.{version[1]}"
+            self._check_redis(note.get("redis"), builds["redis"])
+        if postgres:
+            major = version_of(postgres / "postgres")[0]
+            if major < OLDEST_POSTGRES:
+                message = f"{postgres} is Postgres {major}, but {OLDEST_POSTGRES} or newer is needed."
+                raise Stop(Exit.SERVER_MISSING, message)
+            builds["postgres"] = str(major)
+            if note.get("postgres", str(major)) != str(major):
+                message = (
+                    f"{self._folder.path} was made by Postgres {note['postgres']}, but {postgres} is {major}: "
+                    "install that version, or dump and reload."
+                )
+                raise Stop(Exit.FOREIGN_DATA, message)
+        return builds
+
+    def _check_redis(self, wrote: str | None, build: str) -> None:
+        """Refuse a downgrade or another program: Redis 6.2, for one, starts empty on newer files, without a word."""
+        if wrote is None:
+            return
+        (former, _, former_version), (name, _, version) = wrote.partition(" "), build.partition(" ")
+        if former != name or _numbers(former_version) > _numbers(version):
+            raise Stop(
+                Exit.FOREIGN_DATA,
+                f"{self._folder.path / 'redis'} was written by {wrote}, but {build} is installed: install that one.",
+            )
+
+    # -- folders ---------------------------------------------------------------------------------------------------
+
+    def _own_folder(self, name: str) -> Path:
+        folder = self._folder.path / name
+        folder.mkdir(mode=0o700, exist_ok=True)
+        self._give_to_servers(folder)
+        return folder
+
+    def _give_to_servers(self, folder: Path) -> None:
+        if self._identity.mode == "drop":
+            os.chown(folder, self._identity.uid, self._identity.gid)
+        elif self._identity.mode == "userns":
+            os.chown(folder, 0, 0)
+
+    def _socket_folder(self) -> Path:
+        if len(os.fsencode(self._folder.path / "run" / ".s.PGSQL.5432")) <= _SOCKET_PATH_MAX:
+            return self._own_folder("run")
+        base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+        digest = hashlib.sha256(bytes(self._folder.path)).hexdigest()[:12]
+        folder = base / f"tallybook-{os.getuid()}-{digest}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        owners = {os.getuid()} | ({self._identity.uid} if self._identity.mode == "drop" else set())
+        if folder.is_symlink() or folder.stat().st_uid not in owners:
+            raise Stop(
+                Exit.FOLDER_UNWRITABLE, f"{folder} belongs to somebody else: remove it, or name a shorter --data-dir."
+            )
+        self._give_to_servers(folder)
+        return folder
+
+    def _cluster(self, postgres: Path) -> Path:
+        """The folder of the database cluster, made by initdb at the first start."""
+        folder = self._own_folder("pg")
+        unfinished = self._folder.path / "initdb.unfinished"
+        if (folder / "PG_VERSION").exists() and not unfinished.exists():
+            return folder
+        unfinished.touch()
+        shutil.rmtree(folder)
+        self._own_folder("pg")
+        command = command_line(self._identity, signal.SIGKILL, (postgres / "initdb", "-D", folder, *_INITDB_OPTIONS))
+        done = subprocess.run(command, capture_output=True, text=True, cwd=self._folder.path, check=False)  # noqa: S603
+        if done.returncode:
+            raise Stop(Exit.SERVER_FAILED, f"initdb failed: {done.stderr[-600:]}")
+        unfinished.unlink()
+        return folder
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
+
+
+def redis_answers(path: Path) -> bool:
+    """True once PING is answered by +PONG; it is -LOADING while the append-only file is read. Raises OSError."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(2)
+        connection.connect(str(path))
+        connection.sendall(b"PING\r\n")
+        return connection.recv(64).startswith(b"+PONG")
+
+
+def postgres_answers(path: Path) -> bool:
+    """True once a startup packet is answered by R (Authentication); it is E while the server starts. Raises OSError.
+
+    Layout: PostgreSQL documentation, "Message Formats", StartupMessage (protocol 3.0 = 196608).
+    """
+    fields = b"".join(text + b"\0" for text in (b"user", USER.encode(), b"database", b"postgres")) + b"\0"
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(2)
+        connection.connect(str(path))
+        connection.sendall(struct.pack("!ii", 8 + len(fields), 196608) + fields)
+        return connection.recv(1) == b"R"

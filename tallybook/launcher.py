@@ -1,0 +1,120 @@
+"""Starts a program as a child that cannot outlive this process, under another user where it refuses to be root.
+
+What has to happen between fork and exec happens in a small interpreter of its own (22 ms), because code that runs in
+a forked
+copy of a threaded parent can deadlock. Call it from the main thread: the kernel sends the death signal when the
+*thread*
+that started a child ends.
+"""
+
+import os
+import pwd
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Literal, NamedTuple
+
+#: Arguments: mode, uid, gid, death signal, pid of the parent, then the command. PR_SET_PDEATHSIG (prctl(2)) comes
+#: after the
+#: change of user, which would clear it; execve keeps it.
+_PROGRAM = r"""
+import ctypes, os, sys
+
+CLONE_NEWUSER = 0x10000000
+PR_SET_PDEATHSIG = 1
+
+mode = sys.argv[1]
+uid, gid, death_signal, parent = map(int, sys.argv[2:6])
+command = sys.argv[6:]
+libc = ctypes.CDLL(None, use_errno=True)
+
+if mode == "drop":
+    os.setgroups([])
+    os.setgid(gid)
+    os.setuid(uid)
+elif mode == "userns":
+    if libc.unshare(CLONE_NEWUSER):
+        sys.exit("unshare(CLONE_NEWUSER): " + os.strerror(ctypes.get_errno()))
+    for name, line in (("setgroups", "deny"), ("uid_map", f"{uid} 0 1"), ("gid_map", f"{gid} 0 1")):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(line)
+
+if sys.platform == "linux":
+    libc.prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
+    if os.getppid() != parent:  # it died before prctl
+        os._exit(1)
+os.execv(command[0], command)
+"""
+
+Mode = Literal["same", "drop", "userns"]
+
+
+class Identity(NamedTuple):
+    """Who runs a child: this user, another user, or root under a mapped uid of a user namespace of its own."""
+
+    mode: Mode
+    uid: int
+    gid: int
+
+
+SAME = Identity("same", -1, -1)
+
+
+def server_identity(reached: Sequence[Path], former: Mode | None) -> Identity:
+    """Who runs servers that refuse root. `former` is the mode that made the files: they stay readable only under that
+    one.
+
+    As root: an ordinary user who may enter every folder above the `reached` paths, else root mapped in a namespace.
+    """
+    if os.geteuid() != 0:
+        return SAME
+    nobody = pwd.getpwnam("nobody")
+    try:
+        user = pwd.getpwnam("postgres")
+    except KeyError:
+        user = nobody
+    mode = former
+    if mode not in ("drop", "userns"):
+        mode = "drop" if all(_can_walk_to(path, user.pw_uid, user.pw_gid) for path in reached) else "userns"
+    return Identity(mode, user.pw_uid, user.pw_gid) if mode == "drop" else Identity(mode, nobody.pw_uid, nobody.pw_gid)
+
+
+def _can_walk_to(path: Path, uid: int, gid: int) -> bool:
+    """Whether that user may enter every folder above `path` (mode bits only, no ACLs)."""
+    for folder in path.resolve().parents:
+        status = folder.stat()
+        bit = 0o100 if status.st_uid == uid else 0o010 if status.st_gid == gid else 0o001
+        if not status.st_mode & bit:
+            return False
+    return True
+
+
+def command_line(identity: Identity, death_signal: signal.Signals, command: Sequence[str | Path]) -> list[str]:
+    """The command that launches `command`, whose first word is an absolute path."""
+    arguments = (*identity, int(death_signal), os.getpid(), *command)
+    return [sys.executable, "-I", "-S", "-c", _PROGRAM, *map(str, arguments)]
+
+
+def launch(
+    command: Sequence[str | Path],
+    *,
+    log: IO[bytes] | None,
+    cwd: Path | None = None,
+    identity: Identity = SAME,
+    death_signal: signal.Signals = signal.SIGTERM,
+    env: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+) -> "subprocess.Popen[bytes]":
+    """Start the child in a session of its own, so that a terminal's Ctrl-C reaches this process alone."""
+    return subprocess.Popen(  # noqa: S603 - a fixed command
+        command_line(identity, death_signal, command),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        cwd=cwd,
+        env=env,
+        start_new_session=True,
+        pass_fds=pass_fds,
+    )

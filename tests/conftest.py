@@ -1,0 +1,100 @@
+"""What all tests share: a clean environment, and real stores that are empty at the start of each test."""
+
+import itertools
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from shared.migrate import migrate
+from shared.settings import Settings
+from tests import services
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def clean_environ(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the machine reaches a test."""
+    for name in list(os.environ):
+        if name.startswith("TALLYBOOK_") and name != "TALLYBOOK_TEST_REQUIRE":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def servers_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that servers of another user may enter."""
+    folder = tmp_path_factory.mktemp("servers")
+    for parent in (folder, *folder.parents):
+        if parent.name.startswith(("pytest-", "servers")):
+            parent.chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def redis_url(servers_folder: Path) -> Iterator[str]:
+    """A real Redis or Valkey of the session."""
+    with services.redis(servers_folder / "r") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_url(servers_folder: Path) -> Iterator[str]:
+    """A real Postgres of the session. Tests want `database`."""
+    with services.postgres(servers_folder / "p") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+async def _template(postgres_url: str) -> str:
+    """The name of a migrated database, from which each test gets a copy."""
+    name = f"tallybook_template_{os.getpid()}"
+    await _execute(postgres_url, f"CREATE DATABASE {name}")
+    await migrate(_with_database(postgres_url, name))
+    return name
+
+
+@pytest.fixture
+async def database(postgres_url: str, _template: str) -> AsyncIterator[str]:
+    """The URL of a migrated database of this test alone."""
+    name = f"tallybook_test_{os.getpid()}_{next(_numbers)}"
+    await _execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {_template}")
+    yield _with_database(postgres_url, name)
+    await _execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def redis_client(redis_url: str) -> "AsyncIterator[Redis]":
+    """A client of an empty Redis; answers are bytes, and nothing is repeated."""
+    client = Redis.from_url(redis_url, retry=Retry(NoBackoff(), 0))
+    await client.flushall()
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, redis_url: str, database: str) -> Callable[..., Settings]:
+    """Makes settings of this test's stores and folder; any field can be given."""
+
+    def make(**fields: object) -> Settings:
+        return Settings(**{"data_dir": str(tmp_path), "redis_url": redis_url, "database_url": database} | fields)
+
+    return make
+
+
+def _with_database(url: str, name: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}")).replace("postgresql:/t", "postgresql:///t")
+
+
+async def _execute(url: str, sql: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()

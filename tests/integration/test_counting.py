@@ -1,0 +1,339 @@
+"""One click from the lane to Postgres, with real stores: counted once, seen at every moment, whatever dies."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from aggregator.minutes import Minutes
+from aggregator.upkeep import Upkeep
+from shared.counting import drain, keys
+from shared.counting.accounting import account
+from shared.counting.drain import Counter
+from shared.counting.fleet import Fleet
+from shared.counting.keyed import Keyed, KeyedClick
+from shared.counting.reader import Reader
+from shared.errors import LanesFull, PostgresUnavailable, RedisUnavailable, TooManyNewBanners
+from shared.postgres import create_pool
+from shared.redis_client import connect
+from shared.settings import Settings
+
+#: A minute that is long over for Redis' clock, so that it is sealed at once.
+LONG_AGO = 26_000_000
+SECOND = LONG_AGO * 60
+
+
+@dataclass
+class Stack:
+    """Everything that counts, in one process."""
+
+    settings: Settings
+    redis: "Redis"
+    pool: Any
+    counter: Counter
+    keyed: Keyed
+    reader: Reader
+    minutes: Minutes
+
+    async def count(self, banner: int, n: int = 1, minute: int = LONG_AGO) -> None:
+        self.counter.add_many({(minute, banner): n})
+        await self.counter.durable()
+
+    async def total(self, banner: int) -> int:
+        reading = await self.reader.read([banner], 0, 2**32 // 60 * 60)
+        return sum(point.count for point in reading.points[banner])
+
+    async def persisted(self) -> int:
+        return int(await self.pool.fetchval("SELECT coalesce(sum(count), 0) FROM click_stats"))
+
+    async def difference(self) -> int:
+        return (await account(self.settings, self.redis, self.pool, Fleet(self.settings.lanes_dir))).difference
+
+
+@pytest.fixture
+async def stack(settings: Callable[..., Settings], redis_client: "Redis") -> AsyncIterator[Stack]:
+    chosen = settings(minute_s=60, grace_s=0.0, shards=2, lane_pages=8, lane_entries=8, new_banners_per_minute=100)
+    redis = connect(chosen)
+    async with create_pool(chosen) as pool:
+        counter = Counter(chosen)
+        counter.start()
+        yield Stack(
+            chosen,
+            redis,
+            pool,
+            counter,
+            Keyed(chosen, redis),
+            Reader(chosen, redis, pool),
+            Minutes(chosen, redis, pool),
+        )
+        await counter.stop(2)
+    await redis.aclose()
+
+
+async def test_a_click_is_seen_in_the_lane_in_redis_and_in_postgres(stack: Stack) -> None:
+    stack.counter.add("7")
+    assert await stack.total(7) == 1  # wherever it is now
+    await stack.counter.durable()
+    assert await stack.total(7) == 1
+    await stack.count(7, 4)
+    await stack.minutes.flush()
+    assert (await stack.total(7), await stack.persisted()) == (5, 4)  # the current minute is still open
+    assert await stack.difference() == 0
+
+
+async def test_two_aggregators_move_a_minute_once(stack: Stack) -> None:
+    for banner in range(1, 21):
+        await stack.count(banner, banner)
+    others = [Minutes(stack.settings, stack.redis, stack.pool) for _ in range(3)]
+    await asyncio.gather(*(one.flush() for one in others))
+    assert await stack.persisted() == sum(range(1, 21))
+    ledger = await stack.pool.fetchval("SELECT sum(clicks)::bigint FROM click_ledger")
+    assert ledger == sum(range(1, 21))
+
+
+async def test_an_aggregator_that_died_before_the_drop_leaves_nothing_to_count_twice(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stack.count(3, 10)
+
+    async def die(*_: object) -> None:
+        raise RedisConnectionError("killed between commit and drop")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("aggregator.minutes._DROP", die)
+        with pytest.raises(RedisConnectionError):
+            await stack.minutes.flush()
+    assert (await stack.total(3), await stack.persisted()) == (10, 10)  # in both, counted once
+    await stack.minutes.flush()
+    assert (await stack.total(3), await stack.persisted()) == (10, 10)
+    assert not await stack.redis.zcard(keys.prefix(0) + "live")
+
+
+async def test_a_late_click_of_a_flushed_minute_is_added(stack: Stack) -> None:
+    await stack.count(5, 2)
+    await stack.minutes.flush()
+    await stack.count(5, 3)
+    before = await stack.reader.read([5], SECOND, SECOND + 60)
+    await stack.minutes.flush()
+    after = await stack.reader.read([5], SECOND, SECOND + 60)
+    assert [tuple(point) for point in before.points[5]] == [(SECOND, 5, False)]
+    assert [tuple(point) for point in after.points[5]] == [(SECOND, 5, True)]
+
+
+async def test_a_page_whose_reply_was_lost_is_counted_once(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, lost = drain._ADD, 0
+
+    async def lossy(*arguments: Any) -> Any:
+        nonlocal lost
+        answer = await real(*arguments)
+        if lost < 3:
+            lost += 1
+            raise RedisConnectionError("the reply was lost")
+        return answer
+
+    monkeypatch.setattr(drain, "_ADD", lossy)
+    stack.counter.add_many({(LONG_AGO, 9): 6})
+    with pytest.raises(RedisUnavailable):  # who waits for Redis learns that the outcome is not known
+        await stack.counter.durable()
+    while not await _is_durable(stack.counter):
+        pass
+    assert lost == 3
+    assert await stack.total(9) == 6
+    assert await stack.difference() == 0
+
+
+async def test_the_ring_refuses_when_redis_is_away_and_loses_nothing(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = drain._ADD
+
+    async def away(*_: object) -> None:
+        raise RedisConnectionError("away")
+
+    monkeypatch.setattr(drain, "_ADD", away)
+    accepted = 0
+    while await _is_taken(stack.counter, accepted + 1):
+        accepted += 1
+    assert accepted >= (stack.settings.lane_pages - 1) * stack.settings.lane_entries
+    monkeypatch.setattr(drain, "_ADD", real)
+    while not await _is_durable(stack.counter):
+        pass
+    await stack.minutes.flush()
+    assert await stack.persisted() == accepted
+
+
+async def _is_taken(counter: Counter, banner: int) -> bool:
+    await asyncio.sleep(0)
+    try:
+        counter.add_many({(LONG_AGO, banner): 1})
+    except LanesFull:
+        return False
+    return True
+
+
+async def _is_durable(counter: Counter) -> bool:
+    try:
+        await counter.durable()
+    except RedisUnavailable:
+        return False
+    return True
+
+
+async def test_new_banners_of_a_minute_are_bounded(stack: Stack) -> None:
+    for banner in range(1, 101):
+        stack.counter.add_many({(LONG_AGO, banner): 1})
+        await stack.counter.durable()
+    with pytest.raises(TooManyNewBanners):
+        stack.counter.add("101")
+    assert stack.counter.add("100")
+
+
+async def test_a_key_counts_once_even_when_it_comes_twice_at_once(stack: Stack) -> None:
+    click = KeyedClick(LONG_AGO, 8, 2, b"0123456789abcdef")
+    answers = await asyncio.gather(*(stack.keyed.count([click, click]) for _ in range(5)))
+    assert sum(sum(answer) for answer in answers) == 1
+    assert await stack.total(8) == 2
+    await stack.minutes.flush()
+    assert (await stack.persisted(), await stack.difference()) == (2, 0)
+
+
+async def test_keys_are_forgotten_after_their_window(stack: Stack, redis_client: "Redis") -> None:
+    click = KeyedClick(LONG_AGO, 8, 1, b"0123456789abcdef")
+    assert await stack.keyed.count([click]) == [True]
+    shard = int.from_bytes(click.key[:4]) % stack.settings.shards
+    (ids,) = [name async for name in redis_client.scan_iter(keys.prefix(shard) + "ids:*")]
+    assert 0 < await redis_client.ttl(ids) <= 2 * stack.settings.idempotency_window_s + 60
+
+
+async def test_nothing_of_a_former_life_of_redis_grows(stack: Stack, redis_client: "Redis") -> None:
+    """Redis is put back to a copy in which a minute that Postgres has is still open: later clicks must not join it."""
+    await stack.count(5, 10)
+    names = [keys.prefix(shard) + name for shard in range(2) for name in ("cur", "live")]
+    names += [name.decode() async for name in redis_client.scan_iter("tallybook:*:i:*")]
+    copy = {name: await redis_client.dump(name) for name in names if await redis_client.exists(name)}
+    await stack.minutes.flush()
+    for name, content in copy.items():  # sealed and dropped; now it is back, as if from a backup
+        await redis_client.restore(name, 0, content, replace=True)
+        if name.endswith("cur"):
+            await redis_client.hset(name, "#run", "0" * 40)
+    assert await stack.total(5) == 10
+    await stack.count(5, 100)
+    assert await stack.total(5) == 110
+    await stack.minutes.flush()
+    assert (await stack.total(5), await stack.persisted()) == (110, 110)
+
+
+async def test_a_lane_file_that_went_back_in_time_is_put_aside(stack: Stack, redis_client: "Redis") -> None:
+    await stack.count(5, 1)
+    view = next(iter(Fleet(stack.settings.lanes_dir).views()))
+    lane = f"{keys.prefix(keys.shard_of(view.id, 2))}lane:{view.id}"
+    await redis_client.hset(lane, "seq", 1000)  # Redis knows pages of it that the file does not
+    with pytest.raises(RedisUnavailable):
+        await stack.count(5, 1)
+    assert list(stack.settings.lanes_dir.glob("*.bad-*"))
+    await stack.count(5, 7)
+    assert await stack.total(5) == 8
+
+
+async def test_a_deleted_lane_file_loses_nothing(stack: Stack) -> None:
+    (path,) = stack.settings.lanes_dir.glob("*.lane")
+    stack.counter.add_many({(LONG_AGO, 6): 3})
+    path.unlink()
+    async with asyncio.timeout(20):
+        while not list(stack.settings.lanes_dir.glob("*.lane")):  # noqa: ASYNC110 - the folder has no event to wait for
+            await asyncio.sleep(0.01)
+        stack.counter.add_many({(LONG_AGO, 6): 4})
+        await stack.counter.durable()
+        while await stack.total(6) != 7:
+            await asyncio.sleep(0.01)
+
+
+async def test_an_incarnation_that_postgres_refuses_holds_up_nothing_else(stack: Stack, redis_client: "Redis") -> None:
+    await stack.count(5, 2)
+    prefix = keys.prefix(0)
+    await redis_client.zadd(prefix + "live", {f"{LONG_AGO}:poison": LONG_AGO})
+    await redis_client.hset(f"{prefix}i:{LONG_AGO}:poison", mapping={"-5": "1"})
+    await stack.minutes.flush()
+    await stack.minutes.flush()
+    assert await stack.persisted() == 2
+    assert await redis_client.hgetall(f"{prefix}aside:{LONG_AGO}:poison") == {b"-5": b"1"}
+
+
+async def test_without_redis_a_read_is_refused_or_marked(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    await stack.count(5, 2)
+    await stack.minutes.flush()
+    stack.counter.add("5")
+
+    async def away(*_: object) -> None:
+        raise RedisConnectionError("away")
+
+    monkeypatch.setattr("shared.counting.reader._READ", away)
+    with pytest.raises(RedisUnavailable):
+        await stack.total(5)
+    reading = await stack.reader.read([5], SECOND, SECOND + 60, partial=True)
+    assert reading.missing == ("redis",)
+    assert [tuple(point) for point in reading.points[5]] == [(SECOND, 2, False)]
+    assert (await stack.reader.top(0, SECOND + 60, 10, partial=True)).banners == [(5, 2)]
+
+
+async def test_without_postgres_a_read_is_refused_or_marked(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    await stack.count(5, 2)
+
+    class Away:
+        async def fetch(self, *_: object) -> None:
+            raise asyncpg.ConnectionDoesNotExistError("away")
+
+    reader = Reader(stack.settings, stack.redis, Away())
+    with pytest.raises(PostgresUnavailable):
+        await reader.read([5], SECOND, SECOND + 60)
+    reading = await reader.read([5], SECOND, SECOND + 60, partial=True)
+    assert reading.missing == ("postgres",)
+    assert [tuple(point) for point in reading.points[5]] == [(SECOND, 2, False)]
+    assert (await reader.top(SECOND, SECOND + 60, 10, partial=True)).banners == [(5, 2)]
+
+
+async def test_buckets_hold_exactly_the_minutes_between_their_borders(stack: Stack) -> None:
+    for minute, clicks in ((0, 1), (59, 2), (60, 4), (119, 8), (120, 16)):
+        await stack.count(5, clicks, LONG_AGO + minute)
+        if minute % 2:
+            await stack.minutes.flush()  # so some are persisted and some are still on their way
+    bounds = [SECOND, SECOND + 3600, SECOND + 7200]
+    reading = await stack.reader.read([5], SECOND, SECOND + 7200, bounds)
+    assert [point[:2] for point in reading.points[5]] == [(bounds[0], 3), (bounds[1], 12)]
+
+
+async def test_the_ranking_adds_persisted_and_open_clicks(stack: Stack) -> None:
+    for banner, clicks in ((1, 5), (2, 9), (3, 5)):
+        await stack.count(banner, clicks)
+    await stack.minutes.flush()
+    await stack.count(1, 10)
+    assert (await stack.reader.top(SECOND, SECOND + 60, 2)).banners == [(1, 15), (2, 9)]
+    assert (await stack.reader.top(SECOND, SECOND + 60, 9)).banners == [(1, 15), (2, 9), (3, 5)]
+
+
+async def test_what_is_removed_on_purpose_stays_in_the_account(stack: Stack, settings: Callable[..., Settings]) -> None:
+    await stack.count(5, 7)
+    await stack.minutes.flush()
+    await stack.pool.execute("UPDATE click_ledger SET applied_at = now() - interval '40 days'")
+    upkeep = Upkeep(settings(retention_days=30), stack.pool)
+    assert await upkeep.make_partitions() == 3
+    assert await upkeep.make_partitions() == 0
+    assert await upkeep.prune_ledger() == 1
+    assert len(await upkeep.drop_expired()) == 1
+    assert await stack.persisted() == 0
+    assert await stack.difference() == 0
+    carry = dict(await stack.pool.fetch("SELECT name, clicks FROM click_carry"))
+    assert carry == {"ledger_pruned": 7, "stats_dropped": 7}
+
+
+async def test_no_connection_repeats_a_command_by_itself(stack: Stack) -> None:
+    connection = await stack.redis.connection_pool.get_connection()
+    try:
+        assert connection.retry._retries == 0
+    finally:
+        await stack.redis.connection_pool.release(connection)

@@ -1,0 +1,236 @@
+"""The nginx in front, with its real configuration: who the client is, what is refused, and that nothing goes twice."""
+
+import asyncio
+import re
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from tests.services import require
+
+CONFIGURATION = (Path(__file__).parents[2] / "deploy/nginx/nginx.conf").read_text()
+
+CONNECT_S = 10.0
+
+
+class Upstream:
+    """Stands where the service would and keeps what it was sent. Once `cut` is set, it hangs up unanswered."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, list[tuple[str, str]]]] = []
+        self.connections = 0
+        self.cut = False
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, kept alive until `cut` is set."""
+        self.connections += 1
+        try:
+            while line := await reader.readline():
+                headers = await self._headers(reader)
+                await reader.readexactly(int(dict(headers).get("content-length", 0)))
+                self.requests.append((line.decode().strip(), headers))
+                if self.cut:
+                    break
+                writer.write(b"HTTP/1.1 204 No Content\r\nX-Connection: %d\r\n\r\n" % self.connections)
+                await writer.drain()
+        finally:
+            writer.close()
+
+    async def _headers(self, reader: asyncio.StreamReader) -> list[tuple[str, str]]:
+        headers = []
+        while line := (await reader.readline()).decode().strip():
+            name, _, value = line.partition(":")
+            headers.append((name.lower(), value.strip()))
+        return headers
+
+    def values(self, name: str) -> list[str]:
+        """What the last request said under this name."""
+        return [value for header, value in self.requests[-1][1] if header == name]
+
+
+def adapted(folder: Path, upstreams: list[int], port: int) -> str:
+    """The configuration with this test's paths and ports. `resolve` is younger than Debian's nginx, and no engine is
+    here whose name server it could ask."""
+    servers = "\n".join(f"server 127.0.0.1:{number} max_fails=0;" for number in upstreams)
+    text, changed = re.subn(r"server ingest:8080 resolve max_fails=0;", servers, CONFIGURATION)
+    assert changed == 1
+    for old, new in {
+        r"/tmp/": f"{folder}/",
+        r"listen 8080 backlog=4096;": f"listen 127.0.0.1:{port};",
+        r"listen 3000;": f"listen 127.0.0.1:{free_port()};",
+        r"worker_rlimit_nofile 16384;": "",
+        r"access_log /dev/stdout": f"access_log {folder}/access.log",
+        r"error_log /dev/stderr": f"error_log {folder}/error.log",
+    }.items():
+        text, changed = re.subn(old, new, text)
+        assert changed >= 1, old
+    return text
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@asynccontextmanager
+async def running(folder: Path, upstreams: list[int]) -> AsyncIterator[int]:
+    """A real nginx in front of these ports; gives its own port."""
+    nginx, port = require("nginx"), free_port()
+    configuration = folder / "nginx.conf"
+    configuration.write_text(adapted(folder, upstreams, port))
+    process = await asyncio.create_subprocess_exec(
+        nginx, "-p", folder, "-e", folder / "start.log", "-c", configuration, "-g", "daemon off;"
+    )
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            while not await _listens(port):
+                assert process.returncode is None, (folder / "start.log").read_text()
+                await asyncio.sleep(0.02)
+        yield port
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[tuple[Upstream, int]]:
+    """A stub of the service and its port."""
+    stub = Upstream()
+    server = await asyncio.start_server(stub.serve, "127.0.0.1", 0)
+    yield stub, server.sockets[0].getsockname()[1]
+    server.close()
+
+
+async def exchange(port: int, text: str, body: bytes = b"") -> tuple[int, dict[str, str], bytes]:
+    """Send one request over a new connection: status, headers and body of the answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(text.replace("\n", "\r\n").encode() + b"\r\n" + body)
+    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), CONNECT_S)).decode().split("\r\n")
+    headers = {line.partition(":")[0].lower(): line.partition(":")[2].strip() for line in head[1:] if line}
+    content = await reader.readexactly(int(headers.get("content-length", 0)))
+    writer.close()
+    return int(head[0].split()[1]), headers, content
+
+
+def test_the_configuration_is_valid(tmp_path: Path) -> None:
+    configuration = tmp_path / "nginx.conf"
+    configuration.write_text(adapted(tmp_path, [free_port()], free_port()))
+    command = [require("nginx"), "-t", "-p", tmp_path, "-e", tmp_path / "start.log", "-c", configuration]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "[warn]" not in done.stderr
+
+
+async def test_p1_a_client_cannot_forge_its_address(tmp_path: Path, upstream: tuple[Upstream, int]) -> None:
+    stub, port = upstream
+    forged = (
+        "POST /stats/7 HTTP/1.1\nHost: tallybook.test\nContent-Length: 0\nX-Forwarded-For: 6.6.6.6\n"
+        "X-Forwarded-For: 7.7.7.7\nX-Real-IP: 6.6.6.6\nForwarded: for=6.6.6.6\nX-Forwarded-Host: evil.test\n"
+        "X-Request-Id: forged\n"
+    )
+    async with running(tmp_path, [port]) as front:
+        status, _, _ = await exchange(front, forged)
+    assert status == 204
+    assert stub.values("x-forwarded-for") == ["127.0.0.1"]
+    assert stub.values("host") == ["tallybook.test"]
+    assert stub.values("x-real-ip") == stub.values("forwarded") == stub.values("x-forwarded-host") == []
+    assert re.fullmatch(r"[0-9a-f]{32}", stub.values("x-request-id")[0])
+    assert len(stub.values("x-request-id")) == 1
+
+
+async def test_connections_to_the_service_are_kept_alive(tmp_path: Path, upstream: tuple[Upstream, int]) -> None:
+    stub, port = upstream
+    async with running(tmp_path, [port]) as front:
+        for _ in range(6):
+            await exchange(front, "POST /stats/7 HTTP/1.1\nHost: t\nContent-Length: 0\n")
+    assert len(stub.requests) == 6
+    assert stub.requests[0][0] == "POST /stats/7 HTTP/1.1"
+    assert stub.connections <= 2  # one for each nginx process at most
+
+
+@pytest.mark.parametrize("is_kept_alive", [False, True], ids=["new", "kept-alive"])
+async def test_a_click_whose_answer_was_lost_is_not_sent_again(
+    tmp_path: Path, upstream: tuple[Upstream, int], is_kept_alive: bool
+) -> None:
+    stub, port = upstream
+    async with running(tmp_path, [port, port]) as front:  # two servers: a second try would have somewhere to go
+        if is_kept_alive:
+            for _ in range(4):
+                await exchange(front, "POST /stats/7 HTTP/1.1\nHost: t\nContent-Length: 0\n")
+        stub.requests.clear()
+        stub.cut = True
+        status, headers, body = await exchange(front, "POST /stats/8 HTTP/1.1\nHost: t\nContent-Length: 0\n")
+    assert status == 502
+    assert headers["content-type"] == "application/problem+json"
+    assert b"Idempotency-Key" in body
+    assert [line for line, _ in stub.requests] == ["POST /stats/8 HTTP/1.1"]
+
+
+@pytest.mark.parametrize(
+    ("path", "size", "status"),
+    [
+        ("/stats", 1 << 20, 204),
+        ("/stats", (1 << 20) + 1, 413),
+        ("/stats/7", 16 << 10, 204),
+        ("/stats/7", (16 << 10) + 1, 413),
+    ],
+)
+async def test_l2_a_body_over_the_limit_never_reaches_the_service(
+    tmp_path: Path, upstream: tuple[Upstream, int], path: str, size: int, status: int
+) -> None:
+    stub, port = upstream
+    async with running(tmp_path, [port]) as front:
+        head = f"POST {path} HTTP/1.1\nHost: t\nContent-Length: {size}\n"
+        answered, headers, body = await exchange(front, head, b"x" * size if status == 204 else b"")
+    assert answered == status
+    assert len(stub.requests) == (status == 204)
+    if status == 413:
+        assert headers["content-type"] == "application/problem+json"
+        assert b'"code":"too_large"' in body
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/metrics/", "/metrics?x=1", "/%6detrics", "//metrics"])
+async def test_s1_metrics_are_not_reachable_from_outside(
+    tmp_path: Path, upstream: tuple[Upstream, int], path: str
+) -> None:
+    stub, port = upstream
+    async with running(tmp_path, [port]) as front:
+        status, headers, _ = await exchange(front, f"GET {path} HTTP/1.1\nHost: t\n")
+    assert status == 404
+    assert headers["content-type"] == "application/problem+json"
+    assert stub.requests == []
+
+
+async def test_l5_headers_over_the_limit_are_refused(tmp_path: Path, upstream: tuple[Upstream, int]) -> None:
+    stub, port = upstream
+    async with running(tmp_path, [port]) as front:
+        status, _, _ = await exchange(front, f"GET /stats/7 HTTP/1.1\nHost: t\nX-Long: {'x' * 9000}\n")
+    assert status == 400
+    assert stub.requests == []
+
+
+async def test_v2_no_address_is_logged(tmp_path: Path, upstream: tuple[Upstream, int]) -> None:
+    stub, port = upstream
+    async with running(tmp_path, [port]) as front:
+        await exchange(front, "POST /stats/7 HTTP/1.1\nHost: t\nContent-Length: 0\n")
+        stub.cut = True
+        await exchange(front, "POST /stats/8 HTTP/1.1\nHost: t\nContent-Length: 0\n")
+    logged = (tmp_path / "access.log").read_text() + (tmp_path / "error.log").read_text()
+    assert '"status":502' in logged
+    assert "/stats/7" not in logged  # no line for a click that was counted
+    assert "127.0.0.1" not in logged
