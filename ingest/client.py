@@ -1,0 +1,69 @@
+"""Who sent a request: the peer's address, or what trusted proxies say of it.
+
+`X-Forwarded-For` is written by whoever sends the request, and each proxy appends the address of its own peer at the
+right. So it counts only when the peer is a trusted proxy, and only its right end does: the walk goes from right to left
+over trusted hops and ends at the first address that is none. Whatever cannot be read as an address ends it as well, and
+then the peer's own address is the answer.
+"""
+
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Any
+
+#: Proxies in a row that are walked over; a longer chain is somebody playing.
+_HOPS_MAX = 32
+
+_Address = IPv4Address | IPv6Address
+
+
+class ClientAddress:
+    """Finds the client's address of a request. `networks` are those of trusted proxies in CIDR; none trusts nobody."""
+
+    def __init__(self, networks: Iterable[str]) -> None:
+        self._networks = [ip_network(network) for network in networks]
+
+    def of(self, scope: Mapping[str, Any]) -> str:
+        """The address in canonical text; empty when the peer has none, as on a unix socket."""
+        peer = _parsed((scope.get("client") or ("",))[0])
+        if peer is None:
+            return ""
+        return str(self._forwarded(scope, peer) if self._is_trusted(peer) else peer)
+
+    def _forwarded(self, scope: Mapping[str, Any], peer: _Address) -> _Address:
+        # A header that is given twice is one list (RFC 9110, 5.3).
+        chain = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode("latin-1")
+        for hop in reversed(chain.rsplit(",", _HOPS_MAX)[-_HOPS_MAX:]):
+            address = _parsed(hop.strip(" \t"))
+            if address is None:
+                return peer
+            if not self._is_trusted(address):
+                return address
+        return peer
+
+    def _is_trusted(self, address: _Address) -> bool:
+        return any(address in network for network in self._networks)
+
+
+def _parsed(text: str) -> _Address | None:
+    """The address of `1.2.3.4`, `1.2.3.4:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`; None for the
+    rest."""
+    if text.startswith("["):
+        text, closing, port = text[1:].partition("]")
+        if not closing or ":" not in text or (port and not (port.startswith(":") and _is_port(port[1:]))):
+            return None
+    elif text.count(":") == 1:
+        text, _, port = text.partition(":")
+        if not _is_port(port):
+            return None
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv4Address):
+        return address
+    # A zone belongs to one host only, and an IPv4 address in disguise is still that address.
+    return None if address.scope_id else address.ipv4_mapped or address
+
+
+def _is_port(text: str) -> bool:
+    return len(text) <= 5 and text.isascii() and text.isdigit() and 0 < int(text) <= 65535

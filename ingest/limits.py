@@ -1,0 +1,163 @@
+"""The optional rate limit of writes per client: exact over all workers while Redis answers, per worker while it does
+not.
+
+The generic cell rate algorithm keeps one number per client: its theoretical arrival time, the moment at which it will
+have
+its whole burst again. Redis keeps the true one, by its own clock. Each worker remembers what Redis last said, which can
+only be too kind, so whoever is over the limit by that memory is over it in truth and is refused without asking Redis.
+Clicks matter more than the limit: while Redis is away the worker's own memory decides.
+"""
+
+import asyncio
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from hashlib import blake2b
+from ipaddress import IPv6Address, ip_address
+
+import structlog
+from redis.asyncio import Redis
+
+from shared.errors import Limited
+from shared.redis_client import REDIS_ERRORS, Script
+from shared.settings import Settings
+
+#: Clients that a worker remembers; the least recently seen one goes first. About 20 MB.
+_CLIENTS_MAX = 100_000
+#: Seconds that Redis may take to answer: a click does not wait longer for its limit.
+_PATIENCE_S = 0.25
+#: Seconds for which Redis is not asked again after it failed.
+_PAUSE_S = 1.0
+#: Bits of an IPv6 address that name one client: providers give each customer a network of this size or larger.
+_IPV6_PREFIX = 64
+
+_GCRA = Script("../ingest/limits.gcra.lua")
+
+log = structlog.get_logger()
+
+
+class Buckets:
+    """What one worker knows of its clients: by how many seconds the arrival time of each lies ahead. Bounded."""
+
+    def __init__(self, rate_per_s: float, burst: int, clock: Callable[[], float], clients_max: int) -> None:
+        self.step_s = 1 / rate_per_s
+        self.burst = burst
+        self._clock = clock
+        self._clients_max = clients_max
+        self._arrivals: OrderedDict[str, float] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._arrivals)
+
+    def ahead_s(self, client: str) -> float:
+        """Seconds until the client has its whole burst again, as far as this worker knows."""
+        ahead_s = self._arrivals.get(client, 0.0) - self._clock()
+        return min(max(ahead_s, 0.0), self.step_s * self.burst)
+
+    def note(self, client: str, arrival_s: float) -> None:
+        """Remember the client's arrival time, by the clock of this worker."""
+        self._arrivals[client] = arrival_s
+        self._arrivals.move_to_end(client)
+        if len(self._arrivals) > self._clients_max:
+            self._arrivals.popitem(last=False)
+
+    def is_over(self, ahead_s: float) -> bool:
+        """Whether a client that is so far ahead has to wait. A microsecond is forgiven, as in the script."""
+        return ahead_s > self.step_s * (self.burst - 1) + 1e-6
+
+
+class Limiter:
+    """Counts writes per client. One per worker; `clock` is monotonic, in seconds."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        redis: "Redis",
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        clients_max: int = _CLIENTS_MAX,
+    ) -> None:
+        self._redis = redis
+        self._clock = clock
+        self._is_on = settings.rate_limit_per_s > 0
+        self._buckets = Buckets(settings.rate_limit_per_s or 1, settings.rate_limit_burst, clock, clients_max)
+        self._asks_again_at = -math.inf
+        self._is_failing = False
+
+    async def check(self, client: str) -> None:
+        """Take one write of the client. Raises Limited, which says when to come again."""
+        await self.take(client)
+
+    async def take(self, client: str) -> dict[str, str]:
+        """As `check`; answers the headers that tell the client where it stands. Empty without a limit."""
+        if not self._is_on:
+            return {}
+        buckets, name = self._buckets, group(client)
+        ahead_s = buckets.ahead_s(name)
+        if not buckets.is_over(ahead_s):
+            is_allowed, ahead_s = await self._ask(name)
+            if is_allowed:
+                return self._headers(ahead_s)
+        wait_s = max(ahead_s - buckets.step_s * (buckets.burst - 1), 0.0)
+        raise Limited(retry_after_s=max(1, math.ceil(wait_s)), headers=self._headers(ahead_s))
+
+    async def _ask(self, name: str) -> tuple[bool, float]:
+        """(allowed, seconds ahead) by Redis, or by this worker's memory while Redis is away."""
+        buckets = self._buckets
+        asked_at = self._clock()
+        if asked_at >= self._asks_again_at:
+            try:
+                async with asyncio.timeout(_PATIENCE_S):
+                    allowed, ahead_us = await _GCRA(self._redis, [_key(name)], [buckets.step_s * 1e6, buckets.burst])
+            except REDIS_ERRORS as error:
+                self._note_failure(error)
+            else:
+                self._note_success()
+                # From before the question, because Redis' now was later: the memory has to err on the kind side.
+                buckets.note(name, asked_at + ahead_us / 1e6)
+                return bool(allowed), ahead_us / 1e6
+        ahead_s = buckets.ahead_s(name)  # it may have grown while Redis was asked
+        if buckets.is_over(ahead_s):
+            return False, ahead_s
+        ahead_s += buckets.step_s
+        buckets.note(name, self._clock() + ahead_s)
+        return True, ahead_s
+
+    def _note_failure(self, error: Exception) -> None:
+        self._asks_again_at = self._clock() + _PAUSE_S
+        if not self._is_failing:
+            self._is_failing = True
+            log.warning("limits_local", error=type(error).__name__)
+
+    def _note_success(self) -> None:
+        if self._is_failing:
+            self._is_failing = False
+            log.info("limits_exact")
+
+    def _headers(self, ahead_s: float) -> dict[str, str]:
+        buckets = self._buckets
+        remaining = max(0, math.floor(buckets.burst - ahead_s / buckets.step_s + 1e-3))
+        return {
+            "RateLimit-Limit": str(buckets.burst),
+            "RateLimit-Remaining": str(remaining),
+            "RateLimit-Reset": str(math.ceil(ahead_s)),
+        }
+
+
+def group(client: str) -> str:
+    """What shares one limit: an IPv4 address, a /64 of IPv6, or everybody whose address is not known."""
+    try:
+        address = ip_address(client)
+    except ValueError:
+        return ""
+    if not isinstance(address, IPv6Address):
+        return str(address)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(IPv6Address(int(address) >> (128 - _IPV6_PREFIX) << (128 - _IPV6_PREFIX)))
+
+
+def _key(name: str) -> str:
+    """Where Redis keeps the client's arrival time: hashed, so that the store is no list of addresses."""
+    return "tallybook:limit:" + blake2b(name.encode(), digest_size=16, person=b"tallybook.limit").hexdigest()
