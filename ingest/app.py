@@ -41,6 +41,7 @@ class State(TypedDict):
     fleet: Fleet
     probe: health.Probe
     seen_late: dict[bytes, float]
+    stock_taking: asyncio.Lock
     redis: "Redis"
     pool: Any
 
@@ -77,6 +78,7 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
                     fleet=Fleet(settings.lanes_dir),
                     probe=health.Probe(),
                     seen_late={},
+                    stock_taking=asyncio.Lock(),
                     redis=redis,
                     pool=pool,
                 )

@@ -1,13 +1,12 @@
-"""Which banners count. With `TALLYBOOK_BANNERS=registered`, those in the table `banners`, of which each worker keeps a set.
+"""Which banners count. With `TALLYBOOK_BANNERS=registered`, those in the table `banners`; a worker keeps them as a set.
 
 The set is read again when the table's version has changed, which is looked at every second. An id that is not in it is
-looked up at once, so a banner counts from the moment at which it was added; to keep a flood of invented ids away from
-Postgres, one look-up at a time serves all that wait, so many times a second at most, and a "no" is believed for a while.
-While Postgres is away the set goes on serving.
+looked up at once, so a banner counts from the moment at which it was added. To keep a flood of invented ids away from
+Postgres, one look-up at a time serves all that wait, so many times a second at most, and a "no" is believed for a
+while. While Postgres is away the set goes on serving.
 """
 
 import asyncio
-import contextlib
 import random
 import time
 from collections import OrderedDict
@@ -24,7 +23,7 @@ from shared.settings import Settings
 #: Seconds between two looks at the table's version, and after a failed one.
 _LOOK_S = 1.0
 _AFTER_FAILURE_S = (0.25, 2.0)
-#: Reading the whole table may take this share of a worker's time; a large one that changes all the time is read less often.
+#: Reading the whole table may take this share of a worker's time: a large one that always changes is read less often.
 _LOAD_SHARE = 0.1
 #: Rows that are read at once: some 5 ms in which no click is served.
 _PAGE_ROWS = 10_000
@@ -77,7 +76,7 @@ class Banners:
         return self.known is None or self._version is not None
 
     async def check(self, banner: int) -> None:
-        """Raises UnknownBanner for a banner that does not count, PostgresUnavailable or Busy if that cannot be known."""
+        """Raises UnknownBanner if it does not count, and PostgresUnavailable or Busy if nobody can say."""
         if error := (await self.refusals([banner])).get(banner):
             raise error
 
@@ -88,7 +87,7 @@ class Banners:
         unknown = set(banners) - self.known
         if not unknown:
             return {}
-        if not self.is_loaded():
+        if not (self.is_loaded() and self._tasks):
             return dict.fromkeys(unknown, PostgresUnavailable(_AWAY))
         now = time.monotonic()
         sought = {banner for banner in unknown if self._absent.get(banner, 0.0) <= now}
@@ -103,7 +102,7 @@ class Banners:
         if futures:
             await asyncio.wait(futures.values())
         for banner, future in futures.items():
-            if future.cancelled() or future.exception():
+            if future.cancelled():
                 refusals[banner] = PostgresUnavailable(_AWAY)
             elif not future.result():
                 refusals[banner] = UnknownBanner()
@@ -157,8 +156,10 @@ class Banners:
         """Read the table, if Postgres answers soon, and begin to follow it in the background."""
         if self.known is None:
             return
-        with contextlib.suppress(TimeoutError):
+        try:
             await asyncio.wait_for(self._refresh(), _START_S)
+        except TimeoutError as error:
+            self._note_failure(error)
         self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._look_up_waiting())]
 
     async def stop(self) -> None:
@@ -166,6 +167,7 @@ class Banners:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
         self._answer(list(self._waiting), None)
 
     async def _follow(self) -> None:

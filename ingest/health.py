@@ -123,7 +123,8 @@ async def ready(request: Request) -> Response:
 async def accounting(request: Request) -> Response:
     """Where every accepted click is."""
     state = request.state
-    return _json(await account(state.settings, state.redis, state.pool, state.fleet))
+    async with state.stock_taking:  # it walks all that is open in Redis: one at a time
+        return _json(await account(state.settings, state.redis, state.pool, state.fleet))
 
 
 def _json(answer: Struct, status: int = 200) -> Response:

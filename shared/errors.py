@@ -137,7 +137,7 @@ class Unexpected(TallybookError):
 
 
 class Unavailable(TallybookError):
-    """The store cannot keep a promise now. Repeat the same request after Retry-After seconds."""
+    """The promise cannot be kept now. Repeat the request after Retry-After seconds; a click only under its key."""
 
     status, code, retryable = 503, "unavailable", True
 
@@ -149,13 +149,13 @@ class LanesFull(Unavailable):
 
 
 class RedisUnavailable(Unavailable):
-    """Redis does not answer, so an exact result is not possible now. Repeat later, or ask with partial=true."""
+    """Redis does not answer. Repeat later; a click only under its key, for it may be counted; a read with partial=true."""
 
     code = "redis_unavailable"
 
 
 class PostgresUnavailable(Unavailable):
-    """Postgres does not answer, so an exact result is not possible now. Repeat later, or ask with partial=true."""
+    """Postgres does not answer, so an exact result is not possible now. Repeat later, or read with partial=true."""
 
     code = "postgres_unavailable"
 

@@ -1,0 +1,293 @@
+"""Many clicks in one request: what each item may be, which way it takes, and what became of it.
+
+Items with an id are counted first, in Redis, where the check of the id and the count are one step. Then all the others
+are counted in the lane in one step, or none of them. So whenever this raises, no item without an id was counted, and
+the whole request may be sent again: the ids that had been counted are found to be duplicates, everything else is
+counted now. Only with `TALLYBOOK_ACK=redis` can a 503 come after the lane's step, when Redis does not confirm in time:
+then items without ids are in the lane, will be counted, and would be counted again.
+"""
+
+import struct
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from hashlib import blake2b
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from ingest.openapi import BannerId
+from ingest.problems import explained
+from shared.counting.keyed import KeyedClick
+from shared.errors import Invalid, Malformed, PostgresUnavailable, TallybookError, Unavailable, UnknownBanner
+from shared.metrics import CLICKS_DUPLICATE, CLICKS_REJECTED, REASONS
+from shared.settings import Settings
+
+#: Characters of an Idempotency-Key or an item's id, all of them visible ASCII.
+KEY_MAX = 128
+#: What such a key looks like, for schemas.
+KEY_PATTERN = rf"^[!-~]{{1,{KEY_MAX}}}$"
+#: Clicks that one item may stand for.
+COUNT_MAX = 1_000_000
+#: Faults that one answer lists. `rejected` counts all of them.
+_FAULTS_MAX = 1000
+#: Characters of an explanation; msgspec repeats names of unknown fields, however long.
+_DETAIL_MAX = 200
+
+
+class Click(Struct, rename="camel", forbid_unknown_fields=True, gc=False):
+    """Clicks of one banner."""
+
+    banner_id: BannerId
+    count: Annotated[int, Meta(ge=1, le=COUNT_MAX, description="Clicks that the item stands for")] = 1
+    timestamp: (
+        Annotated[datetime, Meta(tz=True, description="When they happened, RFC 3339 with zone; now when not given")]
+        | UnsetType
+    ) = UNSET
+    id: (
+        Annotated[
+            str, Meta(pattern=KEY_PATTERN, description="Names the item: the same id on the same banner counts once")
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class Fault(Struct):
+    """Why one item was not counted."""
+
+    index: Annotated[int, Meta(ge=0, description="Place of the item in the array, from 0")]
+    pointer: Annotated[str, Meta(description="JSON pointer to what is wrong")]
+    code: Annotated[str, Meta(description="The stable name of the fault", examples=["invalid", "too_old"])]
+    detail: Annotated[str, Meta(description="What is wrong, for people")]
+
+
+class Counted(Struct):
+    """What became of the items. Each is one of `accepted`, `duplicate` and `rejected`; the last two are named."""
+
+    items: Annotated[int, Meta(ge=0, description="Items in the request")]
+    accepted: Annotated[int, Meta(ge=0, description="Items that were counted now")] = 0
+    duplicate: Annotated[int, Meta(ge=0, description="Items whose id was counted before, or stands here twice")] = 0
+    rejected: Annotated[int, Meta(ge=0, description="Items that were not counted")] = 0
+    clicks: Annotated[int, Meta(ge=0, description="Clicks that the accepted items stand for")] = 0
+    duplicates: Annotated[list[int], Meta(description="Places of the duplicate items")] = []
+    errors: Annotated[list[Fault], Meta(description=f"Why items were rejected: the first {_FAULTS_MAX:,} of them")] = []
+
+
+_CLICKS = msgspec.json.Decoder(list[Click])
+_RAW = msgspec.json.Decoder(list[msgspec.Raw])
+_CLICK = msgspec.json.Decoder(Click)
+#: What reading a body that is not JSON can raise.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
+
+
+def is_key(text: str) -> bool:
+    """Whether the text may be an Idempotency-Key or an item's id: 1 to 128 visible ASCII characters."""
+    return 0 < len(text) <= KEY_MAX and text.isascii() and text.isprintable() and " " not in text
+
+
+def keyed_click(kind: bytes, minute: int, banner: int, count: int, key: str) -> KeyedClick:
+    """The clicks under 128 bits that name kind, banner and key: one key on two banners, or as a header and as an item's
+    id, names two clicks."""
+    name = struct.pack("<B", len(kind)) + kind + struct.pack("<Q", banner) + key.encode("ascii")
+    return KeyedClick(minute, banner, count, blake2b(name, digest_size=16, person=b"tallybook.click").digest())
+
+
+async def count_all(state: Any, body: bytes) -> Counted:
+    """Count every item of the body that can be counted; `state` is that of the request.
+
+    Raises Malformed for a body that is no array, Invalid for too many items or if none is valid, and RedisUnavailable,
+    LanesFull, TooManyNewBanners or PostgresUnavailable as the text above says.
+    """
+    bulk = _Bulk(state)
+    clicks, indexes = bulk.decoded(body)
+    if state.settings.banners != "open":
+        clicks, indexes = await bulk.registered(clicks, indexes)
+    bulk.sort(clicks, indexes)
+    bulk.refuse_if_nothing_is_left()
+    await bulk.count()
+    return bulk.answer
+
+
+class _Bulk:
+    """One request on its way."""
+
+    def __init__(self, state: Any) -> None:
+        self._state = state
+        self._settings: Settings = state.settings
+        self._plain: dict[tuple[int, int], int] = {}
+        self._plain_items = 0
+        self._keyed: list[KeyedClick] = []
+        self._keyed_at: list[int] = []
+        self._is_retryable = False
+        self.answer = Counted(0)
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def decoded(self, body: bytes) -> tuple[Sequence[Click], Sequence[int]]:
+        """The valid items and their places."""
+        try:
+            clicks = _CLICKS.decode(body)
+        except msgspec.ValidationError:  # one bad item spoils the whole list, so look at each
+            return self._decoded_one_by_one(body)
+        except _UNREADABLE as error:
+            raise _not_an_array() from error
+        self._check_number(len(clicks))
+        return clicks, range(len(clicks))
+
+    def _decoded_one_by_one(self, body: bytes) -> tuple[Sequence[Click], Sequence[int]]:
+        try:
+            raw = _RAW.decode(body)
+        except _UNREADABLE as error:
+            raise _not_an_array() from error
+        self._check_number(len(raw))
+        clicks: list[Click] = []
+        indexes: list[int] = []
+        for index, item in enumerate(raw):
+            try:
+                clicks.append(_CLICK.decode(item))
+                indexes.append(index)
+            except msgspec.ValidationError as error:
+                what, pointer = explained(error)
+                self._reject(index, pointer, "invalid", what)
+            except _UNREADABLE:
+                self._reject(index, "", "malformed", "This cannot be read as JSON")
+        return clicks, indexes
+
+    def _check_number(self, items: int) -> None:
+        most = self._settings.bulk_items_max
+        if items > most:
+            CLICKS_REJECTED.labels("invalid").inc(items)
+            what = f"{items:,} items are more than the {most:,} that one request may have. Nothing was counted."
+            raise Invalid(what, errors=[{"pointer": "", "detail": what}])
+        self.answer.items = items
+
+    # -- sorting ---------------------------------------------------------------------------------------------------
+
+    async def registered(
+        self, clicks: Sequence[Click], indexes: Sequence[int]
+    ) -> tuple[Sequence[Click], Sequence[int]]:
+        """The items whose banners count, and their places; the others are rejected."""
+        refusals = await self._state.banners.refusals({click.banner_id for click in clicks})
+        if not refusals:
+            return clicks, indexes
+        left: list[Click] = []
+        places: list[int] = []
+        for index, click in zip(indexes, clicks, strict=True):
+            error: TallybookError | None = refusals.get(click.banner_id)
+            if error is None:
+                left.append(click)
+                places.append(index)
+            else:
+                self._is_retryable |= error.retryable
+                self._reject(index, "/bannerId", error.code, error.detail)
+        return left, places
+
+    def sort(self, clicks: Sequence[Click], indexes: Sequence[int]) -> None:
+        """Give each click its minute and its way. Most are plain, so the loop does little for them."""
+        special: list[tuple[int, Click]] = []
+        now: dict[int, int] = {}
+        for index, click in zip(indexes, clicks, strict=True):
+            if click.id is UNSET and click.timestamp is UNSET:
+                banner = click.banner_id
+                now[banner] = now.get(banner, 0) + click.count
+            else:
+                special.append((index, click))
+        minute = self._state.counter.minute()
+        self._plain = {(minute, banner): count for banner, count in now.items()}
+        self._plain_items = len(clicks) - len(special)
+        self._sort_special(special, minute)
+
+    def _sort_special(self, special: Sequence[tuple[int, Click]], current: int) -> None:
+        second = time.time()
+        oldest, latest = second - self._settings.backdate_max_s, second + self._settings.skew_max_s
+        for index, click in special:
+            minute = current
+            if click.timestamp is not UNSET:
+                second = click.timestamp.timestamp()
+                if not oldest <= second <= latest:
+                    self._reject(index, "/timestamp", *self._out_of_time(second < oldest))
+                    continue
+                minute = int(second) // self._settings.minute_s
+            if click.id is UNSET:
+                cell = minute, click.banner_id
+                self._plain[cell] = self._plain.get(cell, 0) + click.count
+                self._plain_items += 1
+            elif is_key(click.id):
+                self._keyed.append(keyed_click(b"item", minute, click.banner_id, click.count, click.id))
+                self._keyed_at.append(index)
+            else:  # the pattern lets a line end pass
+                self._reject(index, "/id", "invalid", f"Expected 1 to {KEY_MAX} visible ASCII characters")
+
+    def _out_of_time(self, is_old: bool) -> tuple[str, str]:
+        if is_old:
+            return "too_old", f"The timestamp lies more than {self._settings.backdate_max_s} s back"
+        return "in_future", f"The timestamp lies more than {self._settings.skew_max_s} s ahead"
+
+    def _reject(self, index: int, pointer: str, code: str, detail: str) -> None:
+        answer = self.answer
+        answer.rejected += 1
+        CLICKS_REJECTED.labels(code if code in REASONS else "invalid").inc()
+        if len(answer.errors) < _FAULTS_MAX:
+            answer.errors.append(Fault(index, f"/{index}{pointer}", code, detail[:_DETAIL_MAX]))
+
+    def refuse_if_nothing_is_left(self) -> None:
+        """Raises for a request of which no item can be counted."""
+        answer = self.answer
+        if not answer.items or answer.rejected < answer.items:
+            return
+        answer.errors.sort(key=lambda fault: fault.index)
+        faults = [msgspec.to_builtins(fault) for fault in answer.errors]
+        if self._is_retryable:
+            raise PostgresUnavailable("It is not known now which of these banners are registered.", errors=faults)
+        raise Invalid("No item can be counted; `errors` says why.", errors=faults)
+
+    # -- counting --------------------------------------------------------------------------------------------------
+
+    async def count(self) -> None:
+        """First the items with ids, then all the others at once."""
+        answer, state = self.answer, self._state
+        try:
+            await self._count_keyed()
+            self._count_plain()
+        except TallybookError as error:
+            CLICKS_REJECTED.labels(reason(error)).inc(
+                answer.items - answer.rejected - answer.accepted - answer.duplicate
+            )
+            raise
+        answer.errors.sort(key=lambda fault: fault.index)
+        if self._settings.ack == "redis" and self._plain:
+            await state.counter.durable()
+
+    async def _count_keyed(self) -> None:
+        if not self._keyed:
+            return
+        answer = self.answer
+        is_new = await self._state.keyed.count(self._keyed)
+        answer.duplicates = [index for index, new in zip(self._keyed_at, is_new, strict=True) if not new]
+        answer.duplicate = len(answer.duplicates)
+        answer.accepted = len(is_new) - answer.duplicate
+        answer.clicks = sum(click.count for click, new in zip(self._keyed, is_new, strict=True) if new)
+        CLICKS_DUPLICATE.inc(answer.duplicate)
+
+    def _count_plain(self) -> None:
+        if not self._plain:
+            return
+        try:
+            self._state.counter.add_many(self._plain)
+        except UnknownBanner as error:  # removed from the registry while the items with ids were counted
+            raise Unavailable("The registered banners have just changed. Send the same request again.") from error
+        self.answer.accepted += self._plain_items
+        self.answer.clicks += sum(self._plain.values())
+
+
+def _not_an_array() -> Malformed:
+    CLICKS_REJECTED.labels("malformed").inc()
+    return Malformed('The body has to be a JSON array of clicks, as [{"bannerId": 42}].')
+
+
+def reason(error: TallybookError) -> str:
+    """The label of a refusal in the metric of rejected clicks."""
+    if error.code in REASONS:
+        return error.code
+    return "redis" if error.code == "redis_unavailable" else "invalid"
