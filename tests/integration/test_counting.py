@@ -114,6 +114,19 @@ async def test_an_aggregator_that_died_before_the_drop_leaves_nothing_to_count_t
     assert not await stack.redis.zcard(keys.prefix(0) + "live")
 
 
+async def test_a_transaction_that_fails_leaves_the_clicks_in_redis(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stack.count(3, 10)
+    with monkeypatch.context() as patch:
+        patch.setattr("aggregator.minutes._UPSERT", "SELECT $1::bigint[], $2::bigint[], $3::bigint[] / 0")
+        with pytest.raises(asyncpg.PostgresError):
+            await stack.minutes.flush()
+    assert (await stack.total(3), await stack.persisted()) == (10, 0)
+    await stack.minutes.flush()
+    assert (await stack.total(3), await stack.persisted()) == (10, 10)
+
+
 async def test_a_late_click_of_a_flushed_minute_is_added(stack: Stack) -> None:
     await stack.count(5, 2)
     await stack.minutes.flush()
