@@ -132,7 +132,10 @@ class Banners:
                 return {row["banner_id"] for row in await self._pool.fetch(_LOOK_UP, batch)}
         except POSTGRES_ERRORS as error:
             self._note_failure(error)
-            return None
+        except Exception as error:  # whatever it is, those that wait have to be answered
+            self._note_failure(error)
+            log.exception("banners_refresh_broke", error=type(error).__name__)
+        return None
 
     def _answer(self, batch: list[int], found: set[int] | None) -> None:
         until = time.monotonic() + _ABSENT_S

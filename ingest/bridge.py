@@ -115,6 +115,12 @@ def _address(text: str) -> tuple[str, int] | None:
     return (host.strip("[]"), int(port)) if host and port.isdigit() else None
 
 
+async def _chunks(protocol: Any) -> AsyncIterator[bytes]:
+    """The body as it arrives. `anext(protocol, default)` would end the process: Granian's awaitables bear no wrapping."""
+    async for chunk in protocol:
+        yield bytes(chunk)
+
+
 class _Exchange:
     """One request and its response, as ASGI's two callables."""
 
@@ -134,10 +140,10 @@ class _Exchange:
         if self._is_received:
             return await self._disconnected()
         if self._body is None:
-            self._body = aiter(self._protocol)
+            self._body = _chunks(self._protocol)
         chunk = await anext(self._body, b"")
         if chunk:
-            return {"type": "http.request", "body": bytes(chunk), "more_body": True}
+            return {"type": "http.request", "body": chunk, "more_body": True}
         self._is_received = True
         # A body ends with one empty chunk. One that breaks off brings one for the error and then the one of the end.
         if (await anext(self._body, None)) is not None:

@@ -7,8 +7,8 @@ local time = redis.call('TIME')
 local now, step, burst = time[1] * 1000000 + time[2], tonumber(ARGV[1]), tonumber(ARGV[2])
 -- Never further ahead than a spent burst: a clock that was set back would else lock the client out.
 local ahead = math.min(math.max((tonumber(redis.call('GET', KEYS[1])) or 0) - now, 0), step * burst)
--- One microsecond of tolerance: fractions of one are lost in the numbers.
-if ahead > step * (burst - 1) + 1 then return { 0, math.ceil(ahead) } end
+-- A little tolerance: fractions of a microsecond are lost in the numbers.
+if ahead > step * (burst - 1) + math.min(1, step / 2) then return { 0, math.floor(ahead) } end
 ahead = ahead + step
 redis.call('SET', KEYS[1], string.format('%.3f', now + ahead), 'PX', math.ceil(ahead / 1000) + 1)
-return { 1, math.ceil(ahead) }
+return { 1, math.floor(ahead) }

@@ -1,11 +1,9 @@
-"""The optional rate limit of writes per client: exact over all workers while Redis answers, per worker while it does
-not.
+"""The optional rate limit of writes per client: exact over all workers while Redis answers, else kept per worker.
 
 The generic cell rate algorithm keeps one number per client: its theoretical arrival time, the moment at which it will
-have
-its whole burst again. Redis keeps the true one, by its own clock. Each worker remembers what Redis last said, which can
-only be too kind, so whoever is over the limit by that memory is over it in truth and is refused without asking Redis.
-Clicks matter more than the limit: while Redis is away the worker's own memory decides.
+have its whole burst again. Redis keeps the true one, by its own clock. Each worker remembers what Redis last said,
+which can only be too kind, so whoever is over the limit by that memory is over it in truth and is refused without
+asking Redis. Clicks matter more than the limit: while Redis is away the worker's own memory decides.
 """
 
 import asyncio
@@ -63,8 +61,8 @@ class Buckets:
             self._arrivals.popitem(last=False)
 
     def is_over(self, ahead_s: float) -> bool:
-        """Whether a client that is so far ahead has to wait. A microsecond is forgiven, as in the script."""
-        return ahead_s > self.step_s * (self.burst - 1) + 1e-6
+        """Whether a client that is so far ahead has to wait. As in the script, rounding is forgiven."""
+        return ahead_s > self.step_s * (self.burst - 1) + min(1e-6, self.step_s / 2)
 
 
 class Limiter:

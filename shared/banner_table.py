@@ -3,7 +3,7 @@
 Workers notice a change within about a second, and a new banner at its first click (`ingest/banners.py`).
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import NamedTuple
@@ -30,39 +30,33 @@ class Banner(NamedTuple):
     created_at: datetime
 
 
-async def add(connection: "asyncpg.Connection[asyncpg.Record]", banner: int, name: str = "") -> bool:
-    """Register a banner, or rename it; without a name a known one keeps its own. False: nothing was to be done.
+async def add(connection: "asyncpg.Connection[asyncpg.Record]", rows: Iterable[tuple[int, str]]) -> int:
+    """Register all (id, name), or none of them; an empty name leaves the one that a known banner has.
 
-    Raises ValueError for an id or a name that the table cannot hold.
+    Of an id given twice the last name counts. Answers how many are new or renamed. Raises ValueError for an id or a
+    name that the table cannot hold.
     """
-    return await import_banners(connection, [(banner, name)]) == 1
-
-
-async def remove(connection: "asyncpg.Connection[asyncpg.Record]", banner: int) -> bool:
-    """Forget a banner. What was counted stays. False: it was not registered."""
-    return await connection.execute("DELETE FROM banners WHERE banner_id = $1", banner) == "DELETE 1"
-
-
-async def list_banners(connection: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterator[Banner]:
-    """All registered banners by id, however many. Those added meanwhile may or may not be among them."""
-    last = 0
-    while rows := await connection.fetch(_PAGE, last, _CHUNK):
-        for row in rows:
-            yield Banner(*row)
-        last = rows[-1]["banner_id"]
-
-
-async def import_banners(connection: "asyncpg.Connection[asyncpg.Record]", banners: Iterable[tuple[int, str]]) -> int:
-    """Register all (id, name), or none of them; of an id given twice the last name counts. How many are new or renamed.
-
-    Raises ValueError for an id or a name that the table cannot hold.
-    """
-    changed, rows = 0, iter(banners)
+    changed, given = 0, iter(rows)
     async with connection.transaction():
-        while chunk := dict(map(_checked, islice(rows, _CHUNK))):
+        while chunk := dict(map(_checked, islice(given, _CHUNK))):
             status = await connection.execute(_IMPORT, list(chunk), list(chunk.values()))
-            changed += int(status.rpartition(" ")[2])
+            changed += _rows(status)
     return changed
+
+
+async def remove(connection: "asyncpg.Connection[asyncpg.Record]", ids: Sequence[int]) -> int:
+    """Forget banners; what was counted stays. Answers how many of them were registered."""
+    return _rows(await connection.execute("DELETE FROM banners WHERE banner_id = ANY($1::bigint[])", ids))
+
+
+async def listed(connection: "asyncpg.Connection[asyncpg.Record]", after: int = 0, limit: int = 1000) -> list[Banner]:
+    """At most `limit` registered banners by id, beginning behind the id `after`."""
+    return [Banner(*row) for row in await connection.fetch(_PAGE, after, limit)]
+
+
+def _rows(status: str) -> int:
+    """The number at the end of a command tag such as `DELETE 3`."""
+    return int(status.rpartition(" ")[2])
 
 
 def _checked(row: tuple[int, str]) -> tuple[int, str]:

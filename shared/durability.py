@@ -1,16 +1,21 @@
-"""Whether the stores keep what they acknowledge: their versions, and the settings of Redis on which the promise
-rests."""
+"""Whether the stores keep what they acknowledge: their versions, their clocks, and the settings of Redis on which the
+promise rests."""
 
+import time
 from typing import Literal, NamedTuple
 
 import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-Level = Literal["ok", "warning", "unsafe"]
+#: `unsafe`: acknowledged clicks can be lost, which TALLYBOOK_ALLOW_UNSAFE_REDIS accepts. `unfit`: a version or a schema
+#: that this service cannot work with. `unreachable`: nothing else is known.
+Level = Literal["ok", "warning", "unsafe", "unfit", "unreachable"]
 
 #: Oldest releases that the scripts and statements are written for.
 _REDIS_OLDEST, _POSTGRES_OLDEST = (7, 0), 14
+#: Seconds that the clock of a store may differ from ours.
+_SKEW_S = 2.0
 
 #: What Redis has to be told, and what happens otherwise.
 _WANTED = {
@@ -22,7 +27,7 @@ _WANTED = {
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at. `unsafe` ones are refused unless TALLYBOOK_ALLOW_UNSAFE_REDIS is set."""
+    """One thing that was looked at."""
 
     store: str
     level: Level
@@ -33,23 +38,13 @@ async def examine_redis(redis: "Redis") -> list[Finding]:
     """Raises REDIS_ERRORS when it does not answer."""
     info = await redis.info("server")
     version = str(info.get("valkey_version") or info["redis_version"])
-    findings = [Finding("redis", "ok", f"{info.get('server_name', 'redis')} {version}")]
-    if tuple(map(int, version.split(".")[:2])) < _REDIS_OLDEST:
-        findings = [Finding("redis", "unsafe", f"version {version} is older than 7.0")]
-    for name, (wanted, otherwise) in _WANTED.items():
-        findings.append(await _setting(redis, name, wanted, otherwise))
-    return findings
-
-
-async def _setting(redis: "Redis", name: str, wanted: str, otherwise: str) -> Finding:
-    try:
-        answer = await redis.config_get(name)
-    except ResponseError:  # managed services hide CONFIG
-        return Finding("redis", "warning", f"{name} cannot be read; it has to be {wanted}, or {otherwise}")
-    found = answer.get(name)
-    if found == wanted:
-        return Finding("redis", "ok", f"{name} {wanted}")
-    return Finding("redis", "unsafe", f"{name} is {found}, not {wanted}: {otherwise}")
+    name = info.get("server_name", "redis")
+    findings = [_version("redis", f"{name} {version}", _numbers(version) >= _REDIS_OLDEST, "7.0")]
+    for setting, (wanted, otherwise) in _WANTED.items():
+        findings.append(await _setting(redis, setting, wanted, otherwise))
+    before = time.time()
+    seconds, microseconds = await redis.time()
+    return [*findings, *_clock("redis", seconds + microseconds / 1e6, before)]
 
 
 async def examine_postgres(database_url: str) -> list[Finding]:
@@ -58,11 +53,43 @@ async def examine_postgres(database_url: str) -> list[Finding]:
     try:
         version = connection.get_server_version()
         synchronous = await connection.fetchval("SHOW synchronous_commit")
+        before = time.time()
+        theirs = float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())"))
+        findings = _clock("postgres", theirs, before)
     finally:
         await connection.close()
-    findings = [Finding("postgres", "ok", f"version {version.major}.{version.minor}")]
-    if version.major < _POSTGRES_OLDEST:
-        findings = [Finding("postgres", "unsafe", f"version {version.major} is older than {_POSTGRES_OLDEST}")]
     if synchronous == "off":
         findings.append(Finding("postgres", "unsafe", "synchronous_commit is off: a crash loses flushed minutes"))
-    return findings
+    name = f"postgres {version.major}.{version.minor}"
+    return [_version("postgres", name, version.major >= _POSTGRES_OLDEST, str(_POSTGRES_OLDEST)), *findings]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+
+
+def _version(store: str, name: str, is_fit: bool, oldest: str) -> Finding:
+    if is_fit:
+        return Finding(store, "ok", name)
+    return Finding(store, "unfit", f"{name} is older than {oldest}: upgrade it")
+
+
+async def _setting(redis: "Redis", name: str, wanted: str, otherwise: str) -> Finding:
+    try:
+        found = (await redis.config_get(name)).get(name)
+    except ResponseError:  # managed services forbid CONFIG
+        found = None
+    if found is None:
+        return Finding("redis", "warning", f"{name} cannot be verified; it has to be {wanted}, or {otherwise}")
+    if found == wanted:
+        return Finding("redis", "ok", f"{name} {wanted}")
+    return Finding("redis", "unsafe", f"{name} is {found}, not {wanted}: {otherwise}")
+
+
+def _clock(store: str, theirs: float, before: float) -> list[Finding]:
+    """A warning when that clock is off by more than the time that the question took can explain."""
+    took = time.time() - before
+    differs_s = theirs - before - took / 2
+    if abs(differs_s) - took / 2 < _SKEW_S:
+        return []
+    return [Finding(store, "warning", f"its clock differs from this host's by {differs_s:+.1f} s: keep both in time")]

@@ -1,0 +1,160 @@
+"""One application, which `test_bridge.py` serves by uvicorn as ASGI and by Granian through the bridge.
+
+BRIDGE_JOURNAL names a file in which the routes that outlive their client note what they saw. BRIDGE_FAILS makes the
+start-up fail.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from ingest.bridge import RsgiToAsgi
+
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+def note(line: str) -> None:
+    with Path(os.environ["BRIDGE_JOURNAL"]).open("a") as journal:
+        journal.write(line + "\n")
+
+
+async def echo(request: Request) -> Response:
+    body = await request.body()
+    scope = request.scope
+    seen = {
+        "type": scope["type"],
+        "http_version": scope["http_version"],
+        "method": scope["method"],
+        "scheme": scope["scheme"],
+        "path": scope["path"],
+        "query": scope["query_string"].decode("latin-1"),
+        "headers": sorted([name.decode("latin-1"), value.decode("latin-1")] for name, value in scope["headers"]),
+        "client": scope["client"][0],
+        "size": len(body),
+        "sum": sum(body),
+    }
+    return Response(json.dumps(seen), media_type="application/json", headers={"x-echo": "yes"})
+
+
+async def stream(request: Request) -> Response:
+    async def parts() -> AsyncIterator[bytes]:
+        for number in range(int(request.query_params.get("parts", "5"))):
+            yield f"part {number};".encode() * 1000
+            await asyncio.sleep(0)
+
+    return StreamingResponse(parts(), media_type="text/plain")
+
+
+async def cookies(request: Request) -> Response:
+    response = PlainTextResponse("ok")
+    response.set_cookie("a", "1")
+    response.set_cookie("b", "2")
+    return response
+
+
+async def fail(request: Request) -> Response:
+    raise RuntimeError("hunter2")
+
+
+async def state(request: Request) -> Response:
+    request.state.mine = "of this request"
+    return PlainTextResponse(f"{request.state.made} {'mine' in request.app.state._state}")
+
+
+async def early(request: Request) -> Response:
+    return PlainTextResponse("not read", 403)
+
+
+async def empty(request: Request) -> Response:
+    return Response(status_code=204)
+
+
+async def silent(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers nothing."""
+
+
+async def journal(scope: Scope, receive: Receive, send: Send) -> None:
+    """Notes every message as it comes."""
+    note("begin")
+    size = 0
+    while True:
+        message = await receive()
+        size += len(message.get("body", b""))
+        if message["type"] == "http.disconnect":
+            note(f"disconnect after {size}")
+            return
+        if not message["more_body"]:
+            note(f"complete {size}")
+            break
+    await PlainTextResponse("read")(scope, receive, send)
+
+
+async def waits(scope: Scope, receive: Receive, send: Send) -> None:
+    """Waits, with the body read, for the client to go away."""
+    while (await receive())["type"] != "http.disconnect":
+        note("waits")
+    note("gone")
+
+
+class Raw:
+    """Keeps Starlette from taking a function for a handler of requests."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+@asynccontextmanager
+async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
+    if os.environ.get("BRIDGE_FAILS"):
+        raise RuntimeError(os.environ["BRIDGE_FAILS"])
+    yield {"made": "by the lifespan"}
+    note("shut down")
+
+
+app = Starlette(
+    routes=[
+        Route("/stream", stream),
+        Route("/cookies", cookies),
+        Route("/fail", fail),
+        Route("/state", state),
+        Route("/early", early, methods=METHODS),
+        Route("/empty", empty, methods=METHODS),
+        Route("/silent", Raw(silent)),
+        Route("/journal", Raw(journal)),
+        Route("/waits", Raw(waits)),
+        Route("/{rest:path}", echo, methods=METHODS),
+    ],
+    lifespan=lifespan,
+)
+
+
+class Rsgi:
+    """The application as Granian wants it."""
+
+    def __init__(self) -> None:
+        self._bridge = RsgiToAsgi(app)
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.run_until_complete(self._bridge.startup())
+
+    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.run_until_complete(self._bridge.shutdown())
+
+    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
+        await self._bridge(scope, protocol)
+
+
+rsgi = Rsgi()

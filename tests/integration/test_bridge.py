@@ -1,0 +1,265 @@
+"""The bridge from RSGI to ASGI: what an application sees and answers is what it is under a server of ASGI."""
+
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx2
+import pytest
+
+ROOT = Path(__file__).parents[2]
+#: Seconds that anything here may take.
+PATIENCE_S = 20.0
+#: Headers that servers write themselves.
+OWN = {"date", "server", "transfer-encoding", "connection"}
+
+
+class Server(NamedTuple):
+    """One server process."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+    journal: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def lines(self) -> list[str]:
+        return self.journal.read_text().splitlines() if self.journal.exists() else []
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+def until(is_so: Callable[[], bool], what: str) -> None:
+    """Wait for it, and fail when it does not come."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < deadline, f"{what} did not happen"
+        time.sleep(0.01)
+
+
+def command(kind: str, port: int) -> list[str]:
+    if kind == "uvicorn":
+        app = "tests.integration.bridge_app:app"
+        return ["uvicorn", app, "--host", "127.0.0.1", "--port", str(port), "--no-access-log", "--log-level", "error"]
+    app = "tests.integration.bridge_app:rsgi"
+    return ["granian", "--interface", "rsgi", "--loop", "uvloop", "--host", "127.0.0.1", "--port", str(port), app]
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def serving(kind: str, folder: Path, **environ: str) -> Iterator[Server]:
+    port, journal = free_port(), folder / f"{kind}.journal"
+    environment = os.environ | {"BRIDGE_JOURNAL": str(journal)} | environ
+    with (folder / f"{kind}.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command(kind, port)], cwd=ROOT, env=environment, stdout=log, stderr=log
+        )
+        try:
+            until(lambda: answers(port) or process.poll() is not None, f"{kind} starts")
+            yield Server(process, port, journal)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@pytest.fixture(scope="module")
+def granian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving("granian", tmp_path_factory.mktemp("granian")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def uvicorn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving("uvicorn", tmp_path_factory.mktemp("uvicorn")) as server:
+        yield server
+
+
+@pytest.fixture
+def journal(granian: Server) -> Server:
+    """Granian with nothing in its journal."""
+    granian.journal.unlink(missing_ok=True)
+    return granian
+
+
+def asked(server: Server, method: str, path: str, **more: Any) -> tuple[int, bytes, list[tuple[str, str]]]:
+    headers = [("host", "example.test"), *more.pop("headers", [])]
+    with httpx2.Client(base_url=server.url, timeout=PATIENCE_S) as http:
+        answer = http.request(method, path, headers=headers, **more)
+    found = sorted((name, value) for name, value in answer.headers.multi_items() if name not in OWN)
+    return answer.status_code, answer.content, found
+
+
+def chunks(size: int) -> Iterator[bytes]:
+    for at in range(0, size, 10_000):
+        yield b"x" * min(10_000, size - at)
+
+
+REQUESTS: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
+    "get": ("GET", "/a/b?x=1&y=%20&x=2", dict),
+    "no query": ("GET", "/a/b?", dict),
+    "root": ("GET", "/", dict),
+    "repeated headers": ("GET", "/a", lambda: {"headers": [("x-a", "1"), ("x-b", "3"), ("x-a", "2")]}),
+    "empty header": ("GET", "/a", lambda: {"headers": [("x-a", "")]}),
+    "percent-encoded": ("GET", "/a%2Fb%20c%25?q=%2F", dict),
+    "unicode": ("GET", "/%EF%BC%91%C3%A4/%F0%9F%98%80", dict),
+    "double slash": ("GET", "//a//b", dict),
+    "options": ("OPTIONS", "/a", dict),
+    "delete": ("DELETE", "/a", dict),
+    "post 0": ("POST", "/a", lambda: {"content": b""}),
+    "post 1": ("POST", "/a", lambda: {"content": b"x"}),
+    "post 70k": ("POST", "/a", lambda: {"content": b"x" * 70_000}),
+    "post 1M": ("POST", "/a", lambda: {"content": bytes(range(256)) * 4096}),
+    "chunked 1": ("POST", "/a", lambda: {"content": chunks(1)}),
+    "chunked 70k": ("POST", "/a", lambda: {"content": chunks(70_000)}),
+    "chunked 1M": ("PUT", "/a", lambda: {"content": chunks(1 << 20)}),
+    "streamed": ("GET", "/stream?parts=20", dict),
+    "streamed nothing": ("GET", "/stream?parts=0", dict),
+    "head": ("HEAD", "/cookies", dict),
+    "head of a stream": ("HEAD", "/stream", dict),
+    "cookies": ("GET", "/cookies", dict),
+    "state": ("GET", "/state", dict),
+    "204": ("POST", "/empty", dict),
+    "early, no body": ("POST", "/early", dict),
+    "early, small body": ("POST", "/early", lambda: {"content": b"x" * 1000}),
+    "wrong method": ("POST", "/cookies", dict),
+}
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_an_application_cannot_tell_the_bridge_from_a_server_of_asgi(
+    granian: Server, uvicorn: Server, name: str
+) -> None:
+    method, path, more = REQUESTS[name]
+    assert asked(granian, method, path, **more()) == asked(uvicorn, method, path, **more())
+
+
+def test_an_exception_before_the_start_is_a_500_that_says_nothing(granian: Server) -> None:
+    status, body, _ = asked(granian, "GET", "/fail")
+    assert status == 500
+    assert b"hunter2" not in body
+    assert asked(granian, "GET", "/state")[0] == 200
+
+
+def test_an_application_that_answers_nothing_is_a_500(granian: Server) -> None:
+    assert asked(granian, "GET", "/silent")[0] == 500
+
+
+# -- raw ---------------------------------------------------------------------------------------------------------------
+
+
+def connected(server: Server) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), PATIENCE_S)
+
+
+def received(one: socket.socket) -> bytes:
+    """What comes until the server closes."""
+    parts = []
+    while part := one.recv(65536):
+        parts.append(part)
+    return b"".join(parts)
+
+
+BROKEN_OFF = {
+    "length": b"Content-Length: 1000\r\n\r\n" + b"x" * 400,
+    "length, nothing yet": b"Content-Length: 1000\r\n\r\n",
+    "chunked, between": b"Transfer-Encoding: chunked\r\n\r\n190\r\n" + b"x" * 400 + b"\r\n",
+    "chunked, within": b"Transfer-Encoding: chunked\r\n\r\n3e8\r\n" + b"x" * 400,
+    "chunked, garbage": b"Transfer-Encoding: chunked\r\n\r\n190\r\n" + b"x" * 400 + b"\r\nzz\r\n",
+}
+
+
+@pytest.mark.parametrize("is_reset", [False, True], ids=["closed", "reset"])
+@pytest.mark.parametrize("name", BROKEN_OFF)
+def test_l9_a_body_that_breaks_off_is_never_a_complete_one(journal: Server, name: str, is_reset: bool) -> None:
+    with connected(journal) as one:
+        one.sendall(b"GET /journal HTTP/1.1\r\nHost: t\r\n" + BROKEN_OFF[name])
+        until(lambda: journal.lines()[:1] == ["begin"], "the application begins")
+        if is_reset:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    until(lambda: len(journal.lines()) > 1, "the application ends")
+    assert journal.lines()[1].startswith("disconnect after ")
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [b"Content-Length: 3\r\n\r\nabc", b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"],
+    ids=["length", "chunked"],
+)
+def test_l9_a_client_that_stops_sending_after_its_body_is_answered(journal: Server, rest: bytes) -> None:
+    with connected(journal) as one:
+        one.sendall(b"GET /journal HTTP/1.1\r\nHost: t\r\nConnection: close\r\n" + rest)
+        assert received(one).startswith(b"HTTP/1.1 200")
+    assert journal.lines() == ["begin", "complete 3"]
+
+
+def test_a_client_that_goes_away_before_the_answer_is_noticed(journal: Server) -> None:
+    with connected(journal) as one:
+        one.sendall(b"GET /waits HTTP/1.1\r\nHost: t\r\n\r\n")
+        until(lambda: journal.lines() == ["waits"], "the application waits")
+    until(lambda: journal.lines() == ["waits", "gone"], "the application notices")
+
+
+def test_an_answer_may_come_before_the_body_was_read(granian: Server) -> None:
+    with connected(granian) as one:
+        one.sendall(b"POST /early HTTP/1.1\r\nHost: t\r\nContent-Length: 100000\r\n\r\n" + b"x" * 1000)
+        assert one.recv(65536).startswith(b"HTTP/1.1 403")
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_stream_harms_nobody(granian: Server) -> None:
+    with connected(granian) as one:
+        one.sendall(b"GET /stream?parts=100000 HTTP/1.1\r\nHost: t\r\n\r\n")
+        assert one.recv(1000).startswith(b"HTTP/1.1 200")
+    assert asked(granian, "GET", "/state")[0] == 200
+
+
+def test_a_websocket_is_refused_and_the_worker_lives_on(granian: Server) -> None:
+    with connected(granian) as one:
+        one.sendall(
+            b"GET /a HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        one.settimeout(PATIENCE_S)
+        status = one.recv(65536).split(b" ")[1]
+    assert status[:1] == b"4"
+    assert granian.process.poll() is None
+    assert asked(granian, "GET", "/state")[0] == 200
+
+
+# -- lifespan ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_start_that_fails_ends_the_worker_with_its_message(tmp_path: Path) -> None:
+    with serving("granian", tmp_path, BRIDGE_FAILS="no lane to be had") as server:
+        until(lambda: server.process.poll() is not None, "the server ends")
+        assert server.process.returncode != 0
+    assert "no lane to be had" in (tmp_path / "granian.log").read_text()
+
+
+def test_a_stop_runs_the_end_of_the_lifespan(tmp_path: Path) -> None:
+    with serving("granian", tmp_path) as server:
+        assert asked(server, "GET", "/state")[:2] == (200, b"by the lifespan False")
+    assert server.lines() == ["shut down"]
+    assert server.process.returncode == 0

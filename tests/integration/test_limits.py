@@ -1,0 +1,125 @@
+"""The rate limit over workers, with a real Redis: exact to the write, and open while Redis is away."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from ingest.limits import Limiter
+from shared.errors import Limited
+from shared.redis_client import connect
+from shared.settings import Settings
+
+#: Writes a second that are too few for one to come back while a test runs.
+SLOW = 0.001
+
+
+@pytest.fixture
+async def workers(redis_url: str, redis_client: "Redis") -> AsyncIterator[Callable[..., list[Limiter]]]:
+    """Makes the limiters of several workers, each with its own connections."""
+    clients = [connect(Settings(redis_url=redis_url)) for _ in range(3)]
+
+    def make(rate: float, burst: int) -> list[Limiter]:
+        settings = Settings(rate_limit_per_s=rate, rate_limit_burst=burst)
+        return [Limiter(settings, client) for client in clients]
+
+    yield make
+    for client in clients:
+        await client.aclose()
+
+
+async def is_allowed(limiter: Limiter, client: str) -> bool:
+    """Whether the client may write once more."""
+    try:
+        await limiter.take(client)
+    except Limited:
+        return False
+    return True
+
+
+async def test_a_burst_over_all_workers_is_exact(workers: Callable[..., list[Limiter]]) -> None:
+    limiters = workers(SLOW, 20)
+    allowed = await asyncio.gather(*(is_allowed(limiters[n % 3], "192.0.2.1") for n in range(60)))
+    assert sum(allowed) == 20
+    assert not any([await is_allowed(limiter, "192.0.2.1") for limiter in limiters])
+    assert await is_allowed(limiters[0], "192.0.2.2")
+
+
+async def test_the_headers_of_a_write_say_where_the_client_stands(workers: Callable[..., list[Limiter]]) -> None:
+    one, other, _ = workers(SLOW, 3)
+    assert await one.take("192.0.2.1") == {
+        "RateLimit-Limit": "3",
+        "RateLimit-Remaining": "2",
+        "RateLimit-Reset": "1000",
+    }
+    assert (await other.take("192.0.2.1"))["RateLimit-Remaining"] == "1"
+    assert (await one.take("192.0.2.1"))["RateLimit-Remaining"] == "0"
+    with pytest.raises(Limited) as refused:
+        await other.take("192.0.2.1")
+    assert refused.value.headers["RateLimit-Remaining"] == "0"
+    assert 990 <= (refused.value.retry_after_s or 0) <= 1000
+
+
+async def test_redis_keeps_one_number_per_client_which_vanishes_and_names_nobody(
+    workers: Callable[..., list[Limiter]], redis_client: "Redis"
+) -> None:
+    limiter, *_ = workers(1.0, 5)
+    for host in range(1, 4):
+        await limiter.take("192.0.2.1")
+        await limiter.take(f"2001:db8::{host}")
+    names = await redis_client.keys("*")
+    assert len(names) == 2
+    assert not any(b"192.0.2" in name or b"2001" in name for name in names)
+    for name in names:
+        assert 0 < await redis_client.pttl(name) <= 3100
+
+
+async def test_a_client_that_is_over_is_refused_without_asking_redis(
+    workers: Callable[..., list[Limiter]], redis_client: "Redis"
+) -> None:
+    limiter, *_ = workers(SLOW, 1)
+    await limiter.take("192.0.2.1")
+    await redis_client.flushall()  # Redis would say yes now
+    assert not await is_allowed(limiter, "192.0.2.1")
+
+
+async def test_an_arrival_time_of_a_clock_that_was_set_back_is_cut_to_a_burst(
+    workers: Callable[..., list[Limiter]], redis_client: "Redis"
+) -> None:
+    limiter, other, _ = workers(SLOW, 2)
+    await limiter.take("192.0.2.1")
+    (name,) = await redis_client.keys("*")
+    await redis_client.set(name, "9" * 16)
+    with pytest.raises(Limited) as refused:
+        await other.take("192.0.2.1")
+    assert refused.value.retry_after_s == 1000
+
+
+async def test_while_redis_is_away_clients_write_under_the_limit_of_the_worker(tmp_path: Path) -> None:
+    redis = connect(Settings(redis_url=f"unix://{tmp_path}/none.sock"))
+    limiter = Limiter(Settings(rate_limit_per_s=SLOW, rate_limit_burst=10), redis)
+    allowed = [await is_allowed(limiter, "192.0.2.1") for _ in range(15)]
+    assert allowed == [True] * 10 + [False] * 5
+    await redis.aclose()
+
+
+async def test_after_redis_has_failed_it_is_asked_again_and_the_limit_is_exact(
+    redis_url: str, redis_client: "Redis"
+) -> None:
+    now = 1000.0
+    redis = connect(Settings(redis_url=redis_url))
+    limiter = Limiter(Settings(rate_limit_per_s=SLOW, rate_limit_burst=10), redis, clock=lambda: now)
+    await limiter.take("192.0.2.1")
+    (name,) = await redis_client.keys("*")
+    await redis_client.delete(name)
+    await redis_client.lpush(name, "no number")  # what Redis answers now is an error
+    assert (await limiter.take("192.0.2.1"))["RateLimit-Remaining"] == "8"
+    await redis_client.delete(name)
+    assert (await limiter.take("192.0.2.1"))["RateLimit-Remaining"] == "7"  # it is left alone for a while
+    assert not await redis_client.exists(name)
+    now += 1.0
+    assert (await limiter.take("192.0.2.1"))["RateLimit-Remaining"] == "9"
+    assert await redis_client.exists(name)
+    await redis.aclose()
