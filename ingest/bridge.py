@@ -12,6 +12,8 @@ from typing import Any
 from urllib.parse import quote
 
 import structlog
+from granian._granian import RSGIProtocolClosed
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Scope
 
 from ingest.problems import rendered
@@ -19,8 +21,8 @@ from shared.errors import Unexpected
 
 #: ASGI's name of what RSGI says of the version of HTTP.
 _HTTP_VERSIONS = {"1": "1.0", "1.1": "1.1", "2": "2", "3": "3"}
-#: RFC 6455, section 7.4.1: the endpoint does not do this.
-_WEBSOCKET_REFUSED = 1003
+#: Granian answers the upgrade with it, so it has to be a status of HTTP: on a code of RFC 6455 the worker dies.
+_WEBSOCKET_REFUSED = 403
 
 log = structlog.get_logger()
 
@@ -77,7 +79,7 @@ class RsgiToAsgi:
             if not exchange.is_started:  # the application logs what it raises; this is for one that does not answer
                 status, headers, body = rendered(Unexpected())
                 protocol.response_bytes(status, headers, body)
-            elif not isinstance(error, OSError):
+            elif not exchange.is_over and not isinstance(error, OSError | ClientDisconnect):
                 log.error("response_broken_off", error=type(error).__name__)
         else:
             if not exchange.is_started:
@@ -115,12 +117,6 @@ def _address(text: str) -> tuple[str, int] | None:
     return (host.strip("[]"), int(port)) if host and port.isdigit() else None
 
 
-async def _chunks(protocol: Any) -> AsyncIterator[bytes]:
-    """The body as it arrives. `anext(protocol, default)` would end the process: Granian's awaitables bear no wrapping."""
-    async for chunk in protocol:
-        yield bytes(chunk)
-
-
 class _Exchange:
     """One request and its response, as ASGI's two callables."""
 
@@ -134,19 +130,24 @@ class _Exchange:
         self._is_over = asyncio.Event()
         self.is_started = False
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the whole response was handed over."""
+        return self._is_over.is_set()
+
     # -- request ---------------------------------------------------------------------------------------------------
 
     async def receive(self) -> Message:
         if self._is_received:
             return await self._disconnected()
         if self._body is None:
-            self._body = _chunks(self._protocol)
-        chunk = await anext(self._body, b"")
+            self._body = aiter(self._protocol)
+        chunk = await _next(self._body)
         if chunk:
-            return {"type": "http.request", "body": chunk, "more_body": True}
+            return {"type": "http.request", "body": bytes(chunk), "more_body": True}
         self._is_received = True
         # A body ends with one empty chunk. One that breaks off brings one for the error and then the one of the end.
-        if (await anext(self._body, None)) is not None:
+        if (await _next(self._body)) is not None:
             return {"type": "http.disconnect"}
         return {"type": "http.request", "body": b"", "more_body": False}
 
@@ -174,7 +175,7 @@ class _Exchange:
             raise RuntimeError(f"{message['type']} is not of HTTP")
 
     async def _send_body(self, body: bytes, has_more: bool) -> None:
-        if self._start is None or self._is_over.is_set():
+        if self._start is None or self.is_over:
             raise RuntimeError("a body comes after the start and before the end of a response")
         if not self.is_started:
             self.is_started = True
@@ -186,7 +187,23 @@ class _Exchange:
             else:
                 self._transport = self._protocol.response_stream(self._start["status"], headers)
         if self._transport is not None and body:
-            await self._transport.send_bytes(bytes(body))
+            try:
+                await self._transport.send_bytes(bytes(body))
+            except RSGIProtocolClosed as error:  # what ASGI raises for a client that is gone
+                raise OSError("the client is gone") from error
         if not has_more:
             self._transport = None  # dropping it ends the stream
             self._is_over.set()
+
+
+async def _next(body: AsyncIterator[bytes]) -> bytes | None:
+    """The next chunk; None after the last.
+
+    Not `anext(body, None)`: where the iterator raises at once, as Granian's does after the last chunk, CPython 3.11
+    wraps NULL and the process dies. Not a generator around it either: a cancelled wait would end that, and a body of
+    which only a part was read would look complete.
+    """
+    try:
+        return await anext(body)
+    except StopAsyncIteration:
+        return None

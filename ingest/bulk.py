@@ -263,6 +263,9 @@ class _Bulk:
         if not self._keyed:
             return
         answer = self.answer
+        now = self._state.counter.minute()
+        for click in self._keyed:
+            self._state.counter.admit(now, click.banner)
         is_new = await self._state.keyed.count(self._keyed)
         answer.duplicates = [index for index, new in zip(self._keyed_at, is_new, strict=True) if not new]
         answer.duplicate = len(answer.duplicates)

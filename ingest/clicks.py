@@ -52,7 +52,9 @@ async def count_click(request: Request) -> Response:
         key = _key(request)
         await state.banners.check(banner)
         if key is not None:
-            [is_new] = await state.keyed.count([keyed_click(b"header", state.counter.minute(), banner, 1, key)])
+            minute = state.counter.minute()
+            state.counter.admit(minute, banner)
+            [is_new] = await state.keyed.count([keyed_click(b"header", minute, banner, 1, key)])
             if not is_new:
                 CLICKS_DUPLICATE.inc()
                 headers |= _REPLAYED

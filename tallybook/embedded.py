@@ -17,20 +17,25 @@ import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
 
+from tallybook.backoff import Backoff
 from tallybook.binaries import OLDEST_POSTGRES, OLDEST_REDIS, find_postgres, find_redis, version_of
 from tallybook.exits import Exit, Stop
 from tallybook.folder import DataFolder
-from tallybook.launcher import Identity, command_line, launch, server_identity
+from tallybook.launcher import Identity, can_walk_to, command_line, launch, server_identity
 
 USER = "tallybook"
+#: Where each server works, within the data folder.
+_FOLDERS = {"redis": "redis", "postgres": "pg"}
 
 #: Seconds until a server must answer, and in which it must have stopped before it is killed.
 _START_S, _STOP_S = 60.0, 15.0
+#: Bytes of a server's log at which a start puts it aside, as `<name>.log.1`.
+_LOG_MAX = 10 << 20
 #: sun_path holds 107 bytes and a terminating zero on Linux, 103 on macOS (unix(7)).
 _SOCKET_PATH_MAX = 100
 
@@ -38,14 +43,8 @@ _SOCKET_PATH_MAX = 100
 _REDIS_OPTIONS = (
     *("--port", "0", "--unixsocketperm", "700", "--daemonize", "no", "--save", ""),
     *("--appendonly", "yes", "--appendfsync", "always", "--no-appendfsync-on-rewrite", "no"),
-    *(
-        "--maxmemory-policy",
-        "noeviction",
-        "--auto-aof-rewrite-percentage",
-        "100",
-        "--auto-aof-rewrite-min-size",
-        "64mb",
-    ),
+    *("--maxmemory-policy", "noeviction"),
+    *("--auto-aof-rewrite-percentage", "100", "--auto-aof-rewrite-min-size", "64mb"),
 )
 #: mmap: containers often have a /dev/shm of 64 MB only.
 _POSTGRES_OPTIONS = (
@@ -74,17 +73,19 @@ class EmbeddedServers:
         self._commands: dict[str, tuple[Sequence[str | Path], signal.Signals]] = {}
         self._sockets: dict[str, Path] = {}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._backoffs = {name: Backoff() for name in self._wanted}
         self._identity: Identity
 
-    def start(self) -> None:
-        """Start what is wanted and wait until it answers. Raises Stop; then nothing is left running."""
+    def start(self, check: Callable[[], None] = lambda: None) -> None:
+        """Start what is wanted and wait until it answers; `check` is called while it waits. Raises Stop, or what
+        `check` raises; then nothing is left running."""
         if not self._wanted:
             return
         try:
             self._prepare()
             for name in self._wanted:
                 self.launch(name)
-            self._wait_until_answered(self._wanted)
+            self._wait_until_answered(self._wanted, check)
         except BaseException:
             self.stop()
             raise
@@ -94,7 +95,8 @@ class EmbeddedServers:
         postgres = find_postgres() if "postgres" in self._wanted else None
         note = self._folder.read("embedded.json")
         builds = self._builds(note, redis, postgres)
-        reached = [self._folder.path / "pg", *([postgres / "postgres"] if postgres else [])]
+        binaries = [redis, postgres and postgres / "postgres"]
+        reached = [self._folder.path / "pg", *(binary for binary in binaries if binary)]
         self._identity = server_identity(reached, note.get("run_as"))
         sockets = self._socket_folder()
         if redis:
@@ -114,7 +116,10 @@ class EmbeddedServers:
     def launch(self, name: str) -> None:
         """Start one server without waiting for it."""
         command, death_signal = self._commands[name]
-        with (self._folder.path / f"{name}.log").open("ab") as output:
+        path = self._folder.path / f"{name}.log"
+        if path.exists() and path.stat().st_size > _LOG_MAX:
+            path.replace(path.with_suffix(".log.1"))
+        with path.open("ab") as output:
             self.processes[name] = launch(
                 command,
                 log=output,
@@ -123,15 +128,21 @@ class EmbeddedServers:
                 death_signal=death_signal,
                 pass_fds=(self._folder.servers_lock,),
             )
+        self._backoffs[name].started()
 
-    def revive(self) -> list[str]:
-        """Start again what has died since; answers the names. It does not wait: the service works without them
+    def revive(self) -> None:
+        """Start again what has died since, each after a while. It does not wait: the service works without them
         meanwhile."""
-        dead = [name for name, process in self.processes.items() if process.poll() is not None]
-        for name in dead:
-            log.error("server_died", server=name, exit_code=self.processes[name].returncode)
-            self.launch(name)
-        return dead
+        for name, process in self.processes.items():
+            if process.poll() is None:
+                continue
+            backoff = self._backoffs[name]
+            wait_s = backoff.died()
+            if wait_s is not None:
+                log.error("server_died", server=name, exit_code=process.returncode, restart_in_s=wait_s)
+            elif backoff.is_due():
+                self._folder.kill_orphans(_FOLDERS[name])
+                self.launch(name)
 
     def stop(self) -> None:
         """Shut down cleanly (Postgres: fast), and kill what has not stopped after 15 s."""
@@ -147,10 +158,11 @@ class EmbeddedServers:
                 process.kill()
                 process.wait()
 
-    def _wait_until_answered(self, names: Sequence[str]) -> None:
+    def _wait_until_answered(self, names: Sequence[str], check: Callable[[], None]) -> None:
         waiting, deadline = list(names), time.monotonic() + _START_S
         answers = {"redis": redis_answers, "postgres": postgres_answers}
         while waiting:
+            check()
             for name in list(waiting):
                 if (exit_code := self.processes[name].poll()) is not None:
                     raise Stop(
@@ -225,9 +237,13 @@ class EmbeddedServers:
     def _socket_folder(self) -> Path:
         if len(os.fsencode(self._folder.path / "run" / ".s.PGSQL.5432")) <= _SOCKET_PATH_MAX:
             return self._own_folder("run")
-        base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
         digest = hashlib.sha256(bytes(self._folder.path)).hexdigest()[:12]
-        folder = base / f"tallybook-{os.getuid()}-{digest}"
+        name = f"tallybook-{os.getuid()}-{digest}"
+        base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+        user = self._identity
+        if user.mode == "drop" and not can_walk_to(base / name, user.uid, user.gid):
+            base = Path(tempfile.gettempdir())
+        folder = base / name
         folder.mkdir(mode=0o700, exist_ok=True)
         owners = {os.getuid()} | ({self._identity.uid} if self._identity.mode == "drop" else set())
         if folder.is_symlink() or folder.stat().st_uid not in owners:
@@ -247,7 +263,9 @@ class EmbeddedServers:
         shutil.rmtree(folder)
         self._own_folder("pg")
         command = command_line(self._identity, signal.SIGKILL, (postgres / "initdb", "-D", folder, *_INITDB_OPTIONS))
-        done = subprocess.run(command, capture_output=True, text=True, cwd=self._folder.path, check=False)  # noqa: S603
+        done = subprocess.run(  # noqa: S603 - a fixed command
+            command, capture_output=True, text=True, cwd=self._folder.path, start_new_session=True, check=False
+        )
         if done.returncode:
             raise Stop(Exit.SERVER_FAILED, f"initdb failed: {done.stderr[-600:]}")
         unfinished.unlink()

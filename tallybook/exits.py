@@ -20,6 +20,7 @@ class Exit(IntEnum):
     UNREACHABLE = 72  # a store does not answer
     CHILD_FAILED = 73  # a service died again and again at its start
     NOT_RUNNING = 74  # no stack runs on the data folder
+    WRONG_PYTHON = 75  # this Python is older than 3.11
 
 
 class Stop(Exception):

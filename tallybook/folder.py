@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ from tallybook.exits import Exit, Stop
 
 #: Seconds that servers of a former run may take to go by themselves, and after which a start gives up on them.
 _ORPHANS_KILLED_AFTER_S, _ORPHANS_GIVEN_UP_AFTER_S = 5.0, 15.0
+#: Seconds for which `is_taken` of another process may hold the lock, and more.
+_LOOK_OF_OTHERS_S = 0.1
+#: Programs that may be killed when they are left over: nobody's shell, whatever folder it stands in.
+_PROGRAMS = frozenset({"postgres", "valkey-server", "redis-server"})
 
 log = structlog.get_logger()
 
@@ -35,16 +40,18 @@ class DataFolder:
         #: Descriptor that servers inherit.
         self.servers_lock = -1
 
-    def take(self) -> None:
-        """Become the owner, and wait until no server of a former run is left. Raises Stop when somebody else owns
-        it."""
+    def take(self, check: Callable[[], None] = lambda: None) -> None:
+        """Become the owner, and wait until no server of a former run is left; `check` is called while it waits.
+
+        Raises Stop when somebody else owns the folder, or when it cannot be written.
+        """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             owner = self._open("lock")
         except OSError as error:
             message = f"The data folder {self.path} cannot be written ({error.strerror}): name another with --data-dir."
             raise Stop(Exit.FOLDER_UNWRITABLE, message) from None
-        if not _try_flock(owner):
+        if not _try_flock(owner, _LOOK_OF_OTHERS_S):
             holder = os.pread(owner, 200, 0).decode(errors="replace").strip() or "unknown"
             self.release()
             message = f"The data folder {self.path} is in use ({holder}): stop that copy, or name another folder."
@@ -53,7 +60,12 @@ class DataFolder:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         os.pwrite(owner, f"pid {os.getpid()} on {os.uname().nodename} since {now}\n".encode(), 0)
         self.servers_lock = self._open("lock.servers")
-        self._wait_for_former_servers()
+        self._wait_for_former_servers(check)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process is the owner."""
+        return bool(self._locks)
 
     def release(self) -> None:
         """Let the next owner in."""
@@ -65,12 +77,13 @@ class DataFolder:
         self._locks.append(descriptor)
         return descriptor
 
-    def _wait_for_former_servers(self) -> None:
+    def _wait_for_former_servers(self, check: Callable[[], None]) -> None:
         began, is_killed = time.monotonic(), False
         while not _try_flock(self.servers_lock):
+            check()
             waited = time.monotonic() - began
             if waited > _ORPHANS_KILLED_AFTER_S and not is_killed:
-                self._kill_orphans()
+                self.kill_orphans("redis", "pg")
                 is_killed = True
             if waited > _ORPHANS_GIVEN_UP_AFTER_S:
                 raise Stop(
@@ -78,12 +91,14 @@ class DataFolder:
                 )
             time.sleep(0.02)
 
-    def _kill_orphans(self) -> None:
-        """SIGKILL what works inside our folders: a busy backend outlives its parent and its postmaster."""
-        ours = [self.path.resolve() / name for name in ("pg", "redis")]
+    def kill_orphans(self, *names: str) -> None:
+        """SIGKILL the servers' processes that work inside these folders: a busy backend of Postgres outlives the
+        postmaster, and keeps the next one from starting."""
+        ours = [self.path.resolve() / name for name in names]
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):  # gone meanwhile, or not ours to look at
-                if Path(os.readlink(process / "cwd")) in ours:
+                program = Path(os.readlink(process / "exe")).name.removesuffix(" (deleted)")
+                if program in _PROGRAMS and Path(os.readlink(process / "cwd")) in ours:
                     log.warning("orphan_killed", pid=int(process.name))
                     os.kill(int(process.name), signal.SIGKILL)
 
@@ -98,10 +113,17 @@ class DataFolder:
         return noted
 
     def write(self, name: str, note: dict[str, Any]) -> None:
-        """Replace a note, whole or not at all."""
+        """Replace a note, whole or not at all. Only this user can read it: addresses may hold passwords."""
         draft = self.path / f"{name}.new"
-        draft.write_text(json.dumps(note, indent=1))
+        draft.unlink(missing_ok=True)
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(note, file, indent=1)
         draft.replace(self.path / name)
+
+    def remove(self, name: str) -> None:
+        """Take a note away, if it is there."""
+        with contextlib.suppress(OSError):
+            (self.path / name).unlink()
 
     def is_taken(self) -> bool:
         """Whether somebody owns the folder now."""
@@ -118,9 +140,14 @@ class DataFolder:
         return False
 
 
-def _try_flock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _try_flock(descriptor: int, patience_s: float = 0.0) -> bool:
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.01)
+        else:
+            return True

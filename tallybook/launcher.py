@@ -1,10 +1,8 @@
 """Starts a program as a child that cannot outlive this process, under another user where it refuses to be root.
 
 What has to happen between fork and exec happens in a small interpreter of its own (22 ms), because code that runs in
-a forked
-copy of a threaded parent can deadlock. Call it from the main thread: the kernel sends the death signal when the
-*thread*
-that started a child ends.
+a forked copy of a threaded parent can deadlock. Call it from the main thread: the kernel sends the death signal when
+the *thread* that started a child ends.
 """
 
 import os
@@ -16,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
+from tallybook.exits import Exit, Stop
+
 #: Arguments: mode, uid, gid, death signal, pid of the parent, then the command. PR_SET_PDEATHSIG (prctl(2)) comes
-#: after the
-#: change of user, which would clear it; execve keeps it.
+#: after the change of user, which would clear it; execve keeps it.
 _PROGRAM = r"""
 import ctypes, os, sys
 
@@ -36,7 +35,9 @@ if mode == "drop":
     os.setuid(uid)
 elif mode == "userns":
     if libc.unshare(CLONE_NEWUSER):
-        sys.exit("unshare(CLONE_NEWUSER): " + os.strerror(ctypes.get_errno()))
+        sys.exit("unshare(CLONE_NEWUSER): " + os.strerror(ctypes.get_errno()) + ": as root, Postgres needs a user
+        namespace "
+                 "of its own or a data folder and a Python that other users can enter; or run as an ordinary user")
     for name, line in (("setgroups", "deny"), ("uid_map", f"{uid} 0 1"), ("gid_map", f"{gid} 0 1")):
         with open(f"/proc/self/{name}", "w") as file:
             file.write(line)
@@ -67,8 +68,17 @@ def server_identity(reached: Sequence[Path], former: Mode | None) -> Identity:
     one.
 
     As root: an ordinary user who may enter every folder above the `reached` paths, else root mapped in a namespace.
+    Raises Stop when the files were made by root and we are not, or the other way round.
     """
-    if os.geteuid() != 0:
+    is_root = os.geteuid() == 0
+    if former is not None and is_root == (former == "same"):
+        maker = "an ordinary user" if former == "same" else "root"
+        raise Stop(
+            Exit.FOLDER_UNWRITABLE,
+            f"The servers' files in {reached[0].parent} were made by {maker}: run it as that user, "
+            "or name another folder with --data-dir.",
+        )
+    if not is_root:
         return SAME
     nobody = pwd.getpwnam("nobody")
     try:
@@ -77,11 +87,11 @@ def server_identity(reached: Sequence[Path], former: Mode | None) -> Identity:
         user = nobody
     mode = former
     if mode not in ("drop", "userns"):
-        mode = "drop" if all(_can_walk_to(path, user.pw_uid, user.pw_gid) for path in reached) else "userns"
+        mode = "drop" if all(can_walk_to(path, user.pw_uid, user.pw_gid) for path in reached) else "userns"
     return Identity(mode, user.pw_uid, user.pw_gid) if mode == "drop" else Identity(mode, nobody.pw_uid, nobody.pw_gid)
 
 
-def _can_walk_to(path: Path, uid: int, gid: int) -> bool:
+def can_walk_to(path: Path, uid: int, gid: int) -> bool:
     """Whether that user may enter every folder above `path` (mode bits only, no ACLs)."""
     for folder in path.resolve().parents:
         status = folder.stat()

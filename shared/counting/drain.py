@@ -108,8 +108,11 @@ class Counter:
         if not await done:
             raise RedisUnavailable
 
-    def _admit(self, minute: int, banner: int) -> None:
-        """Asked before a banner takes a slot: bounds how many different ones a minute can bring."""
+    def admit(self, minute: int, banner: int) -> None:
+        """Refuse a banner that does not count, or that is one too many in this minute; asked before it takes a slot.
+
+        Raises TooManyNewBanners and what the gate raises.
+        """
         if self._gate is not None:
             self._gate(banner)
         if minute != self._seen_minute:
@@ -240,7 +243,7 @@ class Counter:
         )
 
     def _take(self, new: Lane) -> None:
-        new.gate = self._admit
+        new.gate = self.admit
         if hasattr(self, "_lane"):
             self._lane.retire()  # another thread may be about to count in it
         self._lane, self.add = new, new.add

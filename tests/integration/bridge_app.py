@@ -99,6 +99,15 @@ async def journal(scope: Scope, receive: Receive, send: Send) -> None:
     await PlainTextResponse("read")(scope, receive, send)
 
 
+async def peeks(request: Request) -> Response:
+    """Looks whether the client is still there before it reads the body."""
+    is_gone = await request.is_disconnected()
+    note(f"peeked {is_gone}")
+    body = await request.body()
+    note(f"complete {len(body)}")
+    return PlainTextResponse("read")
+
+
 async def waits(scope: Scope, receive: Receive, send: Send) -> None:
     """Waits, with the body read, for the client to go away."""
     while (await receive())["type"] != "http.disconnect":
@@ -134,6 +143,7 @@ app = Starlette(
         Route("/empty", empty, methods=METHODS),
         Route("/silent", Raw(silent)),
         Route("/journal", Raw(journal)),
+        Route("/peeks", peeks, methods=METHODS),
         Route("/waits", Raw(waits)),
         Route("/{rest:path}", echo, methods=METHODS),
     ],

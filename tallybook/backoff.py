@@ -1,0 +1,39 @@
+"""How long something that died has to wait before it is started again."""
+
+import time
+
+#: Seconds to wait after the first death, and at most.
+_FIRST_S, _MOST_S = 0.2, 5.0
+#: Seconds of life after which a death counts as the first one again.
+_SETTLED_S = 10.0
+
+
+class Backoff:
+    """Waiting times of one child: 0.2 s after a death, twice that after the next, at most 5 s; then from the
+    beginning when it has lived for 10 s."""
+
+    def __init__(self) -> None:
+        #: Deaths in a row, each less than 10 s after a start.
+        self.deaths = 0
+        self._born_at = 0.0
+        self._due_at = 0.0
+        self._is_dead = False
+
+    def started(self) -> None:
+        """The child was started now."""
+        self._born_at, self._is_dead = time.monotonic(), False
+
+    def died(self) -> float | None:
+        """The child was seen dead. Answers the seconds to wait when that is news, else None."""
+        if self._is_dead:
+            return None
+        self._is_dead = True
+        now = time.monotonic()
+        self.deaths = self.deaths + 1 if now - self._born_at < _SETTLED_S else 1
+        wait_s = min(_FIRST_S * 2.0 ** (self.deaths - 1), _MOST_S)
+        self._due_at = now + wait_s
+        return wait_s
+
+    def is_due(self) -> bool:
+        """Whether a dead child may be started again."""
+        return time.monotonic() >= self._due_at

@@ -1,0 +1,130 @@
+"""`tallybook banners`: the banners that count where TALLYBOOK_BANNERS=registered."""
+
+import asyncio
+import csv
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from shared.settings import load
+from tallybook.exits import Exit, Stop
+from tallybook.options import DATA_DIR
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    Connection = asyncpg.Connection[asyncpg.Record]
+
+_T = TypeVar("_T")
+
+
+@click.group()
+def banners() -> None:
+    """The banners that count where TALLYBOOK_BANNERS=registered.
+
+    \b
+    Examples:
+      tallybook banners add 42 --name "Spring sale"
+      tallybook banners import banners.csv
+    """
+
+
+@banners.command()
+@DATA_DIR
+@click.argument("ids", nargs=-1, required=True)
+@click.option("--name", default="", help="A name for people.")
+def add(ids: tuple[str, ...], name: str, data_dir: str | None) -> None:
+    """Register banners; they count within seconds."""
+    rows = [(_id(text), name) for text in ids]
+    click.echo(f"added or renamed: {_import(rows, data_dir)}")
+
+
+@banners.command()
+@DATA_DIR
+@click.argument("ids", nargs=-1, required=True)
+def remove(ids: tuple[str, ...], data_dir: str | None) -> None:
+    """Let banners count no more. What they have is kept."""
+    from shared import banner_table
+
+    numbers = [_id(text) for text in ids]
+
+    async def work(connection: "Connection") -> int:
+        return sum([await banner_table.remove(connection, number) for number in numbers])
+
+    click.echo(f"removed: {_with_database(work, data_dir)}")
+
+
+@banners.command("list")
+@DATA_DIR
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+def listed(as_json: bool, data_dir: str | None) -> None:
+    """Show the registered banners by id, with a tab before the name."""
+    from shared import banner_table
+
+    async def work(connection: "Connection") -> None:
+        async for banner in banner_table.list_banners(connection):
+            if as_json:
+                shown = {"bannerId": banner.banner_id, "name": banner.name, "createdAt": banner.created_at.isoformat()}
+                click.echo(json.dumps(shown))
+            else:
+                click.echo(f"{banner.banner_id}\t{banner.name}")
+
+    _with_database(work, data_dir)
+
+
+@banners.command("import")
+@DATA_DIR
+@click.argument("file", type=click.File("r", encoding="utf-8"))
+def import_(file: IO[str], data_dir: str | None) -> None:
+    """Register the banners of a CSV file, all or none: id and name, with or without that heading. `-` is stdin."""
+    click.echo(f"added or renamed: {_import(list(_rows(file)), data_dir)}")
+
+
+def _rows(file: IO[str]) -> Iterator[tuple[int, str]]:
+    for number, row in enumerate(csv.reader(file)):
+        if not row or (number == 0 and row[0] == "id"):
+            continue
+        yield _id(row[0].strip()), row[1].strip() if len(row) > 1 else ""
+
+
+def _id(text: str) -> int:
+    from shared.counting.lane import banner_id
+
+    try:
+        return banner_id(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no banner id") from None
+
+
+def _import(rows: list[tuple[int, str]], data_dir: str | None) -> int:
+    from shared import banner_table
+
+    try:
+        return _with_database(lambda connection: banner_table.import_banners(connection, rows), data_dir)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _with_database(work: "Callable[[Connection], Awaitable[_T]]", data_dir: str | None) -> _T:
+    import asyncpg
+
+    from shared.postgres import POSTGRES_ERRORS
+    from tallybook.stack import reached
+
+    url = reached(load(data_dir=data_dir)).database_url
+
+    async def run() -> _T:
+        connection = await asyncpg.connect(url, timeout=5)
+        try:
+            return await work(connection)
+        finally:
+            await connection.close()
+
+    try:
+        return asyncio.run(run())
+    except asyncpg.UndefinedTableError:
+        raise Stop(Exit.FOREIGN_DATA, "The schema lacks the banners: run `tallybook migrate`.") from None
+    except POSTGRES_ERRORS as error:
+        raise Stop(Exit.UNREACHABLE, f"Postgres does not answer as it has to ({type(error).__name__}).") from None

@@ -1,0 +1,84 @@
+"""The stack that runs on a data folder: where its parts are, for people and for other commands."""
+
+import shlex
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import msgspec
+
+from shared.settings import Settings
+from tallybook.exits import Exit, Stop
+from tallybook.folder import DataFolder
+
+#: The note in the data folder that says where the stack is.
+NOTE = "stack.json"
+
+
+def running(folder: DataFolder) -> dict[str, Any]:
+    """The note of the stack that runs on the folder; empty when none does."""
+    return folder.read(NOTE) if folder.is_taken() else {}
+
+
+def reached(settings: Settings) -> Settings:
+    """The settings with the addresses of the running stack, where they name none. Raises Stop when that is nowhere."""
+    stack = running(DataFolder(settings.data_dir))
+    redis_url = settings.redis_url or stack.get("redis_url")
+    database_url = settings.database_url or stack.get("database_url")
+    if redis_url is None or database_url is None:
+        raise _not_running(settings, "first, or set TALLYBOOK_REDIS_URL and TALLYBOOK_DATABASE_URL")
+    return msgspec.structs.replace(settings, redis_url=redis_url, database_url=database_url)
+
+
+def address(settings: Settings) -> str:
+    """The HTTP address of the stack that runs on the data folder, or of the one that the settings describe."""
+    stack = running(DataFolder(settings.data_dir))
+    return str(stack["url"]) if stack else http_address(settings.host, settings.port)
+
+
+def http_address(host: str, port: int) -> str:
+    """A URL that reaches a service bound to `host`."""
+    host = reachable(host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def reachable(host: str) -> str:
+    """An address to connect to, for one to bind."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - to connect, not to bind
+
+
+def exports(settings: Settings) -> list[str]:
+    """Shell lines that point clients at the running stack. Raises Stop when none runs on the data folder."""
+    stack = running(DataFolder(settings.data_dir))
+    if not stack:
+        raise _not_running(settings, "with `make up` or `tallybook up`")
+    values = {
+        "TALLY_URL": stack["url"],
+        "TALLYBOOK_REDIS_URL": stack["redis_url"],
+        "TALLYBOOK_DATABASE_URL": stack["database_url"],
+        "REDISCLI": f"redis-cli {_redis_cli(stack['redis_url'])}",
+        **_libpq(stack["database_url"]),
+    }
+    return [f"export {name}={shlex.quote(str(value))}" for name, value in values.items()]
+
+
+def _redis_cli(url: str) -> str:
+    """Options of redis-cli; it knows no unix:// addresses."""
+    return f"-s {unquote(urlsplit(url).path)}" if url.startswith("unix:") else f"-u {url}"
+
+
+def _libpq(url: str) -> dict[str, str]:
+    """PGHOST and its like (libpq, "Environment Variables"), as far as the URL says something."""
+    parts = urlsplit(url)
+    hosts = parse_qs(parts.query).get("host", [parts.hostname or ""])
+    values = {
+        "PGHOST": hosts[0],
+        "PGPORT": str(parts.port or ""),
+        "PGUSER": unquote(parts.username or ""),
+        "PGPASSWORD": unquote(parts.password or ""),
+        "PGDATABASE": unquote(parts.path.lstrip("/")),
+    }
+    return {name: value for name, value in values.items() if value}
+
+
+def _not_running(settings: Settings, remedy: str) -> Stop:
+    return Stop(Exit.NOT_RUNNING, f"No stack runs on {DataFolder(settings.data_dir).path}: start one {remedy}.")
