@@ -4,7 +4,7 @@ import asyncio
 import csv
 import json
 from collections.abc import Awaitable, Callable, Iterator
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, TypeVar
 
 import click
 
@@ -14,6 +14,8 @@ from tallybook.options import DATA_DIR
 
 if TYPE_CHECKING:
     import asyncpg
+
+    from shared.banner_table import Banner
 
     Connection = asyncpg.Connection[asyncpg.Record]
 
@@ -50,10 +52,8 @@ def remove(ids: tuple[str, ...], data_dir: str | None) -> None:
 
     numbers = [_id(text) for text in ids]
 
-    async def work(connection: "Connection") -> int:
-        return sum([await banner_table.remove(connection, number) for number in numbers])
-
-    click.echo(f"removed: {_with_database(work, data_dir)}")
+    removed = _with_database(lambda connection: banner_table.remove(connection, numbers), data_dir)
+    click.echo(f"removed: {removed}")
 
 
 @banners.command("list")
@@ -64,14 +64,20 @@ def listed(as_json: bool, data_dir: str | None) -> None:
     from shared import banner_table
 
     async def work(connection: "Connection") -> None:
-        async for banner in banner_table.list_banners(connection):
-            if as_json:
-                shown = {"bannerId": banner.banner_id, "name": banner.name, "createdAt": banner.created_at.isoformat()}
-                click.echo(json.dumps(shown))
-            else:
-                click.echo(f"{banner.banner_id}\t{banner.name}")
+        after = 0
+        while page := await banner_table.listed(connection, after):
+            for banner in page:
+                click.echo(_line(banner, as_json=as_json))
+            after = page[-1].banner_id
 
     _with_database(work, data_dir)
+
+
+def _line(banner: "Banner", *, as_json: bool) -> str:
+    if not as_json:
+        return f"{banner.banner_id}\t{banner.name}"
+    created_at = banner.created_at.isoformat()
+    return json.dumps({"bannerId": banner.banner_id, "name": banner.name, "createdAt": created_at})
 
 
 @banners.command("import")
@@ -102,7 +108,7 @@ def _import(rows: list[tuple[int, str]], data_dir: str | None) -> int:
     from shared import banner_table
 
     try:
-        return _with_database(lambda connection: banner_table.import_banners(connection, rows), data_dir)
+        return _with_database(lambda connection: banner_table.add(connection, rows), data_dir)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 

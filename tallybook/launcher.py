@@ -35,9 +35,8 @@ if mode == "drop":
     os.setuid(uid)
 elif mode == "userns":
     if libc.unshare(CLONE_NEWUSER):
-        sys.exit("unshare(CLONE_NEWUSER): " + os.strerror(ctypes.get_errno()) + ": as root, Postgres needs a user
-        namespace "
-                 "of its own or a data folder and a Python that other users can enter; or run as an ordinary user")
+        sys.exit("unshare(CLONE_NEWUSER): " + os.strerror(ctypes.get_errno()) + ": run as an ordinary user, or put the "
+                 "data folder and the Python where an ordinary user can enter, because Postgres refuses root")
     for name, line in (("setgroups", "deny"), ("uid_map", f"{uid} 0 1"), ("gid_map", f"{gid} 0 1")):
         with open(f"/proc/self/{name}", "w") as file:
             file.write(line)

@@ -42,10 +42,15 @@ class Counter:
         self.clicks: dict[tuple[int, int], int] = {}
         self.error: TallybookError | None = None
         self.unconfirmed: TallybookError | None = None
+        self.refused: set[int] = set()
         self.log = log
 
     def minute(self) -> int:
         return int(time.time()) // self.minute_s
+
+    def admit(self, minute: int, banner: int) -> None:
+        if banner in self.refused:
+            raise TooManyNewBanners
 
     def add(self, banner: str) -> bool:
         if isinstance(self.error, LanesFull):
@@ -273,6 +278,15 @@ async def test_a_click_with_a_key_needs_redis(service: Service) -> None:
     answer = await service.post("/stats/42", headers={"idempotency-key": "k"})
     assert code_of(answer) == (503, "redis_unavailable")
     assert service.clicks() == 0
+
+
+async def test_a_key_is_no_way_around_the_number_of_new_banners(service: Service) -> None:
+    service.counter.refused = {42}
+    answer = await service.post("/stats/42", headers={"idempotency-key": "k"})
+    assert code_of(answer) == (429, "too_many_new_banners")
+    answer = await service.bulk([{"bannerId": 1}, {"bannerId": 2, "id": "a"}, {"bannerId": 42, "id": "b"}])
+    assert code_of(answer) == (429, "too_many_new_banners")
+    assert (service.clicks(), service.log) == (0, [])
 
 
 async def test_an_unknown_banner_is_not_counted() -> None:
