@@ -15,7 +15,7 @@ help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 up: $(VENV)/.installed ## run everything on this machine, until Ctrl-C
-	@exec $(BIN)/tallybook up $(ARGS)
+	@$(if $(PORT),export TALLYBOOK_PORT="$${TALLYBOOK_PORT:-$(PORT)}"; )exec $(BIN)/tallybook up $(ARGS)
 
 test: $(VENV)/.installed-dev ## run all tests
 	@$(BIN)/python -m pytest $(ARGS)
@@ -52,7 +52,7 @@ clean: ## remove what was installed; data stays
 
 # Installing from pinned hashes; the project itself has none, so it comes apart, without its dependencies.
 define install
-	@$(if $(PYTHON),,echo "error: tallybook needs Python 3.11 or newer on PATH" >&2; exit 1)
+	@$(if $(PYTHON),,echo "error: tallybook needs Python 3.11 or newer on PATH" >&2; exit 75)
 	@echo "installing $(1) into $(VENV) ..." >&2
 	@if [ -n "$(UV)" ]; then \
 		{ [ -x $(BIN)/python ] || $(UV) venv -q --python "$(PYTHON)" $(VENV); } && \

@@ -49,12 +49,14 @@ class State(TypedDict):
 def create_app(settings: Settings) -> Starlette:
     """The application of one worker. Nothing connects before its lifespan begins."""
     limits = {"/stats": settings.bulk_body_max_bytes}
-    return Starlette(
+    app = Starlette(
         routes=routes(published(OPERATIONS, settings)),
         middleware=[Middleware(AccessLine), Middleware(BodyLimit, settings=settings, limits=limits)],
         exception_handlers=HANDLERS,
         lifespan=_lifespan(settings),
     )
+    app.router.redirect_slashes = False  # the address of a redirect would be made from the client's Host header
+    return app
 
 
 def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextManager[State]]:

@@ -71,7 +71,9 @@ async def _of_starlette(request: Request, error: Exception) -> Response:
 
 async def _unknown(request: Request, error: Exception) -> Response:
     """Says nothing of what broke; the log does, under the same request id."""
-    return response(Unexpected(), request)
+    answer = response(Unexpected(), request)
+    answer.headers["x-request-id"] = request.scope.get("request_id", "")  # this is outside of AccessLine
+    return answer
 
 
 #: For `Starlette(exception_handlers=...)`.

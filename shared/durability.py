@@ -51,7 +51,7 @@ async def examine_postgres(database_url: str) -> list[Finding]:
     """Raises POSTGRES_ERRORS when it does not answer."""
     connection = await asyncpg.connect(database_url, timeout=5)
     try:
-        version = connection.get_server_version()
+        version = str(await connection.fetchval("SHOW server_version")).split()[0]
         synchronous = await connection.fetchval("SHOW synchronous_commit")
         before = time.time()
         theirs = float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())"))
@@ -60,8 +60,8 @@ async def examine_postgres(database_url: str) -> list[Finding]:
         await connection.close()
     if synchronous == "off":
         findings.append(Finding("postgres", "unsafe", "synchronous_commit is off: a crash loses flushed minutes"))
-    name = f"postgres {version.major}.{version.minor}"
-    return [_version("postgres", name, version.major >= _POSTGRES_OLDEST, str(_POSTGRES_OLDEST)), *findings]
+    is_fit = _numbers(version) >= (_POSTGRES_OLDEST,)
+    return [_version("postgres", f"postgres {version}", is_fit, str(_POSTGRES_OLDEST)), *findings]
 
 
 def _numbers(version: str) -> tuple[int, ...]:

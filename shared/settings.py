@@ -178,6 +178,8 @@ def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
     values.update({name: value for name, value in overrides.items() if value is not None})
     settings = Settings(**{name: _converted(name, value) for name, value in values.items()})
     _check_networks(settings.trusted_proxies)
+    _check_scheme("redis_url", settings.redis_url, ("redis", "rediss", "unix"))
+    _check_scheme("database_url", settings.database_url, ("postgresql", "postgres"))
     return settings
 
 
@@ -198,6 +200,12 @@ def _converted(name: str, value: Any) -> Any:
         return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{PREFIX}{name.upper()}={masked(value)} cannot be used: {error}") from None
+
+
+def _check_scheme(name: str, url: str | None, schemes: tuple[str, ...]) -> None:
+    if url is not None and url.partition("://")[0] not in schemes:
+        begins = " or ".join(f"{scheme}://" for scheme in schemes)
+        raise SettingsError(f"{PREFIX}{name.upper()} has to begin with {begins}")
 
 
 def _check_networks(networks: tuple[str, ...]) -> None:

@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import structlog
@@ -44,6 +45,7 @@ class Supervisor:
         self._interrupt = Interrupt()
         self._services: list[Service] = []
         self._endpoint: scrape.Endpoint | None = None
+        self._noted: dict[str, Any] = {}
         self._servers = EmbeddedServers(
             self._folder, redis=settings.redis_url is None, postgres=settings.database_url is None
         )
@@ -61,6 +63,7 @@ class Supervisor:
                 self._servers.revive()
                 for service in self._services:
                     service.revive()
+                self._note()
         except Interrupted:
             log.info("stack_stopping")
         finally:
@@ -130,21 +133,21 @@ class Supervisor:
 
     def _announce(self, settings: Settings) -> None:
         address = http_address(settings.host, settings.port)
-        self._folder.write(
-            NOTE,
-            {
-                "redis_url": settings.redis_url,
-                "database_url": settings.database_url,
-                "url": address,
-                "services": {service.module: service.pid for service in self._services},
-                "servers": {name: process.pid for name, process in self._servers.processes.items()},
-            },
-        )
+        self._noted = {"redis_url": settings.redis_url, "database_url": settings.database_url, "url": address}
+        self._note()
         if "ingest" in self._names:
             print(f"tallybook is ready on {address}  -  try: curl -i -X POST {address}/stats/42", flush=True)
         else:
             print(f"tallybook runs: {', '.join(self._names)}", flush=True)
         log.info("stack_ready", redis=masked(settings.redis_url), database=masked(settings.database_url))
+
+    def _note(self) -> None:
+        """Write down where everything is, when that has changed."""
+        pids = {service.module: service.pid for service in self._services}
+        pids.update({name: process.pid for name, process in self._servers.processes.items()})
+        if self._noted.get("pids") != pids:
+            self._noted["pids"] = pids
+            self._folder.write(NOTE, self._noted)
 
     # -- stop ------------------------------------------------------------------------------------------------------
 
@@ -159,6 +162,7 @@ class Supervisor:
         if self._folder.is_ours:
             self._folder.remove(NOTE)
             self._folder.release()
+        if self._services:
             log.info("stack_stopped")
 
 

@@ -284,7 +284,6 @@ def test_i3_hostile_ids_never_count(service: Service, more: dict[str, Any]) -> N
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("path", ["/stats/", "/stats/1/", "/stats/1%2f"])
-@pytest.mark.xfail(reason="Starlette redirects to the host that the client named, until redirect_slashes is off")
 def test_a_slash_at_the_end_is_another_address_and_no_redirect(service: Service, method: str, path: str) -> None:
     assert_problem(service.ask(method, path), 404)
 

@@ -1,0 +1,97 @@
+"""What `tallybook check` says about real stores, and that the embedded ones have nothing to hide."""
+
+from collections.abc import AsyncIterator, Callable
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from shared import durability
+from shared.durability import Finding, examine_postgres, examine_redis
+from shared.settings import Settings
+from tallybook.check import examine, verdict
+from tallybook.exits import Exit
+
+
+def found(findings: list[Finding], level: str) -> list[str]:
+    """The messages of one level."""
+    return [finding.message for finding in findings if finding.level == level]
+
+
+@pytest.fixture
+async def mutable(redis_client: "Redis") -> AsyncIterator["Redis"]:
+    """A Redis whose settings are put back."""
+    names = ("appendonly", "appendfsync", "maxmemory-policy", "no-appendfsync-on-rewrite")
+    before = {name: (await redis_client.config_get(name))[name] for name in names}
+    yield redis_client
+    for name, value in before.items():
+        await redis_client.config_set(name, value)
+
+
+async def test_the_stores_of_the_tests_are_safe(settings: Callable[..., Settings]) -> None:
+    findings = await examine(settings())
+    assert verdict(findings) is Exit.OK
+    assert not found(findings, "unsafe") + found(findings, "unfit")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "loss"),
+    [
+        ("appendfsync", "everysec", "a kill loses clicks"),
+        ("maxmemory-policy", "allkeys-lru", "evicts open minutes"),
+        ("no-appendfsync-on-rewrite", "yes", "during a rewrite"),
+        ("appendonly", "no", "a restart loses"),
+    ],
+)
+async def test_a_redis_that_may_lose_clicks_is_unsafe(mutable: "Redis", name: str, value: str, loss: str) -> None:
+    await mutable.config_set(name, value)
+    (message,) = found(await examine_redis(mutable), "unsafe")
+    assert message.startswith(f"{name} is {value}, not ")
+    assert loss in message
+
+
+async def test_a_redis_that_hides_its_settings_cannot_be_verified(redis_client: "Redis", redis_url: str) -> None:
+    await redis_client.execute_command("ACL", "SETUSER", "managed", "on", "nopass", "+@all", "-config", "~*")
+    other = Redis.from_url(redis_url, username="managed", password="any")
+    try:
+        findings = await examine_redis(other)
+    finally:
+        await other.aclose()
+        await redis_client.execute_command("ACL", "DELUSER", "managed")
+    assert len(found(findings, "warning")) == 4
+    assert "appendonly cannot be verified; it has to be yes" in found(findings, "warning")[0]
+    assert verdict(findings) is Exit.OK
+
+
+async def test_a_postgres_that_may_lose_minutes_is_unsafe(database: str) -> None:
+    connection = await asyncpg.connect(database)
+    name = await connection.fetchval("SELECT current_database()")
+    await connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
+    await connection.close()
+    assert "synchronous_commit is off" in found(await examine_postgres(database), "unsafe")[0]
+
+
+async def test_a_database_without_schema_is_unfit(settings: Callable[..., Settings], postgres_url: str) -> None:
+    findings = await examine(settings(database_url=postgres_url))
+    assert "tallybook migrate" in found(findings, "unfit")[0]
+    assert verdict(findings) is Exit.FOREIGN_DATA
+
+
+async def test_a_database_of_a_newer_version_is_unfit(settings: Callable[..., Settings], database: str) -> None:
+    connection = await asyncpg.connect(database)
+    await connection.execute("INSERT INTO schema_migrations VALUES ('9999_future.sql', 'x')")
+    await connection.close()
+    assert "9999_future.sql" in found(await examine(settings()), "unfit")[0]
+
+
+async def test_old_servers_are_unfit(monkeypatch: pytest.MonkeyPatch, redis_client: "Redis", database: str) -> None:
+    monkeypatch.setattr(durability, "_REDIS_OLDEST", (99, 0))
+    monkeypatch.setattr(durability, "_POSTGRES_OLDEST", 99)
+    assert "upgrade it" in found(await examine_redis(redis_client), "unfit")[0]
+    assert "older than 99" in found(await examine_postgres(database), "unfit")[0]
+
+
+async def test_a_clock_that_differs_is_a_warning(monkeypatch: pytest.MonkeyPatch, redis_client: "Redis") -> None:
+    now = durability.time.time
+    monkeypatch.setattr(durability.time, "time", lambda: now() - 30)
+    assert "differs from this host's by +30.0 s" in found(await examine_redis(redis_client), "warning")[0]

@@ -1,0 +1,134 @@
+"""Commands say in one sentence what is wrong, and end with a code that has a name."""
+
+import fcntl
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from shared.durability import Finding
+from tallybook.check import verdict
+from tallybook.cli import main
+from tallybook.exits import Exit
+from tallybook.folder import DataFolder
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: str, **environ: str) -> Result:
+    """The command's outcome, which is never a traceback."""
+    result = CliRunner().invoke(main, arguments, env=environ)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Path]:
+    """A data folder on which a stack seems to run."""
+    note = {
+        "url": "http://127.0.0.1:1",
+        "redis_url": "unix:///run/here/redis.sock",
+        "database_url": "postgresql://tally:s%20ecret@/clicks?host=/run/here",
+    }
+    DataFolder(tmp_path).write("stack.json", note)
+    with (tmp_path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield tmp_path
+
+
+def test_every_command_explains_itself() -> None:
+    for name in main.commands:
+        result = run(name, "--help")
+        assert result.exit_code == Exit.OK
+        assert len(result.output.splitlines()) > 4, name
+
+
+def test_the_version_is_the_packages() -> None:
+    version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert version
+    assert version[1] in run("--version").output
+
+
+@pytest.mark.parametrize("command", ["up", "ingest", "aggregate", "migrate", "check", "env", "accounting"])
+def test_a_bad_setting_is_one_sentence_and_a_code(command: str) -> None:
+    result = run(command, TALLYBOOK_GRACE_S="soon")
+    assert result.exit_code == Exit.SETTINGS
+    assert re.fullmatch(r"error: TALLYBOOK_GRACE_S=soon [^\n]+\n", result.stderr)
+
+
+def test_a_command_line_that_cannot_be_read_is_usage() -> None:
+    assert run("up", "--port", "http").exit_code == Exit.USAGE
+    assert run("banners", "add", "007").exit_code == Exit.USAGE
+
+
+@pytest.mark.parametrize("command", ["migrate", "check", "env"])
+def test_without_a_stack_commands_say_how_to_get_one(command: str, tmp_path: Path) -> None:
+    result = run(command, "--data-dir", str(tmp_path))
+    assert result.exit_code == Exit.NOT_RUNNING
+    assert "start one" in result.stderr
+
+
+def test_accounting_of_a_service_that_is_not_there_is_a_code(stack: Path) -> None:
+    result = run("accounting", "--data-dir", str(stack))
+    assert result.exit_code == Exit.NOT_RUNNING
+    assert "http://127.0.0.1:1/accounting does not answer" in result.stderr
+
+
+def test_a_note_without_its_owner_is_no_stack(tmp_path: Path) -> None:
+    DataFolder(tmp_path).write("stack.json", {"url": "http://127.0.0.1:1"})
+    assert run("env", "--data-dir", str(tmp_path)).exit_code == Exit.NOT_RUNNING
+
+
+def test_env_speaks_to_the_shell_psql_and_redis_cli(stack: Path) -> None:
+    lines = run("env", "--data-dir", str(stack)).output.splitlines()
+    assert lines == [
+        "export TALLY_URL=http://127.0.0.1:1",
+        "export TALLYBOOK_REDIS_URL=unix:///run/here/redis.sock",
+        "export TALLYBOOK_DATABASE_URL='postgresql://tally:s%20ecret@/clicks?host=/run/here'",
+        "export REDISCLI='redis-cli -s /run/here/redis.sock'",
+        "export PGHOST=/run/here",
+        "export PGUSER=tally",
+        "export PGPASSWORD='s ecret'",
+        "export PGDATABASE=clicks",
+    ]
+
+
+def test_notes_can_be_read_by_their_owner_alone(stack: Path) -> None:
+    assert (stack / "stack.json").stat().st_mode & 0o077 == 0
+
+
+def test_stores_that_do_not_answer_are_unreachable(tmp_path: Path) -> None:
+    result = run(
+        *("check", "--json", "--data-dir", str(tmp_path)),
+        TALLYBOOK_REDIS_URL=f"unix://{tmp_path}/none",
+        TALLYBOOK_DATABASE_URL=f"postgresql://u@/db?host={tmp_path}",
+    )
+    assert result.exit_code == Exit.UNREACHABLE
+    report = json.loads(result.stdout)
+    assert report["exit"] == "UNREACHABLE"
+    assert {"redis", "postgres"} <= {one["store"] for one in report["findings"] if one["level"] == "unreachable"}
+
+
+@pytest.mark.parametrize(
+    ("levels", "allow", "code"),
+    [
+        (["ok", "warning"], False, Exit.OK),
+        (["unsafe"], False, Exit.UNSAFE),
+        (["unsafe"], True, Exit.OK),
+        (["unfit"], True, Exit.FOREIGN_DATA),
+        (["unreachable"], False, Exit.UNREACHABLE),
+        (["unreachable", "unsafe"], False, Exit.UNSAFE),
+    ],
+)
+def test_the_code_says_the_worst_of_what_was_found(levels: list[str], allow: bool, code: Exit) -> None:
+    findings = [Finding("redis", level, "x") for level in levels]  # type: ignore[arg-type]
+    assert verdict(findings, allow_unsafe=allow) is code
+
+
+def test_exit_codes_stand_in_the_manual() -> None:
+    page = (ROOT / "docs/operate.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| ([A-Z_]+) \|", page, re.MULTILINE)
+    assert rows == [(str(int(code)), code.name) for code in Exit]

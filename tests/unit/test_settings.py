@@ -1,0 +1,71 @@
+"""Settings are read once, from one place, and a mistake is named."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.settings import Settings, SettingsError, load
+
+
+def test_without_variables_everything_has_a_default() -> None:
+    assert load({}) == Settings()
+
+
+def test_a_variable_sets_its_field_and_a_flag_wins_over_it() -> None:
+    environ = {"TALLYBOOK_PORT": "9000", "TALLYBOOK_HOST": "::1", "HOME": "/nowhere"}
+    settings = load(environ, port=9001, host=None)
+    assert (settings.port, settings.host) == (9001, "::1")
+
+
+def test_an_empty_variable_is_as_good_as_none() -> None:
+    assert load({"TALLYBOOK_REDIS_URL": ""}).redis_url is None
+
+
+def test_networks_are_a_list_of_words() -> None:
+    assert load({"TALLYBOOK_TRUSTED_PROXIES": "10.0.0.0/8, ::1/128"}).trusted_proxies == ("10.0.0.0/8", "::1/128")
+
+
+def test_a_misspelt_variable_cannot_pass_unseen() -> None:
+    with pytest.raises(SettingsError, match="TALLYBOOK_PROT is no setting"):
+        load({"TALLYBOOK_PROT": "1"})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("TALLYBOOK_PORT", "http", "TALLYBOOK_PORT=http"),
+        ("TALLYBOOK_PORT", "70000", "<= 65535"),
+        ("TALLYBOOK_ACK", "disk", "TALLYBOOK_ACK=disk"),
+        ("TALLYBOOK_WORKERS", "0", ">= 1"),
+        ("TALLYBOOK_TRUSTED_PROXIES", "10.0.0.1/8", "host bits"),
+        ("TALLYBOOK_REDIS_URL", "cache:6379", "has to begin with redis:// or rediss:// or unix://"),
+        ("TALLYBOOK_DATABASE_URL", "mysql://clicks", "has to begin with postgresql://"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named(variable: str, value: str, reason: str) -> None:
+    with pytest.raises(SettingsError, match=variable) as caught:
+        load({variable: value})
+    assert reason in str(caught.value)
+
+
+def test_a_secret_can_lie_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("postgresql://u:p@db/clicks\n")
+    settings = load({"TALLYBOOK_DATABASE_URL_FILE": str(tmp_path / "url")})
+    assert settings.database_url == "postgresql://u:p@db/clicks"
+
+
+def test_a_missing_secret_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"TALLYBOOK_DATABASE_URL_FILE names .*none"):
+        load({"TALLYBOOK_DATABASE_URL_FILE": str(tmp_path / "none")})
+
+
+def test_passwords_never_show() -> None:
+    settings = Settings(redis_url="redis://:hunter2@cache", database_url="postgresql://u:hunter2@db/x")
+    assert "hunter2" not in repr(settings)
+    assert "postgresql://u:***@db/x" in repr(settings)
+
+
+def test_a_refused_url_keeps_its_password() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load({"TALLYBOOK_DATABASE_URL": "mysql://u:hunter2@db"})
+    assert "hunter2" not in str(caught.value)
