@@ -25,6 +25,9 @@ from shared.settings import Settings
 _ORPHANS_S = (0.1, 0.2)
 #: Seconds after which an idle drain looks again.
 _IDLE_S = 0.02
+#: Seconds of the clock's grid on which all workers send where clicks wait for Redis: pages that arrive together share
+#: one fsync (measured with two workers: half as much again as when each sends as soon as it can).
+_GRID_S = 0.002
 #: Seconds of the first and of the longest wait before a page is sent again.
 _BACKOFF_S = (0.01, 0.5)
 
@@ -135,8 +138,6 @@ class Counter:
     # -- draining --------------------------------------------------------------------------------------------------
 
     async def _drain_own(self) -> None:
-        # Whoever waits for Redis should not wait for company as well: the next page fills while this one travels.
-        interval_s = 0.0 if self._settings.ack == "redis" else self._settings.drain_interval_ms / 1000
         while True:
             try:
                 if not await self._flush(self._lane):
@@ -151,7 +152,13 @@ class Counter:
                 LOOP_ERRORS.labels("drain").inc()
                 log.exception("drain_broke", error=type(error).__name__)
                 await asyncio.sleep(_BACKOFF_S[1])
-            await asyncio.sleep(interval_s)
+            await asyncio.sleep(self._pause_s())
+
+    def _pause_s(self) -> float:
+        """Seconds until the next drain."""
+        if self._settings.ack == "redis":
+            return _GRID_S - time.time() % _GRID_S
+        return self._settings.drain_interval_ms / 1000
 
     async def _flush(self, source: Lane) -> bool:
         """Everything counted in this lane before the call is in Redis when it returns. False: there was nothing."""

@@ -40,18 +40,29 @@ async def _load(stack: Stack, ledger: Ledger, banners: "itertools.cycle[int]") -
 class _Reader:
     """Reads all the time, and compares what it reads with the books of the writers."""
 
+    #: What it found wrong.
+    failure: AssertionError | None = None
+
     def __init__(self, stack: Stack, ledger: Ledger) -> None:
         self._stack, self._ledger = stack, ledger
         self._highest: dict[int, int] = {}
         self.readings = 0
 
     async def run(self) -> None:
-        """Raises AssertionError at the first reading that is not so."""
+        """Until cancelled, or until a reading cannot be so: that is noted."""
         for banner in itertools.cycle(_BANNERS):
             try:
                 await self._read(banner)
             except BROKEN:
                 await asyncio.sleep(0.02)
+            except AssertionError as failure:
+                self.failure = failure
+                return
+
+    def check(self) -> None:
+        """Raises what was noted."""
+        if self.failure is not None:
+            raise self.failure
 
     async def _read(self, banner: int) -> None:
         before = max(self._ledger.acked[banner], self._highest.get(banner, 0))
@@ -77,8 +88,7 @@ async def _under_load(stack: Stack, ledger: Ledger, reader: _Reader) -> AsyncIte
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if reading.done():
-            reading.result()
+        reader.check()
     finally:
         for task in (*tasks, reading):
             task.cancel()
@@ -88,7 +98,12 @@ async def _under_load(stack: Stack, ledger: Ledger, reader: _Reader) -> AsyncIte
 async def _progress(ledger: Ledger, reader: _Reader) -> None:
     """Wait until clicks are acknowledged and read again."""
     clicks, readings = ledger.acked.total() + _BETWEEN, reader.readings + len(_BANNERS)
-    await until_async(lambda: ledger.acked.total() >= clicks and reader.readings >= readings, "progress after a fault")
+
+    def has_moved() -> bool:
+        reader.check()
+        return ledger.acked.total() >= clicks and reader.readings >= readings
+
+    await until_async(has_moved, "progress after a fault")
 
 
 def _victims(stack: Stack) -> dict[str, psutil.Process]:

@@ -52,7 +52,7 @@ async def test_a_redis_that_may_lose_clicks_is_unsafe(mutable: "Redis", name: st
 
 async def test_a_redis_that_hides_its_settings_cannot_be_verified(redis_client: "Redis", redis_url: str) -> None:
     await redis_client.execute_command("ACL", "SETUSER", "managed", "on", "nopass", "+@all", "-config", "~*")
-    other = Redis.from_url(redis_url, username="managed", password="any")
+    other = Redis.from_url(redis_url, username="managed", password="any")  # noqa: S106
     try:
         findings = await examine_redis(other)
     finally:

@@ -1,0 +1,284 @@
+"""The embedded servers: real ones, one owner per folder, nothing left behind, nothing lost."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+
+from tallybook.backoff import Backoff
+from tallybook.embedded import EmbeddedServers
+from tallybook.exits import Exit, Stop
+from tallybook.folder import DataFolder
+from tallybook.launcher import SAME, server_identity
+from tests.processes import ROOT, Program, lives, program, wait_for
+
+#: An owner of a folder, as the supervisor is one, that says where its servers are and keeps them alive.
+OWNER = """
+import json, signal, sys
+import structlog
+from tallybook.embedded import EmbeddedServers
+from tallybook.exits import Stop
+from tallybook.folder import DataFolder
+from tallybook.interrupt import Interrupt, Interrupted
+
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+interrupt = Interrupt()
+interrupt.install()
+folder = DataFolder(sys.argv[1])
+servers = EmbeddedServers(folder)
+try:
+    folder.take()
+    servers.start(interrupt.check)
+except Stop as stop:
+    sys.stderr.write(f"{stop.code.name}: {stop}")
+    sys.exit(stop.code)
+try:
+    pids = None
+    while True:
+        if pids != (pids := {name: process.pid for name, process in servers.processes.items()}):
+            urls = {"redis_url": servers.redis_url, "database_url": servers.database_url}
+            print(json.dumps({**pids, **urls}), flush=True)
+        interrupt.sleep(0.05)
+        servers.revive()
+except Interrupted:
+    servers.stop()
+    folder.release()
+"""
+
+Owner = Callable[[], AbstractContextManager[Program]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A data folder that other users may enter."""
+    for parent in (tmp_path, *tmp_path.parents):
+        if parent.name.startswith(("pytest-", "test_")):
+            parent.chmod(0o755)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def owner(folder: Path, tmp_path: Path) -> Owner:
+    """Starts an owner of the folder."""
+    return lambda: program("-c", OWNER, str(folder), log=tmp_path / "owner.log")
+
+
+@pytest.fixture
+def held(folder: Path) -> Iterator[DataFolder]:
+    """The folder, owned by this process."""
+    one = DataFolder(folder)
+    one.take()
+    yield one
+    one.release()
+
+
+def write(state: dict[str, Any]) -> None:
+    """One row and one key."""
+    Redis.from_url(state["redis_url"]).incrby("clicks", 7)
+    asyncio.run(_execute(state["database_url"], "CREATE TABLE kept AS SELECT 7 AS clicks"))
+
+
+def read(state: dict[str, Any]) -> tuple[int, int]:
+    """What was written."""
+    clicks = Redis.from_url(state["redis_url"]).get("clicks")
+    return int(clicks or 0), asyncio.run(_execute(state["database_url"], "SELECT clicks FROM kept"))  # type: ignore[arg-type]
+
+
+async def _execute(url: str, sql: str) -> int:
+    connection = await asyncpg.connect(url)
+    try:
+        return int(await connection.fetchval(sql) or 0)
+    finally:
+        await connection.close()
+
+
+def test_a_clean_stop_keeps_everything_and_leaves_nothing(owner: Owner) -> None:
+    with owner() as first:
+        state = json.loads(first.line())
+        write(state)
+        assert first.signal(signal.SIGTERM) == 0
+    assert not lives(state["redis"])
+    assert not lives(state["postgres"])
+    with owner() as second:
+        assert read(json.loads(second.line())) == (7, 7)
+
+
+def test_a_killed_owner_leaves_no_orphan_and_loses_nothing(owner: Owner) -> None:
+    with owner() as first:
+        state = json.loads(first.line())
+        write(state)
+        assert first.signal(signal.SIGKILL) == -signal.SIGKILL
+    with owner() as second:  # at once: the start waits for the old servers
+        again = json.loads(second.line())
+        assert not lives(state["redis"])
+        assert not lives(state["postgres"])
+        assert read(again) == (7, 7)
+
+
+@pytest.mark.parametrize("server", ["redis", "postgres"])
+def test_a_killed_server_comes_back_with_everything(owner: Owner, server: str) -> None:
+    with owner() as one:
+        state = json.loads(one.line())
+        write(state)
+        os.kill(state[server], signal.SIGKILL)
+        again = json.loads(one.line())
+        assert again[server] != state[server]
+
+        def answers() -> bool:
+            try:
+                return read(again) == (7, 7)
+            except (OSError, asyncpg.PostgresError, RedisError):
+                return False
+
+        wait_for(answers, f"{server} answers again with all that it had")
+
+
+def test_a_second_copy_is_refused_with_the_name_of_the_first(owner: Owner) -> None:
+    with owner() as first:
+        first.line()
+        with owner() as second:
+            assert second.process.wait(30) == Exit.FOLDER_IN_USE
+        assert f"is in use (pid {first.pid} on {os.uname().nodename} since " in second.errors()
+
+
+@pytest.mark.parametrize(
+    ("note", "words"),
+    [
+        ({"postgres": "13"}, "was made by Postgres 13"),
+        ({"redis": "valkey-server 99.1"}, "was written by valkey-server 99.1"),
+        ({"redis": "redis-server 7.0"}, "was written by redis-server 7.0"),
+    ],
+)
+def test_files_of_another_version_are_refused(held: DataFolder, note: dict[str, str], words: str) -> None:
+    held.write("embedded.json", note)
+    with pytest.raises(Stop, match=words) as caught:
+        EmbeddedServers(held).start()
+    assert caught.value.code is Exit.FOREIGN_DATA
+
+
+def test_an_initdb_that_was_cut_short_starts_over(held: DataFolder) -> None:
+    (held.path / "pg").mkdir()
+    (held.path / "pg" / "PG_VERSION").write_text("18\n")
+    (held.path / "initdb.unfinished").touch()
+    servers = EmbeddedServers(held, redis=False)
+    servers.start()
+    servers.stop()
+    assert not (held.path / "initdb.unfinished").exists()
+
+
+def test_a_server_that_cannot_start_shows_the_end_of_its_log(held: DataFolder) -> None:
+    (held.path / "redis" / "appendonlydir").mkdir(parents=True)
+    (held.path / "redis" / "appendonlydir" / "appendonly.aof.manifest").write_text("nonsense\n")
+    with pytest.raises(Stop, match=r"(?s)redis stopped at its start.*Its log ends:.*[Mm]anifest") as caught:
+        EmbeddedServers(held, postgres=False).start()
+    assert caught.value.code is Exit.SERVER_FAILED
+
+
+def test_a_long_path_gets_its_sockets_elsewhere(folder: Path) -> None:
+    one = DataFolder(folder / ("x" * 90))
+    one.take()
+    servers = EmbeddedServers(one, postgres=False)
+    try:
+        servers.start()
+        assert servers.redis_url
+        assert str(one.path) not in servers.redis_url
+        assert Redis.from_url(servers.redis_url).ping()
+    finally:
+        servers.stop()
+        one.release()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Stop, match="cannot be written") as caught:
+        DataFolder(tmp_path / "file" / "data").take()
+    assert caught.value.code is Exit.FOLDER_UNWRITABLE
+
+
+# -- root --------------------------------------------------------------------------------------------------------------
+
+
+def need_root() -> None:
+    """Skip for ordinary users: nothing special happens for them."""
+    if os.geteuid() != 0:
+        pytest.skip("only root has to drop its rights")
+
+
+def namespaces() -> bool:
+    """Whether this machine lets us have user namespaces of our own."""
+    try:
+        return subprocess.run(["unshare", "--user", "true"], check=False, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+def test_root_keeps_to_the_way_that_made_the_files(held: DataFolder) -> None:
+    need_root()
+    way = []
+    for mode in (0o755, 0o700):  # the second start could not choose an ordinary user any more
+        servers = EmbeddedServers(held)
+        servers.start()
+        way.append(held.read("embedded.json")["run_as"])
+        servers.stop()
+        held.path.chmod(mode)
+    assert way[0] == way[1]
+
+
+def test_root_maps_itself_where_no_other_user_can_enter(folder: Path) -> None:
+    need_root()
+    if not namespaces():
+        pytest.skip("this kernel gives no user namespaces")
+    folder.mkdir(mode=0o700)
+    one = DataFolder(folder / "data")
+    one.take()
+    servers = EmbeddedServers(one)
+    try:
+        servers.start()
+        assert one.read("embedded.json")["run_as"] == "userns"
+        assert (one.path / "pg").stat().st_uid == 0
+        assert servers.database_url
+        asyncio.run(_execute(servers.database_url, "SELECT 1"))
+    finally:
+        servers.stop()
+        one.release()
+
+
+def test_files_of_an_ordinary_user_are_not_for_root(tmp_path: Path) -> None:
+    former = "same" if os.geteuid() == 0 else "drop"
+    with pytest.raises(Stop, match="were made by") as caught:
+        server_identity([tmp_path], former)  # type: ignore[arg-type]
+    assert caught.value.code is Exit.FOLDER_UNWRITABLE
+
+
+def test_an_ordinary_user_starts_them_as_himself(folder: Path) -> None:
+    need_root()
+    ordinary = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]  # we, under another number
+    if not namespaces():
+        pytest.skip("this kernel gives no user namespaces")
+    once = OWNER.replace("while True", "while pids is None") + "servers.stop()"
+    done = subprocess.run(
+        [*ordinary, sys.executable, "-c", once, str(folder)], cwd=ROOT, check=False, capture_output=True, text=True
+    )
+    assert json.loads(done.stdout)["redis_url"], done.stderr
+    assert json.loads((folder / "embedded.json").read_text())["run_as"] == SAME.mode
+
+
+def test_waiting_times_double_and_have_an_end() -> None:
+    backoff = Backoff()
+    waits = []
+    for _ in range(8):
+        backoff.started()
+        waits.append(backoff.died())
+        assert backoff.died() is None  # no news
+    assert waits == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]
