@@ -1,6 +1,7 @@
 """What a process asks of the kernel about its own life."""
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import sys
@@ -14,7 +15,9 @@ def die_with_parent() -> None:
     nothing."""
     if sys.platform != "linux":
         return
-    parent = os.getppid()
+    creator = multiprocessing.parent_process()
+    # Not getppid(): a parent that ended before this line has been replaced already, and its end would never be seen.
+    parent = os.getppid() if creator is None else creator.pid
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it ended before the request was made
         os.kill(os.getpid(), signal.SIGKILL)

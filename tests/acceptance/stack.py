@@ -44,9 +44,9 @@ def run(*arguments: object, **settings: object) -> "subprocess.CompletedProcess[
     )
 
 
-def until(is_so: Callable[[], bool], what: str) -> None:
+def until(is_so: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
     """Wait for it, and fail when it does not come."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while not is_so():
         assert time.monotonic() < deadline, f"{what} did not happen"
         time.sleep(0.02)
@@ -76,24 +76,26 @@ class Stack:
         self.log = folder.with_name(f"{folder.name}.log")
         self.settings = {"metrics_port": self.metrics_port, "workers": 2, "log_format": "json"} | settings
         self.process: subprocess.Popen[bytes] | None = None
+        self._began = 0
 
     def launch(self) -> "subprocess.Popen[bytes]":
         """Start it without waiting."""
         command = [str(TALLYBOOK), "up", "--port", str(self.port), "--data-dir", str(self.folder)]
-        with self.log.open("wb") as output:
+        with self.log.open("ab") as output:
+            self._began = output.tell()
             self.process = subprocess.Popen(command, env=environ(**self.settings), stdout=output, stderr=output)
         return self.process
 
     def is_ready(self) -> bool:
         """Whether it has said so."""
         assert self.process is not None
-        assert self.process.poll() is None, self.printed()
+        assert self.process.poll() is None, self.printed()[-2000:]
         return "tallybook is ready on " in self.printed()
 
     def start(self) -> None:
         """Start it and wait for its ready line."""
         self.launch()
-        until(self.is_ready, f"the ready line: {self.printed()}")
+        until(self.is_ready, "the ready line")
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to end. Answers its exit code."""
@@ -102,8 +104,8 @@ class Stack:
         return self.process.wait(PATIENCE_S)
 
     def printed(self) -> str:
-        """What it wrote so far."""
-        return self.log.read_text(errors="replace")
+        """What it wrote since its last start."""
+        return self.log.read_bytes()[self._began :].decode(errors="replace")
 
     def note(self) -> dict[str, Any]:
         """Where its parts are, as it notes it itself."""

@@ -1,0 +1,259 @@
+"""`tallybook up`, the real one: whatever is killed, every acknowledged click is counted once."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from tallybook.exits import Exit
+from tests.clicks import Ledger, counted, crowd, fetched
+from tests.processes import PATIENCE_S, ROOT, Program, descendants, free_port, lives, program, wait_for
+
+pytestmark = pytest.mark.timeout(180)
+
+#: Clicks that have to be acknowledged before something is killed, and after it.
+ROUND = 300
+#: Settings of a stack that has short minutes, so that it flushes while the test looks on.
+SETTINGS = {
+    "TALLYBOOK_METRICS_PORT": "0",
+    "TALLYBOOK_WORKERS": "2",
+    "TALLYBOOK_MINUTE_S": "1",
+    "TALLYBOOK_GRACE_S": "0.5",
+    "TALLYBOOK_DRAIN_TIMEOUT_S": "10",
+}
+
+Up = Callable[..., AbstractContextManager[Program]]
+
+
+@pytest.fixture
+def port() -> int:
+    """The port of this test's service."""
+    return free_port()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A data folder that the servers may enter."""
+    for parent in (tmp_path, *tmp_path.parents):
+        if parent.name.startswith(("pytest-", "test_")):
+            parent.chmod(0o755)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def up(folder: Path, tmp_path: Path, port: int) -> Up:
+    """Starts the stack."""
+
+    def start(**environ: str) -> AbstractContextManager[Program]:
+        command = ("-m", "tallybook", "up", "--data-dir", str(folder), "--port", str(port))
+        return program(*command, log=tmp_path / "up.log", **{**SETTINGS, **environ})
+
+    return start
+
+
+def ready(stack: Program, port: int) -> None:
+    """Wait for the line that says so."""
+    address = f"http://127.0.0.1:{port}"
+    assert stack.line() == f"tallybook is ready on {address}  -  try: curl -i -X POST {address}/stats/42"
+
+
+def pids(folder: Path) -> dict[str, int]:
+    """What runs, by name."""
+    found: dict[str, int] = json.loads((folder / "stack.json").read_text())["pids"]
+    return found
+
+
+def workers(folder: Path) -> list[int]:
+    """The processes that count."""
+    below = descendants(pids(folder)["ingest"])
+    return sorted(pid for pid, command in below.items() if command[-1:] == ["ingest"])
+
+
+async def acknowledged(ledger: Ledger, more: int) -> None:
+    """Wait until so many more clicks are."""
+    wanted, deadline = ledger.acked.total() + more, time.monotonic() + PATIENCE_S
+    while ledger.acked.total() < wanted:
+        assert time.monotonic() < deadline, "the service takes no clicks"
+        await asyncio.sleep(0.02)
+
+
+def check(port: int, ledger: Ledger) -> None:
+    """The client's ledger against what the service counted, and the service against itself."""
+    answers: list[dict[int, int]] = []
+
+    def is_answered() -> bool:
+        try:
+            answers.append(counted(port, sorted(ledger.attempted)))
+            return bool(fetched(port, "/accounting")["difference"] == 0)
+        except OSError:
+            return False  # a store is still on its way back
+
+    wait_for(is_answered, "an exact answer")
+    ledger.check(answers[-1])
+
+
+def test_clicks_are_counted_exactly_and_survive_a_restart(up: Up, port: int, folder: Path) -> None:
+    ledger = Ledger()
+
+    async def load() -> None:
+        async with crowd(port, ledger):
+            await acknowledged(ledger, 2 * ROUND)
+
+    with up() as stack:
+        ready(stack, port)
+        asyncio.run(load())
+        assert ledger.acked == ledger.attempted
+        check(port, ledger)
+        below = descendants(stack.pid)
+        assert stack.signal(signal.SIGTERM) == Exit.OK
+        assert not [pid for pid in below if lives(pid)]
+        assert not (folder / "stack.json").exists()
+    with up() as stack:
+        ready(stack, port)
+        check(port, ledger)
+        assert stack.signal(signal.SIGINT) == Exit.OK
+
+
+@pytest.mark.parametrize("target", ["worker", "ingest", "aggregator", "redis", "postgres"])
+def test_a_kill_loses_nothing_and_doubles_nothing(up: Up, port: int, folder: Path, target: str) -> None:
+    ledger = Ledger()
+
+    async def load() -> None:
+        async with crowd(port, ledger):
+            await acknowledged(ledger, ROUND)
+            before = workers(folder)
+            victim = before[0] if target == "worker" else pids(folder)[target]
+            os.kill(victim, signal.SIGKILL)
+            await acknowledged(ledger, ROUND)  # all the others go on, and the victim comes back
+            deadline = time.monotonic() + PATIENCE_S
+            while victim in ([*workers(folder)] if target == "worker" else pids(folder).values()):
+                assert time.monotonic() < deadline, f"{target} does not come back"
+                await asyncio.sleep(0.05)
+            await acknowledged(ledger, ROUND)
+
+    with up() as stack:
+        ready(stack, port)
+        asyncio.run(load())
+        check(port, ledger)
+        assert stack.signal(signal.SIGTERM) == Exit.OK
+
+
+@pytest.mark.parametrize("ack", ["lane", "redis"])
+def test_a_killed_parent_takes_all_along_and_loses_nothing(up: Up, port: int, ack: str) -> None:
+    ledger = Ledger()
+
+    async def load(stack: Program) -> None:
+        async with crowd(port, ledger):
+            await acknowledged(ledger, ROUND)
+            stack.process.kill()
+            stack.process.wait()
+
+    async def more() -> None:
+        async with crowd(port, ledger):
+            await acknowledged(ledger, ROUND)
+
+    with up(TALLYBOOK_ACK=ack) as stack:
+        ready(stack, port)
+        below = descendants(stack.pid)
+        asyncio.run(load(stack))
+    with up(TALLYBOOK_ACK=ack) as stack:  # at once, on the same folder and port
+        ready(stack, port)
+        assert not [command for pid, command in below.items() if lives(pid)]
+        asyncio.run(more())
+        check(port, ledger)
+
+
+def test_a_stop_under_load_loses_nothing(up: Up, port: int) -> None:
+    ledger = Ledger()
+
+    async def load(stack: Program) -> None:
+        async with crowd(port, ledger):
+            await acknowledged(ledger, ROUND)
+            stack.process.terminate()
+            assert await asyncio.to_thread(stack.process.wait, PATIENCE_S) == Exit.OK
+
+    with up() as stack:
+        ready(stack, port)
+        asyncio.run(load(stack))
+    with up() as stack:
+        ready(stack, port)
+        check(port, ledger)
+
+
+def test_a_second_copy_is_refused_with_the_name_of_the_first(up: Up, port: int) -> None:
+    with up() as first:
+        ready(first, port)
+        with up() as second:
+            assert second.process.wait(PATIENCE_S) == Exit.FOLDER_IN_USE
+            assert f"is in use (pid {first.pid} on " in second.errors()
+        assert fetched(port, "/health/live") == {"status": "ok"}
+
+
+def test_a_busy_port_is_named_before_anything_starts(up: Up, port: int, folder: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        with up() as stack:
+            assert stack.process.wait(PATIENCE_S) == Exit.PORT_BUSY
+            assert f"error: 127.0.0.1:{port} cannot be bound" in stack.errors()
+    assert not (folder / "pg").exists()
+
+
+def test_a_service_that_cannot_start_ends_the_stack(tmp_path: Path, folder: Path, port: int) -> None:
+    """A package `ingest` that dies stands in front of ours."""
+    (tmp_path / "first" / "ingest").mkdir(parents=True)
+    (tmp_path / "first" / "ingest" / "__main__.py").write_text("raise SystemExit('no luck today')\n")
+    command = ("-P", "-m", "tallybook", "ingest", "--data-dir", str(folder), "--port", str(port))
+    paths = os.pathsep.join([str(tmp_path / "first"), str(ROOT)])
+    environ = {**SETTINGS, "PYTHONPATH": paths, "PYTHONSAFEPATH": "1"}
+    with program(*command, log=tmp_path / "log", **environ) as stack:
+        assert stack.process.wait(PATIENCE_S) == Exit.CHILD_FAILED
+        assert stack.errors().count("no luck today") == 5
+        assert "`python -m ingest` died 5 times at its start" in stack.errors()
+
+
+def test_env_and_check_find_the_running_stack(up: Up, port: int, folder: Path) -> None:
+    def tallybook(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "tallybook", *arguments, "--data-dir", str(folder)]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+    with up() as stack:
+        ready(stack, port)
+        exports = tallybook("env").stdout
+        assert f"export TALLY_URL=http://127.0.0.1:{port}" in exports
+        assert f"export PGHOST={folder}/run" in exports
+        done = tallybook("check")
+        assert done.returncode == Exit.OK, done.stdout
+        assert "appendfsync always" in done.stdout
+        assert json.loads(tallybook("accounting").stdout)["difference"] == 0
+        assert tallybook("banners", "add", "7", "8", "--name", "spring").stdout == "added or renamed: 2\n"
+        assert tallybook("banners", "list").stdout == "7\tspring\n8\tspring\n"
+        assert tallybook("banners", "remove", "7").stdout == "removed: 1\n"
+    assert tallybook("env").returncode == Exit.NOT_RUNNING
+
+
+def test_an_unsafe_redis_is_refused_with_the_reason(up: Up, tmp_path: Path) -> None:
+    from tallybook.binaries import find_redis
+
+    socket_path = tmp_path / "r.sock"
+    server = subprocess.Popen(
+        [find_redis(), "--port", "0", "--unixsocket", str(socket_path), "--save", "", "--dir", str(tmp_path)],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(socket_path.exists, "a Redis")
+        with up(TALLYBOOK_REDIS_URL=f"unix://{socket_path}") as stack:
+            assert stack.process.wait(PATIENCE_S) == Exit.UNSAFE
+            assert "appendonly is no, not yes: a restart loses every open minute" in stack.errors()
+    finally:
+        server.terminate()
+        server.wait()
