@@ -1,7 +1,7 @@
 """SIGTERM and Ctrl-C, for a program that stops in order.
 
-The handler only counts. What raised from within a handler could interrupt a line between the start of a child and the
-note that it exists, and an event loop would swallow it. So every wait asks `check`.
+The handler only takes note. What raised from within a handler could interrupt a line between the start of a child and
+the note that it exists, and an event loop would swallow it. So every wait asks `check`.
 """
 
 import asyncio
@@ -14,6 +14,9 @@ from typing import Any, TypeVar
 
 #: Seconds between two questions whether a signal came.
 _LOOK_S = 0.1
+#: Seconds for which more signals are echoes of the first: make, timeout and their like pass on what the whole group
+#: gets anyway.
+_ECHO_S = 0.5
 
 _T = TypeVar("_T")
 
@@ -26,22 +29,24 @@ class Interrupt:
     """The signals of this process. Make one in the main thread, and `install` it before anything is started."""
 
     def __init__(self) -> None:
-        self._count = 0
+        self._came_at: float | None = None
 
     def install(self) -> None:
-        """Take SIGTERM and SIGINT over. The second of them ends the process at once: the children's death signals end
-        them too."""
+        """Take SIGTERM and SIGINT over. A Ctrl-C after that, more than half a second later, ends the process at once:
+        the children's death signals end them too."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        self._count += 1
-        if self._count > 1:
+        now = time.monotonic()
+        if self._came_at is None:
+            self._came_at = now
+        elif number == signal.SIGINT and now - self._came_at > _ECHO_S:
             os._exit(128 + number)
 
     def check(self) -> None:
         """Raises Interrupted when a signal came."""
-        if self._count:
+        if self._came_at is not None:
             raise Interrupted
 
     def sleep(self, seconds: float) -> None:

@@ -211,6 +211,7 @@ def test_a_busy_port_is_named_before_anything_starts(up: Up, port: int, folder: 
 def test_a_service_that_cannot_start_ends_the_stack(tmp_path: Path, folder: Path, port: int) -> None:
     """A package `ingest` that dies stands in front of ours."""
     (tmp_path / "first" / "ingest").mkdir(parents=True)
+    (tmp_path / "first" / "ingest" / "__init__.py").touch()
     (tmp_path / "first" / "ingest" / "__main__.py").write_text("raise SystemExit('no luck today')\n")
     command = ("-P", "-m", "tallybook", "ingest", "--data-dir", str(folder), "--port", str(port))
     paths = os.pathsep.join([str(tmp_path / "first"), str(ROOT)])

@@ -1,0 +1,39 @@
+"""No worker outlives the process that made it, not even one that was just being born."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.processes import ROOT, lives, wait_for
+
+#: A parent that is killed when its worker has, or has not yet, asked to die with it; it prints the worker's pid.
+PARENT = """
+import multiprocessing, os, signal, sys, time
+from shared.process import die_with_parent
+
+def worker(parent, asks_first, told):
+    if not asks_first:
+        told.send(os.getpid())
+        while os.getppid() == parent:
+            time.sleep(0.01)
+    die_with_parent()
+    if asks_first:
+        told.send(os.getpid())
+    time.sleep(60)
+
+heard, told = multiprocessing.Pipe(False)
+fork = multiprocessing.get_context("fork")
+fork.Process(target=worker, args=(os.getpid(), sys.argv[1] == "after", told)).start()
+print(heard.recv(), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children that their parent died")
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_worker_dies_with_its_parent(when: str) -> None:
+    done = subprocess.run([sys.executable, "-c", PARENT, when], cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode < 0
+    worker = int(done.stdout)
+    wait_for(lambda: not lives(worker), "the worker is gone")
