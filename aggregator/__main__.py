@@ -1,9 +1,9 @@
 """`python -m aggregator`: the background service, with its settings from the environment."""
 
 import uvloop
-from shared.logging import configure
 
 from aggregator.service import serve
+from shared.logging import configure
 from shared.settings import load
 
 

@@ -59,8 +59,10 @@ class BodyLimit:
             raise Malformed("A request has either Content-Length or Transfer-Encoding.")
         if not is_chunked and not length:
             return b""
-        if headers.get("content-encoding", "identity").lower() != "identity":
+        if any(encoding.lower() != "identity" for encoding in headers.getlist("content-encoding")):
             raise UnsupportedMediaType
+        if is_chunked and [encoding.lower() for encoding in headers.getlist("transfer-encoding")] != ["chunked"]:
+            raise UnsupportedMediaType("Transfer-Encoding can only be chunked.")
         limit = self._limits.get(scope["path"], self._default)
         if (length or 0) > limit:
             raise TooLarge(f"This route takes at most {limit} bytes.")

@@ -1,7 +1,6 @@
 """Serves an ASGI application to Granian's RSGI interface: HTTP and lifespan, in about a page.
 
-Granian looks for either interface, not both, and the hot path needs RSGI. What cannot be carried over: the raw path
-(RSGI
+Granian looks for either interface, not both, and the hot path needs RSGI. What cannot be carried over: the raw path (RSGI
 has it decoded), header values outside ASCII (they arrive empty, so that a header that is there never seems absent), and
 trailers. Websockets are refused.
 """

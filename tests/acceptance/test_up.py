@@ -8,11 +8,15 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import asyncpg
 import pytest
+from redis.asyncio import Redis
 
 from tallybook.exits import Exit
 from tests.clicks import Ledger, counted, crowd, fetched
@@ -240,6 +244,52 @@ def test_env_and_check_find_the_running_stack(up: Up, port: int, folder: Path) -
         assert tallybook("banners", "list").stdout == "7\tspring\n8\tspring\n"
         assert tallybook("banners", "remove", "7").stdout == "removed: 1\n"
     assert tallybook("env").returncode == Exit.NOT_RUNNING
+
+
+def test_s1_metrics_are_on_a_port_of_their_own(up: Up, port: int) -> None:
+    metrics_port = free_port()
+    with up(TALLYBOOK_METRICS_PORT=str(metrics_port)) as stack:
+        ready(stack, port)
+        with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=PATIENCE_S) as answer:
+            assert b"tallybook_" in answer.read()
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S)
+        assert refused.value.code == 404
+        refused.value.close()
+
+
+def test_the_addresses_of_env_can_be_used(up: Up, port: int, folder: Path) -> None:
+    async def ask(redis_url: str, database_url: str) -> None:
+        async with Redis.from_url(redis_url) as redis:
+            assert await redis.ping()
+        connection = await asyncpg.connect(database_url)
+        try:
+            assert await connection.fetchval("SELECT count(*) FROM click_stats") == 0
+        finally:
+            await connection.close()
+
+    with up() as stack:
+        ready(stack, port)
+        shell = f'eval "$({sys.executable} -m tallybook env --data-dir {folder})"; '
+        shell += 'echo "$TALLYBOOK_REDIS_URL"; echo "$TALLYBOOK_DATABASE_URL"'
+        told = subprocess.run(["sh", "-c", shell], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+        redis_url, database_url = told.stdout.split()
+        asyncio.run(ask(redis_url, database_url))
+
+
+def test_a_folder_that_cannot_be_written_ends_the_start(up: Up, folder: Path) -> None:
+    folder.write_text("a file, not a folder")
+    with up() as stack:
+        assert stack.process.wait(PATIENCE_S) == Exit.FOLDER_UNWRITABLE
+        assert f"error: The data folder {folder} cannot be written" in stack.errors()
+
+
+def test_files_of_another_version_end_the_start(up: Up, folder: Path) -> None:
+    folder.mkdir()
+    (folder / "embedded.json").write_text('{"postgres": "9"}')
+    with up() as stack:
+        assert stack.process.wait(PATIENCE_S) == Exit.FOREIGN_DATA
+        assert "was made by Postgres 9" in stack.errors()
 
 
 def test_an_unsafe_redis_is_refused_with_the_reason(up: Up, tmp_path: Path) -> None:

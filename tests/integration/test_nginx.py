@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+
 from tests.services import require
 
 CONFIGURATION = (Path(__file__).parents[2] / "deploy/nginx/nginx.conf").read_text()
