@@ -1,8 +1,8 @@
 """Serves an ASGI application to Granian's RSGI interface: HTTP and lifespan, in about a page.
 
-Granian looks for either interface, not both, and the hot path needs RSGI. What cannot be carried over: the raw path (RSGI
-has it decoded), header values outside ASCII (they arrive empty, so that a header that is there never seems absent), and
-trailers. Websockets are refused.
+Granian looks for either interface, not both, and the hot path needs RSGI. What cannot be carried over: the raw path,
+which RSGI has decoded; header values outside ASCII, which arrive empty, so that a header that is there never seems
+absent; and trailers. Websockets are refused.
 """
 
 import asyncio
