@@ -2,21 +2,24 @@
 
 Granian looks for either interface, not both, and the hot path needs RSGI. What cannot be carried over: the raw path,
 which RSGI has decoded; header values outside ASCII, which arrive empty, so that a header that is there never seems
-absent; and trailers. Websockets are refused.
+absent; trailers, whose body is refused, as it cannot be told from one that broke off; and back-pressure, as a stream is
+buffered without bound for a client that reads slowly. Websockets are refused.
 """
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
 import structlog
 from granian._granian import RSGIProtocolClosed
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Scope
 
 from ingest.problems import rendered
-from shared.errors import Unexpected
+from shared.errors import Malformed, Unexpected
 
 #: ASGI's name of what RSGI says of the version of HTTP.
 _HTTP_VERSIONS = {"1": "1.0", "1.1": "1.1", "2": "2", "3": "3"}
@@ -67,23 +70,24 @@ class RsgiToAsgi:
     # -- requests --------------------------------------------------------------------------------------------------
 
     async def __call__(self, scope: Any, protocol: Any) -> None:
-        """Serve one request."""
+        """Serve one request; the application logs what it raises."""
         if scope.proto != "http":
             protocol.close(_WEBSOCKET_REFUSED)
             return
         exchange = _Exchange(scope.method, protocol)
+        error: Exception | None = None
         try:
             await self._app(_scope_of(scope, self.state), exchange.receive, exchange.send)
-        except Exception as error:
-            if not exchange.is_started:  # the application logs what it raises; this is for one that does not answer
-                status, headers, body = rendered(Unexpected())
-                protocol.response_bytes(status, headers, body)
-            elif not exchange.is_over and not isinstance(error, OSError | ClientDisconnect):
-                log.error("response_broken_off", error=type(error).__name__)
-        else:
-            if not exchange.is_started:
-                status, headers, _ = rendered(Unexpected())
-                protocol.response_empty(status, headers)
+        except Exception as raised:
+            error = raised
+        finally:
+            exchange.close()
+        if not exchange.is_started:
+            fault = Malformed("The body broke off, or has trailers.") if exchange.is_torn else Unexpected()
+            protocol.response_bytes(*rendered(fault))
+        elif not exchange.is_over and not exchange.is_refused:
+            log.error("response_broken_off", error=type(error).__name__)
+            _break_off(_address(scope.client))
 
 
 def _scope_of(scope: Any, state: dict[str, Any]) -> Scope:
@@ -100,7 +104,7 @@ def _scope_of(scope: Any, state: dict[str, Any]) -> Scope:
         "method": scope.method,
         "scheme": scope.scheme,
         "path": scope.path,
-        "raw_path": quote(scope.path, safe="/:@!$&'()*+,;=~-._%").encode("ascii"),
+        "raw_path": quote(scope.path, safe="/:@!$&'()*+,;=~-._").encode("ascii"),
         "query_string": scope.query_string.encode("latin-1", "replace"),
         "root_path": "",
         "headers": pairs,
@@ -116,6 +120,30 @@ def _address(text: str) -> tuple[str, int] | None:
     return (host.strip("[]"), int(port)) if host and port.isdigit() else None
 
 
+def _break_off(client: tuple[str, int] | None) -> None:
+    """Close the connection of a client whose answer will not be complete.
+
+    Granian has no call for that, and ends the body of a stream that is dropped: half an answer would look like a whole
+    one. (Connections over a unix socket have no address, and stay so.)
+    """
+    for name in os.listdir("/proc/self/fd") if client else ():
+        with suppress(OSError):  # no socket, or no more
+            connection = socket.socket(fileno=int(name))
+            try:
+                if connection.getpeername()[:2] == client:
+                    connection.shutdown(socket.SHUT_RDWR)
+            finally:
+                connection.detach()  # it belongs to Granian
+
+
+def _text(value: bytes) -> str:
+    """The value of a header so that Granian, which writes UTF-8, sends the same bytes if they can be UTF-8."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
 class _Exchange:
     """One request and its response, as ASGI's two callables."""
 
@@ -124,15 +152,23 @@ class _Exchange:
         self._is_head = method == "HEAD"
         self._body: AsyncIterator[bytes] | None = None
         self._is_received = False
+        self._gone: asyncio.Future[None] | None = None
         self._start: Message | None = None
         self._transport: Any = None
         self._is_over = asyncio.Event()
         self.is_started = False
+        self.is_torn = False  # the body broke off
+        self.is_refused = False  # the client went away in the middle of the response
 
     @property
     def is_over(self) -> bool:
         """Whether the whole response was handed over."""
         return self._is_over.is_set()
+
+    def close(self) -> None:
+        """End what still waits. Call it when the application has returned."""
+        if self._gone is not None:
+            self._gone.cancel()
 
     # -- request ---------------------------------------------------------------------------------------------------
 
@@ -147,18 +183,21 @@ class _Exchange:
         self._is_received = True
         # A body ends with one empty chunk. One that breaks off brings one for the error and then the one of the end.
         if (await _next(self._body)) is not None:
+            self.is_torn = True
             return {"type": "http.disconnect"}
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def _disconnected(self) -> Message:
         """Wait until the client is gone or the response is complete."""
-        gone = asyncio.ensure_future(self._protocol.client_disconnect())
-        over = asyncio.ensure_future(self._is_over.wait())
-        try:
-            await asyncio.wait({gone, over}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            over.cancel()
-            gone.cancel()
+        # One for the whole exchange: `Request.is_disconnected` only looks, and would cancel each before it can tell.
+        if self._gone is None:
+            self._gone = asyncio.ensure_future(self._protocol.client_disconnect())
+        if not (self.is_torn or self._gone.done() or self.is_over):
+            over = asyncio.ensure_future(self._is_over.wait())
+            try:
+                await asyncio.wait({self._gone, over}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                over.cancel()
         return {"type": "http.disconnect"}
 
     # -- response --------------------------------------------------------------------------------------------------
@@ -178,7 +217,7 @@ class _Exchange:
             raise RuntimeError("a body comes after the start and before the end of a response")
         if not self.is_started:
             self.is_started = True
-            headers = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in self._start.get("headers", [])]
+            headers = [(n.decode("latin-1"), _text(v)) for n, v in self._start.get("headers", [])]
             if self._is_head or (not body and not has_more):
                 self._protocol.response_empty(self._start["status"], headers)
             elif not has_more:
@@ -188,7 +227,8 @@ class _Exchange:
         if self._transport is not None and body:
             try:
                 await self._transport.send_bytes(bytes(body))
-            except RSGIProtocolClosed as error:  # what ASGI raises for a client that is gone
+            except RSGIProtocolClosed as error:  # OSError is what ASGI raises for a client that is gone
+                self.is_refused = True
                 raise OSError("the client is gone") from error
         if not has_more:
             self._transport = None  # dropping it ends the stream

@@ -2,6 +2,8 @@
 
 import itertools
 import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -28,13 +30,12 @@ def clean_environ(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def servers_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that servers of another user may enter."""
-    folder = tmp_path_factory.mktemp("servers")
-    for parent in (folder, *folder.parents):
-        if parent.name.startswith(("pytest-", "servers")):
-            parent.chmod(0o755)
-    return folder
+def servers_folder() -> Iterator[Path]:
+    """A folder that servers of another user may enter, as they may not with those of pytest."""
+    folder = Path(tempfile.mkdtemp(prefix="tallybook-servers-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -11,14 +11,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ingest.body import BodyLimit
 from ingest.bridge import RsgiToAsgi
+from shared.settings import Settings
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
@@ -37,6 +41,7 @@ async def echo(request: Request) -> Response:
         "method": scope["method"],
         "scheme": scope["scheme"],
         "path": scope["path"],
+        "raw_path": unquote(scope["raw_path"].decode("ascii")),
         "query": scope["query_string"].decode("latin-1"),
         "headers": sorted([name.decode("latin-1"), value.decode("latin-1")] for name, value in scope["headers"]),
         "client": scope["client"][0],
@@ -53,6 +58,50 @@ async def stream(request: Request) -> Response:
             await asyncio.sleep(0)
 
     return StreamingResponse(parts(), media_type="text/plain")
+
+
+async def breaks(request: Request) -> Response:
+    """Fails, or just ends, in the middle of an answer."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"half"
+        raise RuntimeError("hunter2")
+
+    return StreamingResponse(parts(), headers=dict(request.query_params))
+
+
+async def ends(scope: Scope, receive: Receive, send: Send) -> None:
+    """Returns in the middle of an answer."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"half", "more_body": True})
+
+
+async def begins(scope: Scope, receive: Receive, send: Send) -> None:
+    """Fails when nothing but the start was sent."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    raise RuntimeError("hunter2")
+
+
+async def background(request: Request) -> Response:
+    async def work() -> None:
+        note("worked")
+
+    return PlainTextResponse("first", background=BackgroundTask(work))
+
+
+async def named(request: Request) -> Response:
+    response = PlainTextResponse("ok")
+    response.raw_headers.append((b"x-name", "Grüße".encode()))
+    return response
+
+
+async def looks(request: Request) -> Response:
+    """Looks again and again whether the client is still there."""
+    note("looks")
+    while not await request.is_disconnected():  # noqa: ASYNC110 - to look is what is tested
+        await asyncio.sleep(0.01)
+    note("gone")
+    return Response()
 
 
 async def cookies(request: Request) -> Response:
@@ -136,6 +185,12 @@ async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
 app = Starlette(
     routes=[
         Route("/stream", stream),
+        Route("/breaks", breaks),
+        Route("/ends", Raw(ends)),
+        Route("/begins", Raw(begins)),
+        Route("/background", background),
+        Route("/named", named),
+        Route("/looks", looks),
         Route("/cookies", cookies),
         Route("/fail", fail),
         Route("/state", state),
@@ -154,7 +209,7 @@ app = Starlette(
 class Rsgi:
     """The application as Granian wants it."""
 
-    def __init__(self) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._bridge = RsgiToAsgi(app)
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -167,4 +222,18 @@ class Rsgi:
         await self._bridge(scope, protocol)
 
 
-rsgi = Rsgi()
+class Limited:
+    """The application behind limits of its bodies: little time for what is under /hasty, much elsewhere."""
+
+    def __init__(self) -> None:
+        common = {"body_max_bytes": 1000, "bodies_max": 2}
+        self._hasty = BodyLimit(app, Settings(**common, body_timeout_s=0.2), {})
+        self._patient = BodyLimit(app, Settings(**common, body_timeout_s=600), {})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        limit = self._hasty if scope.get("path", "").startswith("/hasty") else self._patient
+        await limit(scope, receive, send)
+
+
+rsgi = Rsgi(app)
+limited = Rsgi(Limited())

@@ -1,6 +1,7 @@
 """The bridge from RSGI to ASGI: what an application sees and answers is what it is under a server of ASGI."""
 
 import os
+import re
 import signal
 import socket
 import struct
@@ -59,7 +60,7 @@ def command(kind: str, port: int) -> list[str]:
     if kind == "uvicorn":
         app = "tests.integration.bridge_app:app"
         return ["uvicorn", app, "--host", "127.0.0.1", "--port", str(port), "--no-access-log", "--log-level", "error"]
-    app = "tests.integration.bridge_app:rsgi"
+    app = f"tests.integration.bridge_app:{'limited' if kind == 'limited' else 'rsgi'}"
     return ["granian", "--interface", "rsgi", "--loop", "uvloop", "--host", "127.0.0.1", "--port", str(port), app]
 
 
@@ -100,6 +101,21 @@ def uvicorn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Granian with `BodyLimit` in front of the application: 1,000 bytes, two bodies at once."""
+    with serving("limited", tmp_path_factory.mktemp("limited")) as server:
+        yield server
+
+
+@pytest.fixture(params=["granian", "uvicorn"])
+def either(request: pytest.FixtureRequest) -> Server:
+    """Each of both servers, with nothing in its journal."""
+    server: Server = request.getfixturevalue(request.param)
+    server.journal.unlink(missing_ok=True)
+    return server
+
+
 @pytest.fixture
 def journal(granian: Server) -> Server:
     """Granian with nothing in its journal."""
@@ -126,7 +142,7 @@ REQUESTS: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
     "root": ("GET", "/", dict),
     "repeated headers": ("GET", "/a", lambda: {"headers": [("x-a", "1"), ("x-b", "3"), ("x-a", "2")]}),
     "empty header": ("GET", "/a", lambda: {"headers": [("x-a", "")]}),
-    "percent-encoded": ("GET", "/a%2Fb%20c%25?q=%2F", dict),
+    "percent-encoded": ("GET", "/a%2Fb%20c%25%2541?q=%2F", dict),
     "unicode": ("GET", "/%EF%BC%91%C3%A4/%F0%9F%98%80", dict),
     "double slash": ("GET", "//a//b", dict),
     "options": ("OPTIONS", "/a", dict),
@@ -142,6 +158,8 @@ REQUESTS: dict[str, tuple[str, str, Callable[[], dict[str, Any]]]] = {
     "head": ("HEAD", "/cookies", dict),
     "head of a stream": ("HEAD", "/stream", dict),
     "cookies": ("GET", "/cookies", dict),
+    "header of UTF-8": ("GET", "/named", dict),
+    "invalid UTF-8": ("GET", "/a%FFb", dict),
     "state": ("GET", "/state", dict),
     "204": ("POST", "/empty", dict),
     "early, no body": ("POST", "/early", dict),
@@ -258,6 +276,150 @@ def test_a_websocket_is_refused_and_the_worker_lives_on(granian: Server) -> None
     assert status[:1] == b"4"
     assert granian.process.poll() is None
     assert asked(granian, "GET", "/state")[0] == 200
+
+
+# -- both servers ------------------------------------------------------------------------------------------------------
+
+
+def exchanged(server: Server, request: bytes) -> bytes:
+    with connected(server) as one:
+        one.sendall(request)
+        return received(one)
+
+
+# Without Connection: close, so that it is the fault which closes, and not the end of an answer.
+@pytest.mark.parametrize("path", [b"/breaks", b"/breaks?content-length=100", b"/ends"])
+def test_half_an_answer_never_looks_like_a_whole_one(either: Server, path: bytes) -> None:
+    answer = exchanged(either, b"GET " + path + b" HTTP/1.1\r\nHost: t\r\n\r\n")
+    assert b"0\r\n\r\n" not in answer.partition(b"\r\n\r\n")[2]
+    assert b"hunter2" not in answer
+    assert asked(either, "GET", "/state")[0] == 200
+
+
+def test_a_start_alone_can_still_become_a_500(granian: Server) -> None:
+    status, body, _ = asked(granian, "GET", "/begins")
+    assert status == 500
+    assert b'"unexpected"' in body
+
+
+def test_pipelined_requests_are_answered_in_their_order(either: Server) -> None:
+    answer = exchanged(
+        either,
+        b"GET /1 HTTP/1.1\r\nHost: t\r\n\r\n"
+        b"POST /2 HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\nabc"
+        b"POST /3 HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"
+        b"GET /4 HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n",
+    )
+    found = re.findall(rb'"path": "(/\d)".*?"size": (\d)', answer)
+    assert found == [(b"/1", b"0"), (b"/2", b"3"), (b"/3", b"2"), (b"/4", b"0")]
+
+
+def test_a_body_is_asked_for_when_the_client_waits_for_that(either: Server) -> None:
+    with connected(either) as one:
+        one.sendall(b"POST /a HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: 3\r\n" + WAITS)
+        assert one.recv(65536) == CONTINUE
+        one.sendall(b"abc")
+        assert b'"size": 3' in received(one)
+
+
+def test_a_task_in_the_background_runs_after_the_answer(either: Server) -> None:
+    assert asked(either, "GET", "/background")[:2] == (200, b"first")
+    until(lambda: either.lines() == ["worked"], "the task runs")
+
+
+def test_a_client_that_reads_slowly_gets_everything(either: Server) -> None:
+    with socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        one.settimeout(PATIENCE_S)
+        one.connect(("127.0.0.1", either.port))
+        one.sendall(b"GET /stream?parts=100 HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
+        answer = bytearray()
+        while part := one.recv(1024):
+            answer += part
+    assert len(re.findall(rb"part \d+;", answer)) >= 99_000  # chunks cut a few of the 100,000 in two
+    assert answer.endswith(b"\r\n0\r\n\r\n")
+
+
+def test_who_looks_again_and_again_sees_that_the_client_is_gone(either: Server) -> None:
+    with connected(either) as one:
+        one.sendall(b"GET /looks HTTP/1.1\r\nHost: t\r\n\r\n")
+        until(lambda: either.lines() == ["looks"], "the application looks")
+    until(lambda: either.lines() == ["looks", "gone"], "the application notices")
+
+
+# -- limits of bodies --------------------------------------------------------------------------------------------------
+
+WAITS = b"Expect: 100-continue\r\n\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def status_of(answer: bytes) -> int:
+    return int(answer.split(b" ", 2)[1])
+
+
+@pytest.fixture
+def guarded(limited: Server) -> Iterator[Server]:
+    """Granian behind limits; the test must not have reached the application."""
+    limited.journal.unlink(missing_ok=True)
+    yield limited
+    assert limited.lines() == []
+
+
+TOO_LARGE = {
+    "length": b"Content-Length: 100000000\r\n\r\n",
+    "length, asked for": b"Content-Length: 1001\r\n" + WAITS,
+    "chunk": b"Transfer-Encoding: chunked\r\n\r\n3e9\r\n" + b"x" * 1001,
+    "chunks": b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 1001,
+    "false length": b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n" + b"x" * 1001,
+}
+
+
+@pytest.mark.parametrize("name", TOO_LARGE)
+def test_l2_a_large_body_is_refused_before_its_end(guarded: Server, name: str) -> None:
+    answer = exchanged(guarded, b"GET /journal HTTP/1.1\r\nHost: t\r\n" + TOO_LARGE[name])
+    assert status_of(answer) == 413
+    assert b'"too_large"' in answer
+
+
+def test_l3_a_body_that_does_not_come_in_time_is_a_408(guarded: Server) -> None:
+    answer = exchanged(guarded, b"POST /hasty HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\nabc")
+    assert status_of(answer) == 408
+    assert b'"body_timeout"' in answer
+
+
+def test_l3_one_slow_body_too_many_is_a_503_and_the_others_are_read(limited: Server) -> None:
+    request = b"POST /a HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: 3\r\n" + WAITS
+    with connected(limited) as first, connected(limited) as second:
+        for one in (first, second):
+            one.sendall(request)
+            assert one.recv(65536) == CONTINUE
+        refused = exchanged(limited, request)
+        assert status_of(refused) == 503
+        assert b"retry-after: 1\r\n" in refused
+        for one in (first, second):
+            one.sendall(b"abc")
+            assert b'"size": 3' in received(one)
+    assert b'"size": 3' in exchanged(limited, request.replace(WAITS, b"\r\nabc"))
+
+
+UNREADABLE = {
+    "broken off": (400, b"Content-Length: 10\r\n\r\nabc"),
+    "trailers": (400, b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX-T: 1\r\n\r\n"),
+    "two lengths": (400, b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nxy"),
+    "packed and chunked": (415, b"Transfer-Encoding: gzip, chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"),
+    "packed": (415, b"Content-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx"),
+    "not chunked": (400, b"Transfer-Encoding: identity\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_l9_a_body_that_cannot_be_read_is_refused_as_the_fault_of_the_client(guarded: Server, name: str) -> None:
+    status, rest = UNREADABLE[name]
+    with connected(guarded) as one:
+        one.sendall(b"GET /journal HTTP/1.1\r\nHost: t\r\nConnection: close\r\n" + rest)
+        if name == "broken off":
+            one.shutdown(socket.SHUT_WR)
+        assert status_of(received(one)) == status
 
 
 # -- lifespan ----------------------------------------------------------------------------------------------------------

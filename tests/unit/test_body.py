@@ -167,6 +167,20 @@ async def test_l2_a_compressed_body_is_not_read(encoding: bytes) -> None:
     assert (status, problem["code"], client.read, app.bodies) == (415, "unsupported_media_type", 0, [])
 
 
+async def test_l2_a_second_encoding_is_not_overlooked() -> None:
+    limit, app = limited()
+    encodings = [(b"content-encoding", b"identity"), (b"content-encoding", b"gzip")]
+    status, _, _ = await ask(limit, Client(b"a"), [*length(1), *encodings])
+    assert (status, app.bodies) == (415, [])
+
+
+@pytest.mark.parametrize("encodings", [[b"gzip, chunked"], [b"gzip", b"chunked"], [b"identity"], [b""]])
+async def test_l2_a_transfer_encoding_is_chunked_or_refused(encodings: list[bytes]) -> None:
+    limit, app = limited()
+    status, _, _ = await ask(limit, Client(b"a"), [(b"transfer-encoding", encoding) for encoding in encodings])
+    assert (status, app.bodies) == (415, [])
+
+
 async def test_l2_identity_is_no_compression() -> None:
     limit, app = limited()
     status, _, _ = await ask(limit, Client(b"a"), [*length(1), (b"content-encoding", b"Identity")])
