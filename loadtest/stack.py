@@ -138,9 +138,16 @@ class Stack:
 
     def urls(self) -> dict[str, str]:
         """What `tallybook env` exports: the URLs of the running stores."""
-        done = subprocess.run(
-            [*self.command, "env"], env=self.environ, capture_output=True, text=True, timeout=30, check=True
-        )
+        deadline = time.monotonic() + _START_S  # the note that it reads is written when the last part runs
+        while True:
+            done = subprocess.run(
+                [*self.command, "env"], env=self.environ, capture_output=True, text=True, timeout=30, check=False
+            )
+            if done.returncode == 0:
+                break
+            if time.monotonic() > deadline:
+                raise StartError(f"`tallybook env` ended with {done.returncode}: {done.stderr}")
+            time.sleep(_POLL_S)
         words = [word for line in done.stdout.splitlines() for word in shlex.split(line)]
         return dict(word.split("=", 1) for word in words if "=" in word)
 
