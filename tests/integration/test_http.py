@@ -420,7 +420,7 @@ def test_l9_a_client_that_closes_its_half_is_answered_or_not_but_counted_once_at
         one.sendall(request(banner))
         one.shutdown(socket.SHUT_WR)
         answers = read_until_closed(one)
-    assert service.counted() == before + answers.count(b"HTTP/1.1 204")
+    assert answers.count(b"HTTP/1.1 204") <= service.counted() - before <= 1  # acknowledged, counted, attempted
 
 
 def second(banner: int) -> bytes:
