@@ -1,8 +1,7 @@
 """Closed minutes from Redis into Postgres, each incarnation once.
 
 Any number of aggregators may run: they hold no state and need no leader. The ledger is the fence: two that carry the
-same
-incarnation meet at its key, one waits for the other's commit and then adds nothing.
+same incarnation meet at its key, one waits for the other's commit and then adds nothing.
 """
 
 import asyncio
@@ -29,9 +28,9 @@ from shared.postgres import statement
 from shared.redis_client import Script
 from shared.settings import Settings
 
-_SEAL = Script("counting/seal.lua")
-_DROP = Script("counting/drop.lua")
-_ASIDE = Script("counting/aside.lua")
+_SEAL = Script("shared/counting/seal.lua")
+_DROP = Script("shared/counting/drop.lua")
+_ASIDE = Script("shared/counting/aside.lua")
 _LEDGER = statement("aggregator/minutes.ledger.sql")
 _UPSERT = statement("aggregator/minutes.upsert.sql")
 _PARTITIONS = statement("aggregator/minutes.partitions.sql")

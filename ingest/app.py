@@ -18,7 +18,6 @@ from ingest.limits import Limiter
 from ingest.openapi import Operation, published, routes
 from ingest.problems import HANDLERS
 from shared.counting.drain import Counter
-from shared.counting.fleet import Fleet
 from shared.counting.keyed import Keyed
 from shared.counting.reader import Reader
 from shared.postgres import create_pool
@@ -38,9 +37,7 @@ class State(TypedDict):
     banners: Banners
     limiter: Limiter
     client: ClientAddress
-    fleet: Fleet
     probe: health.Probe
-    seen_late: dict[bytes, float]
     stock_taking: asyncio.Lock
     redis: "Redis"
     pool: Any
@@ -77,9 +74,7 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
                     banners=banners,
                     limiter=Limiter(settings, redis),
                     client=ClientAddress(settings.trusted_proxies),
-                    fleet=Fleet(settings.lanes_dir),
                     probe=health.Probe(),
-                    seen_late={},
                     stock_taking=asyncio.Lock(),
                     redis=redis,
                     pool=pool,

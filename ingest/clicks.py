@@ -17,8 +17,7 @@ from starlette.responses import Response
 
 from ingest.bulk import KEY_MAX, KEY_PATTERN, Click, Counted, count_all, is_key, keyed_click, reason
 from ingest.openapi import Answer, BannerId, Body, Operation, Parameter
-from ingest.query import malformed, quoted
-from shared.counting.lane import BANNER_MAX, banner_id
+from ingest.query import parsed_banner
 from shared.errors import (
     BodyTimeout,
     Busy,
@@ -48,7 +47,7 @@ async def count_click(request: Request) -> Response:
     state = request.state
     with _refusals_counted():
         headers = await _limited(request)
-        banner = _banner(request.path_params["bannerId"])
+        banner = parsed_banner("bannerId", request.path_params["bannerId"])
         key = _key(request)
         await state.banners.check(banner)
         if key is not None:
@@ -83,14 +82,6 @@ def _refusals_counted() -> Iterator[None]:
     except TallybookError as error:
         CLICKS_REJECTED.labels(reason(error)).inc()
         raise
-
-
-def _banner(text: str) -> int:
-    try:
-        return banner_id(text)
-    except ValueError:
-        what = f"is {quoted(text)}, but has to be a decimal integer from 1 to {BANNER_MAX} without zeros in front."
-        raise malformed("bannerId", what) from None
 
 
 def _key(request: Request) -> str | None:

@@ -49,17 +49,33 @@ class Probe:
     def __init__(self) -> None:
         self._asked_at = float("-inf")
         self._states: dict[str, State] = {}
+        self._late_since: dict[bytes, float] = {}
         self._lock = asyncio.Lock()
 
     async def states(self, request: Request) -> dict[str, State]:
         """The state of each store now."""
         async with self._lock:
             if time.monotonic() - self._asked_at > _BELIEVED_S:
-                names = ("redis", _redis), ("postgres", _postgres), ("minutes", _minutes)
+                names = ("redis", _redis), ("postgres", _postgres), ("minutes", self._minutes)
                 states = await asyncio.gather(*(_asked(check, request) for _, check in names))
                 self._states = dict(zip((name for name, _ in names), states, strict=True))
                 self._asked_at = time.monotonic()
             return dict(self._states)
+
+    async def _minutes(self, request: Request) -> State:
+        """Degraded when a part of a minute that is over has waited too long for an aggregator.
+
+        A late click opens a minute that is long over, so its age says nothing: what counts is since when it is seen.
+        """
+        settings, now = request.state.settings, time.monotonic()
+        over = time.time() - settings.minute_s - settings.grace_s - _LATE_S
+        seen: dict[bytes, float] = {}
+        for shard in range(settings.shards):
+            for name, minute in await request.state.redis.zrange(keys.prefix(shard) + "live", 0, 0, withscores=True):
+                if minute * settings.minute_s < over:
+                    seen[name] = self._late_since.get(name, now)
+        self._late_since = seen
+        return "degraded" if any(now - since >= _LATE_S for since in seen.values()) else "ok"
 
 
 async def _asked(check: Callable[[Request], Awaitable[State]], request: Request) -> State:
@@ -77,27 +93,6 @@ async def _redis(request: Request) -> State:
 async def _postgres(request: Request) -> State:
     await request.state.pool.fetchval("SELECT 1")
     return "ok"
-
-
-async def _minutes(request: Request) -> State:
-    """Degraded when a closed minute has waited too long for an aggregator."""
-    settings = request.state.settings
-    oldest = time.time() - settings.minute_s - settings.grace_s - _LATE_S
-    for shard in range(settings.shards):
-        entries = await request.state.redis.zrange(keys.prefix(shard) + "live", 0, 0, withscores=True)
-        # A late click opens a minute that is long over, so the age of a minute alone says little: two probes must see
-        # it.
-        if entries and entries[0][1] * settings.minute_s < oldest and not _is_new(request, entries[0][0]):
-            return "degraded"
-    return "ok"
-
-
-def _is_new(request: Request, incarnation: bytes) -> bool:
-    seen: dict[bytes, float] = request.state.seen_late
-    since = seen.get(incarnation, time.monotonic())
-    seen.clear()
-    seen[incarnation] = since
-    return time.monotonic() - since < _LATE_S
 
 
 async def live(request: Request) -> Response:
@@ -124,7 +119,7 @@ async def accounting(request: Request) -> Response:
     """Where every accepted click is."""
     state = request.state
     async with state.stock_taking:  # it walks all that is open in Redis: one at a time
-        return _json(await account(state.settings, state.redis, state.pool, state.fleet))
+        return _json(await account(state.settings, state.redis, state.pool, state.reader.fleet))
 
 
 def _json(answer: Struct, status: int = 200) -> Response:

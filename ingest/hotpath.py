@@ -2,9 +2,8 @@
 
 A plain click is `POST /stats/<banner>` without body and without Idempotency-Key. It costs one addition in shared memory
 (`shared/counting/lane.py`) and is answered by 204, at once or when Redis has it. Whatever the lane refuses falls
-through to
-the same route in Starlette (`ingest/clicks.py`), which finds out why and answers with a problem; nothing was counted
-then.
+through to the same route in Starlette (`ingest/clicks.py`), which finds out why and answers with a problem; nothing was
+counted then.
 """
 
 import asyncio

@@ -1,12 +1,10 @@
 """Answers plain clicks in the thread in which Granian hands a request to Python, without a trip through the event loop.
 
 Granian's own way is: that thread -> `call_soon_threadsafe` -> event loop -> a new task -> the handler. For a handler
-that
-awaits nothing, the trip costs more than the answer (measured: 1.3 to 1.5 times the throughput without it). The
-scheduler
-here asks `answer` first and lets Granian's way be for whatever that refuses. It stands on names of Granian 2.8 that
-are not
-public, so the version is pinned below 2.9, and a test fails when plain clicks stop being answered here.
+that awaits nothing, the trip costs more than the answer (measured: 1.3 to 1.5 times the throughput without it). The
+scheduler here asks `answer` first and lets Granian's way be for whatever that refuses. It stands on names of Granian
+2.8 that are not public, so the version is pinned below 2.9, and a test fails when plain clicks stop being answered
+here.
 """
 
 from collections.abc import Callable
@@ -24,8 +22,7 @@ def install(answer: Callable[[Any, Any], bool]) -> None:
     """Have `answer(scope, protocol)` asked first for every request of this worker process.
 
     It runs in one thread beside the event loop's. True means that it has answered, or will; on False, and when it
-    raises,
-    the request goes Granian's way. Call this in the worker, before it serves.
+    raises, the request goes Granian's way. Call this in the worker, before it serves.
     """
 
     class Inline(_CBSchedulerAIO):

@@ -30,7 +30,7 @@ _PAUSE_S = 1.0
 #: Bits of an IPv6 address that name one client: providers give each customer a network of this size or larger.
 _IPV6_PREFIX = 64
 
-_GCRA = Script("../ingest/limits.gcra.lua")
+_GCRA = Script("ingest/limits.gcra.lua")
 
 log = structlog.get_logger()
 
@@ -83,12 +83,11 @@ class Limiter:
         self._asks_again_at = -math.inf
         self._is_failing = False
 
-    async def check(self, client: str) -> None:
-        """Take one write of the client. Raises Limited, which says when to come again."""
-        await self.take(client)
-
     async def take(self, client: str) -> dict[str, str]:
-        """As `check`; answers the headers that tell the client where it stands. Empty without a limit."""
+        """Take one write of the client; answers the headers that tell it where it stands, none without a limit.
+
+        Raises Limited, which says when to come again.
+        """
         if not self._is_on:
             return {}
         buckets, name = self._buckets, group(client)

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 
 from starlette.requests import Request
 
+from shared.counting.lane import BANNER_MAX, banner_id
 from shared.errors import Invalid, Malformed
 
 #: Characters of a client's own text that an error repeats.
@@ -52,6 +53,15 @@ def integer(values: Mapping[str, str], name: str, least: int, most: int, default
     if not least <= int(text) <= most:
         raise invalid(name, f"has to be from {least:,} to {most:,}.")
     return int(text)
+
+
+def parsed_banner(name: str, text: str) -> int:
+    """The id of a banner. Raises Malformed for anything but a canonical decimal integer in bounds."""
+    try:
+        return banner_id(text)
+    except ValueError:
+        what = f"is {quoted(text)}, but has to be a decimal integer from 1 to {BANNER_MAX} without zeros in front."
+        raise malformed(name, what) from None
 
 
 def quoted(text: str) -> str:

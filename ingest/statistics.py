@@ -15,10 +15,9 @@ from starlette.responses import Response
 from ingest import tabular
 from ingest.openapi import Answer, BannerId, Operation, Parameter
 from ingest.problems import explained
-from ingest.query import flag, integer, invalid, malformed, query, quoted
+from ingest.query import flag, integer, invalid, malformed, parsed_banner, query
 from ingest.ranges import MOST_DAYS, Range, Step, parse
 from ingest.series import BannerSeries, BannerStatistics, Place, Statistics, Top, coverage, filled, labelled, moment
-from shared.counting.lane import BANNER_MAX, banner_id
 from shared.errors import (
     BodyTimeout,
     Busy,
@@ -63,7 +62,7 @@ _RANGE_BODY = msgspec.json.Decoder(RangeBody)
 
 async def banner_statistics(request: Request) -> Response:
     """Clicks of one banner over a range."""
-    banner = _banner("bannerId", request.path_params["bannerId"])
+    banner = parsed_banner("bannerId", request.path_params["bannerId"])
     asked = await _Asked.of(request, [banner])
     series, covered = await asked.answer()
     if asked.is_csv:
@@ -171,21 +170,13 @@ async def _body(request: Request, values: Mapping[str, str]) -> dict[str, str]:
     return {name: text for name, text in times.items() if isinstance(text, str)}
 
 
-def _banner(name: str, text: str) -> int:
-    try:
-        return banner_id(text)
-    except ValueError:
-        what = f"is {quoted(text)}, but has to be a decimal integer from 1 to {BANNER_MAX} without zeros in front."
-        raise malformed(name, what) from None
-
-
 def _banners(text: str | None) -> list[int]:
     if not text:
         raise malformed("bannerIds", f"is missing. Name 1 to {BANNERS_MOST} banners, as bannerIds=1,2,3.")
     texts = text.split(",", BANNERS_MOST)
     if len(texts) > BANNERS_MOST:
         raise invalid("bannerIds", f"names more than {BANNERS_MOST} banners.")
-    banners = [_banner("bannerIds", part) for part in texts]
+    banners = [parsed_banner("bannerIds", part) for part in texts]
     if len(set(banners)) < len(banners):
         raise invalid("bannerIds", "names a banner twice.")
     return banners

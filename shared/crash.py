@@ -1,8 +1,7 @@
 """Named places at which a process can be made to die, for the tests that kill it there.
 
 `TALLYBOOK_CRASH="sealed=0.01,after_commit=0.05"` gives each named point a probability; without it a point costs one
-call that
-does nothing. A point that is taken is `kill -9` of oneself: no handler, no flush, no last word.
+call that does nothing. A point that is taken is `kill -9` of oneself: no handler, no flush, no last word.
 """
 
 import os

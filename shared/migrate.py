@@ -2,8 +2,7 @@
 once.
 
 Safe to repeat and to race: an advisory lock lets one process at a time migrate, and each file is one transaction
-together
-with its row in `schema_migrations`. There is no way back; a mistake is mended by the next file.
+together with its row in `schema_migrations`. There is no way back; a mistake is mended by the next file.
 """
 
 import hashlib

@@ -9,7 +9,13 @@ import asyncpg
 from shared.settings import Settings
 
 #: What a call can raise when Postgres is away, slow or refuses.
-POSTGRES_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.TimeoutError)
+POSTGRES_ERRORS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that broke in the middle of a message
+    OSError,
+    asyncio.TimeoutError,
+)
 
 #: Connections of one process at most. Processes x this must stay below `max_connections` (100 by default).
 _CONNECTIONS = 4

@@ -1,9 +1,8 @@
 """Connections to Redis or Valkey, and scripts kept in `.lua` files.
 
 redis-py repeats a command by itself when its connection breaks (ten times by default), and a repeated increment is a
-wrong number.
-So every connection made here repeats nothing: whoever may repeat does it above a script that knows what it has
-already applied.
+wrong number. So every connection made here repeats nothing: whoever may repeat does it above a script that knows what
+it has already applied.
 """
 
 import asyncio
@@ -25,7 +24,7 @@ REDIS_ERRORS = (RedisError, OSError, asyncio.TimeoutError)
 #: Connections of one process. A drain needs one; reads and keyed clicks share the rest and wait for a free one.
 _CONNECTIONS = 32
 
-_FOLDER = Path(__file__).parent
+_ROOT = Path(__file__).parent.parent
 
 
 def connect(settings: Settings) -> "Redis":
@@ -45,11 +44,11 @@ def connect(settings: Settings) -> "Redis":
 
 
 class Script:
-    """A Lua script made of the named files under `shared/`, joined in order. It is sent by its hash and loaded where
-    it is missing."""
+    """A Lua script made of the files, joined in order and named by their paths from the root of the packages. It is
+    sent by its hash and loaded where it is missing."""
 
     def __init__(self, *files: str) -> None:
-        self.source = "\n".join((_FOLDER / name).read_text() for name in files)
+        self.source = "\n".join((_ROOT / name).read_text() for name in files)
         self._sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     async def __call__(self, redis: "Redis", keys: Sequence[str], arguments: Sequence[Any]) -> Any:

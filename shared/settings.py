@@ -1,9 +1,8 @@
 """Every setting of every process: one frozen struct, read from `TALLYBOOK_*`.
 
 `TALLYBOOK_<FIELD>` is the variable, `TALLYBOOK_<FIELD>_FILE` names a file that holds the value (for secrets). An
-unknown
-`TALLYBOOK_*` name is an error, so that a typing mistake cannot pass unseen. `docs/configuration.md` is made from this
-struct.
+unknown `TALLYBOOK_*` name is an error, so that a typing mistake cannot pass unseen. `docs/configuration.md` is made
+from this struct.
 """
 
 import os

@@ -2,10 +2,9 @@
 of each other.
 
 `accepted` is what the lanes and the keyed clicks say they gave to Redis, plus what still lies in the lanes of this
-host;
-`persisted` is what the ledger in Postgres took over; `open` is what Redis holds and the ledger does not. A difference
-that
-stays means that clicks were lost (above 0) or counted twice (below 0), for example after Redis lost its disk.
+host; `persisted` is what the ledger in Postgres took over; `open` is what Redis holds and the ledger does not. A
+difference that stays means that clicks were lost (above 0) or counted twice (below 0), for example after Redis lost its
+disk.
 """
 
 from typing import Any
@@ -20,7 +19,7 @@ from shared.postgres import POSTGRES_ERRORS, statement
 from shared.redis_client import REDIS_ERRORS, Script
 from shared.settings import Settings
 
-_ACCOUNT = Script("counting/account.lua")
+_ACCOUNT = Script("shared/counting/account.lua")
 _PERSISTED = statement("shared/counting/accounting.persisted.sql")
 
 

@@ -31,7 +31,7 @@ _GRID_S = 0.002
 #: Seconds of the first and of the longest wait before a page is sent again.
 _BACKOFF_S = (0.01, 0.5)
 
-_ADD = Script("counting/incarnation.lua", "counting/add.lua")
+_ADD = Script("shared/counting/incarnation.lua", "shared/counting/add.lua")
 
 log = structlog.get_logger()
 
@@ -212,7 +212,7 @@ class Counter:
         """Send the page until Redis says what became of it. The same seq may be sent any number of times."""
         shard = keys.shard_of(source.id, self._settings.shards)
         prefix = keys.prefix(shard)
-        names = [prefix + "cur", prefix + "live", f"{prefix}lane:{source.id}", prefix + "lanes"]
+        names = [prefix + "cur", prefix + "live", keys.lane_key(shard, source.id), prefix + "lanes"]
         tail = [source.total(seq), prefix, source.id, source.blob(seq)]
         wait_s = _BACKOFF_S[0]
         while True:

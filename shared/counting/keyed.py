@@ -1,8 +1,7 @@
 """Clicks that carry a key: checked and counted by one script in Redis, then acknowledged.
 
-Noting the key first and counting in the lane afterwards could lose a click: a worker that dies between the two leaves
-a key
-without a click, and the client's repeat would be told that it is a duplicate. So the check and the count are one
+Noting the key first and counting in the lane afterwards could lose a click: a worker that dies between the two leaves a
+key without a click, and the client's repeat would be told that it is a duplicate. So the check and the count are one
 atomic step.
 """
 
@@ -21,7 +20,7 @@ from shared.settings import Settings
 #: Entries in one script call: Redis serves nobody else meanwhile (some 2 us each).
 _CHUNK = 1000
 
-_KEYED = Script("counting/incarnation.lua", "counting/keyed.lua")
+_KEYED = Script("shared/counting/incarnation.lua", "shared/counting/keyed.lua")
 
 
 class KeyedClick(NamedTuple):

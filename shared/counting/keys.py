@@ -1,14 +1,13 @@
 """Names of the Redis keys. All keys of shard s carry the hash tag `{s}`, so that one script finds them on one node of
 a cluster.
 
-tallybook:{s}:cur             hash    minute -> id of its open incarnation, and `#run`: the server process that opened
-them
-tallybook:{s}:live            zset    id of each incarnation that is not yet dropped -> its minute
-tallybook:{s}:i:<id>          hash    banner -> clicks of one incarnation
-tallybook:{s}:lane:<lane>     hash    seq: last page applied, total: clicks of the lane up to that page
-tallybook:{s}:lanes           set     lanes that ever sent a page here
-tallybook:{s}:keyed           hash    total: clicks counted with a key
-tallybook:{s}:ids:<bucket>    set     keys seen in one window of time; expires by itself
+    tallybook:{s}:cur             hash    minute -> id of its open incarnation, and `#run`: what server opened them
+    tallybook:{s}:live            zset    id of each incarnation that is not yet dropped -> its minute
+    tallybook:{s}:i:<id>          hash    banner -> clicks of one incarnation
+    tallybook:{s}:lane:<lane>     hash    seq: last page applied, total: clicks of the lane up to that page
+    tallybook:{s}:lanes           set     lanes that ever sent a page here
+    tallybook:{s}:keyed           hash    total: clicks counted with a key
+    tallybook:{s}:ids:<bucket>    set     keys seen in one window of time; expires by itself
 """
 
 
@@ -22,6 +21,6 @@ def shard_of(name: str, shards: int) -> int:
     return int(name[-8:], 16) % shards
 
 
-def lane_key(lane_id: str, shards: int) -> str:
+def lane_key(shard: int, lane_id: str) -> str:
     """Where Redis notes how far the lane has come."""
-    return f"{prefix(shard_of(lane_id, shards))}lane:{lane_id}"
+    return f"{prefix(shard)}lane:{lane_id}"

@@ -1,14 +1,13 @@
 """A lane: the click buffer of ONE worker process, a memory-mapped file that outlives a kill -9 at any instruction.
 
-    header   512 words   magic, version, id (2), generation, pages, entries, inode, boot id (2), clean; HEAD at 64,
-    TAIL at 72
-    ring     P pages of  (seq, used, base, 5 spare, C entries of (minute, banner, count)); the page of seq s is page s
-    mod P
+    header   512 words   magic, version, id (2), generation, pages, entries, inode, boot id (2), clean;
+                         HEAD at word 64, TAIL at word 72
+    ring     P pages of  (seq, used, base, 5 spare, C entries of (minute, banner, count));
+                         the page of seq s is page s mod P
 
-All words are little-endian u64. Pages TAIL..HEAD-1 are sealed and never change, page HEAD is being filled, the rest
-is free;
-`seq` never repeats within a file. Every change of state is ONE aligned 8-byte store, and nothing before it needs to
-be undone:
+All words are little-endian u64. Pages TAIL..HEAD-1 are sealed and never change, page HEAD is being filled, the rest is
+free; `seq` never repeats within a file. Every change of state is ONE aligned 8-byte store, and nothing before it needs
+to be undone:
 
     a click in a known slot   count += n
     a click in a new slot     minute, banner and count are written first, then `used` is raised      (publish)
@@ -16,11 +15,9 @@ be undone:
     free                      TAIL is raised
 
 `base` is the sum of all clicks in the pages before this one, so a lane knows what it ever accepted without a second
-counter.
-The owner holds flock on the file, and a mutex lets one of its threads write at a time: `count += n` is not atomic
-across threads.
-Eight aligned bytes are stored and read whole on x86-64 and AArch64; only x86-64 also shows the stores in order to other
-processes.
+counter. The owner holds flock on the file, and a mutex lets one of its threads write at a time: `count += n` is not
+atomic across threads. Eight aligned bytes are stored and read whole on x86-64 and AArch64; only x86-64 also shows the
+stores in order to other processes.
 """
 
 import fcntl
@@ -420,24 +417,3 @@ def put_aside(path: Path, reason: str) -> None:
 def paths(folder: Path) -> list[Path]:
     """The lane files of a folder, in a stable order."""
     return sorted(folder.glob("*.lane"))
-
-
-def views(folder: Path) -> dict[Path, View]:
-    """Fresh read-only maps of all lanes of a folder; the caller closes them. Files that are no lanes are left out."""
-    found = {}
-    for path in paths(folder):
-        try:
-            descriptor = os.open(path, os.O_RDONLY)
-        except OSError:
-            continue
-        try:
-            view = View(descriptor)
-            if view.inode == os.fstat(descriptor).st_ino:  # a copy is no lane
-                found[path] = view
-            else:
-                view.close()
-        except (BadLane, OSError):
-            pass
-        finally:
-            os.close(descriptor)
-    return found

@@ -1,11 +1,10 @@
 """Exact totals at any moment, from three reads in one order: the lanes of this host, then Redis, then Postgres.
 
 Clicks only move lane -> Redis -> Postgres, and the reader looks in that order, so nothing can pass it unseen. What it
-saw early
-carries a name by which the later look tells whether it has arrived there meanwhile: lane entries their page's seq,
-incarnations
-their id. So:  answer = rows + incarnations that are not in the ledger + lane entries of pages that Redis had not
-applied.
+saw early carries a name by which the later look tells whether it has arrived there meanwhile: lane entries their page's
+seq, incarnations their id. So
+
+    answer = rows + incarnations that are not in the ledger + lane entries of pages that Redis had not applied
 """
 
 import platform
@@ -24,7 +23,7 @@ from shared.postgres import POSTGRES_ERRORS, statement
 from shared.redis_client import REDIS_ERRORS, Script
 from shared.settings import Settings
 
-_READ = Script("counting/read.lua")
+_READ = Script("shared/counting/read.lua")
 _MINUTES = statement("shared/counting/reader.minutes.sql")
 _BUCKETS = statement("shared/counting/reader.buckets.sql")
 _TOP = statement("shared/counting/reader.top.sql")
@@ -68,8 +67,7 @@ class _Open(NamedTuple):
 
 
 class _Snapshot(NamedTuple):
-    """What lanes and Redis held: clicks, the ids of all live incarnations of the range, and the minutes still in
-    lanes."""
+    """What lanes and Redis held: clicks, and the ids of all live incarnations of the range."""
 
     clicks: list[_Open]
     incarnations: list[str]
@@ -83,7 +81,8 @@ class Reader:
         self._settings = settings
         self._redis = redis
         self._pool = pool
-        self._fleet = Fleet(settings.lanes_dir)
+        #: The lanes of this host.
+        self.fleet = Fleet(settings.lanes_dir)
 
     async def read(
         self,
@@ -166,13 +165,13 @@ class Reader:
     async def _snapshot(self, banners: Sequence[int], start: int, end: int, partial: bool) -> _Snapshot:
         """Everything of the range that is not known to be in Postgres. The order matters: lanes, then Redis."""
         first, last = start // self._settings.minute_s, (end - 1) // self._settings.minute_s
-        if not _ORDERED_STORES:
-            await self._fleet.drained()
-        views = self._fleet.views()
-        in_lanes = list(self._fleet.clicks(views, set(banners), first, last)) if _ORDERED_STORES else []
         clicks: list[_Open] = []
         incarnations: list[str] = []
         try:
+            if not _ORDERED_STORES:
+                await self.fleet.drained()  # lanes that do not drain mean that Redis takes nothing
+            views = self.fleet.views()
+            in_lanes = list(self.fleet.clicks(views, set(banners), first, last)) if _ORDERED_STORES else []
             for shard in range(self._settings.shards):
                 lanes = [view.id for view in views if keys.shard_of(view.id, self._settings.shards) == shard]
                 applied, live = await self._live(shard, lanes, first, last, banners)
@@ -197,7 +196,7 @@ class Reader:
     ) -> tuple[dict[str, int], list[tuple[str, list[tuple[int, int]]]]]:
         """({lane: last seq applied}, [(incarnation, [(banner, count)])]) at one instant of one shard."""
         prefix = keys.prefix(shard)
-        names = [prefix + "live", *(f"{prefix}lane:{lane}" for lane in lanes)]
+        names = [prefix + "live", *(keys.lane_key(shard, lane) for lane in lanes)]
         positions, *live = await _READ(self._redis, names, [prefix, first, last, *banners])
         applied = {lane: int(seq) for lane, seq in zip(lanes, positions, strict=True)}
         return applied, [(name.decode(), list(_counts(banners, values))) for name, values in live]

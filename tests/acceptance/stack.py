@@ -107,6 +107,10 @@ class Stack:
         """What it wrote since its last start."""
         return self.log.read_bytes()[self._began :].decode(errors="replace")
 
+    def complaints(self) -> str:
+        """The ends of the requests that broke, with their tracebacks."""
+        return "\n".join([line for line in self.printed().splitlines() if "request_failed" in line][-3:])
+
     def note(self) -> dict[str, Any]:
         """Where its parts are, as it notes it itself."""
         noted: dict[str, Any] = json.loads((self.folder / "stack.json").read_text())

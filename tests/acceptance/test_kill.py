@@ -68,7 +68,7 @@ class _Reader:
         before = max(self._ledger.acked[banner], self._highest.get(banner, 0))
         answer = await ask(self._stack.port, "GET", f"/stats/{banner}")
         if answer.status != 200:
-            assert answer.status == 503, answer
+            assert answer.status == 503, self._stack.complaints()
             await asyncio.sleep(0.02)
             return
         total = answer.json()["total"]

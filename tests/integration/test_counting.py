@@ -294,6 +294,24 @@ async def test_without_redis_a_read_is_refused_or_marked(stack: Stack, monkeypat
     assert (await stack.reader.top(0, SECOND + 60, 10, partial=True)).banners == [(5, 2)]
 
 
+async def test_where_stores_come_out_of_order_a_read_waits_for_the_lanes_to_drain(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.counting.reader._ORDERED_STORES", False)
+    stack.counter.add_many({(LONG_AGO, 5): 3})
+    assert await stack.total(5) == 3
+
+    async def away(*_: object) -> None:
+        raise RedisConnectionError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(drain, "_ADD", away)
+        stack.counter.add_many({(LONG_AGO, 5): 4})
+        with pytest.raises(RedisUnavailable):
+            await stack.total(5)
+        assert (await stack.reader.read([5], SECOND, SECOND + 60, partial=True)).missing == ("redis",)
+
+
 async def test_without_postgres_a_read_is_refused_or_marked(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     await stack.count(5, 2)
 

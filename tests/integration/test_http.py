@@ -23,7 +23,7 @@ from redis import Redis
 
 from ingest import inline
 from shared.counting import keys
-from shared.counting.lane import views
+from shared.counting.fleet import Fleet
 from shared.migrate import migrate
 
 ROOT = Path(__file__).parents[2]
@@ -70,10 +70,7 @@ class Service:
         return socket.create_connection(("127.0.0.1", self.port), PATIENCE_S)
 
     def counted(self) -> int:
-        in_lanes = 0
-        for view in views(self.folder / "lanes").values():
-            in_lanes += view.accepted()
-            view.close()
+        in_lanes = sum(view.accepted() for view in Fleet(self.folder / "lanes").views())
         return in_lanes + int(self.redis.hget(keys.prefix(0) + "keyed", "total") or 0)
 
     def in_redis(self) -> int:

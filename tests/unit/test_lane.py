@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 import shared.counting.lane as lane_module
-from shared.counting.lane import BANNER_MAX, Lane, banner_id, paths, views
+from shared.counting.fleet import Fleet
+from shared.counting.lane import BANNER_MAX, Lane, banner_id, paths
 from tests.lane_kills import MUTANTS, SIZE
 
 ROOT = Path(__file__).parents[2]
@@ -174,7 +175,7 @@ def test_a_cleanly_closed_lane_survives_a_reboot(tmp_path: Path, monkeypatch: py
 def test_views_show_what_the_owner_counts(lane: Lane, tmp_path: Path) -> None:
     lane.add("3")
     (tmp_path / "8.lane").write_bytes(b"no lane at all")
-    (view,) = views(tmp_path).values()
+    (view,) = Fleet(tmp_path).views()
     lane.add("3")
     assert (view.accepted(), view.drained(), view.pending()) == (2, 0, 2)
     assert [(seq, page.banners, page.counts) for seq, page in view.waiting()] == [(1, [3], [2])]
