@@ -87,6 +87,8 @@ class Minutes:
         prefix = keys.prefix(shard)
         arguments = [self._settings.minute_s, self._settings.grace_s]
         names, still_open = await _SEAL(self._redis, [prefix + "cur", prefix + "live"], arguments)
+        if names:
+            crash_point("minutes_sealed")
         return [name.decode() for name in names], int(still_open)
 
     async def _flush_shard(self, shard: int, sealed: list[str]) -> int:

@@ -1,7 +1,8 @@
 """Named places at which a process can be made to die, for the tests that kill it there.
 
 `TALLYBOOK_CRASH="sealed=0.01,after_commit=0.05"` gives each named point a probability; without it a point costs one
-call that does nothing. A point that is taken is `kill -9` of oneself: no handler, no flush, no last word.
+call that does nothing. A point that is taken is `kill -9` of oneself: no handler, no flush, and of last words only the
+name of the point.
 """
 
 import os
@@ -19,6 +20,7 @@ def _armed(spec: str) -> Callable[[str], None]:
 
     def crash_here(name: str) -> None:
         if random.random() < chances.get(name, 0.0):  # noqa: S311 - no secret
+            os.write(2, f"crash_point {name}\n".encode())
             os.kill(os.getpid(), signal.SIGKILL)
 
     return crash_here

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import asyncpg
 
+from shared.crash import crash_point
+
 _FOLDER = Path(__file__).parent / "migrations"
 #: Any number that no other user of advisory locks in this database takes: the letters "tallybk" in ASCII.
 _LOCK = 0x74616C6C79626B
@@ -39,6 +41,7 @@ async def migrate(database_url: str) -> list[str]:
         for name, text, digest in missing:
             async with connection.transaction():
                 await connection.execute(text)
+                crash_point("migrating")
                 await connection.execute("INSERT INTO schema_migrations VALUES ($1, $2)", name, digest)
         return [name for name, _, _ in missing]
 

@@ -26,6 +26,7 @@ SIZE = {"minute_s": 60, "pages": 3, "entries": 2}
 MUTANTS = {
     "published before it is written": (
         "        words[slot] = minute\n        words[slot + 1] = banner\n        words[slot + 2] = n\n"
+        '        crash_point("written")\n'
         "        self._used += 1\n        words[self._page_at + _USED] = self._used\n",
         "        self._used += 1\n        words[self._page_at + _USED] = self._used\n"
         "        words[slot] = minute\n        words[slot + 1] = banner\n        words[slot + 2] = n\n",

@@ -32,6 +32,8 @@ from typing import NamedTuple, Self
 
 import structlog
 
+from shared.crash import crash_point
+
 MAGIC = 0x3245_4E41_4C4B_4C43
 VERSION = 2
 
@@ -248,6 +250,7 @@ class Lane(View):
         words[slot] = minute
         words[slot + 1] = banner
         words[slot + 2] = n
+        crash_point("written")
         self._used += 1
         words[self._page_at + _USED] = self._used
         return slot + 2

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -193,9 +193,11 @@ class Connection:
         """Raises OSError when nobody listens."""
         return cls(*await asyncio.open_connection("127.0.0.1", port))
 
-    async def ask(self, method: str, path: str) -> Answer:
-        """One request without a body, and its answer."""
-        self._writer.write(f"{method} {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+    async def ask(self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Answer:
+        """One request, and its answer."""
+        fields = {"host": "localhost", "content-length": str(len(body)), **(headers or {})}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        self._writer.write(f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode() + body)
         await self._writer.drain()
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         status = int(head[0].split(" ")[1])

@@ -1,0 +1,69 @@
+"""What the clients know, and what they found wrong: the judge of a run, which believes no number of the service."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import NamedTuple
+
+#: Broken promises of one kind that are told in full.
+_DETAILS = 5
+
+
+class Violation(NamedTuple):
+    """A promise that was broken."""
+
+    invariant: str
+    detail: str
+
+
+class Books:
+    """Clicks per banner: tried, and acknowledged. What was tried and not acknowledged may have been counted or not."""
+
+    def __init__(self) -> None:
+        self.attempted: Counter[int] = Counter()
+        self.acked: Counter[int] = Counter()
+        #: The highest total that anybody has read.
+        self.seen: Counter[int] = Counter()
+        #: How requests and reads ended.
+        self.outcomes: Counter[str] = Counter()
+        self.violations: list[Violation] = []
+        self.broken: Counter[str] = Counter()
+
+    def fault(self, invariant: str, detail: str) -> None:
+        """Note a broken promise; only the first few of a kind with their details."""
+        self.broken[invariant] += 1
+        if self.broken[invariant] <= _DETAILS:
+            self.violations.append(Violation(invariant, detail))
+
+    def floor(self, banners: list[int]) -> dict[int, int]:
+        """What a read that begins now must show at least: what is acknowledged, and no less than was read before."""
+        return {banner: max(self.acked[banner], self.seen[banner]) for banner in banners}
+
+    def check_read(self, floor: Mapping[int, int], totals: Mapping[int, int]) -> None:
+        """Compare what was read, between the floor of its beginning and what has been tried until now."""
+        self.outcomes["read"] += 1
+        for banner, total in totals.items():
+            if not floor[banner] <= total <= self.attempted[banner]:
+                self.fault(
+                    "I2",
+                    f"banner {banner}: read {total}, of at least {floor[banner]} and at most {self.attempted[banner]}",
+                )
+            self.seen[banner] = max(self.seen[banner], min(total, self.attempted[banner]))
+
+    def check_counted(self, counted: Mapping[int, int]) -> None:
+        """Compare what is in the tables at the end."""
+        for banner in sorted(self.attempted.keys() | counted.keys()):
+            total = counted.get(banner, 0)
+            if not self.acked[banner] <= total <= self.attempted[banner]:
+                self.fault(
+                    "I1",
+                    f"banner {banner}: {self.acked[banner]} acknowledged, {total} counted, "
+                    f"{self.attempted[banner]} attempted",
+                )
+
+    def lost(self, counted: Mapping[int, int]) -> int:
+        """Acknowledged clicks that are not there."""
+        return sum(max(0, acked - counted.get(banner, 0)) for banner, acked in self.acked.items())
+
+    def doubled(self, counted: Mapping[int, int]) -> int:
+        """Clicks that are there and that nobody made."""
+        return sum(max(0, total - self.attempted[banner]) for banner, total in counted.items())

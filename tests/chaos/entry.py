@@ -1,0 +1,16 @@
+"""`python -m tests.chaos.entry ingest|aggregator`: a service as it is, or with the mutant that CHAOS_MUTANT names.
+
+Granian starts its workers in new interpreters, which import this module again: so a mutant lives in them too.
+"""
+
+import importlib
+import os
+import sys
+
+from tests.chaos.mutants import MUTANTS
+
+if name := os.environ.get("CHAOS_MUTANT"):
+    MUTANTS[name].patch()
+
+if __name__ == "__main__":
+    importlib.import_module(f"{sys.argv[1]}.__main__").main()

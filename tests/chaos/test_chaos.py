@@ -1,0 +1,48 @@
+"""The counter under attack, and the proof that the attack can fail: a short run, and every mutant hunted down."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.stack import ROOT
+from tests.chaos.mutants import MUTANTS
+from tests.chaos.run import CRASH, MUTANT_S, attack, hunt
+
+#: Seconds of attack. `make chaos SECONDS=600` is the long one.
+_SECONDS = 30.0
+
+
+@pytest.fixture
+def seed() -> int:
+    """Printed with every failure; CHAOS_SEED repeats one."""
+    return int(os.environ.get("CHAOS_SEED") or int.from_bytes(os.urandom(2)))
+
+
+@pytest.mark.timeout(_SECONDS + 150)
+def test_every_promise_holds_under_every_fault(seed: int) -> None:
+    report = attack(_SECONDS, seed)
+    told = "\n".join(report.lines())
+    print(told)
+    assert not report.violations, told
+    assert not report.proves_nothing, told
+
+
+@pytest.mark.timeout(MUTANT_S + 60)
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_broken_counter_is_caught(name: str, seed: int) -> None:
+    report = hunt(name, seed)
+    assert report.violations, "\n".join(report.lines())
+
+
+def test_every_crash_point_is_armed() -> None:
+    sources = [path for folder in ("shared", "ingest", "aggregator") for path in (ROOT / folder).rglob("*.py")]
+    points = {point for path in sources for point in re.findall(r'crash_point\("(\w+)"\)', path.read_text())}
+    assert points == CRASH.keys() | {"migrating"}  # which tests/chaos/test_start.py arms
+
+
+def test_every_mutant_of_the_protocol_is_there() -> None:
+    text = (Path(ROOT) / "docs" / "counting.md").read_text()
+    section = text.partition("## 7. Mutants")[2].partition("\n## ")[0]
+    assert set(re.findall(r"\*\*(.+?)\*\*", " ".join(section.split()))) == set(MUTANTS)
