@@ -38,7 +38,7 @@ def test_a_misspelt_variable_cannot_pass_unseen() -> None:
         ("TALLYBOOK_ACK", "disk", "TALLYBOOK_ACK=disk"),
         ("TALLYBOOK_WORKERS", "0", ">= 1"),
         ("TALLYBOOK_TRUSTED_PROXIES", "10.0.0.1/8", "host bits"),
-        ("TALLYBOOK_REDIS_URL", "cache:6379", "has to begin with redis:// or rediss:// or unix://"),
+        ("TALLYBOOK_REDIS_URL", "cache:6379", "has to begin with redis:// or rediss:// or unix:// or redis+cluster://"),
         ("TALLYBOOK_DATABASE_URL", "mysql://clicks", "has to begin with postgresql://"),
     ],
 )
