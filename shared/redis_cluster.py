@@ -7,6 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.connection import parse_url
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 #: What the scheme of a cluster's URL ends with: `redis+cluster://[user:password@]host:port[,host:port...]`.
 SUFFIX = "+cluster"
@@ -28,6 +29,8 @@ class Cluster(RedisCluster):
             await self._places.acquire()
         try:
             return await super().execute_command(*args, **kwargs)
+        except AttributeError as error:  # another caller met a cluster that is down, and closed all connections
+            raise RedisConnectionError("The connection was closed meanwhile.") from error
         finally:
             self._places.release()
 

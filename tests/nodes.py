@@ -1,10 +1,11 @@
-"""Redis servers that a test starts, kills and starts again on their own files; on loopback ports, as the bus of a cluster
-and replication need them."""
+"""Redis servers that a test starts, kills and starts again on their own files.
+
+They listen on loopback ports, as the bus of a cluster and replication need it."""
 
 import contextlib
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from redis import Redis
@@ -35,6 +36,11 @@ class Node:
 
     def start(self) -> None:
         """Start it and wait until it has read its files."""
+        self.launch()
+        wait_for(self._answers, f"the server of {self.folder} answers")
+
+    def launch(self) -> None:
+        """Start it without waiting."""
         try:
             binary = find_redis()
         except Stop as stop:
@@ -42,7 +48,6 @@ class Node:
         command = (binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder, *_DURABLE)
         with (self.folder / "log").open("ab") as log:
             self._process = launch((*command, *self._options), log=log, death_signal=signal.SIGKILL)
-        wait_for(self._answers, f"the server of {self.folder} answers")
 
     def _answers(self) -> bool:
         with contextlib.suppress(RedisError):
@@ -64,9 +69,9 @@ class Node:
 
 
 @contextlib.contextmanager
-def nodes(folder: Path, count: int, *options: str) -> Iterator[list[Node]]:
-    """That many servers, gone when the block ends."""
-    made = [Node(folder / str(number), *options) for number in range(count)]
+def nodes(folder: Path, *options: Sequence[str]) -> Iterator[list[Node]]:
+    """A server for each list of options, gone when the block ends."""
+    made = [Node(folder / str(number), *one) for number, one in enumerate(options)]
     try:
         for node in made:
             node.start()
