@@ -21,6 +21,7 @@ from shared.counting.keyed import KeyedClick
 from shared.durability import examine_redis
 from shared.errors import Limited, RedisUnavailable
 from shared.redis_client import REDIS_ERRORS, Script, connect, masters
+from shared.redis_cluster import Cluster
 from shared.settings import Settings
 from tests.chaos.crowd import KEYED, PLAIN, Crowd, crowd, is_drained, until
 from tests.nodes import Node, nodes
@@ -232,6 +233,33 @@ async def test_a_page_in_a_slot_that_moves_is_counted_whole_or_not_at_all(
         assert await one.keyed.count(new) == [True, True]
         counted = await one.counted()
         assert (counted[1], counted[101], await one.difference()) == (3, 3, 0)
+
+
+async def test_a_large_minute_that_moves_while_it_is_read_is_read_whole(
+    cluster: list[Node], clustered: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read with a cursor, which leads the next node, whose hashes are in another order, past some banners."""
+    source, target = owner(cluster, 0), cluster[0]
+    real, parts = Cluster.hscan, 0
+
+    async def moving(redis: Cluster, *arguments: Any, **options: Any) -> Any:
+        nonlocal parts
+        part = await real(redis, *arguments, **options)
+        parts += 1
+        if parts == 1:
+            await _move(0, source, target, cluster)
+        return part
+
+    async with crowd(clustered) as one:
+        large, key = f"{LONG_AGO}:large", f"{keys.prefix(0)}i:{LONG_AGO}:large"
+        await one.redis.hset(key, mapping={str(banner): "1" for banner in range(1, 12_001)})
+        await one.redis.zadd(keys.prefix(0) + "live", {large: LONG_AGO})
+        monkeypatch.setattr(Cluster, "hscan", moving)
+        try:
+            assert await one.minutes.flush() == 12_000
+        finally:
+            await _move(0, target, source, cluster)
+        assert not await one.redis.exists(key)
 
 
 async def test_slots_move_under_load(cluster: list[Node], clustered: Settings) -> None:
