@@ -7,6 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.connection import parse_url
+from redis.exceptions import ClusterError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 #: What the scheme of a cluster's URL ends with: `redis+cluster://[user:password@]host:port[,host:port...]`.
@@ -14,8 +15,15 @@ SUFFIX = "+cluster"
 
 
 class Cluster(RedisCluster):
-    """Sends a command to the node that owns its keys. It follows MOVED and ASK, with which a node says that it did
-    nothing; every other error is left to the caller."""
+    """Sends a command to the node that owns its keys, and again if that one says MOVED: then it did nothing.
+
+    ASK is not followed. It leads to a node that has received a part of the slot's keys and takes the others for new: a
+    script would open an incarnation again, forget idempotency keys, and read too little. The node that still owns the
+    slot refuses what it cannot do whole, so a script waits until the slot has moved.
+    """
+
+    #: Answers that `_execute_command` deals with in one call, where the second would be that to ASKING.
+    RedisClusterRequestTTL = 1
 
     def __init__(self, *, places: int, patience_s: float, **options: Any) -> None:
         # Steps: by default every fifth MOVED would close all connections, also those on which others wait for answers.
@@ -28,7 +36,13 @@ class Cluster(RedisCluster):
         async with asyncio.timeout(self._patience_s):
             await self._places.acquire()
         try:
-            return await super().execute_command(*args, **kwargs)
+            await self.initialize()  # without it redis-py sends the first command to any node
+            try:
+                return await super().execute_command(*args, **kwargs)
+            except ClusterError as error:
+                if type(error) is not ClusterError:  # a kind of its own, such as ClusterDownError
+                    raise
+                return await super().execute_command(*args, **kwargs)  # it was MOVED: now the owner is known
         except AttributeError as error:  # another caller met a cluster that is down, and closed all connections
             raise RedisConnectionError("The connection was closed meanwhile.") from error
         finally:
