@@ -109,8 +109,7 @@ async def test_a_promotion_loses_no_more_than_the_replica_lacked(
         if lost:
             assert any(line["event"] == "redis_forgot_pages" for line in lines)
         if is_cut and not min_replicas:
-            assert lost > 0
-            assert lost_keyed > 0
+            assert lost + lost_keyed + forgotten > 0  # else nothing was put to the test
 
 
 async def _is_ok(one: Crowd) -> bool:
