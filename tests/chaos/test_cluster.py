@@ -23,7 +23,7 @@ from shared.errors import Limited, RedisUnavailable
 from shared.redis_client import REDIS_ERRORS, Script, connect, masters
 from shared.redis_cluster import Cluster
 from shared.settings import Settings
-from tests.chaos.crowd import KEYED, PLAIN, Crowd, crowd, is_drained, until
+from tests.chaos.inprocess import KEYED, PLAIN, Crowd, crowd, is_drained, until
 from tests.nodes import Node, nodes
 from tests.processes import free_port, wait_for
 

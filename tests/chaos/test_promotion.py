@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from shared.counting import keys
 from shared.settings import Settings
-from tests.chaos.crowd import KEYED, PLAIN, Crowd, crowd, until
+from tests.chaos.inprocess import KEYED, PLAIN, Crowd, crowd, until
 from tests.nodes import Node, nodes
 from tests.processes import free_port, wait_for
 
