@@ -122,15 +122,12 @@ class Minutes:
     async def _content(self, shard: int, name: str) -> dict[bytes, bytes]:
         """Banner -> clicks, as Redis holds them; empty if another aggregator has dropped it meanwhile."""
         key = f"{keys.prefix(shard)}i:{name}"
-        if await self._redis.hlen(key) <= _FIELDS:
-            return cast("dict[bytes, bytes]", await self._redis.hgetall(key))
-        content: dict[bytes, bytes] = {}
-        cursor = 0
-        while True:
-            cursor, part = cast("tuple[int, dict[bytes, bytes]]", await self._redis.hscan(key, cursor, count=_FIELDS))
-            content |= part
-            if cursor == 0:
+        while (size := await self._redis.hlen(key)) > _FIELDS:
+            content = {banner: clicks async for banner, clicks in self._redis.hscan_iter(key, count=_FIELDS)}
+            if len(content) == size:
                 return content
+            # Dropped meanwhile; or the server restarted, and walks by the same cursor in another order.
+        return cast("dict[bytes, bytes]", await self._redis.hgetall(key))
 
     async def _move(self, shard: int, batch: dict[str, dict[bytes, bytes]]) -> int:
         """Persist one batch and drop it from Redis; answers the clicks that were new to Postgres."""

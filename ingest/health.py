@@ -14,6 +14,7 @@ from ingest.openapi import Answer, Operation
 from shared.counting import keys
 from shared.counting.accounting import Account, account
 from shared.errors import PostgresUnavailable, RedisUnavailable, Unavailable
+from shared.redis_client import masters
 
 State = Literal["ok", "degraded", "unavailable"]
 
@@ -86,7 +87,9 @@ async def _asked(check: Callable[[Request], Awaitable[State]], request: Request)
 
 
 async def _redis(request: Request) -> State:
-    await request.state.redis.ping()
+    redis = request.state.redis
+    for to in (await masters(redis)).values():
+        await redis.ping(**to)
     return "degraded" if request.state.counter.redis_failing_s() > _BELIEVED_S else "ok"
 
 

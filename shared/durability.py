@@ -2,11 +2,13 @@
 promise rests."""
 
 import time
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
+
+from shared.redis_client import masters
 
 #: `unsafe`: acknowledged clicks can be lost, which TALLYBOOK_ALLOW_UNSAFE_REDIS accepts. `unfit`: a version or a schema
 #: that this service cannot work with. `unreachable`: nothing else is known.
@@ -35,16 +37,20 @@ class Finding(NamedTuple):
 
 
 async def examine_redis(redis: "Redis") -> list[Finding]:
-    """Raises REDIS_ERRORS when it does not answer."""
-    info = await redis.info("server")
+    """Every master of a cluster, or the only server. Raises REDIS_ERRORS when one does not answer."""
+    return [finding for server, to in (await masters(redis)).items() for finding in await _server(redis, server, to)]
+
+
+async def _server(redis: "Redis", server: str, to: dict[str, Any]) -> list[Finding]:
+    info = await redis.info("server", **to)
     version = str(info.get("valkey_version") or info["redis_version"])
     name = info.get("server_name", "redis")
-    findings = [_version("redis", f"{name} {version}", _numbers(version) >= _REDIS_OLDEST, "7.0")]
+    findings = [_version(server, f"{name} {version}", _numbers(version) >= _REDIS_OLDEST, "7.0")]
     for setting, (wanted, otherwise) in _WANTED.items():
-        findings.append(await _setting(redis, setting, wanted, otherwise))
+        findings.append(await _setting(redis, server, to, setting, wanted, otherwise))
     before = time.time()
-    seconds, microseconds = await redis.time()
-    return [*findings, *_clock("redis", seconds + microseconds / 1e6, before)]
+    seconds, microseconds = await redis.time(**to)
+    return [*findings, *_clock(server, seconds + microseconds / 1e6, before)]
 
 
 async def examine_postgres(database_url: str) -> list[Finding]:
@@ -74,16 +80,16 @@ def _version(store: str, name: str, is_fit: bool, oldest: str) -> Finding:
     return Finding(store, "unfit", f"{name} is older than {oldest}: upgrade it")
 
 
-async def _setting(redis: "Redis", name: str, wanted: str, otherwise: str) -> Finding:
+async def _setting(redis: "Redis", server: str, to: dict[str, Any], name: str, wanted: str, otherwise: str) -> Finding:
     try:
-        found = (await redis.config_get(name)).get(name)
+        found = (await redis.config_get(name, **to)).get(name)
     except ResponseError:  # managed services forbid CONFIG
         found = None
     if found is None:
-        return Finding("redis", "warning", f"{name} cannot be verified; it has to be {wanted}, or {otherwise}")
+        return Finding(server, "warning", f"{name} cannot be verified; it has to be {wanted}, or {otherwise}")
     if found == wanted:
-        return Finding("redis", "ok", f"{name} {wanted}")
-    return Finding("redis", "unsafe", f"{name} is {found}, not {wanted}: {otherwise}")
+        return Finding(server, "ok", f"{name} {wanted}")
+    return Finding(server, "unsafe", f"{name} is {found}, not {wanted}: {otherwise}")
 
 
 def _clock(store: str, theirs: float, before: float) -> list[Finding]:

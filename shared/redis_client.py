@@ -9,19 +9,20 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
+from shared.redis_cluster import SUFFIX, Cluster, connect_cluster
 from shared.settings import Settings
 
-#: What a call can raise when Redis is away, slow or refuses.
-REDIS_ERRORS = (RedisError, OSError, asyncio.TimeoutError)
+#: What a call can raise when Redis is away, slow or refuses, or when a cluster lacks the node that it needs.
+REDIS_ERRORS = (RedisError, RedisClusterException, OSError, asyncio.TimeoutError)
 
-#: Connections of one process. A drain needs one; reads and keyed clicks share the rest and wait for a free one.
+#: Connections of one client. A drain needs one; reads and keyed clicks share the rest and wait for a free one.
 _CONNECTIONS = 32
 
 _ROOT = Path(__file__).parent.parent
@@ -29,23 +30,37 @@ _ROOT = Path(__file__).parent.parent
 
 def connect(settings: Settings) -> "Redis":
     """A client with a pool of its own, which connects at first use and never repeats a command. Close it with
-    `aclose()`."""
+    `aclose()`.
+
+    That of a cluster is typed as the other one: all that is used here, both have.
+    """
     if settings.redis_url is None:
         raise ValueError("TALLYBOOK_REDIS_URL is not set; `tallybook up` sets it for its children")
+    url, patience_s = settings.redis_url, settings.redis_timeout_s
     options: dict[str, Any] = {
         "retry": Retry(NoBackoff(), 0),
-        "socket_timeout": settings.redis_timeout_s,
-        "socket_connect_timeout": settings.redis_timeout_s,
-        "max_connections": _CONNECTIONS,
-        "timeout": settings.redis_timeout_s,
+        "socket_timeout": patience_s,
+        "socket_connect_timeout": patience_s,
     }
-    pool = BlockingConnectionPool.from_url(settings.redis_url, **options)
-    return Redis.from_pool(pool)
+    if url.partition("://")[0].endswith(SUFFIX):
+        return cast("Redis", connect_cluster(url, places=_CONNECTIONS, patience_s=patience_s, **options))
+    return Redis.from_pool(
+        BlockingConnectionPool.from_url(url, max_connections=_CONNECTIONS, timeout=patience_s, **options)
+    )
+
+
+async def masters(redis: "Redis | Cluster") -> dict[str, dict[str, Any]]:
+    """What sends a command without a key to one server, by its name: `redis.ping(**to)`. Each master of a cluster, or
+    the only server. Raises REDIS_ERRORS."""
+    if not isinstance(redis, Cluster):
+        return {"redis": {}}
+    await redis.initialize()
+    return {f"redis {node.name}": {"target_nodes": node} for node in redis.get_primaries()}
 
 
 class Script:
     """A Lua script made of the files, joined in order and named by their paths from the root of the packages. It is
-    sent by its hash and loaded where it is missing."""
+    sent by its hash, in a cluster to the node that owns its keys, and loaded where it is missing."""
 
     def __init__(self, *files: str) -> None:
         self.source = "\n".join((_ROOT / name).read_text() for name in files)

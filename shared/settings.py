@@ -37,7 +37,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # -- where things are ------------------------------------------------------------------------------------------
     data_dir: Annotated[str, _about("Folder of lanes, sockets and the embedded servers' files; a local disk")] = "data"
     redis_url: Annotated[
-        str | None, _about("Redis >= 7.0 or Valkey: redis://, rediss://, unix://; unset starts the embedded Valkey")
+        str | None,
+        _about(
+            "Redis >= 7.0 or Valkey: redis://, rediss://, unix://; a cluster: redis+cluster:// or rediss+cluster:// "
+            "with host:port, or several by commas; unset starts the embedded Valkey"
+        ),
     ] = None
     database_url: Annotated[
         str | None, _about("Postgres >= 14: postgresql://...; unset starts the embedded Postgres")
@@ -177,7 +181,7 @@ def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
     values.update({name: value for name, value in overrides.items() if value is not None})
     settings = Settings(**{name: _converted(name, value) for name, value in values.items()})
     _check_networks(settings.trusted_proxies)
-    _check_scheme("redis_url", settings.redis_url, ("redis", "rediss", "unix"))
+    _check_scheme("redis_url", settings.redis_url, ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster"))
     _check_scheme("database_url", settings.database_url, ("postgresql", "postgres"))
     return settings
 

@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 
+from shared.redis_cluster import urls_of_nodes
 from shared.settings import Settings
 from tallybook.exits import Exit, Stop
 from tallybook.folder import DataFolder
@@ -62,8 +63,11 @@ def exports(settings: Settings) -> list[str]:
 
 
 def _redis_cli(url: str) -> str:
-    """Options of redis-cli; it knows no unix:// addresses."""
-    return f"-s {unquote(urlsplit(url).path)}" if url.startswith("unix:") else f"-u {url}"
+    """Options of redis-cli; it knows neither unix:// nor redis+cluster:// addresses."""
+    if url.startswith("unix:"):
+        return f"-s {unquote(urlsplit(url).path)}"
+    node, *others = urls_of_nodes(url)
+    return f"-c -u {node}" if others or node != url else f"-u {node}"
 
 
 def _libpq(url: str) -> dict[str, str]:

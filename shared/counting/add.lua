@@ -7,13 +7,11 @@ local seq, last = tonumber(ARGV[1]), tonumber(redis.call('HGET', KEYS[3], 'seq')
 if seq == last then return { 'DUP', last } end
 if seq < last then return { 'PAST', last } end
 forget_former_life(KEYS[1])
-local blob, minute, key = ARGV[6], nil, nil
+local blob = ARGV[6]
+local found = incarnations(KEYS[1], ARGV[4], ARGV[2], blob, 24)
 for at = 1, #blob, 24 do
-  local entry_minute, banner, n = struct.unpack('<I8I8I8', blob, at)
-  if entry_minute ~= minute then
-    minute, key = entry_minute, incarnation(KEYS[1], KEYS[2], ARGV[4], entry_minute, ARGV[2])
-  end
-  redis.call('HINCRBY', key, string.format('%.0f', banner), string.format('%.0f', n))
+  local minute, banner, n = struct.unpack('<I8I8I8', blob, at)
+  add(KEYS[1], KEYS[2], found[minute], banner, n)
 end
 redis.call('HSET', KEYS[3], 'seq', ARGV[1], 'total', ARGV[3])
 if last == 0 then redis.call('SADD', KEYS[4], ARGV[5]) end

@@ -14,13 +14,30 @@ local function forget_former_life(cur)
   end
 end
 
--- The key of the open incarnation of a minute, opened now if there is none.
-local function incarnation(cur, live, prefix, minute, nonce)
-  local id = redis.call('HGET', cur, string.format('%.0f', minute))
-  if not id then
-    id = string.format('%.0f:%s', minute, nonce)
-    redis.call('HSET', cur, string.format('%.0f', minute), id)
-    redis.call('ZADD', live, minute, id)
+-- minute -> its open incarnation, or the one to open, for all entries (`size` bytes each, the minute first).
+-- Every hash is looked at before the first write: while a slot moves to another node of a cluster, a key that has left
+-- stops the script, and half a page that stayed would be counted again when the page comes back.
+local function incarnations(cur, prefix, nonce, blob, size)
+  local found = {}
+  for at = 1, #blob, size do
+    local minute = struct.unpack('<I8', blob, at)
+    if not found[minute] then
+      local name = string.format('%.0f', minute)
+      local id = redis.call('HGET', cur, name)
+      found[minute] = { minute = name, is_open = id, id = id or name .. ':' .. nonce }
+      found[minute].key = prefix .. 'i:' .. found[minute].id
+      redis.call('EXISTS', found[minute].key)
+    end
   end
-  return prefix .. 'i:' .. id
+  return found
+end
+
+-- Adds to one of them, which is opened now if it is not yet.
+local function add(cur, live, one, banner, n)
+  if not one.is_open then
+    redis.call('HSET', cur, one.minute, one.id)
+    redis.call('ZADD', live, one.minute, one.id)
+    one.is_open = true
+  end
+  redis.call('HINCRBY', one.key, string.format('%.0f', banner), string.format('%.0f', n))
 end

@@ -9,14 +9,15 @@ local window = tonumber(ARGV[1])
 local bucket = math.floor(tonumber(redis.call('TIME')[1]) / window)
 local now, before = ARGV[3] .. 'ids:' .. bucket, ARGV[3] .. 'ids:' .. (bucket - 1)
 local blob, total, answers = ARGV[4], 0, {}
+redis.call('EXISTS', now, before)
+local found = incarnations(KEYS[1], ARGV[3], ARGV[2], blob, 40)
 for at = 1, #blob, 40 do
   local minute, banner, n = struct.unpack('<I8I8I8', blob, at)
   local id = string.sub(blob, at + 24, at + 39)
   if redis.call('SISMEMBER', before, id) == 1 or redis.call('SADD', now, id) == 0 then
     answers[#answers + 1] = '0'
   else
-    local key = incarnation(KEYS[1], KEYS[2], ARGV[3], minute, ARGV[2])
-    redis.call('HINCRBY', key, string.format('%.0f', banner), string.format('%.0f', n))
+    add(KEYS[1], KEYS[2], found[minute], banner, n)
     total = total + n
     answers[#answers + 1] = '1'
   end

@@ -245,6 +245,7 @@ URLS = [
     "unix:///run/redis.sock?password=hunter2&db=0",
     "redis://tally:hunter2@[::1]:6379",
     "redis://tally:p@hunter2@host/0",
+    "redis+cluster://:hunter2@one:6379,two:6379",
 ]
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.settings import Settings, SettingsError, load
+from shared.settings import Settings, SettingsError, load, masked
 
 
 def test_without_variables_everything_has_a_default() -> None:
@@ -38,7 +38,7 @@ def test_a_misspelt_variable_cannot_pass_unseen() -> None:
         ("TALLYBOOK_ACK", "disk", "TALLYBOOK_ACK=disk"),
         ("TALLYBOOK_WORKERS", "0", ">= 1"),
         ("TALLYBOOK_TRUSTED_PROXIES", "10.0.0.1/8", "host bits"),
-        ("TALLYBOOK_REDIS_URL", "cache:6379", "has to begin with redis:// or rediss:// or unix://"),
+        ("TALLYBOOK_REDIS_URL", "cache:6379", "has to begin with redis:// or rediss:// or unix:// or redis+cluster://"),
         ("TALLYBOOK_DATABASE_URL", "mysql://clicks", "has to begin with postgresql://"),
     ],
 )
@@ -63,6 +63,7 @@ def test_passwords_never_show() -> None:
     settings = Settings(redis_url="redis://:hunter2@cache", database_url="postgresql://u:hunter2@db/x")
     assert "hunter2" not in repr(settings)
     assert "postgresql://u:***@db/x" in repr(settings)
+    assert masked("redis+cluster://:hunter2@one:1,two:2") == "redis+cluster://:***@one:1,two:2"
 
 
 def test_a_refused_url_keeps_its_password() -> None:

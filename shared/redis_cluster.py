@@ -1,0 +1,72 @@
+"""A client of a Redis or Valkey Cluster that behaves as the one of a single server does: it repeats nothing, and it
+waits for a free connection."""
+
+import asyncio
+from typing import Any, cast
+from urllib.parse import urlsplit, urlunsplit
+
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.connection import parse_url
+from redis.exceptions import ClusterError
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+#: What the scheme of a cluster's URL ends with: `redis+cluster://[user:password@]host:port[,host:port...]`.
+SUFFIX = "+cluster"
+
+
+class Cluster(RedisCluster):
+    """Sends a command to the node that owns its keys, and again if that one says MOVED: then it did nothing.
+
+    ASK is not followed. It leads to a node that has received a part of the slot's keys and takes the others for new: a
+    script would open an incarnation again, forget idempotency keys, and read too little. The node that still owns the
+    slot refuses what it cannot do whole, so a script waits until the slot has moved.
+    """
+
+    #: Answers that `_execute_command` deals with in one call, where the second would be that to ASKING.
+    RedisClusterRequestTTL = 1
+
+    def __init__(self, *, places: int, patience_s: float, **options: Any) -> None:
+        # Steps: by default every fifth MOVED would close all connections, also those on which others wait for answers.
+        super().__init__(max_connections=2 * places, reinitialize_steps=0, **options)
+        self._places = asyncio.Semaphore(places)
+        self._patience_s = patience_s
+
+    async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
+        """One command, once there is a place for it: redis-py would refuse when all connections are taken."""
+        async with asyncio.timeout(self._patience_s):
+            await self._places.acquire()
+        try:
+            await self.initialize()  # without it redis-py sends the first command to any node
+            try:
+                return await super().execute_command(*args, **kwargs)
+            except ClusterError as error:
+                if type(error) is not ClusterError:  # a kind of its own, such as ClusterDownError
+                    raise
+                return await super().execute_command(*args, **kwargs)  # it was MOVED: now the owner is known
+        except AttributeError as error:  # another caller met a cluster that is down, and closed all connections
+            raise RedisConnectionError("The connection was closed meanwhile.") from error
+        finally:
+            self._places.release()
+
+    async def aclose(self) -> None:
+        """Close every connection; redis-py would leave them open when the last command failed."""
+        await super().aclose()
+        nodes = {*self.nodes_manager.nodes_cache.values(), *self.nodes_manager.startup_nodes.values()}
+        await asyncio.gather(*(node.disconnect() for node in nodes))
+
+
+def connect_cluster(url: str, *, places: int, patience_s: float, **options: Any) -> Cluster:
+    """A client that knows the cluster by the nodes of the URL, and finds the others at first use."""
+    first, *others = urls_of_nodes(url)
+    nodes = [parse_url(other) for other in others]
+    startup = [ClusterNode(node["host"], node.get("port", 6379)) for node in nodes]
+    client = Cluster.from_url(first, startup_nodes=startup, places=places, patience_s=patience_s, **options)
+    return cast("Cluster", client)
+
+
+def urls_of_nodes(url: str) -> list[str]:
+    """The URL of each node as if it stood alone."""
+    parts = urlsplit(url)
+    scheme = parts.scheme.removesuffix(SUFFIX)
+    credentials, at, hosts = parts.netloc.rpartition("@")
+    return [urlunsplit(parts._replace(scheme=scheme, netloc=credentials + at + host)) for host in hosts.split(",")]
