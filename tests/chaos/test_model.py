@@ -1,0 +1,357 @@
+"""Whatever happens in whatever order, each acknowledged click is counted once: the protocol of docs/counting.md against
+a dict, with the real scripts on a real Redis and the real statements on a real Postgres.
+
+A failure prints the steps that lead to it and the seed; `--hypothesis-seed=N` plays it again.
+"""
+
+import asyncio
+import copy
+import inspect
+import random
+import secrets
+import textwrap
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import hypothesis
+import pytest
+import structlog
+from hypothesis import HealthCheck, Phase
+from hypothesis import settings as Budget
+from hypothesis import strategies as st
+from hypothesis.errors import Flaky
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from redis.asyncio import Redis
+
+from aggregator import minutes
+from shared.counting import drain, keyed, lane, reader
+from shared.counting.keyed import KeyedClick
+from shared.counting.lane import BANNER_MAX
+from shared.postgres import create_pool
+from shared.redis_client import connect
+from shared.settings import Settings
+from tallybook.embedded import EmbeddedServers
+from tallybook.exits import Stop
+from tallybook.folder import DataFolder
+from tests import services
+from tests.chaos.model import Broken, Fate, World
+
+BUDGET = Budget(
+    max_examples=60,
+    stateful_step_count=40,
+    deadline=None,
+    database=None,
+    print_blob=True,
+    report_multiple_bugs=False,
+    suppress_health_check=list(HealthCheck),
+)
+#: A lane so small that it is full now and then.
+SIZE = {"lane_pages": 4, "lane_entries": 4}
+#: Redis servers: the first, and those that a backup is put into.
+SERVERS = 3
+
+BANNERS = (1, 2, 7, BANNER_MAX)
+#: Of both shards.
+KEYS = [bytes([0, 0, 0, number]) + b"twelve bytes" for number in range(6)]
+
+workers = st.integers(0, 2)
+banners = st.sampled_from(BANNERS)
+counts = st.integers(1, 5)
+offsets = st.integers(-3, 1)
+fates = st.sampled_from(Fate)
+mishaps = st.sampled_from([Fate.DONE, Fate.UNSEEN, Fate.UNSENT])
+
+
+class Clicks(RuleBasedStateMachine):
+    """What can happen to clicks; the invariants are looked at after each step."""
+
+    def __init__(self, world: Callable[[], World], run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+        super().__init__()
+        self._make = world
+        self._loop_run = run
+        self._is_broken = False
+        self.world: World
+
+    def _run(self, step: Coroutine[Any, Any, Any]) -> None:
+        try:
+            self._loop_run(step)
+        except BaseException:
+            self._is_broken = True
+            raise
+
+    @initialize()
+    def begin(self) -> None:
+        self.world = self._make()
+        self._run(self.world.reset())
+
+    # -- clicks ----------------------------------------------------------------------------------------------------
+
+    @rule(worker=workers, banner=banners, n=counts)
+    def click(self, worker: int, banner: int, n: int) -> None:
+        async def act() -> None:
+            self.world.click(worker, banner, n)
+
+        self._run(act())
+
+    @rule(worker=workers, clicks=st.dictionaries(st.tuples(offsets, banners), counts, min_size=1, max_size=4))
+    def backdate(self, worker: int, clicks: Mapping[tuple[int, int], int]) -> None:
+        async def act() -> None:
+            self.world.backdate(worker, clicks)
+
+        self._run(act())
+
+    @rule(
+        clicks=st.lists(st.tuples(offsets, banners, counts, st.sampled_from(KEYS)), min_size=1, max_size=3),
+        outcomes=st.lists(mishaps, max_size=2),
+        repeats=st.integers(0, 1),
+    )
+    def click_with_keys(
+        self, clicks: Sequence[tuple[int, int, int, bytes]], outcomes: Sequence[Fate], repeats: int
+    ) -> None:
+        call = [KeyedClick(self.world.minute + offset, *rest) for offset, *rest in clicks]
+        self._run(self.world.keyed(call, outcomes))
+        for _ in range(repeats):
+            self._run(self.world.keyed(call, []))
+
+    @rule(minutes=st.integers(-2, 2))
+    def set_clock(self, minutes: int) -> None:
+        self.world.now += 60 * minutes
+
+    # -- workers ---------------------------------------------------------------------------------------------------
+
+    @rule(worker=workers)
+    def seal(self, worker: int) -> None:
+        async def act() -> None:
+            self.world.workers[worker].lane().seal()
+
+        self._run(act())
+
+    @rule(worker=workers, calls=st.integers(1, 3), fate=fates)
+    def send(self, worker: int, calls: int, fate: Fate) -> None:
+        self._run(self.world.workers[worker].send(calls, fate))
+
+    @rule(worker=workers)
+    def crash(self, worker: int) -> None:
+        self._run(self.world.workers[worker].crash())
+
+    @rule(worker=workers)
+    def leave(self, worker: int) -> None:
+        self._run(self.world.workers[worker].leave())
+
+    # -- aggregators and readers -----------------------------------------------------------------------------------
+
+    @rule(number=st.integers(0, 1), calls=st.integers(1, 9), fate=fates)
+    def aggregate(self, number: int, calls: int, fate: Fate) -> None:
+        self._run(self.world.aggregate(number, calls, fate))
+
+    @rule()
+    def aggregate_at_once(self) -> None:
+        self._run(self.world.aggregate_at_once())
+
+    @rule(number=st.integers(0, 1))
+    def kill_aggregator(self, number: int) -> None:
+        self._run(self.world.kill_aggregator(number))
+
+    @rule()
+    def flush(self) -> None:
+        self._run(self.world.flush())
+
+    @rule(calls=st.integers(1, 3), fate=fates)
+    def read_slowly(self, calls: int, fate: Fate) -> None:
+        self._run(self.world.read_slowly(calls, fate))
+
+    # -- Redis -----------------------------------------------------------------------------------------------------
+
+    @rule()
+    def arrive_late(self) -> None:
+        self._run(self.world.arrive_late())
+
+    @rule()
+    def forget_scripts(self) -> None:
+        self._run(self.world.forget_scripts())
+
+    @rule()
+    def back_up(self) -> None:
+        self._run(self.world.copy())
+
+    @precondition(lambda self: self.world.has_copy)
+    @rule()
+    def rewind(self) -> None:
+        self._run(self.world.rewind())
+
+    # -- what must hold --------------------------------------------------------------------------------------------
+
+    @invariant()
+    def holds(self) -> None:
+        self._run(self.world.check())
+
+    def teardown(self) -> None:
+        try:
+            if not self._is_broken:
+                self._run(self.world.conclude())
+        finally:
+            self._loop_run(self.world.end())
+
+
+@pytest.fixture(scope="module")
+def redis_urls(servers_folder: Path) -> Iterator[list[str]]:
+    """Redis servers of our own: a rewound one must be another process."""
+    with ExitStack() as stack:
+        urls = []
+        for number in range(SERVERS):
+            data = DataFolder(servers_folder / f"m{number}")
+            data.take()
+            stack.callback(data.release)
+            servers = EmbeddedServers(data, redis=True, postgres=False)
+            try:
+                servers.start()
+            except Stop as stop:
+                services.missing("redis", f"several of our own are needed: {stop}")
+            stack.callback(servers.stop)
+            assert servers.redis_url
+            urls.append(servers.redis_url)
+        yield urls
+
+
+@pytest.fixture
+def play(
+    tmp_path: Path,
+    redis_urls: list[str],
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> Iterator[Callable[[Budget], None]]:
+    """Plays examples within a budget. Raises what the first one that fails raises."""
+    chosen = Settings(
+        data_dir=str(tmp_path),
+        redis_url=redis_urls[0],
+        database_url=database,
+        shards=2,
+        idempotency_window_s=7 * 86_400,
+        **SIZE,
+    )
+    monkeypatch.setattr(drain, "_BACKOFF_S", (0.0, 0.0))
+    loop = asyncio.new_event_loop()
+    seed = request.config.getoption("--hypothesis-seed") or random.randrange(2**32)
+    print(f"--hypothesis-seed={seed}")
+    former_log = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+
+    async def open_stores() -> tuple[list[Redis], Any]:
+        clients = [connect(Settings(redis_url=url)) for url in redis_urls]
+        for client in clients:
+            await client.config_set("appendonly", "no")  # nobody pulls the plug here
+        pool = await create_pool(chosen)
+        name = await pool.fetchval("SELECT current_database()")
+        await pool.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
+        await pool.expire_connections()
+        return clients, pool
+
+    clients, pool = loop.run_until_complete(open_stores())
+
+    def make() -> World:
+        world = World(chosen, clients, pool)
+        world.banners = BANNERS
+        numbers = iter(range(1 << 30))
+        monkeypatch.setattr(secrets, "randbits", lambda bits: next(numbers) // 2)  # lanes of both shards
+        clock = SimpleNamespace(time=lambda: world.now, time_ns=lambda: world.now * 10**9)
+        monkeypatch.setattr(lane, "time", clock)
+        return world
+
+    def run(budget: Budget) -> None:
+        def machine() -> Clicks:
+            return Clicks(make, loop.run_until_complete)
+
+        run_state_machine_as_test(hypothesis.seed(seed)(machine), settings=budget)  # type: ignore[arg-type]
+
+    async def close_stores() -> None:
+        await pool.close()
+        for client in clients:
+            await client.aclose()
+
+    yield run
+    loop.run_until_complete(close_stores())
+    loop.close()
+    structlog.configure(**former_log)
+
+
+def test_every_acknowledged_click_is_counted_once(play: Callable[[Budget], None]) -> None:
+    play(BUDGET)
+
+
+# -- the model can fail ----------------------------------------------------------------------------------------------
+
+
+def _changed(text: str, *changes: tuple[str, str]) -> str:
+    for old, new in changes:
+        assert text.count(old) == 1, f"the text to change is gone: {old}"
+        text = text.replace(old, new)
+    return text
+
+
+def _script(module: Any, name: str, *changes: tuple[str, str]) -> tuple[Any, str, Any]:
+    script = copy.copy(getattr(module, name))
+    script.source = _changed(script.source, *changes)
+    script._sha = secrets.token_hex(20)  # of no script, so it is sent in full
+    return module, name, script
+
+
+def _method(owner: type, name: str, *changes: tuple[str, str]) -> tuple[Any, str, Any]:
+    function = getattr(owner, name)
+    scope: dict[str, Any] = {}
+    exec(_changed(textwrap.dedent(inspect.getsource(function)), *changes), function.__globals__, scope)  # noqa: S102
+    return owner, name, scope[name]
+
+
+def _statement(module: Any, name: str, *changes: tuple[str, str]) -> tuple[Any, str, Any]:
+    return module, name, _changed(getattr(module, name), *changes)
+
+
+_RUN = "if redis.call('HGET', cur, '#run') ~= run then", "if false then"
+_READ = "    snapshot = await self._snapshot(banners, start, end, partial)\n"
+
+#: Each is a list of (owner, name, what it becomes).
+MUTANTS: dict[str, Callable[[], list[tuple[Any, str, Any]]]] = {
+    "no seq check": lambda: [
+        _script(drain, "_ADD", ("if seq == last then return { 'DUP', last } end", "")),
+    ],
+    "no ledger": lambda: [
+        _statement(minutes, "_LEDGER", ("DO NOTHING", "DO UPDATE SET rows = EXCLUDED.rows")),
+    ],
+    "seal leaves cur": lambda: [
+        _script(minutes, "_SEAL", ("redis.call('HDEL', KEYS[1], cur[i])", "")),
+    ],
+    "no run_id check": lambda: [
+        _script(drain, "_ADD", _RUN),
+        _script(keyed, "_KEYED", _RUN),
+    ],
+    "page freed before the reply": lambda: [
+        _method(
+            drain.Counter,
+            "_send",
+            ("    source.free(seq)\n", ""),
+            ("    state, last = await", "    source.free(seq)\n    state, last = await"),
+        ),
+    ],
+    "Postgres read before Redis": lambda: [
+        _method(
+            reader.Reader,
+            "read",
+            (_READ, "    snapshot = _Snapshot([], [], False)\n"),
+            ("snapshot, partial)\n", "snapshot, partial)\n" + _READ),
+        ),
+        _statement(reader, "_MINUTES", ("FROM click_ledger WHERE incarnation = ANY($4)", "FROM click_ledger")),
+    ],
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_mutant_is_caught(mutant: str, play: Callable[[Budget], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    for owner, name, changed in MUTANTS[mutant]():
+        monkeypatch.setattr(owner, name, changed)
+    with pytest.raises((Broken, Flaky)) as caught:
+        play(Budget(BUDGET, phases=[Phase.generate]))
+    print(caught.value)
