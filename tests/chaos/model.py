@@ -7,6 +7,7 @@ every lost message, and nothing depends on who is quicker. Only the stores are r
 
 import asyncio
 import os
+import re
 import shutil
 import time
 from collections import Counter as Tally
@@ -23,6 +24,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError
 
 from aggregator.minutes import Minutes
+from shared.counting import keys
 from shared.counting.accounting import account
 from shared.counting.drain import Counter
 from shared.counting.fleet import Fleet
@@ -64,6 +66,10 @@ FULL JOIN (SELECT date_part('epoch', "timestamp")::bigint / 60 AS minute, sum(co
     GROUP BY 1) AS stats USING (minute)
 WHERE ledger.clicks IS DISTINCT FROM stats.clicks
 """
+
+
+#: Shard, kind and own name of a key.
+_NAME = re.compile(r"tallybook:{(\d+)}:(\w+):?(.*)")
 
 
 class Broken(AssertionError):
@@ -307,16 +313,20 @@ class Worker:
             self._counter._redis = _RemoteRedis(self._servers, self.actor)  # type: ignore[assignment]
         return self._counter
 
+    def has_something(self) -> bool:
+        """Whether there is something to send; not while it is dead."""
+        return self._counter is not None and self._counter._lane.pending() > 0
+
     def lane(self) -> Lane:
         """What it writes."""
         return self.counter()._lane
 
-    async def send(self, calls: int, fate: Fate) -> None:
-        """Drain by at most so many calls, the last of which has the given fate."""
+    async def send(self, fates: Sequence[Fate]) -> None:
+        """Drain by at most so many calls, of these fates."""
         if not self.actor.is_busy:
             counter = self.counter()
             await self.actor.begin(counter._flush(counter._lane))
-        await _advance(self.actor, calls, fate)
+        await _advance(self.actor, fates)
 
     async def drain(self) -> None:
         """Have everything that was counted here so far in Redis, as the drain's loop does it."""
@@ -342,19 +352,19 @@ class Worker:
             counter._lane.close()
 
 
-async def _advance(actor: Actor, calls: int, fate: Fate) -> Any:
+async def _advance(actor: Actor, fates: Sequence[Fate]) -> Any:
     result = None
-    for call in range(calls):
+    for fate in fates:
         if actor.is_busy:
-            result = await actor.step(fate if call == calls - 1 else Fate.DONE)
+            result = await actor.step(fate)
     return result
 
 
 class _State(NamedTuple):
     """What Redis holds."""
 
-    #: Ids of incarnations that may grow.
-    open: set[str]
+    #: id -> (shard, minute) of incarnations that may grow.
+    open: dict[str, tuple[int, int]]
     live: set[str]
     #: id -> banner -> clicks
     hashes: dict[str, dict[int, int]]
@@ -377,7 +387,7 @@ class _Copy(NamedTuple):
 class World:
     """Everything that counts, and the model that it must agree with."""
 
-    def __init__(self, settings: Settings, clients: "Sequence[Redis]", pool: Any) -> None:
+    def __init__(self, settings: Settings, clients: "Sequence[Redis]", pool: Any, workers: int) -> None:
         self._settings = settings
         self._servers = servers = _Servers(clients)
         self._pool = pool
@@ -393,7 +403,7 @@ class World:
         self._given: dict[str, int] = {}
         self._copy: _Copy | None = None
         self._rewinds = 0
-        self.workers = [Worker(settings, servers) for _ in range(3)]
+        self.workers = [Worker(settings, servers) for _ in range(workers)]
         self._aggregators = [Actor() for _ in range(2)]
         self._slow = Actor()
         self._slow_floor: Tally[tuple[int, int]] = Tally()
@@ -409,9 +419,18 @@ class World:
         return self.now // 60
 
     @property
+    def has_late_calls(self) -> bool:
+        """Whether something is under way that nobody waits for."""
+        return bool(self._servers.late)
+
+    @property
     def has_copy(self) -> bool:
         """Whether there is a backup to go back to."""
         return self._copy is not None
+
+    def waiting(self) -> list[Worker]:
+        """Who has something to send."""
+        return [worker for worker in self.workers if worker.has_something()]
 
     async def reset(self) -> None:
         """Empty stores, no lanes."""
@@ -471,12 +490,16 @@ class World:
         client, pool = _RemoteRedis(self._servers, actor), _RemotePostgres(self._pool, actor)
         return _Watched(self._sealed, settings, client, pool).flush()
 
-    async def aggregate(self, number: int, calls: int, fate: Fate) -> None:
-        """Bring an aggregator forward by at most so many calls, the last of which has the given fate."""
+    async def aggregate(self, number: int, fates: Sequence[Fate], last: Fate | None) -> None:
+        """Bring an aggregator forward by at most so many calls, of these fates; without a last one it is killed."""
         actor = self._aggregators[number]
         if not actor.is_busy:
             await actor.begin(self._flush(actor, self.now))
-        await _advance(actor, calls, fate)
+        await _advance(actor, fates)
+        if last is None:
+            await actor.kill()
+        else:
+            await _advance(actor, [last])
 
     async def aggregate_at_once(self) -> None:
         """Let both aggregators run, with every call of one beside a call of the other."""
@@ -486,28 +509,26 @@ class World:
         while any(actor.is_busy for actor in self._aggregators):
             await asyncio.gather(*(actor.step(Fate.DONE) for actor in self._aggregators if actor.is_busy))
 
-    async def kill_aggregator(self, number: int) -> None:
-        """kill -9 where it stands."""
-        await self._aggregators[number].kill()
-
     async def flush(self, until: int | None = None) -> None:
         """Another aggregator moves all that is over."""
         actor = Actor()
         await actor.begin(self._flush(actor, self.now if until is None else until))
         await actor.finish()
 
-    async def read_slowly(self, calls: int, fate: Fate) -> None:
-        """Bring a read forward that began some steps ago."""
-        result = None
+    async def read_slowly(self, calls: int) -> None:
+        """Bring a read forward by at most so many calls: a new one, or the one that began some steps ago."""
         if not self._slow.is_busy:
             self._slow_floor = Tally(self.clicks)
             await self._slow.begin(self._slow_reader.read(self.banners, *_range()))
-        result = await _advance(self._slow, calls, fate)
-        if result is not None:
-            seen = _counts(result)
-            for at in self.clicks:
-                bounds = self._slow_floor[at], self.clicks[at]
-                hold(bounds[0] <= seen.get(at, 0) <= bounds[1], "a slow read is out of bounds", at, seen.get(at), bounds)
+        self._check_slow(await _advance(self._slow, [Fate.DONE] * calls))
+
+    def _check_slow(self, reading: Any) -> None:
+        """A read lies between what was acknowledged when it began and when it ended (I2)."""
+        if reading is not None:
+            seen = _counts(reading)
+            for at, n in self.clicks.items():
+                is_between = self._slow_floor[at] <= seen.get(at, 0) <= n
+                hold(is_between, "a slow read is out of bounds", at, self._slow_floor[at], seen.get(at), n)
 
     async def arrive_late(self) -> None:
         """What its senders gave up reaches the server."""
@@ -524,16 +545,20 @@ class World:
 
     # -- Redis goes back in time -----------------------------------------------------------------------------------
 
-    async def copy(self) -> None:
-        """Take a backup of Redis."""
+    async def copy(self, is_drained: bool) -> None:
+        """Take a backup of Redis, perhaps after all lanes have drained."""
+        if is_drained:
+            for worker in self.workers:
+                await worker.drain()
         client = self._servers.now
         names = await client.keys("*")
         dumps = [await client.dump(name) for name in names]
         self._copy = _Copy(dict(zip(names, dumps, strict=True)), await self._observe(), set(self._seen))
 
-    async def rewind(self) -> None:
+    async def rewind(self, late: Sequence[tuple[int, int, int]]) -> None:
         """Put the backup into another server and go on with that one.
 
+        Then count the (incarnation, banner, n) where they would join an incarnation that was open when it was made.
         Where this would break the promise, the minutes are flushed first: that is what `_is_harmless` allows.
         """
         assert self._copy is not None
@@ -541,6 +566,7 @@ class World:
         if not await self._is_harmless(self._copy):
             await self.settle()
             hold(await self._is_harmless(self._copy), "something is neither in Postgres nor in a lane")
+        await self.check()  # the last look at what this server knows
         target = await self._fresh_server(self._copy)
         if target is None:
             return
@@ -553,6 +579,12 @@ class World:
         self._fixed = dict(self._copy.state.hashes)  # nothing of a former life may grow
         self._sealed.clear()
         self._rewinds += 1
+        was_open = sorted(self._copy.state.open.values())
+        for chosen, banner, n in late if was_open else ():
+            shard, minute = was_open[chosen % len(was_open)]
+            for number, worker in enumerate(self.workers):
+                if keys.shard_of(worker.lane().id, self._settings.shards) == shard:
+                    self.backdate(number, {(minute - self.minute, banner): n})
 
     async def _is_harmless(self, copy: _Copy) -> bool:
         """Whether every acknowledged click is still counted, and only once, when Redis becomes the copy.
@@ -634,16 +666,16 @@ class World:
         hold(figures.difference == -missing, "the account has a difference", figures, missing)
 
     async def _observe(self) -> _State:
-        state = _State(set(), set(), {}, {}, 0, set())
+        state = _State({}, set(), {}, {}, 0, set())
         keyed = 0
         for name, values in await self._servers.now.eval(_OBSERVE, 0):
-            kind, _, own = name.decode().split("}:", 1)[1].partition(":")
+            shard, kind, own = _NAME.findall(name.decode())[0]
             fields = {} if kind == "live" else dict(zip(values[::2], values[1::2], strict=True))
             if kind == "live":
                 state.live.update(value.decode() for value in values)
             elif kind == "cur":
                 state.runs.add(fields.pop(b"#run", b"").decode())
-                state.open.update(value.decode() for value in fields.values())
+                state.open.update((name.decode(), (int(shard), int(minute))) for minute, name in fields.items())
             elif kind == "i":
                 state.hashes[own] = {int(banner): int(n) for banner, n in fields.items()}
             elif kind == "lane":
@@ -655,6 +687,7 @@ class World:
     async def conclude(self) -> None:
         """Drain and flush all: then Postgres has every click, and Redis none. Raises Broken."""
         await self.settle()
+        self._check_slow(await self._slow.finish())
         await self.check()
         rows = await self._pool.fetch("SELECT date_part('epoch', \"timestamp\")::bigint / 60, banner_id, count FROM click_stats")
         persisted = {(minute, banner): n for minute, banner, n in rows}
