@@ -11,10 +11,9 @@ import re
 import shutil
 import time
 from collections import Counter as Tally
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from enum import Enum
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -408,7 +407,9 @@ class World:
         self._slow = Actor()
         self._slow_floor: Tally[tuple[int, int]] = Tally()
         self._slow_reader = Reader(
-            settings, _RemoteRedis(servers, self._slow), _RemotePostgres(pool, self._slow)  # type: ignore[arg-type]
+            settings,
+            _RemoteRedis(servers, self._slow),
+            _RemotePostgres(pool, self._slow),  # type: ignore[arg-type]
         )
         self._fleet = Fleet(settings.lanes_dir)
         self.banners: Sequence[int] = ()
@@ -534,10 +535,8 @@ class World:
         """What its senders gave up reaches the server."""
         late, self._servers.late = self._servers.late, []
         for name, arguments in late:
-            try:
+            with suppress(NoScriptError):  # nobody is left to send it in full
                 await getattr(self._servers.now, name)(*arguments)
-            except NoScriptError:
-                pass  # nobody is left to send it in full
 
     async def forget_scripts(self) -> None:
         """SCRIPT FLUSH."""
@@ -689,7 +688,9 @@ class World:
         await self.settle()
         self._check_slow(await self._slow.finish())
         await self.check()
-        rows = await self._pool.fetch("SELECT date_part('epoch', \"timestamp\")::bigint / 60, banner_id, count FROM click_stats")
+        rows = await self._pool.fetch(
+            "SELECT date_part('epoch', \"timestamp\")::bigint / 60, banner_id, count FROM click_stats"
+        )
         persisted = {(minute, banner): n for minute, banner, n in rows}
         hold(persisted == dict(self.clicks), "Postgres differs from what was acknowledged", persisted, self.clicks)
         state = await self._observe()
