@@ -406,11 +406,8 @@ class World:
         self._aggregators = [Actor() for _ in range(2)]
         self._slow = Actor()
         self._slow_floor: Tally[tuple[int, int]] = Tally()
-        self._slow_reader = Reader(
-            settings,
-            _RemoteRedis(servers, self._slow),
-            _RemotePostgres(pool, self._slow),  # type: ignore[arg-type]
-        )
+        remote: Any = _RemoteRedis(servers, self._slow)
+        self._slow_reader = Reader(settings, remote, _RemotePostgres(pool, self._slow))
         self._fleet = Fleet(settings.lanes_dir)
         self.banners: Sequence[int] = ()
 
@@ -523,6 +520,14 @@ class World:
             await self._slow.begin(self._slow_reader.read(self.banners, *_range()))
         self._check_slow(await _advance(self._slow, [Fate.DONE] * calls))
 
+    async def read_around_a_flush(self, calls: int, is_drained: bool) -> None:
+        """A read between two calls of which everything moves on."""
+        await self.read_slowly(calls)
+        if is_drained:
+            await self.drain()
+        await self.flush()
+        self._check_slow(await self._slow.finish())
+
     def _check_slow(self, reading: Any) -> None:
         """A read lies between what was acknowledged when it began and when it ended (I2)."""
         if reading is not None:
@@ -547,12 +552,10 @@ class World:
     async def copy(self, is_drained: bool) -> None:
         """Take a backup of Redis, perhaps after all lanes have drained."""
         if is_drained:
-            for worker in self.workers:
-                await worker.drain()
+            await self.drain()
         client = self._servers.now
-        names = await client.keys("*")
-        dumps = [await client.dump(name) for name in names]
-        self._copy = _Copy(dict(zip(names, dumps, strict=True)), await self._observe(), set(self._seen))
+        dumps: dict[Any, Any] = {name: await client.dump(name) for name in await client.keys("*")}
+        self._copy = _Copy(dumps, await self._observe(), set(self._seen))
 
     async def rewind(self, late: Sequence[tuple[int, int, int]]) -> None:
         """Put the backup into another server and go on with that one.
@@ -620,10 +623,14 @@ class World:
                 return client
         return None
 
-    async def settle(self) -> None:
-        """Everything into Postgres."""
+    async def drain(self) -> None:
+        """All lanes into Redis."""
         for worker in self.workers:
             await worker.drain()
+
+    async def settle(self) -> None:
+        """Everything into Postgres."""
+        await self.drain()
         await self.flush(until=(BASE + _REACH) * 60)
 
     # -- what must hold --------------------------------------------------------------------------------------------

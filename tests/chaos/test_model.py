@@ -57,8 +57,6 @@ BUDGET = Budget(
     report_multiple_bugs=False,
     suppress_health_check=list(HealthCheck),
 )
-#: A lane so small that it is full now and then.
-SIZE = {"lane_pages": 4, "lane_entries": 4}
 #: A seed that catches all mutants soon.
 MUTANTS_SEED = 1
 #: One lane on each shard.
@@ -127,7 +125,7 @@ class Clicks(RuleBasedStateMachine):
     def click_with_keys(
         self, clicks: Sequence[tuple[int, int, int, bytes]], outcomes: Sequence[Fate], repeats: int
     ) -> None:
-        call = [KeyedClick(self.world.minute + offset, *rest) for offset, *rest in clicks]
+        call = [KeyedClick(self.world.minute + offset, banner, n, key) for offset, banner, n, key in clicks]
         self._run(self.world.keyed(call, outcomes))
         for _ in range(repeats):
             self._run(self.world.keyed(call, []))
@@ -179,6 +177,10 @@ class Clicks(RuleBasedStateMachine):
     @rule(calls=st.integers(0, 2))
     def read_slowly(self, calls: int) -> None:
         self._run(self.world.read_slowly(calls))
+
+    @rule(calls=st.integers(0, 3), is_drained=st.booleans())
+    def read_around_a_flush(self, calls: int, is_drained: bool) -> None:
+        self._run(self.world.read_around_a_flush(calls, is_drained))
 
     # -- Redis -----------------------------------------------------------------------------------------------------
 
@@ -257,7 +259,8 @@ def play(
         database_url=database,
         shards=2,
         idempotency_window_s=7 * 86_400,
-        **SIZE,
+        lane_pages=4,  # full now and then
+        lane_entries=4,
     )
     monkeypatch.setattr(drain, "_BACKOFF_S", (0.0, 0.0))
     loop = uvloop.new_event_loop()
@@ -347,6 +350,10 @@ def _statement(module: Any, name: str, *changes: tuple[str, str]) -> tuple[Any, 
 
 
 _RUN = "if redis.call('HGET', cur, '#run') ~= run then", "if false then"
+_DROP_NOW = (
+    "    names = [keys.prefix(shard) + name for name in ('cur', 'live')]\n"
+    "    await _DROP(self._redis, names, [keys.prefix(shard), *batch])\n"
+)
 _READ = "        snapshot = await self._snapshot(banners, start, end, partial)\n"
 
 #: Each is a list of (owner, name, what it becomes).
@@ -371,6 +378,15 @@ MUTANTS: dict[str, Callable[[], list[tuple[Any, str, Any]]]] = {
             ("    source.free(seq)\n", ""),
             ("    state, last = await", "    source.free(seq)\n    state, last = await"),
         ),
+    ],
+    "dropped before the COMMIT": lambda: [
+        _method(minutes.Minutes, "_move", ('    crash_point("read")\n', '    crash_point("read")\n' + _DROP_NOW)),
+    ],
+    "lanes left out of the reader": lambda: [
+        _method(reader.Reader, "_snapshot", ("views = self.fleet.views()", "views = []")),
+    ],
+    "no last look of the reader": lambda: [
+        _method(reader.Reader, "_look", ("await self._is_steady(snapshot, partial)", "True")),
     ],
     "Postgres read before Redis": lambda: [
         _method(
