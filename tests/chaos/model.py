@@ -434,7 +434,7 @@ class World:
         """Empty stores, no lanes."""
         for client in self._servers.clients:
             await client.flushall()
-        await self._pool.execute("TRUNCATE click_stats, click_ledger")
+        await self._pool.execute("DELETE FROM click_stats; DELETE FROM click_ledger")  # quicker than TRUNCATE
         shutil.rmtree(self._settings.lanes_dir, ignore_errors=True)
 
     # -- clicks ----------------------------------------------------------------------------------------------------
