@@ -1,16 +1,21 @@
-"""Exact totals at any moment, from three reads in one order: the lanes of this host, then Redis, then Postgres.
+"""Exact totals at any moment, from three looks in one order: the lanes of this host, then Redis, then Postgres.
 
 Clicks only move lane -> Redis -> Postgres, and the reader looks in that order, so nothing can pass it unseen. What it
 saw early carries a name by which the later look tells whether it has arrived there meanwhile: lane entries their page's
 seq, incarnations their id. So
 
     answer = rows + incarnations that are not in the ledger + lane entries of pages that Redis had not applied
+
+A page may also pass both stores between the look at Redis and the one at Postgres: applied, sealed at once because its
+minute is over, flushed. Its rows carry no name of the page, so a last look at Redis tells whether that is possible;
+then the read is done again.
 """
 
+import functools
 import platform
 import time
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
@@ -24,9 +29,13 @@ from shared.redis_client import REDIS_ERRORS, Script
 from shared.settings import Settings
 
 _READ = Script("shared/counting/read.lua")
+_STEADY = Script("shared/counting/steady.lua")
 _MINUTES = statement("shared/counting/reader.minutes.sql")
 _BUCKETS = statement("shared/counting/reader.buckets.sql")
 _TOP = statement("shared/counting/reader.top.sql")
+
+#: Times that a read is done at most. One more is needed only when a minute was sealed or opened meanwhile.
+_LOOKS = 5
 
 #: Machines whose stores other processes see in order, so that lanes may be read while they are written.
 _ORDERED_STORES = platform.machine() in ("x86_64", "AMD64")
@@ -66,12 +75,30 @@ class _Open(NamedTuple):
     count: int  # type: ignore[assignment]
 
 
+class _Waiting(NamedTuple):
+    """A minute of a page that Redis had not applied."""
+
+    shard: int
+    lane: str
+    seq: int
+    minute: int
+
+
 class _Snapshot(NamedTuple):
-    """What lanes and Redis held: clicks, and the ids of all live incarnations of the range."""
+    """What lanes and Redis held: clicks, the ids of all live incarnations of the range, and where clicks of lanes were
+    found."""
 
     clicks: list[_Open]
     incarnations: list[str]
+    waiting: set[_Waiting]
     is_redis_missing: bool
+
+
+#: A statement and its arguments.
+_Question = tuple[str, list[Any]]
+
+#: What is known of lanes and Redis when Redis does not tell.
+_WITHOUT_REDIS = _Snapshot([], [], set(), True)
 
 
 class Reader:
@@ -100,9 +127,8 @@ class Reader:
         missing.
         """
         as_of = time.time()
-        snapshot = await self._snapshot(banners, start, end, partial)
-        sql, arguments = self._statement(list(banners), start, end, bounds, snapshot)
-        rows, missing = await self._rows(sql, arguments, snapshot, partial)
+        ask = functools.partial(_question, list(banners), start, end, bounds)
+        snapshot, rows, missing = await self._look(banners, start, end, ask, partial)
         counts: dict[int, dict[int, int]] = {banner: {} for banner in banners}
         known = set()
         for incarnation, banner, bucket, count in rows:
@@ -127,38 +153,41 @@ class Reader:
     async def top(self, start: int, end: int, limit: int, *, partial: bool = False) -> Ranking:
         """The most clicked banners of [start, end), ties by id. Raises as `read` does."""
         as_of = time.time()
-        snapshot = await self._snapshot([], start, end, partial)
-        ids = [click.incarnation for click in snapshot.clicks]
-        open_banners = [click.banner for click in snapshot.clicks]
-        open_counts = [click.count for click in snapshot.clicks]
-        arguments = [start, end, ids, open_banners, open_counts, limit]
-        rows, missing = await self._rows(_TOP, arguments, snapshot, partial)
+        ask = functools.partial(_top_question, start, end, limit)
+        snapshot, rows, missing = await self._look([], start, end, ask, partial)
         if "postgres" in missing:
             rows = _ranked(snapshot.clicks, limit)
         return Ranking(as_of, [(row["banner_id"], int(row["count"])) for row in rows], missing)
 
+    async def _look(
+        self, banners: Sequence[int], start: int, end: int, ask: Callable[[_Snapshot], _Question], partial: bool
+    ) -> tuple[_Snapshot, Sequence[Any], tuple[str, ...]]:
+        """All looks, in their order, until nothing can have been seen twice."""
+        for _ in range(_LOOKS):
+            snapshot = await self._snapshot(banners, start, end, partial)
+            rows, missing = await self._rows(ask(snapshot), partial)
+            if missing or await self._is_steady(snapshot, partial):
+                break
+        else:
+            if not partial:
+                READS.labels("error").inc()
+                raise RedisUnavailable
+            snapshot = _WITHOUT_REDIS
+        missing = ("redis", *missing) if snapshot.is_redis_missing else missing
+        READS.labels("partial" if missing else "ok").inc()
+        return snapshot, rows, missing
+
     # -- Postgres --------------------------------------------------------------------------------------------------
 
-    def _statement(
-        self, banners: list[int], start: int, end: int, bounds: Sequence[int] | None, snapshot: _Snapshot
-    ) -> tuple[str, list[Any]]:
-        if bounds is None:
-            return _MINUTES, [banners, start, end, snapshot.incarnations]
-        return _BUCKETS, [banners, start, end, snapshot.incarnations, list(bounds)]
-
-    async def _rows(
-        self, sql: str, arguments: list[Any], snapshot: _Snapshot, partial: bool
-    ) -> tuple[Sequence[Any], tuple[str, ...]]:
-        missing = ("redis",) if snapshot.is_redis_missing else ()
+    async def _rows(self, question: _Question, partial: bool) -> tuple[Sequence[Any], tuple[str, ...]]:
+        sql, arguments = question
         try:
-            rows = await self._pool.fetch(sql, *arguments)
+            return await self._pool.fetch(sql, *arguments), ()
         except POSTGRES_ERRORS as error:
             if not partial:
                 READS.labels("error").inc()
                 raise PostgresUnavailable from error
-            rows, missing = [], (*missing, "postgres")
-        READS.labels("partial" if missing else "ok").inc()
-        return rows, missing
+            return [], ("postgres",)
 
     # -- lanes and Redis -------------------------------------------------------------------------------------------
 
@@ -167,6 +196,7 @@ class Reader:
         first, last = start // self._settings.minute_s, (end - 1) // self._settings.minute_s
         clicks: list[_Open] = []
         incarnations: list[str] = []
+        waiting: set[_Waiting] = set()
         try:
             if not _ORDERED_STORES:
                 await self.fleet.drained()  # lanes that do not drain mean that Redis takes nothing
@@ -175,11 +205,10 @@ class Reader:
             for shard in range(self._settings.shards):
                 lanes = [view.id for view in views if keys.shard_of(view.id, self._settings.shards) == shard]
                 applied, live = await self._live(shard, lanes, first, last, banners)
-                clicks += [
-                    _Open(None, minute, banner, n)
-                    for lane, seq, minute, banner, n in in_lanes
-                    if lane in applied and seq > applied[lane]
-                ]
+                for lane, seq, minute, banner, n in in_lanes:
+                    if lane in applied and seq > applied[lane]:
+                        clicks.append(_Open(None, minute, banner, n))
+                        waiting.add(_Waiting(shard, lane, seq, minute))
                 for incarnation, counts in live:
                     incarnations.append(incarnation)
                     minute = int(incarnation.partition(":")[0])
@@ -188,8 +217,8 @@ class Reader:
             if not partial:
                 READS.labels("error").inc()
                 raise RedisUnavailable from error
-            return _Snapshot([], [], True)  # lane entries alone could be in Postgres already
-        return _Snapshot(clicks, incarnations, False)
+            return _WITHOUT_REDIS  # lane entries alone could be in Postgres already
+        return _Snapshot(clicks, incarnations, waiting, False)
 
     async def _live(
         self, shard: int, lanes: list[str], first: int, last: int, banners: Sequence[int]
@@ -200,6 +229,42 @@ class Reader:
         positions, *live = await _READ(self._redis, names, [prefix, first, last, *banners])
         applied = {lane: int(seq) for lane, seq in zip(lanes, positions, strict=True)}
         return applied, [(name.decode(), list(_counts(banners, values))) for name, values in live]
+
+    async def _is_steady(self, snapshot: _Snapshot, partial: bool) -> bool:
+        """Whether no lane entry of the snapshot can have been in Postgres by now.
+
+        A page that was applied since is in the open incarnation of its minute. Where that one was live at the former
+        look, it has been open all the time, so nobody has flushed it.
+        """
+        try:
+            for shard in {one.shard for one in snapshot.waiting}:
+                of_shard = [one for one in snapshot.waiting if one.shard == shard]
+                lanes, minutes = list({one.lane for one in of_shard}), list({one.minute for one in of_shard})
+                names = [keys.prefix(shard) + "cur", *(keys.lane_key(shard, lane) for lane in lanes)]
+                positions, ids = await _STEADY(self._redis, names, minutes)
+                applied = {lane: int(seq) for lane, seq in zip(lanes, positions, strict=True)}
+                is_open = {minute: name.decode() for minute, name in zip(minutes, ids, strict=True)}
+                for one in of_shard:
+                    if one.seq <= applied[one.lane] and is_open[one.minute] not in snapshot.incarnations:
+                        return False
+        except REDIS_ERRORS as error:
+            if not partial:
+                READS.labels("error").inc()
+                raise RedisUnavailable from error
+            return False
+        return True
+
+
+def _question(banners: list[int], start: int, end: int, bounds: Sequence[int] | None, snapshot: _Snapshot) -> _Question:
+    if bounds is None:
+        return _MINUTES, [banners, start, end, snapshot.incarnations]
+    return _BUCKETS, [banners, start, end, snapshot.incarnations, list(bounds)]
+
+
+def _top_question(start: int, end: int, limit: int, snapshot: _Snapshot) -> _Question:
+    ids = [click.incarnation for click in snapshot.clicks]
+    banners, counts = [click.banner for click in snapshot.clicks], [click.count for click in snapshot.clicks]
+    return _TOP, [start, end, ids, banners, counts, limit]
 
 
 class _Buckets:

@@ -138,21 +138,12 @@ def _open_after_the_seal() -> None:
 
 def _postgres_before_redis() -> None:
     """The reader looks against the stream, and what moves meanwhile passes it unseen, or is seen twice."""
-    snapshot, rows = reader.Reader._snapshot, reader.Reader._rows
-    early: dict[Any, Any] = {}
 
-    async def look_late(self: Any, banners: Any, start: int, end: int, partial: bool) -> Any:
-        nothing = reader._Snapshot([], [], False)
-        sql, arguments = self._statement(list(banners), start, end, [start, end], nothing)
-        found = await rows(self, sql, arguments, nothing, partial)
-        late = await snapshot(self, banners, start, end, partial)
-        early[id(late)] = found
-        return late
+    async def look(self: Any, banners: Any, start: int, end: int, ask: Any, partial: bool) -> Any:
+        rows, missing = await self._rows(ask(reader._Snapshot([], [], set(), False)), partial)
+        return await self._snapshot(banners, start, end, partial), rows, missing
 
-    async def remembered(self: Any, sql: str, arguments: Any, late: Any, partial: bool) -> Any:
-        return early.pop(id(late))
-
-    reader.Reader._snapshot, reader.Reader._rows = look_late, remembered  # type: ignore[method-assign]
+    reader.Reader._look = look  # type: ignore[method-assign]
 
 
 def _lanes_left_out() -> None:

@@ -294,6 +294,62 @@ async def test_without_redis_a_read_is_refused_or_marked(stack: Stack, monkeypat
     assert (await stack.reader.top(0, SECOND + 60, 10, partial=True)).banners == [(5, 2)]
 
 
+class Overtaken:
+    """Postgres, before whose answers a page that was in the lane reaches it, so many times."""
+
+    def __init__(self, stack: Stack, monkeypatch: pytest.MonkeyPatch, pages: int) -> None:
+        self._stack = stack
+        self._left = pages
+        self._may_send = asyncio.Event()
+        self.counted = 0
+        real = drain._ADD
+
+        async def held(*arguments: Any) -> Any:
+            await self._may_send.wait()
+            return await real(*arguments)
+
+        monkeypatch.setattr(drain, "_ADD", held)
+
+    async def fetch(self, *arguments: Any) -> Any:
+        if self._left:
+            self._left -= 1
+            self._may_send.set()
+            await self._stack.counter.durable()
+            await self._stack.minutes.flush()
+            self._may_send.clear()
+            self.click()
+        return await self._stack.pool.fetch(*arguments)
+
+    def click(self) -> None:
+        self.counted += 1
+        self._stack.counter.add_many({(LONG_AGO, 5): 1})
+
+
+async def test_a_page_that_reaches_postgres_during_a_read_is_counted_once(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overtaken = Overtaken(stack, monkeypatch, pages=2)
+    overtaken.click()
+    reader = Reader(stack.settings, stack.redis, overtaken)
+    reading = await reader.read([5], SECOND, SECOND + 60)
+    assert [point.count for point in reading.points[5]] == [overtaken.counted] == [3]
+    overtaken._left = 2
+    assert (await reader.top(SECOND, SECOND + 60, 1)).banners == [(5, overtaken.counted)] == [(5, 5)]
+
+
+async def test_a_read_that_is_overtaken_each_time_is_refused_or_marked(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overtaken = Overtaken(stack, monkeypatch, pages=100)
+    overtaken.click()
+    reader = Reader(stack.settings, stack.redis, overtaken)
+    with pytest.raises(RedisUnavailable):
+        await reader.read([5], SECOND, SECOND + 60)
+    reading = await reader.read([5], SECOND, SECOND + 60, partial=True)
+    assert reading.missing == ("redis",)
+    assert [point.count for point in reading.points[5]] == [overtaken.counted - 1]  # the last one is in the lane
+
+
 async def test_where_stores_come_out_of_order_a_read_waits_for_the_lanes_to_drain(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
