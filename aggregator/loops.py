@@ -8,6 +8,7 @@ from typing import NamedTuple
 import structlog
 
 from shared.metrics import LOOP_ERRORS
+from shared.tasks import end
 
 #: Seconds of the longest wait after failures in a row.
 _BACKOFF_MAX_S = 30.0
@@ -26,9 +27,11 @@ class Loop(NamedTuple):
 
 async def run(loops: Sequence[Loop]) -> None:
     """Run all of them until cancelled."""
-    async with asyncio.TaskGroup() as group:
-        for loop in loops:
-            group.create_task(_run(loop), name=loop.name)
+    tasks = [asyncio.create_task(_run(loop), name=loop.name) for loop in loops]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        await end(*tasks)
 
 
 async def _run(loop: Loop) -> None:

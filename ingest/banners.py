@@ -19,6 +19,7 @@ from shared.errors import Busy, PostgresUnavailable, TallybookError, UnknownBann
 from shared.metrics import LOOP_ERRORS
 from shared.postgres import POSTGRES_ERRORS, statement
 from shared.settings import Settings
+from shared.tasks import end
 
 #: Seconds between two looks at the table's version, and after a failed one.
 _LOOK_S = 1.0
@@ -160,16 +161,15 @@ class Banners:
         if self.known is None:
             return
         try:
-            await asyncio.wait_for(self._refresh(), _START_S)
+            async with asyncio.timeout(_START_S):
+                await self._refresh()
         except TimeoutError as error:
             self._note_failure(error)
         self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._look_up_waiting())]
 
     async def stop(self) -> None:
         """End what `start` began. Those that still wait for a look-up are told that Postgres did not answer."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
         self._tasks = []
         self._answer(list(self._waiting), None)
 

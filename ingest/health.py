@@ -81,7 +81,8 @@ class Probe:
 
 async def _asked(check: Callable[[Request], Awaitable[State]], request: Request) -> State:
     try:
-        return await asyncio.wait_for(check(request), _PATIENCE_S)
+        async with asyncio.timeout(_PATIENCE_S):
+            return await check(request)
     except Exception:  # whatever it is: the store did not say that it is well
         return "degraded"
 

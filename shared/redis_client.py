@@ -14,6 +14,7 @@ from typing import Any, cast
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
 from shared.redis_cluster import SUFFIX, Cluster, connect_cluster
@@ -44,9 +45,20 @@ def connect(settings: Settings) -> "Redis":
     }
     if url.partition("://")[0].endswith(SUFFIX):
         return cast("Redis", connect_cluster(url, places=_CONNECTIONS, patience_s=patience_s, **options))
-    return Redis.from_pool(
+    return _Client.from_pool(
         BlockingConnectionPool.from_url(url, max_connections=_CONNECTIONS, timeout=patience_s, **options)
     )
+
+
+class _Client(Redis):
+    """The client of one server."""
+
+    async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
+        """One command. Raises REDIS_ERRORS."""
+        try:
+            return await super().execute_command(*args, **kwargs)  # type: ignore[no-untyped-call]
+        except RuntimeError as error:  # what uvloop says of a connection that broke before it was written to
+            raise RedisConnectionError("The connection was closed meanwhile.") from error
 
 
 async def masters(redis: "Redis | Cluster") -> dict[str, dict[str, Any]]:

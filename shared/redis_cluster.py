@@ -43,7 +43,8 @@ class Cluster(RedisCluster):
                 if type(error) is not ClusterError:  # a kind of its own, such as ClusterDownError
                     raise
                 return await super().execute_command(*args, **kwargs)  # it was MOVED: now the owner is known
-        except AttributeError as error:  # another caller met a cluster that is down, and closed all connections
+        # Another caller met a cluster that is down and closed all connections, or uvloop found this one closed.
+        except (AttributeError, RuntimeError) as error:
             raise RedisConnectionError("The connection was closed meanwhile.") from error
         finally:
             self._places.release()

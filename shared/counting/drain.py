@@ -20,6 +20,7 @@ from shared.errors import LanesFull, RedisUnavailable, TooManyNewBanners
 from shared.metrics import DRAIN_PAGES, DRAIN_SECONDS, LOOP_ERRORS
 from shared.redis_client import REDIS_ERRORS, Script, connect
 from shared.settings import Settings
+from shared.tasks import end
 
 #: Seconds between two looks at the lanes of dead workers and at the own file's name.
 _ORPHANS_S = (0.1, 0.2)
@@ -69,11 +70,10 @@ class Counter:
 
     async def stop(self, timeout_s: float) -> None:
         """Drain a last time. What Redis does not take in time stays in the file for the next owner."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._flush(self._lane), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._flush(self._lane)
         self._redeem_all(False)
         left = self._lane.pending()
         self._lane.close()
@@ -144,7 +144,8 @@ class Counter:
                     self._wake.clear()
                     if not self._tickets:
                         with contextlib.suppress(TimeoutError):
-                            await asyncio.wait_for(self._wake.wait(), _IDLE_S)
+                            async with asyncio.timeout(_IDLE_S):
+                                await self._wake.wait()
                 while self._retired:
                     await self._flush(self._retired[0])
                     self._retired.pop(0).close()

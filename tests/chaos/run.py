@@ -161,8 +161,10 @@ class Run:
         if self.report.violations and not self.report.mutant:
             kept = f"{self._folder}.kept"
             shutil.copytree(self._folder, kept, ignore=shutil.ignore_patterns("*.sock", ".s.*"))
+            shutil.copy(self._stage.log, Path(kept) / "service.log")
             self.report.violations.append(f"everything is kept in {kept}")
         self._disk.remove()
+        self._stage.log.unlink(missing_ok=True)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     async def _attack(self, seconds: float, until_caught: bool) -> None:

@@ -68,7 +68,7 @@ class Stage:
         self._services: dict[str, subprocess.Popen[bytes]] = {}
         self._stopped: set[str] = set()
         self._workers: set[int] = set()
-        self.log = folder / "service.log"
+        self.log = folder.with_name(f"{folder.name}.log")  # not on a disk that will be full
         #: Deaths by kind, whatever they died of.
         self.deaths: Counter[str] = Counter()
         self._tending: asyncio.Task[None] | None = None
