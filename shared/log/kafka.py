@@ -1,0 +1,272 @@
+"""The record log in Apache Kafka. A key belongs to the partition that Kafka's own clients would take (murmur2).
+
+**Appends once.** `enable_idempotence` covers what this client repeats by itself within the life of one producer: an
+answer lost to a broken connection, a leader that moved. It ends with the producer, and a record whose answer never came
+before a kill -9 would be stored a second time. Transactions would not change that without a list of what was committed
+(their protocol has losses of its own before KIP-890). So each record carries its (seq, place, producer) in a header,
+repeats *are* in the topic, and the readers drop them by the marks that they keep with their positions. What is promised
+is therefore: **every sink of tallybook sees an append once, for ever**, however late its repeat comes; another program
+that reads the topic has to look at the header `tallybook` itself. The three rules that make marks exact:
+
+1. A producer sends the next seq only when the former is acknowledged; so what is new is always above its mark.
+2. An append is sent in pieces that the broker stores whole or not at all (one record batch each), one after the other.
+   Two at the same time could arrive in the wrong order, and the first one would then pass for a repeat.
+3. After an outcome that is not known the client is thrown away: its late requests are repeats to everybody.
+
+**Positions** live in Postgres. The group offsets that `note` commits only show lag to Kafka's tools; losing them loses
+nothing. `auto_offset_reset` is none: a position that is gone is LogDamaged, never silently the next one.
+
+**Topics** are made without retention: `trim` deletes behind the slowest sink instead. Whoever makes them by hand sets
+`retention.ms=-1` and `retention.bytes=-1`. `min.insync.replicas` and the replication factor are the broker's defaults.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError, for_code
+from aiokafka.partitioner import murmur2
+
+from shared.errors import LogFull, LogUnavailable, TooLarge
+from shared.log.kafka_reader import HEADER, KafkaReader, header
+from shared.log.log import RECORD_MAX_BYTES, Position, check
+
+#: What a call can raise when Kafka is away, slow or refuses. aiokafka asserts what a broker told it about partitions.
+KAFKA_ERRORS = (KafkaError, OSError, asyncio.TimeoutError, AssertionError)
+
+#: Bytes of one record batch. A broker takes 1,048,588 by default (`message.max.bytes`).
+_BATCH_BYTES = RECORD_MAX_BYTES + 64_000
+#: Seconds for which the ends of a partition are believed, when they only tell whether it is full.
+_ENDS_S = 1.0
+#: The error code of a topic that somebody else made meanwhile (TOPIC_ALREADY_EXISTS).
+_EXISTS = 36
+
+_TOPIC = {
+    "cleanup.policy": "delete",
+    "retention.ms": "-1",
+    "retention.bytes": "-1",
+    "message.timestamp.type": "LogAppendTime",
+    "unclean.leader.election.enable": "false",
+}
+
+
+class KafkaLog:
+    """Topics of one cluster, each with the given number of partitions. It connects at first use."""
+
+    name = "kafka"
+
+    def __init__(self, servers: str, partitions: int, records_max: int, timeout_s: float = 10.0) -> None:
+        self._servers = servers
+        self.partitions = partitions
+        self._records_max = records_max
+        self._timeout_s = timeout_s
+        self._connecting = asyncio.Lock()
+        self._producer: AIOKafkaProducer | None = None
+        self._admin: AIOKafkaAdminClient | None = None
+        self._offsets: AIOKafkaConsumer | None = None
+        self._stopping: set[asyncio.Task[None]] = set()
+        #: Partition -> records that may be appended until `_ENDS_S` are over, and the moment of the look.
+        self._room: dict[TopicPartition, tuple[int, float]] = {}
+
+    def partition_of(self, key: bytes) -> int:
+        """See Log."""
+        return int((murmur2(key) & 0x7FFFFFFF) % self.partitions)
+
+    async def prepare(self, topic: str) -> None:
+        """See Log. Makes the topic if it is missing."""
+        with _translated():
+            admin = await self._administration()
+            new = NewTopic(topic, self.partitions, -1, topic_configs=_TOPIC)
+            answer = await asyncio.wait_for(admin.create_topics([new]), self._timeout_s)
+            code = answer.topic_errors[0][1]
+            if code not in (0, _EXISTS):
+                raise for_code(code)()
+            about = (await asyncio.wait_for(admin.describe_topics([topic]), self._timeout_s))[0]
+        there = len(about["partitions"])
+        if code == _EXISTS and there != self.partitions:
+            raise ValueError(f"topic {topic} has {there} partitions, and TALLYBOOK_LOG_PARTITIONS is {self.partitions}")
+
+    async def append(
+        self, topic: str, partition: int, records: Sequence[tuple[bytes, bytes]], *, producer: str, seq: int
+    ) -> None:
+        """See Log. Whether the partition is full is known to a second; it may grow a little beyond."""
+        check(records, seq, self._records_max)
+        try:
+            with _translated():
+                await self._make_room(TopicPartition(topic, partition), len(records))
+                client = await self._produced()
+                place = 0
+                while place < len(records):
+                    place = await self._send(client, topic, partition, records, place, producer, seq)
+        except (LogUnavailable, asyncio.CancelledError):
+            self._abandon()
+            raise
+
+    async def end(self, topic: str, partition: int) -> Position:
+        """See Log."""
+        with _translated():
+            return Position((await self._ends(TopicPartition(topic, partition)))[1])
+
+    async def trim(self, topic: str, partition: int, before: Position, keep_s: float) -> None:
+        """See Log."""
+        where = TopicPartition(topic, partition)
+        with _translated():
+            first, end = await self._ends(where)
+            limit = min(before.offset, end)
+            if (end - first) * 2 < self._records_max:
+                limit = min(limit, await self._first_since(where, keep_s, end))
+            if limit > first:
+                admin = await self._administration()
+                deletion = admin.delete_records({where: RecordsToDelete(before_offset=limit)})
+                await asyncio.wait_for(deletion, self._timeout_s)
+                self._room.pop(where, None)
+
+    def reader(self, topic: str, partition: int, sink: str) -> KafkaReader:
+        """See Log."""
+        return KafkaReader(self._servers, topic, partition, sink, self._timeout_s)
+
+    async def close(self) -> None:
+        """See Log."""
+        self._abandon()
+        for client in (self._offsets, self._admin):
+            if client is not None:
+                await (client.stop() if isinstance(client, AIOKafkaConsumer) else client.close())
+        self._offsets = self._admin = None
+        await asyncio.gather(*self._stopping)
+
+    # -- appending -------------------------------------------------------------------------------------------------
+
+    async def _send(
+        self,
+        client: AIOKafkaProducer,
+        topic: str,
+        partition: int,
+        records: Sequence[tuple[bytes, bytes]],
+        place: int,
+        producer: str,
+        seq: int,
+    ) -> int:
+        """Store one piece and wait for it; answers the place of the next record."""
+        piece = client.create_batch()
+        for key, value in records[place:]:
+            headers = [(HEADER, header(producer, seq, place))]
+            if piece.append(key=key, value=value, timestamp=None, headers=headers) is None:
+                break
+            place += 1
+        piece.close()
+        stored = await asyncio.wait_for(client.send_batch(piece, topic, partition=partition), self._timeout_s)
+        await asyncio.wait_for(stored, self._timeout_s)
+        return place
+
+    async def _make_room(self, where: TopicPartition, more: int) -> None:
+        room, seen = self._room.get(where, (0, 0.0))
+        if room < more or time.monotonic() - seen > _ENDS_S:
+            first, end = await self._ends(where)
+            room, seen = self._records_max - (end - first), time.monotonic()
+        if room < more:
+            self._room.pop(where, None)
+            raise LogFull
+        self._room[where] = (room - more, seen)
+
+    def _abandon(self) -> None:
+        """Throw the producer away, with what is on its way. Its requests may still arrive: they are repeats then."""
+        client, self._producer = self._producer, None
+        if client is not None:
+            task = asyncio.create_task(_stop_at_once(client))
+            self._stopping.add(task)
+            task.add_done_callback(self._stopping.discard)
+
+    # -- asking ----------------------------------------------------------------------------------------------------
+
+    async def _ends(self, where: TopicPartition) -> tuple[int, int]:
+        """The first offset that is there, and the one behind the last."""
+        asked = await self._asked()
+        first = await asyncio.wait_for(asked.beginning_offsets([where]), self._timeout_s)
+        end = await asyncio.wait_for(asked.end_offsets([where]), self._timeout_s)
+        return first[where], end[where]
+
+    async def _first_since(self, where: TopicPartition, keep_s: float, end: int) -> int:
+        """The offset of the first record that is younger than `keep_s` seconds."""
+        since = int((time.time() - keep_s) * 1000)
+        found = await asyncio.wait_for((await self._asked()).offsets_for_times({where: since}), self._timeout_s)
+        return found[where].offset if found[where] is not None else end
+
+    # -- clients ---------------------------------------------------------------------------------------------------
+
+    async def _produced(self) -> AIOKafkaProducer:
+        async with self._connecting:
+            if self._producer is None:
+                client = AIOKafkaProducer(
+                    bootstrap_servers=self._servers,
+                    enable_idempotence=True,
+                    acks="all",
+                    max_batch_size=_BATCH_BYTES,
+                    request_timeout_ms=int(self._timeout_s * 1000),
+                )
+                await _started(client, self._timeout_s)
+                self._producer = client
+            return self._producer
+
+    async def _administration(self) -> AIOKafkaAdminClient:
+        async with self._connecting:
+            if self._admin is None:
+                client = AIOKafkaAdminClient(
+                    bootstrap_servers=self._servers, request_timeout_ms=int(self._timeout_s * 1000)
+                )
+                try:
+                    await asyncio.wait_for(client.start(), self._timeout_s)
+                except BaseException:
+                    await client.close()
+                    raise
+                self._admin = client
+            return self._admin
+
+    async def _asked(self) -> AIOKafkaConsumer:
+        """A consumer that reads nothing and is asked for offsets."""
+        async with self._connecting:
+            if self._offsets is None:
+                client = AIOKafkaConsumer(
+                    bootstrap_servers=self._servers,
+                    enable_auto_commit=False,
+                    isolation_level="read_committed",
+                    request_timeout_ms=int(self._timeout_s * 1000),
+                )
+                await _started(client, self._timeout_s)
+                self._offsets = client
+            return self._offsets
+
+
+async def _started(client: Any, timeout_s: float) -> None:
+    """Start a client, or leave nothing of it."""
+    try:
+        await asyncio.wait_for(client.start(), timeout_s)
+    except BaseException:
+        await client.stop()
+        raise
+
+
+async def _stop_at_once(client: AIOKafkaProducer) -> None:
+    """An idempotent producer never gives up a batch (aiokafka `Sender._can_retry`), so `stop` alone would wait as long
+    as Kafka is away."""
+    sender = client._sender.sender_task
+    if sender is not None:
+        sender.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await sender
+    client._message_accumulator.fail_all(KafkaConnectionError("given up"))
+    with contextlib.suppress(KafkaError, OSError):
+        await client.stop()
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except MessageSizeTooLargeError as error:
+        raise TooLarge("The broker takes no record of this size (message.max.bytes).") from error
+    except KAFKA_ERRORS as error:
+        raise LogUnavailable from error

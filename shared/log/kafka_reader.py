@@ -1,0 +1,191 @@
+"""One sink's look at one partition of a Kafka topic, with a consumer of its own.
+
+The partition is assigned by hand and the position is the caller's: no group, no rebalance, no stored offset decides what
+is read. Markers and deleted offsets leave gaps, so nothing counts by offsets.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from shared.errors import LogUnavailable
+from shared.log.log import BEGIN, Batch, Limit, LogDamaged, Position, Record, check_replay
+from shared.log.marks import Mark, Sieve
+
+#: The header in which each record carries where it belongs in its producer's appends.
+HEADER = "tallybook"
+
+#: Records that the client hands over at a time.
+_PAGE = 1000
+
+_ERRORS = (KafkaError, OSError, asyncio.TimeoutError, AssertionError)
+
+log = structlog.get_logger()
+
+
+def header(producer: str, seq: int, place: int) -> bytes:
+    """The content of the header."""
+    return f"{seq} {place} {producer}".encode()
+
+
+class KafkaReader:
+    """See Reader. Not for two tasks at the same time."""
+
+    def __init__(self, servers: str, topic: str, partition: int, sink: str, timeout_s: float) -> None:
+        self._servers = servers
+        self._where = TopicPartition(topic, partition)
+        self._group = f"tallybook-{sink}"
+        self._timeout_s = timeout_s
+        self._consumer: AIOKafkaConsumer | None = None
+        #: Where the consumer stands with respect to the caller: records fetched and not yet handed over come first.
+        self._at: Position | None = None
+        self._fetched: deque[Any] = deque()
+
+    async def read(self, start: Position, marks: Mapping[str, Mark], limit: Limit) -> Batch:
+        """See Reader."""
+        sieve, records, at, read, size = Sieve(marks), list[Record](), start, 0, 0
+        deadline = time.monotonic() + limit.wait_s
+        await self._stand_at(start)
+        while True:
+            for _ in range(min(len(self._fetched), limit.records - read)):
+                record, producer, mark = _parsed(self._fetched[0])
+                size += len(record.key) + len(record.value)
+                if read and size > limit.bytes:
+                    return Batch(start, at, records, sieve.moved)
+                self._fetched.popleft()
+                if sieve.passes(producer, mark):
+                    records.append(record)
+                at = self._at = Position(record.position.offset + 1)
+                read += 1
+            wait_s = deadline - time.monotonic()
+            if read >= limit.records or wait_s <= 0:
+                break
+            await self._fetch(wait_s)
+        if not read:
+            await self._check_end(start)
+        return Batch(start, at, records, sieve.moved)
+
+    async def replay(self, start: Position, end: Position, rows: int, marks: Mapping[str, Mark]) -> Batch:
+        """See Reader. The last record of a range is always there, because ranges end behind one."""
+        sieve, records, at = Sieve(marks), list[Record](), start
+        await self._check_end(end)
+        await self._stand_at(start)
+        deadline = time.monotonic() + self._timeout_s
+        while at < end:
+            if not self._fetched:
+                await self._fetch(deadline - time.monotonic())
+                if not self._fetched and time.monotonic() > deadline:
+                    raise LogUnavailable
+                continue
+            deadline = time.monotonic() + self._timeout_s
+            if self._fetched[0].offset >= end.offset:
+                break
+            record, producer, mark = _parsed(self._fetched.popleft())
+            if sieve.passes(producer, mark):
+                records.append(record)
+            at = self._at = Position(record.position.offset + 1)
+        return check_replay(Batch(start, end, records, sieve.moved), rows)
+
+    async def lag(self, start: Position) -> int:
+        """See Reader. Kafka has no cheaper number than a difference of offsets."""
+        first, end = await self._ends()
+        return max(0, end - max(start.offset, first))
+
+    async def note(self, position: Position) -> None:
+        """See Reader."""
+        if self._consumer is None:
+            return
+        with contextlib.suppress(*_ERRORS):
+            await asyncio.wait_for(self._consumer.commit({self._where: position.offset}), self._timeout_s)
+
+    async def close(self) -> None:
+        """See Reader."""
+        consumer, self._consumer, self._at = self._consumer, None, None
+        self._fetched.clear()
+        if consumer is not None:
+            with contextlib.suppress(*_ERRORS):
+                await consumer.stop()
+
+    async def _stand_at(self, start: Position) -> None:
+        """Go on where the last batch ended, or seek."""
+        if self._consumer is not None and self._at == start:
+            return
+        consumer = await self._connected()
+        self._fetched.clear()
+        first, _ = await self._ends()
+        if start != BEGIN and start.offset < first:
+            raise self._damaged(start, f"begins at {first}")
+        consumer.seek(self._where, max(start.offset, first))
+        self._at = start
+
+    async def _fetch(self, wait_s: float) -> None:
+        """Wait for records, but not longer."""
+        consumer = await self._connected()
+        try:
+            pages = await consumer.getmany(self._where, timeout_ms=max(0, int(wait_s * 1000)), max_records=_PAGE)
+        except OffsetOutOfRangeError as error:
+            await self.close()
+            raise self._damaged(self._at, "has it no more") from error
+        except _ERRORS as error:
+            await self.close()
+            raise LogUnavailable from error
+        self._fetched.extend(pages.get(self._where, ()))
+
+    async def _check_end(self, position: Position) -> None:
+        """A consumer is silent about a broker that is away and about a log that lost its end; the offsets are not."""
+        _, end = await self._ends()
+        if position.offset > end:
+            raise self._damaged(position, f"ends at {end}")
+
+    async def _ends(self) -> tuple[int, int]:
+        consumer = await self._connected()
+        try:
+            first = await asyncio.wait_for(consumer.beginning_offsets([self._where]), self._timeout_s)
+            end = await asyncio.wait_for(consumer.end_offsets([self._where]), self._timeout_s)
+        except _ERRORS as error:
+            await self.close()
+            raise LogUnavailable from error
+        return first[self._where], end[self._where]
+
+    async def _connected(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            consumer = AIOKafkaConsumer(
+                bootstrap_servers=self._servers,
+                group_id=self._group,
+                enable_auto_commit=False,
+                auto_offset_reset="none",
+                isolation_level="read_committed",
+                request_timeout_ms=int(self._timeout_s * 1000),
+            )
+            try:
+                await asyncio.wait_for(consumer.start(), self._timeout_s)
+            except BaseException as error:
+                await consumer.stop()
+                if isinstance(error, _ERRORS):
+                    raise LogUnavailable from error
+                raise
+            consumer.assign([self._where])
+            consumer.seek(self._where, 0)
+            self._consumer = consumer
+        return self._consumer
+
+    def _damaged(self, position: Position | None, what: str) -> LogDamaged:
+        return LogDamaged(f"{self._where.topic}.{self._where.partition} {what}, and {position} is wanted")
+
+
+def _parsed(message: Any) -> tuple[Record, str, Mark]:
+    """The record of a message, its producer and mark. What another program wrote has no producer."""
+    record = Record(Position(message.offset), message.key or b"", message.value or b"")
+    content = dict(message.headers).get(HEADER, b"")
+    try:
+        seq, place, producer = content.decode().split(" ", 2)
+        return record, producer, Mark(int(seq), int(place))
+    except ValueError:
+        return record, "", Mark(0, 0)
