@@ -27,10 +27,11 @@ _CONNECTIONS = 32
 _ROOT = Path(__file__).parent.parent
 
 
-def connect(settings: Settings) -> "Redis":
-    """A client with a pool of its own, which connects at first use and never repeats a command. Close it with
-    `aclose()`."""
-    if settings.redis_url is None:
+def connect(settings: Settings, url: str | None = None) -> "Redis":
+    """A client with a pool of its own, which connects at first use and never repeats a command: of the URL, else of
+    the one in the settings. Close it with `aclose()`."""
+    url = url or settings.redis_url
+    if url is None:
         raise ValueError("TALLYBOOK_REDIS_URL is not set; `tallybook up` sets it for its children")
     options: dict[str, Any] = {
         "retry": Retry(NoBackoff(), 0),
@@ -39,7 +40,7 @@ def connect(settings: Settings) -> "Redis":
         "max_connections": _CONNECTIONS,
         "timeout": settings.redis_timeout_s,
     }
-    pool = BlockingConnectionPool.from_url(settings.redis_url, **options)
+    pool = BlockingConnectionPool.from_url(url, **options)
     return Redis.from_pool(pool)
 
 

@@ -100,7 +100,7 @@ class KafkaReader:
 
     async def note(self, position: Position) -> None:
         """See Reader."""
-        if self._consumer is None:
+        if self._consumer is None or self._at is None:
             return
         with contextlib.suppress(*_ERRORS):
             await asyncio.wait_for(self._consumer.commit({self._where: position.offset}), self._timeout_s)
@@ -114,14 +114,17 @@ class KafkaReader:
                 await consumer.stop()
 
     async def _stand_at(self, start: Position) -> None:
-        """Go on where the last batch ended, or seek."""
-        if self._consumer is not None and self._at == start:
+        """Go on where the last batch ended, or begin anew: a consumer that has sought may still hand out the error of
+        its former place."""
+        if self._at == start:
             return
-        consumer = await self._connected()
-        self._fetched.clear()
+        if self._at is not None:
+            await self.close()
         first, _ = await self._ends()
         if start != BEGIN and start.offset < first:
             raise self._damaged(start, f"begins at {first}")
+        consumer = await self._connected()
+        consumer.assign([self._where])
         consumer.seek(self._where, max(start.offset, first))
         self._at = start
 
@@ -131,8 +134,9 @@ class KafkaReader:
         try:
             pages = await consumer.getmany(self._where, timeout_ms=max(0, int(wait_s * 1000)), max_records=_PAGE)
         except OffsetOutOfRangeError as error:
+            damaged = self._damaged(self._at, "has it no more")
             await self.close()
-            raise self._damaged(self._at, "has it no more") from error
+            raise damaged from error
         except _ERRORS as error:
             await self.close()
             raise LogUnavailable from error
@@ -171,8 +175,6 @@ class KafkaReader:
                 if isinstance(error, _ERRORS):
                     raise LogUnavailable from error
                 raise
-            consumer.assign([self._where])
-            consumer.seek(self._where, 0)
             self._consumer = consumer
         return self._consumer
 
