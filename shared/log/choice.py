@@ -1,5 +1,6 @@
 """Which log the settings name: Redis Streams unless `TALLYBOOK_LOG_URL` says kafka://."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -18,6 +19,8 @@ async def chosen_log(settings: Settings) -> AsyncIterator[Log]:
     if url is not None and url.startswith(_KAFKA):
         from shared.log.kafka import KafkaLog  # its client is an extra: tallybook[kafka]
 
+        # Clients whose broker is away log ten lines a second. What fails because of it is logged once, by whoever asked.
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         servers = url.removeprefix(_KAFKA).rstrip("/")
         kafka = KafkaLog(servers, settings.log_partitions, settings.log_records_max)
         try:

@@ -23,20 +23,18 @@ nothing. `auto_offset_reset` is none: a position that is gone is LogDamaged, nev
 import asyncio
 import contextlib
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
-from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError, for_code
+from aiokafka.errors import MessageSizeTooLargeError, for_code
 from aiokafka.partitioner import murmur2
 
 from shared.errors import LogFull, LogUnavailable, TooLarge
+from shared.log.kafka_client import KAFKA_ERRORS, client_options, start_client, stop_client
 from shared.log.kafka_reader import HEADER, KafkaReader, header
 from shared.log.log import RECORD_MAX_BYTES, Position, check
-
-#: What a call can raise when Kafka is away, slow or refuses. aiokafka asserts what a broker told it about partitions.
-KAFKA_ERRORS = (KafkaError, OSError, asyncio.TimeoutError, AssertionError)
 
 #: Bytes of one record batch. A broker takes 1,048,588 by default (`message.max.bytes`).
 _BATCH_BYTES = RECORD_MAX_BYTES + 64_000
@@ -69,6 +67,8 @@ class KafkaLog:
         self._admin: AIOKafkaAdminClient | None = None
         self._offsets: AIOKafkaConsumer | None = None
         self._stopping: set[asyncio.Task[None]] = set()
+        #: One append at a time to each partition: aiokafka's own queue gives up on whoever waits behind others.
+        self._turns: defaultdict[TopicPartition, asyncio.Lock] = defaultdict(asyncio.Lock)
         #: Partition -> records that may be appended until `_ENDS_S` are over, and the moment of the look.
         self._room: dict[TopicPartition, tuple[int, float]] = {}
 
@@ -80,12 +80,13 @@ class KafkaLog:
         """See Log. Makes the topic if it is missing."""
         with _translated():
             admin = await self._administration()
-            new = NewTopic(topic, self.partitions, -1, topic_configs=_TOPIC)
-            answer = await asyncio.wait_for(admin.create_topics([new]), self._timeout_s)
-            code = answer.topic_errors[0][1]
-            if code not in (0, _EXISTS):
-                raise for_code(code)()
-            about = (await asyncio.wait_for(admin.describe_topics([topic]), self._timeout_s))[0]
+            new = NewTopic(topic, self.partitions, 1, topic_configs=_TOPIC)
+            new.replication_factor = -1  # the broker's default, which the constructor of aiokafka 0.14 refuses
+            async with asyncio.timeout(self._timeout_s):
+                code = (await admin.create_topics([new])).topic_errors[0][1]
+                if code not in (0, _EXISTS):
+                    raise for_code(code)()
+                about = (await admin.describe_topics([topic]))[0]
         there = len(about["partitions"])
         if code == _EXISTS and there != self.partitions:
             raise ValueError(f"topic {topic} has {there} partitions, and TALLYBOOK_LOG_PARTITIONS is {self.partitions}")
@@ -95,16 +96,16 @@ class KafkaLog:
     ) -> None:
         """See Log. Whether the partition is full is known to a second; it may grow a little beyond."""
         check(records, seq, self._records_max)
-        try:
-            with _translated():
-                await self._make_room(TopicPartition(topic, partition), len(records))
+        where = TopicPartition(topic, partition)
+        with _translated():
+            async with asyncio.timeout(self._timeout_s), self._turns[where]:
+                await self._make_room(where, len(records))
                 client = await self._produced()
-                place = 0
-                while place < len(records):
-                    place = await self._send(client, topic, partition, records, place, producer, seq)
-        except (LogUnavailable, asyncio.CancelledError):
-            self._abandon()
-            raise
+                try:
+                    await self._send(client, where, records, producer, seq)
+                except BaseException:
+                    self._abandon(client)
+                    raise
 
     async def end(self, topic: str, partition: int) -> Position:
         """See Log."""
@@ -121,8 +122,8 @@ class KafkaLog:
                 limit = min(limit, await self._first_since(where, keep_s, end))
             if limit > first:
                 admin = await self._administration()
-                deletion = admin.delete_records({where: RecordsToDelete(before_offset=limit)})
-                await asyncio.wait_for(deletion, self._timeout_s)
+                async with asyncio.timeout(self._timeout_s):
+                    await admin.delete_records({where: RecordsToDelete(before_offset=limit)})
                 self._room.pop(where, None)
 
     def reader(self, topic: str, partition: int, sink: str) -> KafkaReader:
@@ -131,36 +132,34 @@ class KafkaLog:
 
     async def close(self) -> None:
         """See Log."""
-        self._abandon()
+        self._abandon(self._producer)
         for client in (self._offsets, self._admin):
             if client is not None:
-                await (client.stop() if isinstance(client, AIOKafkaConsumer) else client.close())
+                await stop_client(client)
         self._offsets = self._admin = None
-        await asyncio.gather(*self._stopping)
+        await asyncio.gather(*self._stopping, return_exceptions=True)
 
     # -- appending -------------------------------------------------------------------------------------------------
 
     async def _send(
         self,
         client: AIOKafkaProducer,
-        topic: str,
-        partition: int,
+        where: TopicPartition,
         records: Sequence[tuple[bytes, bytes]],
-        place: int,
         producer: str,
         seq: int,
-    ) -> int:
-        """Store one piece and wait for it; answers the place of the next record."""
-        piece = client.create_batch()
-        for key, value in records[place:]:
-            headers = [(HEADER, header(producer, seq, place))]
-            if piece.append(key=key, value=value, timestamp=None, headers=headers) is None:
-                break
-            place += 1
-        piece.close()
-        stored = await asyncio.wait_for(client.send_batch(piece, topic, partition=partition), self._timeout_s)
-        await asyncio.wait_for(stored, self._timeout_s)
-        return place
+    ) -> None:
+        """Store one piece after the other, and wait for each."""
+        place = 0
+        while place < len(records):
+            piece = client.create_batch()
+            for key, value in records[place:]:
+                headers = [(HEADER, header(producer, seq, place))]
+                if piece.append(key=key, value=value, timestamp=None, headers=headers) is None:
+                    break
+                place += 1
+            piece.close()
+            await (await client.send_batch(piece, where.topic, partition=where.partition))
 
     async def _make_room(self, where: TopicPartition, more: int) -> None:
         room, seen = self._room.get(where, (0, 0.0))
@@ -172,11 +171,11 @@ class KafkaLog:
             raise LogFull
         self._room[where] = (room - more, seen)
 
-    def _abandon(self) -> None:
+    def _abandon(self, client: AIOKafkaProducer | None) -> None:
         """Throw the producer away, with what is on its way. Its requests may still arrive: they are repeats then."""
-        client, self._producer = self._producer, None
-        if client is not None:
-            task = asyncio.create_task(_stop_at_once(client))
+        if client is not None and client is self._producer:
+            self._producer = None
+            task = asyncio.create_task(stop_client(client))
             self._stopping.add(task)
             task.add_done_callback(self._stopping.discard)
 
@@ -185,14 +184,16 @@ class KafkaLog:
     async def _ends(self, where: TopicPartition) -> tuple[int, int]:
         """The first offset that is there, and the one behind the last."""
         asked = await self._asked()
-        first = await asyncio.wait_for(asked.beginning_offsets([where]), self._timeout_s)
-        end = await asyncio.wait_for(asked.end_offsets([where]), self._timeout_s)
+        async with asyncio.timeout(self._timeout_s):
+            first, end = await asked.beginning_offsets([where]), await asked.end_offsets([where])
         return first[where], end[where]
 
     async def _first_since(self, where: TopicPartition, keep_s: float, end: int) -> int:
         """The offset of the first record that is younger than `keep_s` seconds."""
         since = int((time.time() - keep_s) * 1000)
-        found = await asyncio.wait_for((await self._asked()).offsets_for_times({where: since}), self._timeout_s)
+        asked = await self._asked()
+        async with asyncio.timeout(self._timeout_s):
+            found = await asked.offsets_for_times({where: since})
         return found[where].offset if found[where] is not None else end
 
     # -- clients ---------------------------------------------------------------------------------------------------
@@ -200,28 +201,17 @@ class KafkaLog:
     async def _produced(self) -> AIOKafkaProducer:
         async with self._connecting:
             if self._producer is None:
-                client = AIOKafkaProducer(
-                    bootstrap_servers=self._servers,
-                    enable_idempotence=True,
-                    acks="all",
-                    max_batch_size=_BATCH_BYTES,
-                    request_timeout_ms=int(self._timeout_s * 1000),
-                )
-                await _started(client, self._timeout_s)
+                made = client_options(self._servers, self._timeout_s)
+                client = AIOKafkaProducer(**made, enable_idempotence=True, acks="all", max_batch_size=_BATCH_BYTES)
+                await start_client(client, self._timeout_s)
                 self._producer = client
             return self._producer
 
     async def _administration(self) -> AIOKafkaAdminClient:
         async with self._connecting:
             if self._admin is None:
-                client = AIOKafkaAdminClient(
-                    bootstrap_servers=self._servers, request_timeout_ms=int(self._timeout_s * 1000)
-                )
-                try:
-                    await asyncio.wait_for(client.start(), self._timeout_s)
-                except BaseException:
-                    await client.close()
-                    raise
+                client = AIOKafkaAdminClient(**client_options(self._servers, self._timeout_s))
+                await start_client(client, self._timeout_s)
                 self._admin = client
             return self._admin
 
@@ -229,37 +219,11 @@ class KafkaLog:
         """A consumer that reads nothing and is asked for offsets."""
         async with self._connecting:
             if self._offsets is None:
-                client = AIOKafkaConsumer(
-                    bootstrap_servers=self._servers,
-                    enable_auto_commit=False,
-                    isolation_level="read_committed",
-                    request_timeout_ms=int(self._timeout_s * 1000),
-                )
-                await _started(client, self._timeout_s)
+                made = client_options(self._servers, self._timeout_s)
+                client = AIOKafkaConsumer(**made, enable_auto_commit=False, isolation_level="read_committed")
+                await start_client(client, self._timeout_s)
                 self._offsets = client
             return self._offsets
-
-
-async def _started(client: Any, timeout_s: float) -> None:
-    """Start a client, or leave nothing of it."""
-    try:
-        await asyncio.wait_for(client.start(), timeout_s)
-    except BaseException:
-        await client.stop()
-        raise
-
-
-async def _stop_at_once(client: AIOKafkaProducer) -> None:
-    """An idempotent producer never gives up a batch (aiokafka `Sender._can_retry`), so `stop` alone would wait as long
-    as Kafka is away."""
-    sender = client._sender.sender_task
-    if sender is not None:
-        sender.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await sender
-    client._message_accumulator.fail_all(KafkaConnectionError("given up"))
-    with contextlib.suppress(KafkaError, OSError):
-        await client.stop()
 
 
 @contextlib.contextmanager

@@ -11,11 +11,11 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import OffsetOutOfRangeError
 
 from shared.errors import LogUnavailable
+from shared.log.kafka_client import KAFKA_ERRORS, client_options, start_client, stop_client
 from shared.log.log import BEGIN, Batch, Limit, LogDamaged, Position, Record, check_replay
 from shared.log.marks import Mark, Sieve
 
@@ -24,10 +24,6 @@ HEADER = "tallybook"
 
 #: Records that the client hands over at a time.
 _PAGE = 1000
-
-_ERRORS = (KafkaError, OSError, asyncio.TimeoutError, AssertionError)
-
-log = structlog.get_logger()
 
 
 def header(producer: str, seq: int, place: int) -> bytes:
@@ -102,16 +98,17 @@ class KafkaReader:
         """See Reader."""
         if self._consumer is None or self._at is None:
             return
-        with contextlib.suppress(*_ERRORS):
-            await asyncio.wait_for(self._consumer.commit({self._where: position.offset}), self._timeout_s)
+        with contextlib.suppress(*KAFKA_ERRORS):
+            async with asyncio.timeout(self._timeout_s):
+                await self._consumer.commit({self._where: position.offset})
 
     async def close(self) -> None:
         """See Reader."""
         consumer, self._consumer, self._at = self._consumer, None, None
         self._fetched.clear()
         if consumer is not None:
-            with contextlib.suppress(*_ERRORS):
-                await consumer.stop()
+            with contextlib.suppress(*KAFKA_ERRORS):
+                await stop_client(consumer)
 
     async def _stand_at(self, start: Position) -> None:
         """Go on where the last batch ended, or begin anew: a consumer that has sought may still hand out the error of
@@ -137,7 +134,7 @@ class KafkaReader:
             damaged = self._damaged(self._at, "has it no more")
             await self.close()
             raise damaged from error
-        except _ERRORS as error:
+        except KAFKA_ERRORS as error:
             await self.close()
             raise LogUnavailable from error
         self._fetched.extend(pages.get(self._where, ()))
@@ -151,9 +148,10 @@ class KafkaReader:
     async def _ends(self) -> tuple[int, int]:
         consumer = await self._connected()
         try:
-            first = await asyncio.wait_for(consumer.beginning_offsets([self._where]), self._timeout_s)
-            end = await asyncio.wait_for(consumer.end_offsets([self._where]), self._timeout_s)
-        except _ERRORS as error:
+            async with asyncio.timeout(self._timeout_s):
+                first = await consumer.beginning_offsets([self._where])
+                end = await consumer.end_offsets([self._where])
+        except KAFKA_ERRORS as error:
             await self.close()
             raise LogUnavailable from error
         return first[self._where], end[self._where]
@@ -161,20 +159,16 @@ class KafkaReader:
     async def _connected(self) -> AIOKafkaConsumer:
         if self._consumer is None:
             consumer = AIOKafkaConsumer(
-                bootstrap_servers=self._servers,
+                **client_options(self._servers, self._timeout_s),
                 group_id=self._group,
                 enable_auto_commit=False,
                 auto_offset_reset="none",
                 isolation_level="read_committed",
-                request_timeout_ms=int(self._timeout_s * 1000),
             )
             try:
-                await asyncio.wait_for(consumer.start(), self._timeout_s)
-            except BaseException as error:
-                await consumer.stop()
-                if isinstance(error, _ERRORS):
-                    raise LogUnavailable from error
-                raise
+                await start_client(consumer, self._timeout_s)
+            except KAFKA_ERRORS as error:
+                raise LogUnavailable from error
             self._consumer = consumer
         return self._consumer
 
