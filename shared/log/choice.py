@@ -19,7 +19,7 @@ async def chosen_log(settings: Settings) -> AsyncIterator[Log]:
     if url is not None and url.startswith(_KAFKA):
         from shared.log.kafka import KafkaLog  # its client is an extra: tallybook[kafka]
 
-        # Clients whose broker is away log ten lines a second. What fails because of it is logged once, by whoever asked.
+        # Clients whose broker is away log ten lines a second; whoever asks for something gets an error and logs that.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         servers = url.removeprefix(_KAFKA).rstrip("/")
         kafka = KafkaLog(servers, settings.log_partitions, settings.log_records_max)

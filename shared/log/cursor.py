@@ -13,8 +13,8 @@ Whoever claims a partition gets the next epoch, and every later write says `WHER
 stopped for a minute, lost its partition and goes on, hits no row and learns it by OwnershipLost. The lease only decides
 when a partition may be taken over; being late costs work, never correctness.
 
-A Claim is a value: each step answers the next one. If Postgres did not answer, the step is repeated with the same claim;
-if the transaction around a `done` was rolled back, the former claim is still the true one.
+A Claim is a value: each step answers the next one. If Postgres did not answer, the step is repeated with the same
+claim; if the transaction around a `done` was rolled back, the former claim is still the true one.
 """
 
 from collections.abc import Mapping
@@ -99,9 +99,7 @@ class Cursors:
 
     async def intend(self, claim: Claim, end: Position, rows: int, version: int) -> Claim:
         """Note that [next, end) is about to be inserted as so many rows."""
-        status = await self.pool.execute(
-            _INTEND, *self._key(claim), self.lease_s, *claim.next, *end, rows, version
-        )
+        status = await self.pool.execute(_INTEND, *self._key(claim), self.lease_s, *claim.next, *end, rows, version)
         _check_one(status, claim)
         return claim._replace(pending=Pending(end, rows, version))
 

@@ -128,7 +128,7 @@ class KafkaLog:
 
     def reader(self, topic: str, partition: int, sink: str) -> KafkaReader:
         """See Log."""
-        return KafkaReader(self._servers, topic, partition, sink, self._timeout_s)
+        return KafkaReader(self._servers, TopicPartition(topic, partition), sink, self._timeout_s, self._ends)
 
     async def close(self) -> None:
         """See Log."""

@@ -1,14 +1,14 @@
 """One sink's look at one partition of a Kafka topic, with a consumer of its own.
 
-The partition is assigned by hand and the position is the caller's: no group, no rebalance, no stored offset decides what
-is read. Markers and deleted offsets leave gaps, so nothing counts by offsets.
+The partition is assigned by hand and the position is the caller's: no group, no rebalance, no stored offset decides
+what is read. Markers and deleted offsets leave gaps, so nothing counts by offsets.
 """
 
 import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -22,6 +22,9 @@ from shared.log.marks import Mark, Sieve
 #: The header in which each record carries where it belongs in its producer's appends.
 HEADER = "tallybook"
 
+#: Answers the first offset that is there and the one behind the last. Raises KAFKA_ERRORS.
+Ends = Callable[[TopicPartition], Awaitable[tuple[int, int]]]
+
 #: Records that the client hands over at a time.
 _PAGE = 1000
 
@@ -34,11 +37,13 @@ def header(producer: str, seq: int, place: int) -> bytes:
 class KafkaReader:
     """See Reader. Not for two tasks at the same time."""
 
-    def __init__(self, servers: str, topic: str, partition: int, sink: str, timeout_s: float) -> None:
+    def __init__(self, servers: str, where: TopicPartition, sink: str, timeout_s: float, ask_ends: Ends) -> None:
         self._servers = servers
-        self._where = TopicPartition(topic, partition)
+        self._where = where
         self._group = f"tallybook-{sink}"
         self._timeout_s = timeout_s
+        #: Asks over another connection: on this one an answer waits until a fetch has waited for records.
+        self._ask_ends = ask_ends
         self._consumer: AIOKafkaConsumer | None = None
         #: Where the consumer stands with respect to the caller: records fetched and not yet handed over come first.
         self._at: Position | None = None
@@ -146,15 +151,11 @@ class KafkaReader:
             raise self._damaged(position, f"ends at {end}")
 
     async def _ends(self) -> tuple[int, int]:
-        consumer = await self._connected()
         try:
-            async with asyncio.timeout(self._timeout_s):
-                first = await consumer.beginning_offsets([self._where])
-                end = await consumer.end_offsets([self._where])
+            return await self._ask_ends(self._where)
         except KAFKA_ERRORS as error:
             await self.close()
             raise LogUnavailable from error
-        return first[self._where], end[self._where]
 
     async def _connected(self) -> AIOKafkaConsumer:
         if self._consumer is None:

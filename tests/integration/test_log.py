@@ -1,4 +1,4 @@
-"""What every log promises, kept by each of them on real servers: order, once, exact ranges, and nothing lost in silence."""
+"""What every log promises, kept by each on real servers: order, once, exact ranges, and nothing lost in silence."""
 
 import asyncio
 import itertools
@@ -292,7 +292,9 @@ async def test_a_producer_older_than_the_log_is_told_so(store: Store, log: Log) 
 async def test_every_range_is_replayed_exactly(store: Store, log: Log, reader: Reader) -> None:
     for seq in range(1, 31):
         for _ in range(1 + (seq % 5 == 0)):  # some arrive twice
-            await log.append(store.topic, 0, records(*(f"{seq}.{n}" for n in range(3))), producer=f"p{seq % 3}", seq=seq)
+            await log.append(
+                store.topic, 0, records(*(f"{seq}.{n}" for n in range(3))), producer=f"p{seq % 3}", seq=seq
+            )
     at, marks = BEGIN, dict[str, Mark]()
     batches = []
     while await reader.lag(at):

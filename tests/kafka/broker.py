@@ -62,7 +62,9 @@ def kafka(folder: Path, advertised: int) -> Iterator[tuple[str, int]]:
     subprocess.run([*run, *formatting], check=True, capture_output=True, cwd=folder)
     with (folder / "kafka.log").open("wb") as output:
         died = [path, "--pdeathsig", "KILL"] if (path := shutil.which("setpriv")) else []  # not to outlive the tests
-        process = subprocess.Popen([*died, *run, "kafka.Kafka", str(properties)], stdout=output, stderr=output, cwd=folder)
+        process = subprocess.Popen(
+            [*died, *run, "kafka.Kafka", str(properties)], stdout=output, stderr=output, cwd=folder
+        )
     try:
         _wait_until_listening(process, plain, folder / "kafka.log")
         yield f"127.0.0.1:{plain}", faulty
