@@ -18,6 +18,8 @@
         LanesFull                      503     lanes_full              yes
         RedisUnavailable               503     redis_unavailable       yes
         PostgresUnavailable            503     postgres_unavailable    yes
+        LogFull                        503     log_full                yes
+        LogUnavailable                 503     log_unavailable         yes
         Busy                           503     busy                    yes
 
 A class docstring is the message that a client reads and says what to do; `detail` adds the particulars of one case.
@@ -158,6 +160,18 @@ class PostgresUnavailable(Unavailable):
     """Postgres does not answer, so an exact result is not possible now. Repeat later, or read with partial=true."""
 
     code = "postgres_unavailable"
+
+
+class LogFull(Unavailable):
+    """The record log is full, because a store behind it has been away for long. Nothing was stored; repeat it later."""
+
+    code = "log_full"
+
+
+class LogUnavailable(Unavailable):
+    """The record log does not answer, so the records may be stored or not. Repeat later, under the same ids."""
+
+    code = "log_unavailable"
 
 
 class Busy(Unavailable):

@@ -29,15 +29,16 @@ _CONNECTIONS = 32
 _ROOT = Path(__file__).parent.parent
 
 
-def connect(settings: Settings) -> "Redis":
-    """A client with a pool of its own, which connects at first use and never repeats a command. Close it with
-    `aclose()`.
+def connect(settings: Settings, url: str | None = None) -> "Redis":
+    """A client with a pool of its own, which connects at first use and never repeats a command: of the URL, else of
+    the one in the settings. Close it with `aclose()`.
 
     That of a cluster is typed as the other one: all that is used here, both have.
     """
-    if settings.redis_url is None:
+    url = url or settings.redis_url
+    if url is None:
         raise ValueError("TALLYBOOK_REDIS_URL is not set; `tallybook up` sets it for its children")
-    url, patience_s = settings.redis_url, settings.redis_timeout_s
+    patience_s = settings.redis_timeout_s
     options: dict[str, Any] = {
         "retry": Retry(NoBackoff(), 0),
         "socket_timeout": patience_s,

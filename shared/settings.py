@@ -47,6 +47,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         str | None, _about("Postgres >= 14: postgresql://...; unset starts the embedded Postgres")
     ] = None
 
+    log_url: Annotated[
+        str | None,
+        _about("Log of hits, events and views: kafka://host:port,..., or a Redis; unset is the Redis above"),
+    ] = None
+
     # -- the HTTP service ------------------------------------------------------------------------------------------
     host: Annotated[str, _about("Address that the HTTP service binds")] = "127.0.0.1"
     port: Annotated[int, _about("Port of the HTTP service", ge=1, le=65535)] = 8080
@@ -122,6 +127,14 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         bool, _about("Start although Redis may lose acknowledged clicks (no AOF, or not `appendfsync always`)")
     ] = False
 
+    # -- the record log --------------------------------------------------------------------------------------------
+    log_partitions: Annotated[
+        int, _about("Partitions of each topic of the log; never lower it while records are unread", ge=1, le=1024)
+    ] = 4
+    log_records_max: Annotated[
+        int, _about("Records that one partition of the log holds; full is 503", ge=1, le=1_000_000_000)
+    ] = 100_000
+
     # -- time-outs -------------------------------------------------------------------------------------------------
     redis_timeout_s: Annotated[float, _about("Seconds until a Redis call counts as failed", gt=0, le=60)] = 2.0
     postgres_timeout_s: Annotated[float, _about("Seconds until a Postgres query counts as failed", gt=0, le=600)] = 15.0
@@ -182,6 +195,7 @@ def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
     settings = Settings(**{name: _converted(name, value) for name, value in values.items()})
     _check_networks(settings.trusted_proxies)
     _check_scheme("redis_url", settings.redis_url, ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster"))
+    _check_scheme("log_url", settings.log_url, ("kafka", "redis", "rediss", "unix"))
     _check_scheme("database_url", settings.database_url, ("postgresql", "postgres"))
     return settings
 

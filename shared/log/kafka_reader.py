@@ -1,0 +1,188 @@
+"""One sink's look at one partition of a Kafka topic, with a consumer of its own.
+
+The partition is assigned by hand and the position is the caller's: no group, no rebalance, no stored offset decides
+what is read. Markers and deleted offsets leave gaps, so nothing counts by offsets.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
+
+from shared.errors import LogUnavailable
+from shared.log.kafka_client import KAFKA_ERRORS, client_options, start_client, stop_client
+from shared.log.log import BEGIN, Batch, Limit, LogDamaged, Position, Record, check_replay
+from shared.log.marks import Mark, Sieve
+
+#: The header in which each record carries where it belongs in its producer's appends.
+HEADER = "tallybook"
+
+#: Answers the first offset that is there and the one behind the last. Raises KAFKA_ERRORS.
+Ends = Callable[[TopicPartition], Awaitable[tuple[int, int]]]
+
+#: Records that the client hands over at a time.
+_PAGE = 1000
+
+
+def header(producer: str, seq: int, place: int) -> bytes:
+    """The content of the header."""
+    return f"{seq} {place} {producer}".encode()
+
+
+class KafkaReader:
+    """See Reader. Not for two tasks at the same time."""
+
+    def __init__(self, servers: str, where: TopicPartition, sink: str, timeout_s: float, ask_ends: Ends) -> None:
+        self._servers = servers
+        self._where = where
+        self._group = f"tallybook-{sink}"
+        self._timeout_s = timeout_s
+        #: Asks over another connection: on this one an answer waits until a fetch has waited for records.
+        self._ask_ends = ask_ends
+        self._consumer: AIOKafkaConsumer | None = None
+        #: Where the consumer stands with respect to the caller: records fetched and not yet handed over come first.
+        self._at: Position | None = None
+        self._fetched: deque[Any] = deque()
+
+    async def read(self, start: Position, marks: Mapping[str, Mark], limit: Limit) -> Batch:
+        """See Reader."""
+        sieve, records, at, read, size = Sieve(marks), list[Record](), start, 0, 0
+        deadline = time.monotonic() + limit.wait_s
+        await self._stand_at(start)
+        while True:
+            for _ in range(min(len(self._fetched), limit.records - read)):
+                record, producer, mark = _parsed(self._fetched[0])
+                size += len(record.key) + len(record.value)
+                if read and size > limit.bytes:
+                    return Batch(start, at, records, sieve.moved)
+                self._fetched.popleft()
+                if sieve.passes(producer, mark):
+                    records.append(record)
+                at = self._at = Position(record.position.offset + 1)
+                read += 1
+            wait_s = deadline - time.monotonic()
+            if read >= limit.records or wait_s <= 0:
+                break
+            await self._fetch(wait_s)
+        if not read:
+            await self._check_end(start)
+        return Batch(start, at, records, sieve.moved)
+
+    async def replay(self, start: Position, end: Position, rows: int, marks: Mapping[str, Mark]) -> Batch:
+        """See Reader. The last record of a range is always there, because ranges end behind one."""
+        sieve, records, at = Sieve(marks), list[Record](), start
+        await self._check_end(end)
+        await self._stand_at(start)
+        deadline = time.monotonic() + self._timeout_s
+        while at < end:
+            if not self._fetched:
+                await self._fetch(deadline - time.monotonic())
+                if not self._fetched and time.monotonic() > deadline:
+                    raise LogUnavailable
+                continue
+            deadline = time.monotonic() + self._timeout_s
+            if self._fetched[0].offset >= end.offset:
+                break
+            record, producer, mark = _parsed(self._fetched.popleft())
+            if sieve.passes(producer, mark):
+                records.append(record)
+            at = self._at = Position(record.position.offset + 1)
+        return check_replay(Batch(start, end, records, sieve.moved), rows)
+
+    async def lag(self, start: Position) -> int:
+        """See Reader. Kafka has no cheaper number than a difference of offsets."""
+        first, end = await self._ends()
+        return max(0, end - max(start.offset, first))
+
+    async def note(self, position: Position) -> None:
+        """See Reader."""
+        if self._consumer is None or self._at is None:
+            return
+        with contextlib.suppress(*KAFKA_ERRORS):
+            async with asyncio.timeout(self._timeout_s):
+                await self._consumer.commit({self._where: position.offset})
+
+    async def close(self) -> None:
+        """See Reader."""
+        consumer, self._consumer, self._at = self._consumer, None, None
+        self._fetched.clear()
+        if consumer is not None:
+            with contextlib.suppress(*KAFKA_ERRORS):
+                await stop_client(consumer)
+
+    async def _stand_at(self, start: Position) -> None:
+        """Go on where the last batch ended, or begin anew: a consumer that has sought may still hand out the error of
+        its former place."""
+        if self._at == start:
+            return
+        if self._at is not None:
+            await self.close()
+        first, _ = await self._ends()
+        if start != BEGIN and start.offset < first:
+            raise self._damaged(start, f"begins at {first}")
+        consumer = await self._connected()
+        consumer.assign([self._where])
+        consumer.seek(self._where, max(start.offset, first))
+        self._at = start
+
+    async def _fetch(self, wait_s: float) -> None:
+        """Wait for records, but not longer."""
+        consumer = await self._connected()
+        try:
+            pages = await consumer.getmany(self._where, timeout_ms=max(0, int(wait_s * 1000)), max_records=_PAGE)
+        except OffsetOutOfRangeError as error:
+            damaged = self._damaged(self._at, "has it no more")
+            await self.close()
+            raise damaged from error
+        except KAFKA_ERRORS as error:
+            await self.close()
+            raise LogUnavailable from error
+        self._fetched.extend(pages.get(self._where, ()))
+
+    async def _check_end(self, position: Position) -> None:
+        """A consumer is silent about a broker that is away and about a log that lost its end; the offsets are not."""
+        _, end = await self._ends()
+        if position.offset > end:
+            raise self._damaged(position, f"ends at {end}")
+
+    async def _ends(self) -> tuple[int, int]:
+        try:
+            return await self._ask_ends(self._where)
+        except KAFKA_ERRORS as error:
+            await self.close()
+            raise LogUnavailable from error
+
+    async def _connected(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            consumer = AIOKafkaConsumer(
+                **client_options(self._servers, self._timeout_s),
+                group_id=self._group,
+                enable_auto_commit=False,
+                auto_offset_reset="none",
+                isolation_level="read_committed",
+            )
+            try:
+                await start_client(consumer, self._timeout_s)
+            except KAFKA_ERRORS as error:
+                raise LogUnavailable from error
+            self._consumer = consumer
+        return self._consumer
+
+    def _damaged(self, position: Position | None, what: str) -> LogDamaged:
+        return LogDamaged(f"{self._where.topic}.{self._where.partition} {what}, and {position} is wanted")
+
+
+def _parsed(message: Any) -> tuple[Record, str, Mark]:
+    """The record of a message, its producer and mark. What another program wrote has no producer."""
+    record = Record(Position(message.offset), message.key or b"", message.value or b"")
+    content = dict(message.headers).get(HEADER, b"")
+    try:
+        seq, place, producer = content.decode().split(" ", 2)
+        return record, producer, Mark(int(seq), int(place))
+    except ValueError:
+        return record, "", Mark(0, 0)

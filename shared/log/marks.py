@@ -1,0 +1,37 @@
+"""How a reader drops what a producer sent twice.
+
+Each record carries its producer, the number of the append (seq) and its place in that append. A producer goes on to the
+next seq only when the former one is acknowledged, so within a partition whatever is new lies above the highest (seq,
+place) seen so far, and whatever does not is a repeat: of an append whose answer was lost, however late it comes. That
+highest pair is the producer's mark. Sinks store marks together with their position, in one transaction, so that a range
+that is read again is cut by the same marks and yields the same records.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Mark(NamedTuple):
+    """The last record of a producer that was let through: the number of its append, and its place in there."""
+
+    seq: int
+    place: int
+
+
+class Sieve:
+    """Lets each record of one range through once."""
+
+    def __init__(self, marks: Mapping[str, Mark]) -> None:
+        self._marks = marks
+        #: The marks that this range has moved.
+        self.moved: dict[str, Mark] = {}
+
+    def passes(self, producer: str, mark: Mark) -> bool:
+        """Whether the record is new. One without a producer, from some other program, always is."""
+        if not producer:
+            return True
+        former = self.moved.get(producer) or self._marks.get(producer)
+        if former is not None and mark <= former:
+            return False
+        self.moved[producer] = mark
+        return True

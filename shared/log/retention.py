@@ -1,0 +1,16 @@
+"""Forgetting what every sink has stored, in either log, and never more than that."""
+
+from shared.log.cursor import Cursors
+from shared.log.log import Log
+
+#: Seconds for which records are kept after the last sink is done with them, for repairs.
+KEEP_S = 3600.0
+
+
+async def trim(log: Log, cursors: Cursors, topic: str, keep_s: float = KEEP_S) -> None:
+    """Trim all partitions of a topic behind their slowest sinks; one that no sink reads is left alone. Raises
+    LogUnavailable and POSTGRES_ERRORS."""
+    for partition in range(log.partitions):
+        slowest = await cursors.slowest(topic, partition)
+        if slowest is not None:
+            await log.trim(topic, partition, slowest, keep_s)

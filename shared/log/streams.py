@@ -1,0 +1,223 @@
+"""The record log in Redis Streams. All keys of a partition carry one hash tag, so that one script finds them on one
+node of a cluster.
+
+    tallybook:{<topic>.<partition>}:log     stream   the records
+    tallybook:{<topic>.<partition>}:seqs    hash     producer -> number of its last append
+    tallybook:{<topic>.<partition>}:book    hash     appended: records so far, trimmed: before this id nothing is left
+
+**Appends** are one script that knows the producer's last seq, so a repeat stores nothing. The readers' marks stand
+behind it for the day on which Redis comes back from an older copy and has forgotten the seq.
+
+**Reads** are XRANGE from the cursor, which is in Postgres. A consumer group would hand out other batches after a crash,
+and a cursor in Redis would go back together with the stream. When the stream is older than the cursor, its last id is
+raised first (XSETID), else new records could lie before the cursor and nobody would read them.
+
+**A full partition** refuses (LogFull). Records leave by XTRIM MINID behind the slowest sink and in no other way.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+from zlib import crc32
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import OutOfMemoryError, ResponseError
+
+from shared.errors import LogFull, LogUnavailable
+from shared.log.log import (
+    BEGIN,
+    Batch,
+    Limit,
+    LogDamaged,
+    Position,
+    ProducerRewound,
+    Record,
+    check,
+    check_replay,
+)
+from shared.log.marks import Mark, Sieve
+from shared.redis_client import REDIS_ERRORS, Script
+
+_APPEND = Script("shared/log/streams.append.lua")
+_READ = Script("shared/log/streams.read.lua")
+_LAG = Script("shared/log/streams.lag.lua")
+_TRIM = Script("shared/log/streams.trim.lua")
+
+#: Entries that Redis answers at a time: it does nothing else meanwhile.
+_PAGE = 1000
+#: Seconds between two looks at a partition with nothing new. A blocking read would need a connection for each.
+_POLL_S = 0.05
+#: The largest sequence of an id within one millisecond.
+_SEQ_MAX = 2**64 - 1
+
+log = structlog.get_logger()
+
+
+class StreamsLog:
+    """Topics in the Redis of the client, which stays the caller's to close."""
+
+    name = "streams"
+
+    def __init__(self, redis: "Redis", partitions: int, records_max: int) -> None:
+        self._redis = redis
+        self.partitions = partitions
+        self._records_max = records_max
+
+    def partition_of(self, key: bytes) -> int:
+        """See Log."""
+        return crc32(key) % self.partitions
+
+    async def prepare(self, topic: str) -> None:
+        """See Log. A stream begins with its first record."""
+        try:
+            await self._redis.exists(prefix(topic, 0) + "log")
+        except REDIS_ERRORS as error:
+            raise LogUnavailable from error
+
+    async def append(
+        self, topic: str, partition: int, records: Sequence[tuple[bytes, bytes]], *, producer: str, seq: int
+    ) -> None:
+        """See Log."""
+        check(records, seq, self._records_max)
+        of = prefix(topic, partition)
+        arguments = [producer, seq, self._records_max, *(part for record in records for part in record)]
+        try:
+            answer, *rest = await _APPEND(self._redis, [of + "log", of + "seqs", of + "book"], arguments)
+        except OutOfMemoryError as error:  # refused before the script began
+            raise LogFull from error
+        except REDIS_ERRORS as error:
+            raise LogUnavailable from error
+        if answer == b"FULL":
+            raise LogFull
+        if answer == b"PAST":
+            raise ProducerRewound(f"{producer} sent {seq} to {topic}.{partition}, which has its {rest[0]}")
+
+    async def end(self, topic: str, partition: int) -> Position:
+        """See Log."""
+        try:
+            about = await self._redis.xinfo_stream(prefix(topic, partition) + "log")
+        except ResponseError:  # no such key
+            return BEGIN
+        except REDIS_ERRORS as error:
+            raise LogUnavailable from error
+        return _behind(about["last-generated-id"])
+
+    async def trim(self, topic: str, partition: int, before: Position, keep_s: float) -> None:
+        """See Log."""
+        of = prefix(topic, partition)
+        try:
+            arguments = [str(before), int(keep_s * 1000), self._records_max]
+            await _TRIM(self._redis, [of + "log", of + "book"], arguments)
+        except REDIS_ERRORS as error:
+            raise LogUnavailable from error
+
+    def reader(self, topic: str, partition: int, sink: str) -> "StreamsReader":
+        """See Log."""
+        return StreamsReader(self._redis, topic, partition)
+
+    async def close(self) -> None:
+        """See Log."""
+
+
+class StreamsReader:
+    """A look at one stream."""
+
+    def __init__(self, redis: "Redis", topic: str, partition: int) -> None:
+        self._redis = redis
+        self._where = f"{topic}.{partition}"
+        of = prefix(topic, partition)
+        self._keys = [of + "log", of + "book"]
+
+    async def read(self, start: Position, marks: Mapping[str, Mark], limit: Limit) -> Batch:
+        """See Reader."""
+        sieve, records, at, read, size = Sieve(marks), list[Record](), start, 0, 0
+        deadline = time.monotonic() + limit.wait_s
+        while True:
+            entries = await self._entries(at, None, min(_PAGE, limit.records - read))
+            for entry in entries:
+                record, producer, mark = _parsed(entry)
+                size += len(record.key) + len(record.value)
+                if read and size > limit.bytes:
+                    return Batch(start, at, records, sieve.moved)
+                if sieve.passes(producer, mark):
+                    records.append(record)
+                at, read = _behind(entry[0]), read + 1
+            wait_s = deadline - time.monotonic()
+            if read >= limit.records or wait_s <= 0:
+                return Batch(start, at, records, sieve.moved)
+            if not entries:
+                await asyncio.sleep(min(_POLL_S, wait_s))
+
+    async def replay(self, start: Position, end: Position, rows: int, marks: Mapping[str, Mark]) -> Batch:
+        """See Reader."""
+        sieve, records, at = Sieve(marks), list[Record](), start
+        while entries := await self._entries(at, end, _PAGE):
+            for entry in entries:
+                record, producer, mark = _parsed(entry)
+                if sieve.passes(producer, mark):
+                    records.append(record)
+            at = _behind(entries[-1][0])
+        return check_replay(Batch(start, end, records, sieve.moved), rows)
+
+    async def lag(self, start: Position) -> int:
+        """See Reader."""
+        try:
+            return int(await _LAG(self._redis, self._keys, [str(start)]))
+        except REDIS_ERRORS as error:
+            raise LogUnavailable from error
+
+    async def note(self, position: Position) -> None:
+        """See Reader. Redis has no tools that would look."""
+
+    async def close(self) -> None:
+        """See Reader."""
+
+    async def _entries(self, start: Position, end: Position | None, most: int) -> Sequence[Any]:
+        known = _last_before(max(start, end or start))
+        try:
+            answer = await _READ(self._redis, self._keys, [str(start), str(end or ""), most, known])
+        except REDIS_ERRORS as error:
+            raise LogUnavailable from error
+        if answer[0] == b"TRIMMED":
+            raise LogDamaged(f"{self._where} is trimmed up to {answer[1].decode()}, and {start} is wanted")
+        if answer[1]:
+            log.error("log_rewound", partition=self._where, position=str(end or start))
+        entries: Sequence[Any] = answer[2]
+        return entries
+
+
+def prefix(topic: str, partition: int) -> str:
+    """What every key of the partition begins with."""
+    return f"tallybook:{{{topic}.{partition}}}:"
+
+
+def _position(entry_id: bytes) -> Position:
+    ms, _, seq = entry_id.partition(b"-")
+    return Position(int(ms), int(seq))
+
+
+def _behind(entry_id: bytes) -> Position:
+    """The first position behind the entry."""
+    ms, seq = _position(entry_id)
+    return Position(ms, seq + 1) if seq < _SEQ_MAX else Position(ms + 1, 0)
+
+
+def _last_before(position: Position) -> str:
+    """The greatest id before the position."""
+    if position == BEGIN:
+        return "0-0"
+    ms, seq = position
+    return f"{ms}-{seq - 1}" if seq else f"{ms - 1}-{_SEQ_MAX}"
+
+
+def _parsed(entry: Any) -> tuple[Record, str, Mark]:
+    """The record of an entry, its producer and mark. What another program wrote has no producer."""
+    entry_id, flat = entry
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    record = Record(_position(entry_id), fields.get(b"k", b""), fields.get(b"v", b""))
+    try:
+        return record, fields[b"p"].decode(), Mark(int(fields[b"s"]), int(fields[b"i"]))
+    except (KeyError, ValueError):
+        return record, "", Mark(0, 0)

@@ -1,0 +1,50 @@
+"""A record passes once, whatever order repeats come in."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.log.marks import Mark, Sieve
+
+
+def test_what_lies_above_the_mark_passes_and_moves_it() -> None:
+    sieve = Sieve({"a": Mark(2, 1)})
+    assert [sieve.passes("a", Mark(2, place)) for place in range(4)] == [False, False, True, True]
+    assert sieve.passes("a", Mark(7, 0))
+    assert not sieve.passes("a", Mark(3, 0))
+    assert sieve.moved == {"a": Mark(7, 0)}
+
+
+def test_producers_do_not_touch_each_other() -> None:
+    sieve = Sieve({"a": Mark(9, 9)})
+    assert sieve.passes("b", Mark(1, 0))
+    assert sieve.moved == {"b": Mark(1, 0)}
+
+
+def test_a_record_without_a_producer_always_passes() -> None:
+    sieve = Sieve({})
+    assert all(sieve.passes("", Mark(0, 0)) for _ in range(2))
+    assert sieve.moved == {}
+
+
+@given(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=8), data=st.data())
+def test_repeats_of_any_age_cut_anywhere_are_dropped(sizes: list[int], data: st.DataObject) -> None:
+    """Appends arrive in order; between them repeats of older ones do, whole or in part, and the reader is cut at any
+    place and goes on from what it has stored."""
+    sent = [[Mark(seq, place) for place in range(size)] for seq, size in enumerate(sizes, 1)]
+    stream: list[Mark] = []
+    for number, append in enumerate(sent):
+        # It may have been cut short once or more before it arrived as a whole.
+        for part in data.draw(st.lists(st.integers(0, len(append)), max_size=2)):
+            stream += append[:part]
+        stream += append
+        for late in data.draw(st.lists(st.integers(0, number), max_size=3)):
+            stream += sent[late]
+    marks: dict[str, Mark] = {}
+    passed: list[Mark] = []
+    for mark in stream:
+        sieve = Sieve(marks)  # a batch of one record: the worst cut
+        if sieve.passes("a", mark):
+            passed.append(mark)
+        marks |= sieve.moved
+    whole = Sieve({})
+    assert passed == [mark for mark in stream if whole.passes("a", mark)] == [mark for one in sent for mark in one]
