@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from typing import Literal, TypeVar
+from typing import Literal
 
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 
@@ -54,14 +54,16 @@ _CLASSES: dict[Class, dict[int, str]] = {
         376: "CANNOT_PARSE_UUID",
         441: "CANNOT_PARSE_DOMAIN_VALUE_FROM_STRING",
         467: "CANNOT_PARSE_BOOL",
-        469: "CANNOT_PARSE_PROTOBUF_SCHEMA",
+        469: "VIOLATED_CONSTRAINT",
+        675: "CANNOT_PARSE_IPV4",
+        676: "CANNOT_PARSE_IPV6",
     },
 }
 _BY_CODE: dict[int, Class] = {code: name for name, codes in _CLASSES.items() for code in codes}
 #: The other meaning of 252: rows of more partitions than `max_partitions_per_insert_block` never get in together.
 _TOO_MANY_PARTITIONS = (252, "partitions for single INSERT block")
-#: clickhouse-connect says the status only in words, when an answer has no code of ClickHouse: a proxy's, for one.
-_SERVER_STATUS = re.compile(r"\b5\d\d\b")
+#: clickhouse-connect says the status in words only, when an answer has no code of ClickHouse: that of a proxy.
+_SERVER_STATUS = re.compile(r"HTTP status 5\d\d")
 
 
 def classify(error: BaseException) -> Class:
