@@ -1,7 +1,7 @@
 """The process: the engine on its folder, and Granian in front of it.
 
-Granian runs inside this process (`granian.server.embed`), not in a worker of its own: the engine belongs to one process,
-and whoever ends this one has ended the engine.
+Granian runs inside this process (`granian.server.embed`), not in a worker of its own: the engine belongs to one
+process, and whoever ends this one has ended the engine.
 """
 
 import asyncio

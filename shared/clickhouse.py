@@ -7,7 +7,7 @@ is seldom given up on while it still runs, and the repeat of an insert seldom me
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 from clickhouse_connect.driver import create_async_client
@@ -73,6 +73,12 @@ class ClickHouse:
             client = await self._connected()
             await client.command(sql, settings=self._limits())
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
     async def aclose(self) -> None:
         """Close the connections."""
         if self._client is not None:
@@ -112,7 +118,8 @@ class ClickHouse:
 
 
 def connect(settings: Settings) -> ClickHouse:
-    """A client of the database that TALLYBOOK_CLICKHOUSE_URL names. Close it with `aclose()`."""
+    """A client of the database that TALLYBOOK_CLICKHOUSE_URL names. Use it with `async with`, or close it with
+    `aclose()`."""
     return ClickHouse(settings, database(settings))
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from shared.clickhouse import ClickHouse, connect, connect_without_database, database
 from shared.migrate import SchemaError
+from shared.postgres import statement
 from shared.settings import Settings
 
 _FOLDER = Path(__file__).parent / "clickhouse_migrations"
@@ -21,6 +22,9 @@ _END = re.compile(r";\s*\n")
 #: The table of raw events whose rows expire, and the rule that says when.
 _EXPIRING, _TTL = "tracker_events", re.compile(r"TTL date \+ toIntervalDay\((\d+)\)")
 
+#: What to do about a table without a window.
+REMEDY = "ALTER TABLE ... MODIFY SETTING non_replicated_deduplication_window = 10000"
+
 _TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
     name String, sha256 String, applied_at DateTime('UTC') DEFAULT now()
@@ -28,15 +32,9 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 ENGINE = MergeTree ORDER BY name
 SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1
 """
-#: Tables that keep rows, with those of other databases into which a view of ours writes.
-_TABLES = """
-SELECT database, name, engine, create_table_query FROM system.tables
-WHERE engine LIKE '%MergeTree' AND (database = {database:String} OR (database, name) IN {targets:Array(Tuple(String, String))})
-ORDER BY database, name
-"""
-_VIEWS = """
-SELECT create_table_query FROM system.tables WHERE engine = 'MaterializedView' AND database = {database:String}
-"""
+_CREATION = statement("shared/clickhouse_migrate.creation.sql")
+_TABLES = statement("shared/clickhouse_migrate.tables.sql")
+#: The target of a view, as `create_table_query` of system.tables words it.
 _TARGET = re.compile(r"\bTO (?:`([^`]+)`|(\w+))\.(?:`([^`]+)`|(\w+))")
 _WINDOW = re.compile(r"\bnon_replicated_deduplication_window = (\d+)")
 #: Replicated tables have a window by default: only one that was taken away is missed.
@@ -45,51 +43,51 @@ _REPLICATED_WINDOW = re.compile(r"\breplicated_deduplication_window = (\d+)")
 
 async def migrate(settings: Settings) -> list[str]:
     """Apply what is missing and return the names applied. Raises SchemaError, or one of CLICKHOUSE_ERRORS."""
-    maker = connect_without_database(settings)
-    try:
-        await maker.execute(f"CREATE DATABASE IF NOT EXISTS `{_checked(database(settings))}` ENGINE = Atomic")
-    finally:
-        await maker.aclose()
-    clickhouse = connect(settings)
-    try:
+    await _make_database(settings)
+    async with connect(settings) as clickhouse:
         await clickhouse.execute(_TABLE)
         missing = await _missing(clickhouse)
         for name, text, digest in missing:
-            for statement in _END.split(text):
-                if statement.strip():
-                    await clickhouse.execute(statement)
+            for command in _END.split(text):
+                if command.strip():
+                    await clickhouse.execute(command)
             row = json.dumps({"name": name, "sha256": digest}).encode()
             await clickhouse.insert("schema_migrations", row, f"{name}:{digest}")
         await _set_retention(clickhouse, settings.tracker_retention_days)
-        if bare := await unprotected(clickhouse):
-            raise SchemaError(f"a repeated insert would count twice in {', '.join(bare)}: no window of block ids is set")
+        if bare := await _unprotected(clickhouse):
+            raise SchemaError(f"a repeated insert would count twice in {', '.join(bare)}: {REMEDY}")
         return [name for name, _, _ in missing]
-    finally:
-        await clickhouse.aclose()
 
 
 async def pending(settings: Settings) -> list[str]:
     """The names that `migrate` would apply now. Raises as `migrate` does."""
-    clickhouse = connect_without_database(settings)
-    try:
-        found = await clickhouse.query(
-            "SELECT 1 FROM system.tables WHERE database = {database:String} AND name = 'schema_migrations'",
-            {"database": database(settings)},
-        )
-    finally:
-        await clickhouse.aclose()
-    if not found:
+    async with connect_without_database(settings) as clickhouse:
+        made = await clickhouse.query(_CREATION, {"database": database(settings)})
+    if "schema_migrations" not in {name for name, _ in made}:
         return [name for name, _, _ in _files()]
-    clickhouse = connect(settings)
-    try:
+    async with connect(settings) as clickhouse:
         return [name for name, _, _ in await _missing(clickhouse)]
-    finally:
-        await clickhouse.aclose()
 
 
-async def unprotected(clickhouse: ClickHouse) -> list[str]:
+async def unprotected(settings: Settings) -> list[str]:
     """The tables of the database, and of its views, in which a repeated insert would count twice."""
-    views = [str(row[0]) for row in await clickhouse.query(_VIEWS, {"database": clickhouse.database})]
+    async with connect(settings) as clickhouse:
+        return await _unprotected(clickhouse)
+
+
+async def _make_database(settings: Settings) -> None:
+    """Only where there is none: whoever may use a database may not always make one."""
+    name = database(settings)
+    if not re.fullmatch(r"\w{1,64}", name):
+        raise SchemaError(f"{name!r} in TALLYBOOK_CLICKHOUSE_URL cannot be the name of a database")
+    async with connect_without_database(settings) as clickhouse:
+        if not await clickhouse.query("SELECT 1 FROM system.databases WHERE name = {name:String}", {"name": name}):
+            await clickhouse.execute(f"CREATE DATABASE IF NOT EXISTS `{name}` ENGINE = Atomic")
+
+
+async def _unprotected(clickhouse: ClickHouse) -> list[str]:
+    made = await clickhouse.query(_CREATION, {"database": clickhouse.database})
+    views = (str(text) for _, text in made if str(text).startswith("CREATE MATERIALIZED VIEW"))
     targets = [(one[1] or one[2], one[3] or one[4]) for view in views if (one := _TARGET.search(view))]
     # An empty array would have no type.
     parameters = {"database": clickhouse.database, "targets": targets or [("", "")]}
@@ -99,27 +97,20 @@ async def unprotected(clickhouse: ClickHouse) -> list[str]:
 
 def _has_window(engine: str, create: str) -> bool:
     if engine.startswith(("Replicated", "Shared")):
-        return not (found := _REPLICATED_WINDOW.search(create)) or int(found[1]) > 0
-    return bool(found := _WINDOW.search(create)) and int(found[1]) > 0
+        found = _REPLICATED_WINDOW.search(create)
+        return found is None or int(found[1]) > 0
+    found = _WINDOW.search(create)
+    return found is not None and int(found[1]) > 0
 
 
 async def _set_retention(clickhouse: ClickHouse, days: int | None) -> None:
     """Make the table expire its rows as the setting says, when it does not yet."""
-    rows = await clickhouse.query(
-        "SELECT create_table_query FROM system.tables WHERE database = {database:String} AND name = {name:String}",
-        {"database": clickhouse.database, "name": _EXPIRING},
-    )
-    found = _TTL.search(str(rows[0][0]))
+    made = await clickhouse.query(_CREATION, {"database": clickhouse.database})
+    found = next((_TTL.search(str(text)) for name, text in made if name == _EXPIRING), None)
     if days is not None and (found is None or int(found[1]) != days):
         await clickhouse.execute(f"ALTER TABLE {_EXPIRING} MODIFY TTL date + toIntervalDay({days})")
     elif days is None and found is not None:
         await clickhouse.execute(f"ALTER TABLE {_EXPIRING} REMOVE TTL")
-
-
-def _checked(name: str) -> str:
-    if not re.fullmatch(r"\w{1,64}", name):
-        raise SchemaError(f"{name!r} in TALLYBOOK_CLICKHOUSE_URL cannot be the name of a database")
-    return name
 
 
 def _files() -> list[tuple[str, str, str]]:
@@ -129,7 +120,9 @@ def _files() -> list[tuple[str, str, str]]:
 
 
 async def _missing(clickhouse: ClickHouse) -> list[tuple[str, str, str]]:
-    applied = {str(name): str(digest) for name, digest in await clickhouse.query("SELECT name, sha256 FROM schema_migrations")}
+    applied = {
+        str(name): str(digest) for name, digest in await clickhouse.query("SELECT name, sha256 FROM schema_migrations")
+    }
     files = _files()
     if unknown := sorted(applied.keys() - {name for name, _, _ in files}):
         raise SchemaError(f"the database has migrations that this version does not know: {', '.join(unknown)}")

@@ -53,6 +53,13 @@ def postgres_url(servers_folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def clickhouse_url(servers_folder: Path) -> Iterator[str]:
+    """A real ClickHouse of the session: a server, or the engine behind its gateway."""
+    with services.clickhouse(servers_folder / "c") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
 async def _template(postgres_url: str) -> str:
     """The name of a migrated database, from which each test gets a copy."""
     name = f"tallybook_template_{os.getpid()}"
