@@ -1,6 +1,7 @@
 """The Starlette application: `/ping`, and `/` for every statement."""
 
 import asyncio
+import contextlib
 import json
 import os
 import uuid
@@ -8,13 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from clickhouse.engine import Engine
 from clickhouse.failure import FATAL, Failure
-from clickhouse.request import check_password, read_statement
+from clickhouse.request import check_password, read_statement, skip_body
 from shared.settings import Settings
 
 #: Exit code when the engine has failed beyond repair (sysexits.h, EX_SOFTWARE): the supervisor starts another one.
@@ -52,10 +53,14 @@ class Gateway:
                 statement = await read_statement(request)
                 loop = asyncio.get_running_loop()
                 result = await loop.run_in_executor(self._threads, self._engine.execute, statement)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody reads it
         except Failure as failure:
             if failure.code in FATAL:
                 log.error("engine_failed", code=failure.code)
                 asyncio.get_running_loop().call_later(_FAREWELL_S, os._exit, ENGINE_FAILED)
+            with contextlib.suppress(RuntimeError, ClientDisconnect):  # RuntimeError: it was read already
+                await skip_body(request)
             headers["X-ClickHouse-Exception-Code"] = str(failure.code)
             return PlainTextResponse(f"{failure}\n", failure.status, headers)
         headers["X-ClickHouse-Summary"] = json.dumps(result.summary)

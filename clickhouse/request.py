@@ -3,7 +3,9 @@
 import base64
 import binascii
 import hmac
+from collections.abc import AsyncGenerator
 
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from clickhouse.compression import too_large
@@ -23,6 +25,8 @@ _TRANSPORT = frozenset(
     }
 )
 _PARAMETER = "param_"
+#: Bytes of a refused body that are read and thrown away, at most.
+_SKIPPED_MAX = 4 * BODY_MAX
 
 
 def check_password(request: Request, user: str, password: str) -> None:
@@ -47,8 +51,14 @@ def _credentials(request: Request) -> tuple[str, str]:
 
 
 async def read_statement(request: Request) -> Statement:
-    """The statement is the parameter `query`, and then the body. Raises Failure."""
+    """The statement is the parameter `query`, and then the body; or everything is a field of a form, where the values
+    of parameters are too long for a URL. Raises Failure."""
     fields = dict(request.query_params)
+    body = b""
+    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+        fields |= await _form(request)
+    else:
+        body = b"".join([part async for part in _body(request)])
     settings = {
         name: value for name, value in fields.items() if name not in _TRANSPORT and not name.startswith(_PARAMETER)
     }
@@ -56,7 +66,7 @@ async def read_statement(request: Request) -> Statement:
         settings["readonly"] = "2"  # as on a server: GET changes nothing
     return Statement(
         text=fields.get("query", "").encode(),
-        body=await _body(request),
+        body=body,
         encoding=request.headers.get("content-encoding", "").lower(),
         database=fields.get("database") or request.headers.get("x-clickhouse-database"),
         settings=settings,
@@ -67,13 +77,31 @@ async def read_statement(request: Request) -> Statement:
     )
 
 
-async def _body(request: Request) -> bytes:
-    if request.headers.get("content-type", "").startswith("multipart/"):
-        raise refusal(48, "NOT_IMPLEMENTED", "Forms and external data are not supported.")
-    parts, size = [], 0
+async def skip_body(request: Request) -> None:
+    """Take what is still on its way: a client that cannot send its body to the end does not read the answer, and takes
+    a refusal for a broken connection. Some clients go on for ever; they do not matter."""
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > _SKIPPED_MAX:
+            return
+
+
+async def _form(request: Request) -> dict[str, str]:
+    parser = MultiPartParser(request.headers, _body(request), max_files=0, max_part_size=BODY_MAX)
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise refusal(
+            48, "NOT_IMPLEMENTED", f"The form cannot be read; it may not hold files: {error.message}"
+        ) from None
+    return {name: value for name, value in form.items() if isinstance(value, str)}
+
+
+async def _body(request: Request) -> AsyncGenerator[bytes, None]:
+    size = 0
     async for part in request.stream():
         size += len(part)
         if size > BODY_MAX:
             raise too_large(BODY_MAX)
-        parts.append(part)
-    return b"".join(parts)
+        yield part

@@ -1,4 +1,4 @@
-"""The embedded ClickHouse: speaks as a server does, keeps what it acknowledged, and opens its folder for nobody else."""
+"""The embedded ClickHouse: it speaks as a server does, keeps what it acknowledged, and shares its folder with nobody."""
 
 import asyncio
 import gzip
@@ -107,7 +107,7 @@ def test_errors_have_the_codes_names_and_statuses_of_a_server(
 
 def test_s9_a_wrong_password_or_user_is_refused_before_anything_is_read(shared: Gateway) -> None:
     for user, password in ((USER, "wrong"), (USER, ""), ("default", PASSWORD), ("", ""), ("jürgen", PASSWORD)):
-        answer = shared.ask("POST", user=user, password=password, body=b"x" * 100_000)
+        answer = shared.ask("POST", user=user, password=password, body=b"x" * 10_000_000)
         assert (answer.status, answer.code) == (403, 516), (user, password)
     assert shared.ask("POST", user=None, headers={"Authorization": "Basic ????"}).code == 516
     assert shared.ask("POST", user=None, body=b"SELECT 1").code == 516
@@ -131,7 +131,7 @@ async def test_parameters_arrive_as_they_were(shared: Gateway) -> None:
         "a": 'it\'s "quoted" `so` \\ and \\n',
         "b": "tab\t, line\n, return\r, zero-width\u200b, ☃, 🎈",
         "c": "'); DROP TABLE t.raw --",
-        "d": "x" * 20_000,
+        "d": "x" * 200_000,  # too long for a URL: it comes in a form
     }
     async with connect_without_database(shared.settings()) as client:
         sql = "SELECT {a:String}, {b:String}, {c:String}, {d:String}, {list:Array(String)}, {none:Nullable(String)}"
@@ -165,7 +165,8 @@ def test_bodies_may_be_packed(shared: Gateway, encoding: str, pack: Callable[[by
 
 def test_what_is_not_spoken_is_refused(shared: Gateway) -> None:
     assert shared.ask("POST", body=b"x", headers={"Content-Encoding": "br"}).code == 73
-    assert shared.ask("POST", body=b"--x--", headers={"Content-Type": "multipart/form-data; boundary=x"}).code == 48
+    file = b'--x\r\nContent-Disposition: form-data; name="t"; filename="t"\r\n\r\n1\r\n--x--\r\n'
+    assert shared.ask("POST", body=file, headers={"Content-Type": "multipart/form-data; boundary=x"}).code == 48
     statement = b"INSERT INTO t.raw FORMAT JSONEachRow\n" + rows(0, 1)
     assert shared.ask("POST", body=statement, param_x="1").code == 48
     assert shared.ask("POST", body=b"SELECT '\xff'").code == 1002
@@ -181,8 +182,9 @@ def test_a_statement_may_not_take_more_memory_than_it_is_given(shared: Gateway) 
 
 def test_the_engine_has_the_bounds_that_it_was_given(gateways: Callable[..., Gateway]) -> None:
     one = gateways(TALLYBOOK_CLICKHOUSE_MEMORY_BYTES=str(700 << 20))
-    sql = b"SELECT value FROM system.server_settings WHERE name IN ('max_server_memory_usage', 'mark_cache_size') ORDER BY name"
-    assert one.ask("POST", body=sql).text.split() == [str(64 << 20), str(700 << 20)]
+    names = b"('max_server_memory_usage', 'mark_cache_size')"
+    sql = b"SELECT value FROM system.server_settings WHERE name IN %b ORDER BY name"
+    assert one.ask("POST", body=sql % names).text.split() == [str(64 << 20), str(700 << 20)]
     assert one.ask("POST", body=b"SELECT uniqExact(number) FROM numbers(60000000)").code == 241
 
 
@@ -221,7 +223,8 @@ async def _write(client: ClickHouse, batches: int, size: int) -> int:
                 await client.insert("raw", rows(batch * size, size), f"batch {batch}")
                 break
             except CLICKHOUSE_ERRORS as error:
-                assert classify(error) == "unknown", error
+                if classify(error) != "unknown":
+                    raise
                 repeats += 1
                 await asyncio.sleep(0.05)
     return repeats
@@ -232,13 +235,16 @@ async def test_a_writer_that_repeats_counts_once_through_kills(gateways: Callabl
     async with connect(one.settings("t")) as client:
         writer = asyncio.create_task(_write(client, batches, size))
         for _ in range(3):
-            before = (await asyncio.to_thread(count, one))[0]
-            while (await asyncio.to_thread(count, one))[0] < min(before + 10 * size, batches * size):
-                await asyncio.sleep(0.01)
-            await asyncio.to_thread(one.signal, signal.SIGKILL)
-            await asyncio.to_thread(one.start)
+            await asyncio.to_thread(_kill_when_there_is_more, one, 10 * size)
         assert await writer > 0
     assert count(one) == (batches * size, batches * size)
+
+
+def _kill_when_there_is_more(gateway: Gateway, more: int) -> None:
+    wanted = count(gateway)[0] + more
+    wait_for(lambda: count(gateway)[0] >= wanted, "the writer gets on")
+    gateway.signal(signal.SIGKILL)
+    gateway.start()
 
 
 def _part(gateway: Gateway, last_block: int) -> Path:
@@ -327,8 +333,9 @@ def test_a_kill_between_the_id_and_the_rename_loses_nothing(gateways: Callable[.
     assert _log(one).read_text().startswith("1\tall_1_1_0\t")  # the id is there ...
     assert not list(one.folder.glob("store/*/*/all_1_1_0"))  # ... and the rows are not
     copy = tmp_path / "copy"
-    shutil.copytree(one.folder, copy)
-    done = subprocess.run([sys.executable, "-c", UNREPAIRED, copy], input=rows(0, 10), capture_output=True, check=True)
+    shutil.copytree(one.folder, copy, symlinks=True)
+    done = subprocess.run([sys.executable, "-c", UNREPAIRED, copy], input=rows(0, 10), capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [b"0"], "the engine mends this by itself now: is the repair still needed?"
     one.start()
     for _ in range(2):
@@ -344,10 +351,9 @@ def test_a_large_insert_is_whole_or_not_there(shared: Gateway) -> None:
     batch = rows(0, 300_000)
     assert shared.ask("POST", body=b"CREATE TABLE t.large AS t.raw").code == 0
     statement = b"INSERT INTO t.large FORMAT JSONEachRow\n"
-    broken = shared.ask("POST", body=statement + batch + b'{"n":"x"}\n', insert_deduplication_token="a")
-    assert broken.code == 27, broken.text[:200]
+    assert shared.ask("POST", body=statement + batch + b'{"n":"x"}\n').code == 27
     assert shared.ask("POST", body=b"SELECT count() FROM t.large").text == "0\n"
-    assert shared.ask("POST", body=statement + batch, insert_deduplication_token="b").code == 0
+    assert shared.ask("POST", body=statement + batch).code == 0
     assert shared.ask("POST", body=b"SELECT count(), uniqExact(n) FROM t.large").text == "300000\t300000\n"
 
 
@@ -399,14 +405,10 @@ def test_an_engine_that_cannot_allocate_any_more_ends_its_process(gateways: Call
 def test_a_stop_does_not_wait_for_a_long_statement(gateways: Callable[..., Gateway]) -> None:
     one = gateways()
     assert one.process
-    asked = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            f"import urllib.request as u; u.urlopen('{_in_url(one)}', b'SELECT sleepEachRow(3) FROM numbers(20) SETTINGS max_block_size = 1')",
-        ],
-        stderr=subprocess.DEVNULL,
-    )
+    url = f"http://127.0.0.1:{one.port}/?user={USER}&password={PASSWORD}"
+    slow = "SELECT sleepEachRow(3) FROM numbers(20) SETTINGS max_block_size = 1"
+    script = f"import urllib.request; urllib.request.urlopen('{url}', b'{slow}')"
+    asked = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
     running = b"SELECT count() FROM system.processes WHERE query LIKE '%sleepEachRow%'"
     wait_for(lambda: one.ask("POST", body=running).text != "1\n", "the statement runs")
     one.process.send_signal(signal.SIGTERM)
@@ -414,10 +416,6 @@ def test_a_stop_does_not_wait_for_a_long_statement(gateways: Callable[..., Gatew
     assert not lives(one.process.pid)
     asked.wait()
     one.start()
-
-
-def _in_url(gateway: Gateway) -> str:
-    return f"http://127.0.0.1:{gateway.port}/?user={USER}&password={PASSWORD}"
 
 
 def test_the_password_is_in_the_environment_and_in_no_list_of_processes(shared: Gateway) -> None:
