@@ -32,14 +32,16 @@ class Statement(NamedTuple):
 class Insert(NamedTuple):
     """An INSERT whose rows follow its text."""
 
-    text: str  # without FORMAT
+    text: str
+    #: SETTINGS, if it has any: they stand between the source of the rows and FORMAT.
+    settings: str
     input_format: str
     rows: memoryview
 
 
 def split_insert(sql: bytes) -> Insert | None:
     """The parts of `INSERT ... FORMAT <name> <rows>`, or None for any other statement. The rows are not looked at."""
-    depth, is_insert = 0, False
+    depth, is_insert, end = 0, False, 0
     for match in _TOKEN.finditer(sql):
         token = match.group()
         if token.isspace() or token.startswith((b"--", b"/*")):
@@ -53,11 +55,15 @@ def split_insert(sql: bytes) -> Insert | None:
             depth += 1 if token == b"(" else -1
         elif depth == 0 and word in (b"SELECT", b"WITH", b"VALUES", b"INFILE"):
             return None  # the rows are a part of the text, or come from elsewhere
+        elif depth == 0 and word == b"SETTINGS":
+            end = end or match.start()
         elif depth == 0 and word == b"FORMAT":
             name = _FORMAT_NAME.match(sql, match.end())
             if name is None or name[1].upper() == b"VALUES":
                 return None
-            return Insert(sql[: match.start()].decode(), name[1].decode(), memoryview(sql)[name.end() :])
+            end = end or match.start()
+            text, settings = sql[:end].decode(), sql[end : match.start()].decode()
+            return Insert(text, settings, name[1].decode(), memoryview(sql)[name.end() :])
     return None
 
 

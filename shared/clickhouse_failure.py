@@ -61,7 +61,7 @@ _CLASSES: dict[Class, dict[int, str]] = {
 }
 _BY_CODE: dict[int, Class] = {code: name for name, codes in _CLASSES.items() for code in codes}
 #: The other meaning of 252: rows of more partitions than `max_partitions_per_insert_block` never get in together.
-_TOO_MANY_PARTITIONS = (252, "partitions for single INSERT block")
+_TOO_MANY_PARTITIONS = (252, "Too many partitions")
 #: clickhouse-connect says the status in words only, when an answer has no code of ClickHouse: that of a proxy.
 _SERVER_STATUS = re.compile(r"HTTP status 5\d\d")
 

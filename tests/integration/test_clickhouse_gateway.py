@@ -1,4 +1,4 @@
-"""The embedded ClickHouse: it speaks as a server does, keeps what it acknowledged, and shares its folder with nobody."""
+"""The embedded ClickHouse: speaks as a server does, keeps what it acknowledged, and shares its folder with nobody."""
 
 import asyncio
 import gzip
@@ -167,8 +167,6 @@ def test_what_is_not_spoken_is_refused(shared: Gateway) -> None:
     assert shared.ask("POST", body=b"x", headers={"Content-Encoding": "br"}).code == 73
     file = b'--x\r\nContent-Disposition: form-data; name="t"; filename="t"\r\n\r\n1\r\n--x--\r\n'
     assert shared.ask("POST", body=file, headers={"Content-Type": "multipart/form-data; boundary=x"}).code == 48
-    statement = b"INSERT INTO t.raw FORMAT JSONEachRow\n" + rows(0, 1)
-    assert shared.ask("POST", body=statement, param_x="1").code == 48
     assert shared.ask("POST", body=b"SELECT '\xff'").code == 1002
     assert shared.ask("DELETE").status == 405
     assert shared.ask("GET", "/elsewhere").status == 404
@@ -355,6 +353,58 @@ def test_a_large_insert_is_whole_or_not_there(shared: Gateway) -> None:
     assert shared.ask("POST", body=b"SELECT count() FROM t.large").text == "0\n"
     assert shared.ask("POST", body=statement + batch).code == 0
     assert shared.ask("POST", body=b"SELECT count(), uniqExact(n) FROM t.large").text == "300000\t300000\n"
+
+
+@pytest.mark.parametrize(
+    ("table", "code"),
+    [
+        ("(n UInt64, text String, CONSTRAINT c CHECK n > 100) ENGINE = MergeTree ORDER BY n", 469),
+        ("(n UInt64, text String) ENGINE = MergeTree PARTITION BY n ORDER BY n", 252),
+        ("(n UInt64, text String, more UInt8 DEFAULT throwIf(n = 7)) ENGINE = MergeTree ORDER BY n", 395),
+        ("(n UInt8, text UInt64) ENGINE = MergeTree ORDER BY n", 27),
+    ],
+)
+def test_what_was_not_stored_is_not_acknowledged(shared: Gateway, table: str, code: int) -> None:
+    assert shared.ask("POST", body=f"CREATE OR REPLACE TABLE t.strict {table}".encode()).code == 0
+    answer = shared.ask("POST", body=b"INSERT INTO t.strict FORMAT JSONEachRow\n" + rows(0, 200).replace(b"row", b"ro"))
+    assert answer.code == code, answer.text
+    assert shared.ask("POST", body=b"SELECT count() FROM t.strict").text == "0\n"
+
+
+def test_a_view_that_throws_is_an_error_of_the_insert(shared: Gateway) -> None:
+    for sql in (
+        "CREATE TABLE t.source AS t.raw",
+        "CREATE TABLE t.target AS t.raw",
+        "CREATE MATERIALIZED VIEW t.view TO t.target AS SELECT n + throwIf(n = 7) AS n, text FROM t.source",
+    ):
+        assert shared.ask("POST", body=sql.encode()).code == 0
+    assert shared.ask("POST", body=b"INSERT INTO t.source FORMAT JSONEachRow\n" + rows(0, 10)).code == 395
+
+
+def test_an_insert_in_many_blocks_counts_once(shared: Gateway) -> None:
+    assert shared.ask("POST", body=b"CREATE TABLE t.blocks AS t.raw").code == 0
+    statement = b"INSERT INTO t.blocks (n, text) SETTINGS max_insert_block_size = 1000 FORMAT JSONEachRow\n"
+    settings = {
+        "insert_deduplication_token": "a",
+        "min_insert_block_size_rows": "0",
+        "min_insert_block_size_bytes": "0",
+    }
+    for _ in range(3):
+        assert shared.ask("POST", body=statement + rows(0, 20_000), **settings).code == 0
+    parts = b"SELECT count(), uniqExact(n), uniqExact(_part) > 1 FROM t.blocks"
+    assert shared.ask("POST", body=parts).text == "20000\t20000\t1\n"
+
+
+def test_an_insert_may_be_empty_and_have_parameters(shared: Gateway) -> None:
+    assert shared.ask("POST", body=b"CREATE TABLE t.small AS t.raw").code == 0
+    assert shared.ask("POST", body=b"INSERT INTO t.small FORMAT JSONEachRow\n").code == 0
+    statement = b"INSERT INTO {table:Identifier} FORMAT JSONEachRow\n" + rows(0, 2)
+    assert shared.ask("POST", body=statement, param_table="small", database="t").code == 0
+    assert shared.ask("POST", query="INSERT INTO t.small FORMAT CSV", body=b"3,x\n4,y\n").code == 0
+    assert shared.ask("POST", body=b"INSERT INTO t.small VALUES (5, 'z')").code == 0
+    assert (
+        shared.ask("POST", body=b"SELECT groupArray(n) FROM (SELECT n FROM t.small ORDER BY n)").text == "[0,1,3,4,5]\n"
+    )
 
 
 def test_a_body_above_the_limit_is_refused(shared: Gateway) -> None:

@@ -22,7 +22,6 @@ from clickhouse.statement import format_of_result, quoted, quoted_name, split_in
             "INSERT INTO `a FORMAT b` (format, `x)`) FORMAT CSV\n",
             ("INSERT INTO `a FORMAT b` (format, `x)`) ", "CSV", ""),
         ),
-        ("INSERT INTO t SETTINGS a = 'FORMAT x' FORMAT CSV\n", ("INSERT INTO t SETTINGS a = 'FORMAT x' ", "CSV", "")),
         ("INSERT INTO t FORMAT CSV\nFORMAT SELECT VALUES", ("INSERT INTO t ", "CSV", "FORMAT SELECT VALUES")),
     ],
 )
@@ -30,6 +29,12 @@ def test_an_insert_has_a_text_a_format_and_rows(sql: str, parts: tuple[str, str,
     found = split_insert(sql.encode())
     assert found
     assert (found.text, found.input_format, bytes(found.rows).decode()) == parts
+
+
+def test_settings_of_an_insert_stand_apart() -> None:
+    found = split_insert(b"INSERT INTO t (settings) SETTINGS a = 'FORMAT x' FORMAT CSV\n1")
+    assert found
+    assert (found.text, found.settings) == ("INSERT INTO t (settings) ", "SETTINGS a = 'FORMAT x' ")
 
 
 @pytest.mark.parametrize(
