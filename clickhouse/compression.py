@@ -1,12 +1,17 @@
 """Bodies in the encodings that clickhouse-connect can send, unpacked up to a limit."""
 
+import sys
 import zlib
 from typing import Any
 
 import lz4.frame
-from backports import zstd
 
 from clickhouse.failure import Failure, refusal
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 
 def unpacked(body: bytes, encoding: str, most: int) -> bytes:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import lz4.frame
 import pytest
-from backports import zstd
 
+from clickhouse.compression import zstd
 from clickhouse.engine import BODY_MAX
 from shared.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify, connect, connect_without_database
 from tests.gateway import PASSWORD, USER, Gateway

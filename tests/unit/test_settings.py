@@ -40,6 +40,7 @@ def test_a_misspelt_variable_cannot_pass_unseen() -> None:
         ("TALLYBOOK_TRUSTED_PROXIES", "10.0.0.1/8", "host bits"),
         ("TALLYBOOK_REDIS_URL", "cache:6379", "has to begin with redis:// or rediss:// or unix://"),
         ("TALLYBOOK_DATABASE_URL", "mysql://clicks", "has to begin with postgresql://"),
+        ("TALLYBOOK_CLICKHOUSE_URL", "clickhouse://u:p@db:9000", "has to begin with http:// or https://"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named(variable: str, value: str, reason: str) -> None:
