@@ -60,11 +60,11 @@ def run(settings: Settings) -> None:
     listen = address(settings)
     folder = Path(settings.data_dir).absolute() / "clickhouse"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    engine = Engine(folder, settings.clickhouse_memory_bytes)
     try:
+        engine = Engine(folder, settings.clickhouse_memory_bytes)
         forgotten = repair(folder)
         engine.open()
-    except (RepairError, Failure) as error:
+    except (ValueError, RepairError, Failure) as error:
         sys.exit(f"error: {error}")
     if forgotten:
         log.warning("block_ids_forgotten", ids=forgotten)

@@ -26,6 +26,15 @@ from tests.services import require
 RAW = """CREATE TABLE t.raw (n UInt64, text String) ENGINE = MergeTree ORDER BY n
 SETTINGS non_replicated_deduplication_window = 1000"""
 
+#: A view that counts the rows, as aggregates of events do.
+TOTAL = (
+    """CREATE TABLE t.total (part UInt8, rows AggregateFunction(sum, UInt64))
+    ENGINE = AggregatingMergeTree ORDER BY part
+    SETTINGS non_replicated_deduplication_window = 1000""",
+    """CREATE MATERIALIZED VIEW t.total_mv TO t.total AS
+    SELECT toUInt8(n % 3) AS part, sumState(toUInt64(1)) AS rows FROM t.raw GROUP BY part""",
+)
+
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
@@ -230,12 +239,15 @@ async def _write(client: ClickHouse, batches: int, size: int) -> int:
 
 async def test_a_writer_that_repeats_counts_once_through_kills(gateways: Callable[..., Gateway]) -> None:
     one, batches, size = gateways(), 120, 50
+    for sql in TOTAL:
+        assert one.ask("POST", body=sql.encode()).code == 0
     async with connect(one.settings("t")) as client:
         writer = asyncio.create_task(_write(client, batches, size))
         for _ in range(3):
             await asyncio.to_thread(_kill_when_there_is_more, one, 10 * size)
         assert await writer > 0
     assert count(one) == (batches * size, batches * size)
+    assert one.ask("POST", body=b"SELECT sumMerge(rows) FROM t.total").text == f"{batches * size}\n"
 
 
 def _kill_when_there_is_more(gateway: Gateway, more: int) -> None:
