@@ -157,6 +157,20 @@ async def test_an_insert_without_a_token_is_a_mistake(client: ClickHouse) -> Non
         await client.insert("tracker_events", lines(event(1)), "")
 
 
+async def test_the_library_itself_can_do_everything_else(plain: AsyncClient) -> None:
+    await plain.command(
+        "CREATE TABLE other (n UInt32, at DateTime64(3), tags Array(String), more JSON) ENGINE = Memory"
+    )
+    at = datetime(2026, 11, 21, 10, 0, 0, 5000)  # noqa: DTZ001 - as the library has it
+    wanted = [(n, at, ["a'b", "\t"], {"x": {"y": n}}) for n in range(5_000)]
+    await plain.insert("other", wanted, column_names=["n", "at", "tags", "more"])  # Native, packed by lz4
+    assert (await plain.query("SELECT * FROM other ORDER BY n")).result_rows == wanted
+    async with await plain.query_rows_stream("SELECT n FROM other ORDER BY n") as stream:
+        assert [row async for row in stream] == [(n,) for n in range(5_000)]
+    assert await plain.raw_query("SELECT max(n) FROM other", fmt="CSV") == b"4999\n"
+    assert await plain.ping()
+
+
 # -- errors ------------------------------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,8 @@ from tests.services import require
 RAW = """CREATE TABLE t.raw (n UInt64, text String) ENGINE = MergeTree ORDER BY n
 SETTINGS non_replicated_deduplication_window = 1000"""
 
+LIMITS = "SETTINGS non_replicated_deduplication_window = 1000"
+
 #: A view that counts the rows, as aggregates of events do.
 TOTAL = (
     """CREATE TABLE t.total (part UInt8, rows AggregateFunction(sum, UInt64))
@@ -381,6 +383,33 @@ def test_what_was_not_stored_is_not_acknowledged(shared: Gateway, table: str, co
     answer = shared.ask("POST", body=b"INSERT INTO t.strict FORMAT JSONEachRow\n" + rows(0, 200).replace(b"row", b"ro"))
     assert answer.code == code, answer.text
     assert shared.ask("POST", body=b"SELECT count() FROM t.strict").text == "0\n"
+
+
+@pytest.mark.parametrize(
+    ("table", "settings", "code"),
+    [
+        ("", {"max_memory_usage": "1000000", "max_untracked_memory": "0"}, 241),
+        (", parts_to_delay_insert = 1, parts_to_throw_insert = 1", {}, 252),
+        ("", {"max_execution_time": "0.001"}, 159),
+    ],
+    ids=["memory", "parts", "time"],
+)
+def test_an_insert_that_is_stopped_is_not_acknowledged(
+    shared: Gateway, table: str, settings: dict[str, str], code: int
+) -> None:
+    create = f"CREATE OR REPLACE TABLE t.stopped (n UInt64, text String) ENGINE = MergeTree ORDER BY n {LIMITS}{table}"
+    assert shared.ask("POST", body=create.encode()).code == 0
+    assert shared.ask("POST", body=b"SYSTEM STOP MERGES t.stopped").code == 0
+    statement = b"INSERT INTO t.stopped FORMAT JSONEachRow\n"
+    for token in ("a", "b"):
+        assert shared.ask("POST", body=statement + rows(ord(token), 1), insert_deduplication_token=token).code in (
+            0,
+            code,
+        )
+    before = shared.ask("POST", body=b"SELECT count() FROM t.stopped").text
+    large = shared.ask("POST", body=statement + rows(1000, 100_000), **settings)
+    assert large.code == code, large.text[:300]
+    assert shared.ask("POST", body=b"SELECT count() FROM t.stopped").text == before
 
 
 def test_a_view_that_throws_is_an_error_of_the_insert(shared: Gateway) -> None:
