@@ -15,7 +15,14 @@ random() {
 
 [ -e postgres_password ] || random > postgres_password
 [ -e grafana_password ] || random > grafana_password
+[ -e clickhouse_password ] || random > clickhouse_password
+[ -e clickhouse_url ] ||
+    printf 'http://tallybook:%s@clickhouse:8123/tallybook' "$(cat clickhouse_password)" > clickhouse_url
+[ -e clickhouse_users.xml ] ||
+    printf '<clickhouse><users><default remove="1"/><tallybook><password_sha256_hex>%s</password_sha256_hex>%s</tallybook></users></clickhouse>' \
+        "$(printf '%s' "$(cat clickhouse_password)" | sha256sum | cut -d' ' -f1)" \
+        '<networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>' > clickhouse_users.xml
 [ -e database_url ] ||
     printf 'postgresql://tallybook:%s@postgres:5432/tallybook' "$(cat postgres_password)" > database_url
-chmod 0444 postgres_password grafana_password database_url
+chmod 0444 postgres_password grafana_password database_url clickhouse_url clickhouse_users.xml
 echo "secrets are in $(pwd); Grafana's user is admin, its password is in grafana_password"

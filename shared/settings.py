@@ -46,6 +46,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     database_url: Annotated[
         str | None, _about("Postgres >= 14: postgresql://...; unset starts the embedded Postgres")
     ] = None
+    clickhouse_url: Annotated[
+        str | None,
+        _about(
+            "ClickHouse >= 25.8: http://user:password@host:8123/database, https://; unset starts the embedded engine, "
+            "where chdb is installed"
+        ),
+    ] = None
 
     log_url: Annotated[
         str | None,
@@ -123,6 +130,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ledger_days: Annotated[
         int, _about("Days for which ledger rows are kept: longer than any Redis backup that could come back", ge=2)
     ] = 35
+    tracker_retention_days: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        _about("Days for which tracker events are kept, at least; unset keeps them for ever"),
+    ] = None
     allow_unsafe_redis: Annotated[
         bool, _about("Start although Redis may lose acknowledged clicks (no AOF, or not `appendfsync always`)")
     ] = False
@@ -141,9 +152,20 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     postgres_statement_cache: Annotated[
         int, _about("Prepared statements kept per connection; 0 behind a transaction pooler", ge=0, le=10_000)
     ] = 100
+    clickhouse_timeout_s: Annotated[
+        float, _about("Seconds until a ClickHouse statement counts as failed", ge=1, le=3600)
+    ] = 30.0
     drain_timeout_s: Annotated[
         int, _about("Seconds that a stop waits for requests and the last drain", ge=1, le=600)
     ] = 30
+
+    # -- the embedded ClickHouse -----------------------------------------------------------------------------------
+    clickhouse_memory_bytes: Annotated[
+        int, _about("Memory that the embedded ClickHouse may use, in bytes", ge=256 << 20, le=1 << 40)
+    ] = 1_500_000_000
+    clickhouse_threads: Annotated[
+        int, _about("Statements that the embedded ClickHouse works on at the same time", ge=1, le=64)
+    ] = 4
 
     # -- logs ------------------------------------------------------------------------------------------------------
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _about("Least level that is logged")] = "info"
@@ -197,6 +219,7 @@ def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
     _check_scheme("redis_url", settings.redis_url, ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster"))
     _check_scheme("log_url", settings.log_url, ("kafka", "redis", "rediss", "unix"))
     _check_scheme("database_url", settings.database_url, ("postgresql", "postgres"))
+    _check_scheme("clickhouse_url", settings.clickhouse_url, ("http", "https"))
     return settings
 
 

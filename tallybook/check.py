@@ -3,7 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from shared import migrate
+from shared import clickhouse_migrate, migrate
+from shared.clickhouse import connect_without_database
+from shared.clickhouse_failure import CLICKHOUSE_ERRORS
 from shared.durability import Finding, Level, examine_postgres, examine_redis
 from shared.migrate import SchemaError
 from shared.postgres import POSTGRES_ERRORS
@@ -13,6 +15,8 @@ from tallybook.exits import Exit
 
 #: Whether the kernel moves waiting connections when one of several listeners dies (ip-sysctl.rst, since Linux 5.14).
 _MIGRATE_REQUESTS = Path("/proc/sys/net/ipv4/tcp_migrate_req")
+#: Oldest release with the settings that inserts are sent with; 25.8 is the oldest that is still supported upstream.
+_CLICKHOUSE_OLDEST = (25, 8)
 #: The exit code that says the worst of what was found; the first that fits.
 _VERDICTS: tuple[tuple[Level, Exit], ...] = (
     ("unsafe", Exit.UNSAFE),
@@ -24,10 +28,13 @@ _VERDICTS: tuple[tuple[Level, Exit], ...] = (
 async def examine(settings: Settings) -> list[Finding]:
     """Everything that can be said about the stores and this host."""
     findings = []
-    for name, look in (("redis", _redis), ("postgres", _postgres)):
+    looks = {"redis": _redis, "postgres": _postgres}
+    if settings.clickhouse_url is not None:
+        looks["clickhouse"] = _clickhouse
+    for name, look in looks.items():
         try:
             findings += await look(settings)
-        except (*REDIS_ERRORS, *POSTGRES_ERRORS) as error:
+        except (*REDIS_ERRORS, *POSTGRES_ERRORS, *CLICKHOUSE_ERRORS) as error:
             findings.append(Finding(name, "unreachable", f"does not answer: {type(error).__name__}"))
     return findings + _host()
 
@@ -59,6 +66,31 @@ async def _postgres(settings: Settings) -> list[Finding]:
         names = ", ".join(missing)
         return [*findings, Finding("postgres", "unfit", f"the schema lacks {names}: run `tallybook migrate`")]
     return [*findings, Finding("postgres", "ok", "schema migrated")]
+
+
+async def _clickhouse(settings: Settings) -> list[Finding]:
+    async with connect_without_database(settings) as clickhouse:
+        version = str((await clickhouse.query("SELECT version()"))[0][0])
+    if tuple(int(part) for part in version.split(".")[:2]) < _CLICKHOUSE_OLDEST:
+        oldest = ".".join(map(str, _CLICKHOUSE_OLDEST))
+        return [Finding("clickhouse", "unfit", f"clickhouse {version} is older than {oldest}: upgrade it")]
+    return [Finding("clickhouse", "ok", f"clickhouse {version}"), await _clickhouse_schema(settings)]
+
+
+async def _clickhouse_schema(settings: Settings) -> Finding:
+    try:
+        missing = await clickhouse_migrate.pending(settings)
+        bare = [] if missing else await clickhouse_migrate.unprotected(settings)
+    except SchemaError as error:
+        return Finding("clickhouse", "unfit", f"{error}: run the version that made it, or a newer one")
+    if missing:
+        return Finding("clickhouse", "unfit", f"the schema lacks {', '.join(missing)}: run `tallybook migrate`")
+    if bare:
+        names = ", ".join(bare)
+        return Finding(
+            "clickhouse", "unfit", f"a repeated insert would count twice in {names}: {clickhouse_migrate.REMEDY}"
+        )
+    return Finding("clickhouse", "ok", "schema migrated, windows of block ids set")
 
 
 def _host() -> list[Finding]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from shared.settings import SettingsError, load
+from shared.settings import Settings, SettingsError, load
 from tallybook.banners import banners
 from tallybook.exits import Exit, Stop
 from tallybook.options import DATA_DIR, configured
@@ -97,7 +97,7 @@ def aggregate(**flags: Any) -> None:
 @main.command()
 @DATA_DIR
 def migrate(**flags: Any) -> None:
-    """Bring the schema of Postgres forward. Safe to repeat and to race."""
+    """Bring the schemas of Postgres and ClickHouse forward. Safe to repeat and to race."""
     from shared.migrate import SchemaError, migrate
     from shared.postgres import POSTGRES_ERRORS
     from tallybook.stack import reached
@@ -110,7 +110,23 @@ def migrate(**flags: Any) -> None:
     except POSTGRES_ERRORS as error:
         message = f"Postgres does not do what it was asked ({type(error).__name__}): check TALLYBOOK_DATABASE_URL."
         raise Stop(Exit.UNREACHABLE, message) from None
+    if settings.clickhouse_url is not None:
+        applied += _migrate_clickhouse(settings)
     click.echo(f"applied: {', '.join(applied)}" if applied else "nothing to do")
+
+
+def _migrate_clickhouse(settings: Settings) -> list[str]:
+    from shared.clickhouse_failure import CLICKHOUSE_ERRORS
+    from shared.clickhouse_migrate import migrate
+    from shared.migrate import SchemaError
+
+    try:
+        return asyncio.run(migrate(settings))
+    except SchemaError as error:
+        raise Stop(Exit.FOREIGN_DATA, f"ClickHouse: {error}.") from None
+    except CLICKHOUSE_ERRORS as error:
+        message = f"ClickHouse does not do what it was asked ({error}): check TALLYBOOK_CLICKHOUSE_URL."
+        raise Stop(Exit.UNREACHABLE, message) from None
 
 
 @main.command()

@@ -1,13 +1,14 @@
-"""Real Valkey (or Redis) and Postgres servers as supervised children, on unix sockets, with everything they write in
-the data folder.
+"""Real Valkey (or Redis) and Postgres servers as supervised children, on unix sockets, and the engine of ClickHouse
+behind a gateway on loopback, with everything they write in the data folder.
 
-    pg/  redis/           the servers' own files, mode 0700
-    run/                  their sockets, mode 0700; elsewhere when the path is too long for a socket
-    initdb.unfinished     a mark: it is there while initdb runs, so that one that was cut short starts over
-    redis.log, postgres.log
+    pg/  redis/  clickhouse/     the servers' own files, mode 0700
+    run/                         sockets, mode 0700; elsewhere when the path is too long for a socket
+    initdb.unfinished            a mark: it is there while initdb runs, so that one that was cut short starts over
+    redis.log, postgres.log, clickhouse.log
 """
 
 import contextlib
+import functools
 import hashlib
 import os
 import shutil
@@ -17,11 +18,14 @@ import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import structlog
 
+from shared.settings import Settings
+from tallybook import clickhouse
 from tallybook.backoff import Backoff
 from tallybook.binaries import OLDEST_POSTGRES, OLDEST_REDIS, find_postgres, find_redis, version_of
 from tallybook.exits import Exit, Stop
@@ -30,7 +34,9 @@ from tallybook.launcher import Identity, can_walk_to, command_line, launch, serv
 
 USER = "tallybook"
 #: Where each server works, within the data folder.
-_FOLDERS = {"redis": "redis", "postgres": "pg"}
+_FOLDERS = {"redis": "redis", "postgres": "pg", "clickhouse": "clickhouse"}
+#: The order of a stop.
+_STOPPED = ("clickhouse", "postgres", "redis")
 
 #: Seconds until a server must answer, and in which it must have stopped before it is killed.
 _START_S, _STOP_S = 60.0, 15.0
@@ -57,21 +63,41 @@ _INITDB_OPTIONS = ("-U", USER, "-A", "trust", "-E", "UTF8", "--no-locale", "--no
 log = structlog.get_logger()
 
 
+class _Server(NamedTuple):
+    """How one server is started, stopped and asked whether it is ready."""
+
+    command: Sequence[str | Path]
+    stop_signal: signal.Signals
+    answers: Callable[[], bool]
+    identity: Identity
+    environ: Mapping[str, str] | None = None
+
+
 class EmbeddedServers:
     """The servers of one data folder that this process owns. Use it from the main thread, before any other child is
     started.
 
-    `redis_url` and `database_url` are None for a server that was not wanted.
+    `redis_url`, `database_url` and `clickhouse_url` are None for a server that was not wanted.
     """
 
     redis_url: str | None = None
     database_url: str | None = None
+    clickhouse_url: str | None = None
 
-    def __init__(self, folder: DataFolder, *, redis: bool = True, postgres: bool = True) -> None:
+    def __init__(
+        self,
+        folder: DataFolder,
+        *,
+        redis: bool = True,
+        postgres: bool = True,
+        clickhouse: bool = False,
+        settings: Settings | None = None,
+    ) -> None:
         self._folder = folder
-        self._wanted = [name for name, is_wanted in (("redis", redis), ("postgres", postgres)) if is_wanted]
-        self._commands: dict[str, tuple[Sequence[str | Path], signal.Signals]] = {}
-        self._sockets: dict[str, Path] = {}
+        self._settings = settings or Settings()
+        wanted = {"redis": redis, "postgres": postgres, "clickhouse": clickhouse}
+        self._wanted = [name for name, is_wanted in wanted.items() if is_wanted]
+        self._servers: dict[str, _Server] = {}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._backoffs = {name: Backoff() for name in self._wanted}
         self._identity: Identity
@@ -91,41 +117,61 @@ class EmbeddedServers:
             raise
 
     def _prepare(self) -> None:
+        note = self._folder.read("embedded.json")
+        if "redis" in self._wanted or "postgres" in self._wanted:
+            note = self._prepare_sockets(note)
+        if "clickhouse" in self._wanted:
+            note = self._prepare_clickhouse(note)
+        self._folder.write("embedded.json", note)
+
+    def _prepare_sockets(self, note: dict[str, Any]) -> dict[str, Any]:
         redis = find_redis() if "redis" in self._wanted else None
         postgres = find_postgres() if "postgres" in self._wanted else None
-        note = self._folder.read("embedded.json")
         builds = self._builds(note, redis, postgres)
         binaries = [redis, postgres and postgres / "postgres"]
         reached = [self._folder.path / "pg", *(binary for binary in binaries if binary)]
         self._identity = server_identity(reached, note.get("run_as"))
         sockets = self._socket_folder()
         if redis:
-            self._sockets["redis"] = sockets / "redis.sock"
-            files = ("--unixsocket", self._sockets["redis"], "--dir", self._own_folder("redis"))
-            self._commands["redis"] = (redis, *files, *_REDIS_OPTIONS), signal.SIGTERM
-            self.redis_url = f"unix://{self._sockets['redis']}"
+            at = sockets / "redis.sock"
+            files = ("--unixsocket", at, "--dir", self._own_folder("redis", self._identity))
+            answers = functools.partial(redis_answers, at)
+            self._servers["redis"] = _Server((redis, *files, *_REDIS_OPTIONS), signal.SIGTERM, answers, self._identity)
+            self.redis_url = f"unix://{at}"
         if postgres:
-            self._sockets["postgres"] = sockets / ".s.PGSQL.5432"
             files = ("-D", self._cluster(postgres), "-k", sockets)
-            self._commands["postgres"] = (postgres / "postgres", *files, *_POSTGRES_OPTIONS), signal.SIGINT
+            answers = functools.partial(postgres_answers, sockets / ".s.PGSQL.5432")
+            command = (postgres / "postgres", *files, *_POSTGRES_OPTIONS)
+            self._servers["postgres"] = _Server(command, signal.SIGINT, answers, self._identity)
             self.database_url = f"postgresql://{USER}@/postgres?host={sockets}"
-        self._folder.write("embedded.json", {**note, **builds, "run_as": self._identity.mode})
+        return {**note, **builds, "run_as": self._identity.mode}
+
+    def _prepare_clickhouse(self, note: dict[str, Any]) -> dict[str, Any]:
+        """It runs as somebody of its own choice: Python may lie where the users of the other servers cannot enter."""
+        build = clickhouse.build(note.get("clickhouse"), self._folder.path / "clickhouse")
+        child = clickhouse.ClickHouseChild(self._settings, self._folder.path)
+        identity = server_identity(child.reached(), note.get("run_clickhouse_as"))
+        self._own_folder("clickhouse", identity)
+        self._servers["clickhouse"] = _Server(child.command, signal.SIGTERM, child.answers, identity, child.environ)
+        self.clickhouse_url = child.url
+        return {**note, "clickhouse": build, "run_clickhouse_as": identity.mode}
 
     # -- life ------------------------------------------------------------------------------------------------------
 
     def launch(self, name: str) -> None:
         """Start one server without waiting for it."""
-        command, death_signal = self._commands[name]
+        server = self._servers[name]
         path = self._folder.path / f"{name}.log"
         if path.exists() and path.stat().st_size > _LOG_MAX:
             path.replace(path.with_suffix(".log.1"))
         with path.open("ab") as output:
             self.processes[name] = launch(
-                command,
+                server.command,
                 log=output,
                 cwd=self._folder.path,
-                identity=self._identity,
-                death_signal=death_signal,
+                identity=server.identity,
+                death_signal=server.stop_signal,
+                env=server.environ,
                 pass_fds=(self._folder.servers_lock,),
             )
         self._backoffs[name].started()
@@ -146,10 +192,10 @@ class EmbeddedServers:
 
     def stop(self) -> None:
         """Shut down cleanly (Postgres: fast), and kill what has not stopped after 15 s."""
-        for name in ("postgres", "redis"):
+        for name in _STOPPED:
             process = self.processes.get(name)
             if process is not None and process.poll() is None:
-                process.send_signal(self._commands[name][1])
+                process.send_signal(self._servers[name].stop_signal)
         deadline = time.monotonic() + _STOP_S
         for process in self.processes.values():
             try:
@@ -160,7 +206,6 @@ class EmbeddedServers:
 
     def _wait_until_answered(self, names: Sequence[str], check: Callable[[], None]) -> None:
         waiting, deadline = list(names), time.monotonic() + _START_S
-        answers = {"redis": redis_answers, "postgres": postgres_answers}
         while waiting:
             check()
             for name in list(waiting):
@@ -170,7 +215,7 @@ class EmbeddedServers:
                         f"{name} stopped at its start (exit code {exit_code}). Its log ends:\n{self._log_tail(name)}",
                     )
                 with contextlib.suppress(OSError):  # not listening yet
-                    if answers[name](self._sockets[name]):
+                    if self._servers[name].answers():
                         waiting.remove(name)
             if time.monotonic() > deadline:
                 raise Stop(
@@ -222,21 +267,15 @@ class EmbeddedServers:
 
     # -- folders ---------------------------------------------------------------------------------------------------
 
-    def _own_folder(self, name: str) -> Path:
+    def _own_folder(self, name: str, identity: Identity) -> Path:
         folder = self._folder.path / name
         folder.mkdir(mode=0o700, exist_ok=True)
-        self._give_to_servers(folder)
+        _give(folder, identity)
         return folder
-
-    def _give_to_servers(self, folder: Path) -> None:
-        if self._identity.mode == "drop":
-            os.chown(folder, self._identity.uid, self._identity.gid)
-        elif self._identity.mode == "userns":
-            os.chown(folder, 0, 0)
 
     def _socket_folder(self) -> Path:
         if len(os.fsencode(self._folder.path / "run" / ".s.PGSQL.5432")) <= _SOCKET_PATH_MAX:
-            return self._own_folder("run")
+            return self._own_folder("run", self._identity)
         digest = hashlib.sha256(bytes(self._folder.path)).hexdigest()[:12]
         name = f"tallybook-{os.getuid()}-{digest}"
         base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
@@ -250,18 +289,18 @@ class EmbeddedServers:
             raise Stop(
                 Exit.FOLDER_UNWRITABLE, f"{folder} belongs to somebody else: remove it, or name a shorter --data-dir."
             )
-        self._give_to_servers(folder)
+        _give(folder, self._identity)
         return folder
 
     def _cluster(self, postgres: Path) -> Path:
         """The folder of the database cluster, made by initdb at the first start."""
-        folder = self._own_folder("pg")
+        folder = self._own_folder("pg", self._identity)
         unfinished = self._folder.path / "initdb.unfinished"
         if (folder / "PG_VERSION").exists() and not unfinished.exists():
             return folder
         unfinished.touch()
         shutil.rmtree(folder)
-        self._own_folder("pg")
+        self._own_folder("pg", self._identity)
         command = command_line(self._identity, signal.SIGKILL, (postgres / "initdb", "-D", folder, *_INITDB_OPTIONS))
         done = subprocess.run(  # noqa: S603 - a fixed command
             command, capture_output=True, text=True, cwd=self._folder.path, start_new_session=True, check=False
@@ -270,6 +309,13 @@ class EmbeddedServers:
             raise Stop(Exit.SERVER_FAILED, f"initdb failed: {done.stderr[-600:]}")
         unfinished.unlink()
         return folder
+
+
+def _give(folder: Path, identity: Identity) -> None:
+    if identity.mode == "drop":
+        os.chown(folder, identity.uid, identity.gid)
+    elif identity.mode == "userns":
+        os.chown(folder, 0, 0)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

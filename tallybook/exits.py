@@ -14,7 +14,7 @@ class Exit(IntEnum):
     FOLDER_IN_USE = 66  # another copy runs on the data folder
     FOLDER_UNWRITABLE = 67  # the data folder cannot be written
     FOREIGN_DATA = 68  # the data folder, or the database, was made by another version
-    SERVER_MISSING = 69  # no Valkey or Postgres to start
+    SERVER_MISSING = 69  # no Valkey, Postgres or ClickHouse to start
     SERVER_FAILED = 70  # an embedded server did not come up
     UNSAFE = 71  # Redis could lose acknowledged clicks
     UNREACHABLE = 72  # a store does not answer

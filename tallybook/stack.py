@@ -25,9 +25,11 @@ def reached(settings: Settings) -> Settings:
     stack = running(DataFolder(settings.data_dir))
     redis_url = settings.redis_url or stack.get("redis_url")
     database_url = settings.database_url or stack.get("database_url")
+    clickhouse_url = settings.clickhouse_url or stack.get("clickhouse_url")
     if redis_url is None or database_url is None:
         raise _not_running(settings, "first, or set TALLYBOOK_REDIS_URL and TALLYBOOK_DATABASE_URL")
-    return msgspec.structs.replace(settings, redis_url=redis_url, database_url=database_url)
+    addresses = {"redis_url": redis_url, "database_url": database_url, "clickhouse_url": clickhouse_url}
+    return msgspec.structs.replace(settings, **addresses)
 
 
 def address(settings: Settings) -> str:
@@ -59,6 +61,8 @@ def exports(settings: Settings) -> list[str]:
         "REDISCLI": f"redis-cli {_redis_cli(stack['redis_url'])}",
         **_libpq(stack["database_url"]),
     }
+    if stack.get("clickhouse_url"):
+        values["TALLYBOOK_CLICKHOUSE_URL"] = stack["clickhouse_url"]
     return [f"export {name}={shlex.quote(str(value))}" for name, value in values.items()]
 
 

@@ -10,11 +10,13 @@ from typing import Any
 import msgspec
 import structlog
 
-from shared import migrate, scrape
+from shared import clickhouse_migrate, migrate, scrape
+from shared.clickhouse_failure import CLICKHOUSE_ERRORS
 from shared.durability import Finding
 from shared.migrate import SchemaError
 from shared.postgres import POSTGRES_ERRORS
 from shared.settings import Settings, masked
+from tallybook import clickhouse
 from tallybook.check import examine, verdict
 from tallybook.embedded import EmbeddedServers
 from tallybook.exits import Exit, Stop
@@ -47,7 +49,11 @@ class Supervisor:
         self._endpoint: scrape.Endpoint | None = None
         self._noted: dict[str, Any] = {}
         self._servers = EmbeddedServers(
-            self._folder, redis=settings.redis_url is None, postgres=settings.database_url is None
+            self._folder,
+            redis=settings.redis_url is None,
+            postgres=settings.database_url is None,
+            clickhouse=settings.clickhouse_url is None and clickhouse.is_installed(),
+            settings=settings,
         )
 
     def run(self) -> None:
@@ -85,6 +91,7 @@ class Supervisor:
             self._settings,
             redis_url=self._settings.redis_url or self._servers.redis_url,
             database_url=self._settings.database_url or self._servers.database_url,
+            clickhouse_url=self._settings.clickhouse_url or self._servers.clickhouse_url,
         )
         self._interrupt.run(_prepare(settings))
         metrics_dir = self._folder.path / "metrics"
@@ -109,10 +116,11 @@ class Supervisor:
             TALLYBOOK_WORKERS=str(settings.worker_count),
             TALLYBOOK_REDIS_URL=settings.redis_url or "",
             TALLYBOOK_DATABASE_URL=settings.database_url or "",
+            TALLYBOOK_CLICKHOUSE_URL=settings.clickhouse_url or "",
             TALLYBOOK_METRICS_DIR=str(metrics_dir),
         )
-        for name in ("TALLYBOOK_REDIS_URL_FILE", "TALLYBOOK_DATABASE_URL_FILE"):
-            environ.pop(name, None)  # read already
+        for name in ("REDIS", "DATABASE", "CLICKHOUSE"):
+            environ.pop(f"TALLYBOOK_{name}_URL_FILE", None)  # read already
         return environ
 
     def _wait_until_started(self, service: Service, metrics_dir: Path) -> None:
@@ -133,13 +141,23 @@ class Supervisor:
 
     def _announce(self, settings: Settings) -> None:
         address = http_address(settings.host, settings.port)
-        self._noted = {"redis_url": settings.redis_url, "database_url": settings.database_url, "url": address}
+        self._noted = {
+            "redis_url": settings.redis_url,
+            "database_url": settings.database_url,
+            "clickhouse_url": settings.clickhouse_url,
+            "url": address,
+        }
         self._note()
         if "ingest" in self._names:
             print(f"tallybook is ready on {address}  -  try: curl -i -X POST {address}/stats/42", flush=True)
         else:
             print(f"tallybook runs: {', '.join(self._names)}", flush=True)
-        log.info("stack_ready", redis=masked(settings.redis_url), database=masked(settings.database_url))
+        log.info(
+            "stack_ready",
+            redis=masked(settings.redis_url),
+            database=masked(settings.database_url),
+            clickhouse=masked(settings.clickhouse_url),
+        )
 
     def _note(self) -> None:
         """Write down where everything is, when that has changed."""
@@ -176,6 +194,8 @@ async def _prepare(settings: Settings) -> None:
         raise Stop(Exit.FOREIGN_DATA, f"{error}: run the version that made it, or a newer one.") from None
     except POSTGRES_ERRORS as error:
         log.warning("postgres_away", error=type(error).__name__)
+    if settings.clickhouse_url is not None:
+        await _prepare_clickhouse(settings)
     findings = await examine(settings)
     code = verdict(findings, allow_unsafe=settings.allow_unsafe_redis)
     if code is Exit.UNSAFE:
@@ -186,6 +206,17 @@ async def _prepare(settings: Settings) -> None:
     for finding in findings:
         if finding.level != "ok":
             log.warning("check_found", store=finding.store, reason=finding.message)
+
+
+async def _prepare_clickhouse(settings: Settings) -> None:
+    try:
+        applied = await clickhouse_migrate.migrate(settings)
+        if applied:
+            log.info("schema_migrated", files=applied)
+    except SchemaError as error:
+        raise Stop(Exit.FOREIGN_DATA, f"ClickHouse: {error}.") from None
+    except CLICKHOUSE_ERRORS as error:
+        log.warning("clickhouse_away", error=type(error).__name__, code=getattr(error, "code", None))
 
 
 def _reasons(findings: Sequence[Finding], level: str) -> str:

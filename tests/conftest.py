@@ -14,6 +14,8 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from shared.clickhouse import connect_without_database
+from shared.clickhouse_migrate import migrate as migrate_clickhouse
 from shared.migrate import migrate
 from shared.settings import Settings
 from tests import services
@@ -53,6 +55,13 @@ def postgres_url(servers_folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def clickhouse_url(servers_folder: Path) -> Iterator[str]:
+    """A real ClickHouse of the session: a server, or the engine behind its gateway."""
+    with services.clickhouse(servers_folder / "c") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
 async def _template(postgres_url: str) -> str:
     """The name of a migrated database, from which each test gets a copy."""
     name = f"tallybook_template_{os.getpid()}"
@@ -77,6 +86,17 @@ async def redis_client(redis_url: str) -> "AsyncIterator[Redis]":
     await client.flushall()
     yield client
     await client.aclose()
+
+
+@pytest.fixture
+async def clickhouse_settings(clickhouse_url: str) -> AsyncIterator[Settings]:
+    """Settings of a migrated ClickHouse database of this test alone."""
+    name = f"tallybook_test_{os.getpid()}_{next(_numbers)}"
+    one = Settings(clickhouse_url=f"{clickhouse_url}/{name}")
+    await migrate_clickhouse(one)
+    yield one
+    async with connect_without_database(one) as client:
+        await client.execute(f"DROP DATABASE {name} SYNC")
 
 
 @pytest.fixture

@@ -72,10 +72,29 @@ def postgres(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
+def clickhouse(folder: Path) -> Iterator[str]:
+    """The URL of a ClickHouse for the tests, in which they may make databases."""
+    if url := os.environ.get("TALLYBOOK_CLICKHOUSE_URL"):
+        yield url
+        return
+    with _embedded("clickhouse", folder) as servers:
+        if servers is not None and servers.clickhouse_url:
+            yield servers.clickhouse_url
+            return
+    _need_engine("clickhouse")
+    from testcontainers.clickhouse import ClickHouseContainer
+
+    with ClickHouseContainer("clickhouse/clickhouse-server:25.8", port=8123) as one:
+        host, port = one.get_container_host_ip(), one.get_exposed_port(8123)
+        yield f"http://{one.username}:{one.password}@{host}:{port}"
+
+
+@contextmanager
 def _embedded(service: str, folder: Path) -> Iterator[EmbeddedServers | None]:
     data = DataFolder(folder)
     data.take()
-    servers = EmbeddedServers(data, redis=service == "redis", postgres=service == "postgres")
+    wanted = {name: service == name for name in ("redis", "postgres", "clickhouse")}
+    servers = EmbeddedServers(data, **wanted)
     try:
         servers.start()
     except Stop as stop:

@@ -18,6 +18,9 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
+from shared.clickhouse import connect
+from shared.settings import Settings
+from tallybook import clickhouse
 from tallybook.exits import Exit
 from tests.clicks import Ledger, counted, crowd, fetched
 from tests.processes import PATIENCE_S, ROOT, Program, descendants, free_port, lives, program, wait_for
@@ -239,6 +242,7 @@ def test_env_and_check_find_the_running_stack(up: Up, port: int, folder: Path) -
         done = tallybook("check")
         assert done.returncode == Exit.OK, done.stdout
         assert "appendfsync always" in done.stdout
+        assert ("windows of block ids set" in done.stdout) == clickhouse.is_installed()
         assert json.loads(tallybook("accounting").stdout)["difference"] == 0
         assert tallybook("banners", "add", "7", "8", "--name", "spring").stdout == "added or renamed: 2\n"
         assert tallybook("banners", "list").stdout == "7\tspring\n8\tspring\n"
@@ -268,13 +272,20 @@ def test_the_addresses_of_env_can_be_used(up: Up, port: int, folder: Path) -> No
         finally:
             await connection.close()
 
+    async def ask_clickhouse(url: str) -> None:
+        async with connect(Settings(clickhouse_url=url)) as client:
+            assert await client.query("SELECT count() FROM tracker_events") == [(0,)]
+
     with up() as stack:
         ready(stack, port)
         shell = f'eval "$({sys.executable} -m tallybook env --data-dir {folder})"; '
-        shell += 'echo "$TALLYBOOK_REDIS_URL"; echo "$TALLYBOOK_DATABASE_URL"'
+        shell += 'echo "$TALLYBOOK_REDIS_URL"; echo "$TALLYBOOK_DATABASE_URL"; echo "$TALLYBOOK_CLICKHOUSE_URL"'
         told = subprocess.run(["sh", "-c", shell], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
-        redis_url, database_url = told.stdout.split()
+        redis_url, database_url, *clickhouse_url = told.stdout.split()
         asyncio.run(ask(redis_url, database_url))
+        assert len(clickhouse_url) == clickhouse.is_installed()
+        for url in clickhouse_url:
+            asyncio.run(ask_clickhouse(url))
 
 
 def test_a_folder_that_cannot_be_written_ends_the_start(up: Up, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """The embedded servers: real ones, one owner per folder, nothing left behind, nothing lost."""
 
 import asyncio
+import http.client
 import json
 import os
 import signal
@@ -10,18 +11,21 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
+from tallybook import clickhouse
 from tallybook.backoff import Backoff
 from tallybook.embedded import EmbeddedServers
 from tallybook.exits import Exit, Stop
 from tallybook.folder import DataFolder
 from tallybook.launcher import SAME, server_identity
 from tests.processes import ROOT, Program, lives, program, wait_for
+from tests.services import missing
 
 #: An owner of a folder, as the supervisor is one, that says where its servers are and keeps them alive.
 OWNER = """
@@ -36,7 +40,7 @@ structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 interrupt = Interrupt()
 interrupt.install()
 folder = DataFolder(sys.argv[1])
-servers = EmbeddedServers(folder)
+servers = EmbeddedServers(folder, clickhouse="clickhouse" in sys.argv)
 try:
     folder.take()
     servers.start(interrupt.check)
@@ -48,6 +52,7 @@ try:
     while True:
         if pids != (pids := {name: process.pid for name, process in servers.processes.items()}):
             urls = {"redis_url": servers.redis_url, "database_url": servers.database_url}
+            urls["clickhouse_url"] = servers.clickhouse_url
             print(json.dumps({**pids, **urls}), flush=True)
         interrupt.sleep(0.05)
         servers.revive()
@@ -204,6 +209,73 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(Stop, match="cannot be written") as caught:
         DataFolder(tmp_path / "file" / "data").take()
     assert caught.value.code is Exit.FOLDER_UNWRITABLE
+
+
+# -- ClickHouse --------------------------------------------------------------------------------------------------------
+
+
+def ask(url: str, sql: str) -> str:
+    """What ClickHouse answers."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+    headers = {"X-ClickHouse-User": parts.username or "", "X-ClickHouse-Key": parts.password or ""}
+    try:
+        connection.request("POST", "/", sql.encode(), headers)
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def clickhouse_owner(folder: Path, tmp_path: Path) -> Owner:
+    """Starts an owner of the folder that wants ClickHouse, too."""
+    if not clickhouse.is_installed():
+        missing("clickhouse", "chdb is not installed")
+    return lambda: program("-c", OWNER, str(folder), "clickhouse", log=tmp_path / "owner.log")
+
+
+def test_clickhouse_lives_and_ends_with_its_owner_and_keeps_everything(clickhouse_owner: Owner, folder: Path) -> None:
+    with clickhouse_owner() as first:
+        state = json.loads(first.line())
+        url, pid = state["clickhouse_url"], state["clickhouse"]
+        assert ask(url, "CREATE DATABASE t ENGINE = Atomic") == ""
+        assert ask(url, "CREATE TABLE t.kept (x UInt8) ENGINE = MergeTree ORDER BY x") == ""
+        assert ask(url, "INSERT INTO t.kept VALUES (7)") == ""
+        os.kill(pid, signal.SIGKILL)  # it is started again where it was
+        again = json.loads(first.line())
+        assert again["clickhouse"] != pid
+        assert again["clickhouse_url"] == url
+        wait_for(lambda: reads(url), "ClickHouse answers again with all that it had")
+        assert first.signal(signal.SIGKILL) == -signal.SIGKILL
+    with clickhouse_owner() as second:  # at once: the start waits for the old one
+        state = json.loads(second.line())
+        assert not lives(again["clickhouse"])
+        assert state["clickhouse_url"] != url  # another password
+        assert urlsplit(state["clickhouse_url"]).port == urlsplit(url).port
+        assert "AUTHENTICATION_FAILED" in ask(url, "SELECT 1")
+        assert reads(state["clickhouse_url"])
+        held = {os.readlink(one) for one in Path(f"/proc/{state['clickhouse']}/fd").iterdir()}
+        assert str(folder / "lock.servers") in held
+        assert second.signal(signal.SIGTERM) == 0
+    assert not lives(state["clickhouse"])
+    assert (folder / "clickhouse").stat().st_mode & 0o077 == 0
+
+
+def reads(url: str) -> bool:
+    """Whether the row is there."""
+    try:
+        return ask(url, "SELECT x FROM t.kept") == "7\n"
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def test_files_of_a_newer_clickhouse_are_refused(held: DataFolder) -> None:
+    if not clickhouse.is_installed():
+        missing("clickhouse", "chdb is not installed")
+    held.write("embedded.json", {"clickhouse": "99.1.0"})
+    with pytest.raises(Stop, match=r"was written by chdb-core 99\.1\.0") as caught:
+        EmbeddedServers(held, redis=False, postgres=False, clickhouse=True).start()
+    assert caught.value.code is Exit.FOREIGN_DATA
 
 
 # -- root --------------------------------------------------------------------------------------------------------------

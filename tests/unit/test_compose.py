@@ -1,5 +1,6 @@
 """What can be known about compose.yaml, its images and its files without a container engine."""
 
+import hashlib
 import json
 import re
 import socket
@@ -25,7 +26,17 @@ DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
 #: A tag that means one build: two numbers at least, as in 18.6-trixie or v3.15.0.
 EXACT = re.compile(r"^[a-z0-9./-]+:v?\d+\.\d+[a-z0-9.-]*(@sha256:[0-9a-f]{64})?$")
 #: Set by compose.yaml itself: where things are inside the containers.
-FIXED = {"data_dir", "redis_url", "database_url", "host", "port", "metrics_host", "metrics_port", "log_format"}
+FIXED = {
+    "data_dir",
+    "redis_url",
+    "database_url",
+    "clickhouse_url",
+    "host",
+    "port",
+    "metrics_host",
+    "metrics_port",
+    "log_format",
+}
 
 
 def variables(text: str) -> set[str]:
@@ -68,7 +79,7 @@ def test_every_variable_is_a_setting(file: str) -> None:
 
 def test_every_setting_reaches_the_containers_and_stands_in_the_example() -> None:
     assert set(SERVICES["ingest"]["environment"]) == {
-        {"database_url": "TALLYBOOK_DATABASE_URL_FILE"}.get(name, PREFIX + name.upper())
+        PREFIX + name.upper() + ("_FILE" if name in ("database_url", "clickhouse_url") else "")
         for name in Settings.__struct_fields__
     }
     assert known() <= set(example())
@@ -95,7 +106,11 @@ def test_the_environment_of_the_containers_loads(environment: dict[str, str | No
     secret = tmp_path / "database_url"
     secret.write_text("postgresql://tallybook:x@postgres:5432/tallybook\n")
     values = {name: _substituted(value) for name, value in environment.items() if value is not None}
-    settings = load(values | {"TALLYBOOK_DATABASE_URL_FILE": str(secret)})
+    other = tmp_path / "clickhouse_url"
+    other.write_text("http://tallybook:x@clickhouse:8123/tallybook\n")
+    files = {"TALLYBOOK_DATABASE_URL_FILE": str(secret), "TALLYBOOK_CLICKHOUSE_URL_FILE": str(other)}
+    settings = load(values | files)
+    assert settings.clickhouse_url == other.read_text().strip()
     assert settings.database_url == secret.read_text().strip()
     assert settings.lanes_dir == Path("/data/lanes")
     front = _substituted(COMPOSE["networks"]["front"]["ipam"]["config"][0]["subnet"])
@@ -173,7 +188,7 @@ def test_s1_only_nginx_publishes_ports_and_stores_have_no_way_out() -> None:
     assert "back" not in SERVICES["nginx"]["networks"]
     for network in ("back", "watch"):
         assert COMPOSE["networks"][network]["internal"] is True
-    for name in ("redis", "postgres", "migrate"):
+    for name in ("clickhouse", "redis", "postgres", "migrate"):
         assert SERVICES[name]["networks"] == ["back"]
 
 
@@ -189,13 +204,20 @@ def test_redis_keeps_what_it_acknowledged() -> None:
 
 
 def test_what_must_last_is_on_named_volumes() -> None:
-    for name, folder in {"ingest": "/data", "redis": "/data", "postgres": "/var/lib/postgresql"}.items():
+    folders = {
+        "ingest": "/data",
+        "redis": "/data",
+        "postgres": "/var/lib/postgresql",
+        "clickhouse": "/var/lib/clickhouse",
+    }
+    for name, folder in folders.items():
         named = [volume.split(":") for volume in SERVICES[name]["volumes"]]
         assert [source for source, target, *_ in named if target == folder and source in COMPOSE["volumes"]]
 
 
 def test_services_wait_for_what_they_need() -> None:
-    assert SERVICES["migrate"]["depends_on"]["postgres"]["condition"] == "service_healthy"
+    for name in ("clickhouse", "postgres"):
+        assert SERVICES["migrate"]["depends_on"][name]["condition"] == "service_healthy"
     for name in ("ingest", "aggregator"):
         assert SERVICES[name]["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
         assert SERVICES[name]["depends_on"]["redis"]["condition"] == "service_healthy"
@@ -242,9 +264,13 @@ def test_the_secrets_are_made_where_compose_looks_for_them(tmp_path: Path) -> No
     script.write_text((ROOT / "deploy/secrets.sh").read_text())
     subprocess.run(["sh", script], check=True, capture_output=True)
     made = {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()}
-    assert {Path(secret["file"]).name for secret in COMPOSE["secrets"].values()} == set(made)
+    # The password of ClickHouse itself is in no container: the server knows its hash.
+    assert {Path(secret["file"]).name for secret in COMPOSE["secrets"].values()} == set(made) - {"clickhouse_password"}
     assert made["postgres_password"] in made["database_url"]
-    assert len({made["postgres_password"], made["grafana_password"]}) == 2
+    assert made["clickhouse_password"] in made["clickhouse_url"]
+    digest = hashlib.sha256(made["clickhouse_password"].encode()).hexdigest()
+    assert f"<tallybook><password_sha256_hex>{digest}</password_sha256_hex>" in made["clickhouse_users.xml"]
+    assert len({made["postgres_password"], made["grafana_password"], made["clickhouse_password"]}) == 3
     assert (tmp_path / "secrets").stat().st_mode & 0o077 == 0
     subprocess.run(["sh", script], check=True, capture_output=True)
     assert {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()} == made

@@ -41,6 +41,7 @@ def test_a_misspelt_variable_cannot_pass_unseen() -> None:
         ("TALLYBOOK_REDIS_URL", "cache:6379", "has to begin with redis:// or rediss:// or unix:// or redis+cluster://"),
         ("TALLYBOOK_DATABASE_URL", "mysql://clicks", "has to begin with postgresql://"),
         ("TALLYBOOK_LOG_URL", "broker:9092", "has to begin with kafka:// or redis://"),
+        ("TALLYBOOK_CLICKHOUSE_URL", "clickhouse://u:p@db:9000", "has to begin with http:// or https://"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named(variable: str, value: str, reason: str) -> None:

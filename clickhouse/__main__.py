@@ -1,0 +1,21 @@
+"""`python -m clickhouse`: the embedded ClickHouse, with its settings from the environment."""
+
+import sys
+
+from clickhouse.server import run
+from shared.logging import configure
+from shared.settings import SettingsError, load
+
+
+def main() -> None:
+    """Run the gateway until it is told to stop."""
+    settings = load()
+    configure(settings, "clickhouse")
+    try:
+        run(settings)
+    except SettingsError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""The Starlette application: `/ping`, and `/` for every statement."""
+
+import asyncio
+import contextlib
+import json
+import os
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from clickhouse.engine import Engine
+from clickhouse.failure import FATAL, Failure
+from clickhouse.request import check_password, read_statement, skip_body
+from shared.settings import Settings
+
+#: Exit code when the engine has failed beyond repair (sysexits.h, EX_SOFTWARE): the supervisor starts another one.
+ENGINE_FAILED = 70
+#: Seconds in which the answer of such a failure can leave.
+_FAREWELL_S = 0.1
+#: Requests for each thread that are read at the same time; others wait with their bodies unread, so that memory has a
+#: bound.
+_READ_AHEAD = 2
+
+log = structlog.get_logger()
+
+
+class Gateway:
+    """What the requests share: the engine, its threads, and the password."""
+
+    def __init__(self, settings: Settings, engine: Engine, user: str, password: str) -> None:
+        if not password:
+            raise ValueError("without a password everybody on this machine could read and write its files")
+        self._engine = engine
+        self._user, self._password = user, password
+        self._threads = ThreadPoolExecutor(settings.clickhouse_threads, "statement")
+        self._places = asyncio.Semaphore(settings.clickhouse_threads * _READ_AHEAD)
+
+    async def answer(self, request: Request) -> Response:
+        """Run the statement of a request."""
+        headers = {
+            "X-ClickHouse-Query-Id": request.query_params.get("query_id") or str(uuid.uuid4()),
+            "X-ClickHouse-Timezone": self._engine.timezone,
+            "X-ClickHouse-Server-Display-Name": "tallybook",
+        }
+        try:
+            check_password(request, self._user, self._password)
+            async with self._places:
+                statement = await read_statement(request)
+                loop = asyncio.get_running_loop()
+                result = await loop.run_in_executor(self._threads, self._engine.execute, statement)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody reads it
+        except Failure as failure:
+            if failure.code in FATAL:
+                log.error("engine_failed", code=failure.code)
+                asyncio.get_running_loop().call_later(_FAREWELL_S, os._exit, ENGINE_FAILED)
+            with contextlib.suppress(RuntimeError, ClientDisconnect):  # RuntimeError: it was read already
+                await skip_body(request)
+            headers["X-ClickHouse-Exception-Code"] = str(failure.code)
+            return PlainTextResponse(f"{failure}\n", failure.status, headers)
+        headers["X-ClickHouse-Summary"] = json.dumps(result.summary)
+        if result.output_format:
+            headers["X-ClickHouse-Format"] = result.output_format
+        return Response(result.body, 200, headers, media_type="application/octet-stream")
+
+    def close(self) -> None:
+        """Wait for the statements that run; none may come any more."""
+        self._threads.shutdown(cancel_futures=True)
+
+
+async def _ping(_: Request) -> Response:
+    return PlainTextResponse("Ok.\n")
+
+
+def create_app(gateway: Gateway) -> Starlette:
+    """The application of the one process."""
+    return Starlette(routes=[Route("/ping", _ping), Route("/", gateway.answer, methods=["GET", "POST"])])

@@ -1,0 +1,102 @@
+"""The process: the engine on its folder, and Granian in front of it.
+
+Granian runs inside this process (`granian.server.embed`), not in a worker of its own: the engine belongs to one
+process, and whoever ends this one has ended the engine.
+"""
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import structlog
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+from granian.server.embed import Server
+
+from clickhouse.app import Gateway, create_app
+from clickhouse.deduplication import RepairError, repair
+from clickhouse.engine import Engine
+from clickhouse.failure import Failure
+from shared.settings import Settings, SettingsError
+
+#: Milliseconds for which a connection may wait for its next request; clients give theirs up after less.
+_IDLE_MS = 60_000
+#: Connections at the same time. What a request holds is bounded elsewhere.
+_CONNECTIONS = 256
+#: Bytes of a request's line and headers: parameters travel in the URL.
+_HEADERS_MAX = 256 << 10
+#: Seconds in which a stop must have ended, whatever the engine does: what was not acknowledged is sent again.
+_STOP_S = 10
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+log = structlog.get_logger()
+
+
+class Address(NamedTuple):
+    """Where the gateway listens, and who may speak to it."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+
+
+def address(settings: Settings) -> Address:
+    """The gateway listens where TALLYBOOK_CLICKHOUSE_URL sends its clients. Raises SettingsError."""
+    parts = urlsplit(settings.clickhouse_url or "")
+    if parts.scheme != "http" or parts.hostname not in _LOOPBACK or not parts.port:
+        raise SettingsError("TALLYBOOK_CLICKHOUSE_URL has to be http://user:password@127.0.0.1:port for the gateway")
+    if not parts.username or not parts.password:
+        raise SettingsError("TALLYBOOK_CLICKHOUSE_URL has no user and password, and the gateway needs both")
+    return Address(parts.hostname, parts.port, unquote(parts.username), unquote(parts.password))
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM. Exits with a sentence when the folder cannot be opened."""
+    listen = address(settings)
+    folder = Path(settings.data_dir).absolute() / "clickhouse"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        engine = Engine(folder, settings.clickhouse_memory_bytes)
+        forgotten = repair(folder)
+        engine.open()
+    except (ValueError, RepairError, Failure) as error:
+        sys.exit(f"error: {error}")
+    if forgotten:
+        log.warning("block_ids_forgotten", ids=forgotten)
+    gateway = Gateway(settings, engine, listen.user, listen.password)
+    asyncio.run(_serve(_server(gateway, listen)))
+    gateway.close()
+    engine.close()
+
+
+def _server(gateway: Gateway, listen: Address) -> Any:
+    return Server(
+        create_app(gateway),
+        address=listen.host,
+        port=listen.port,
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=_IDLE_MS, max_buffer_size=_HEADERS_MAX),
+        websockets=False,
+        backlog=_CONNECTIONS,
+        backpressure=_CONNECTIONS,
+        log_level=LogLevels.error,
+        log_dictconfig={"loggers": {"_granian": {"level": "ERROR", "propagate": True, "handlers": []}}},
+    )
+
+
+async def _serve(server: Any) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        signal.alarm(_STOP_S)  # SIGALRM ends the process if the rest does not
+        server.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    await server.serve()

@@ -1,0 +1,141 @@
+"""Connections to ClickHouse over HTTP: a server, or the gateway in front of the embedded engine; they look alike.
+
+Time-outs are nested: the statement ends first, then the wait for its answer, then the call. So a statement that is slow
+is seldom given up on while it still runs, and the repeat of an insert seldom meets itself.
+"""
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+from urllib.parse import unquote, urlsplit
+
+from clickhouse_connect.driver import create_async_client
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
+from shared.clickhouse_failure import CLICKHOUSE_ERRORS as CLICKHOUSE_ERRORS
+from shared.clickhouse_failure import classify as classify
+from shared.settings import Settings
+
+#: The database, where the URL names none. `default` would be an Overlay in the embedded engine.
+DATABASE = "tallybook"
+#: Shares of the time of a call in which the statement must have ended, and its answer must have come.
+_STATEMENT, _ANSWER = 0.8, 0.9
+#: Seconds to wait for a new connection, at most.
+_CONNECT_S = 5.0
+#: Connections of one process, and the seconds for which one may be idle: less than any server waits (10 s in old ones).
+_CONNECTIONS, _IDLE_S = 8, 5.0
+
+#: What every insert is sent with, beside its token. Each of them has had another default in some release.
+_INSERT: Mapping[str, Any] = {
+    "insert_deduplicate": 1,
+    "deduplicate_blocks_in_dependent_materialized_views": 1,  # else a repeated block counts again in the views
+    "async_insert": 0,  # the answer means that the rows are stored
+    "wait_end_of_query": 1,
+    "date_time_input_format": "best_effort",
+    "input_format_skip_unknown_fields": 0,
+}
+
+
+class ClickHouse:
+    """A client that connects at first use, so that a service starts while ClickHouse is away. Every call raises one of
+    CLICKHOUSE_ERRORS when it fails; `classify` says what that means."""
+
+    def __init__(self, settings: Settings, database: str | None) -> None:
+        if settings.clickhouse_url is None:
+            raise ValueError("TALLYBOOK_CLICKHOUSE_URL is not set; `tallybook up` sets it for its children")
+        self.database = database
+        self._url = settings.clickhouse_url
+        self._timeout_s = settings.clickhouse_timeout_s
+        self._client: AsyncClient | None = None
+        self._connecting = asyncio.Lock()
+
+    async def insert(self, table: str, rows: bytes, token: str) -> None:
+        """Store rows, one JSON object per line. The same token with the same rows in the same order stores them once,
+        however often it is repeated; with other rows, those are lost: never use a token for two things."""
+        if not token:
+            raise ValueError("an insert without a token cannot be repeated")
+        settings = {**self._limits(), **_INSERT, "insert_deduplication_token": token}
+        async with asyncio.timeout(self._timeout_s):
+            client = await self._connected()
+            await client.raw_insert(table, insert_block=rows, fmt="JSONEachRow", settings=settings)
+
+    async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
+        """The rows of a SELECT, with values for its `{name:Type}`."""
+        async with asyncio.timeout(self._timeout_s):
+            client = await self._connected()
+            result = await client.query(sql, parameters=dict(parameters or {}), settings=self._limits())
+            return result.result_rows
+
+    async def execute(self, sql: str) -> None:
+        """Run a statement that has no result."""
+        async with asyncio.timeout(self._timeout_s):
+            client = await self._connected()
+            await client.command(sql, settings=self._limits())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+
+    def _limits(self) -> dict[str, Any]:
+        return {"max_execution_time": max(1, round(self._timeout_s * _STATEMENT))}
+
+    async def _connected(self) -> AsyncClient:
+        async with self._connecting:
+            if self._client is None:
+                self._client = await self._connect()
+            return self._client
+
+    async def _connect(self) -> AsyncClient:
+        parts = urlsplit(self._url)
+        host = parts.hostname or "127.0.0.1"
+        _go_directly_to(host)
+        return await create_async_client(
+            interface=parts.scheme,
+            host=host,
+            port=parts.port or (8443 if parts.scheme == "https" else 8123),
+            username=unquote(parts.username or "default"),
+            password=unquote(parts.password or ""),
+            database=self.database,
+            compress=False,
+            connect_timeout=min(_CONNECT_S, self._timeout_s),
+            send_receive_timeout=self._timeout_s * _ANSWER,
+            connector_limit=_CONNECTIONS,
+            connector_limit_per_host=_CONNECTIONS,
+            keepalive_timeout=_IDLE_S,
+            autogenerate_session_id=False,  # one client serves several tasks at once
+            client_name="tallybook",
+            show_clickhouse_errors=True,
+        )
+
+
+def connect(settings: Settings) -> ClickHouse:
+    """A client of the database that TALLYBOOK_CLICKHOUSE_URL names. Use it with `async with`, or close it with
+    `aclose()`."""
+    return ClickHouse(settings, database(settings))
+
+
+def connect_without_database(settings: Settings) -> ClickHouse:
+    """A client for what has to happen before the database is there."""
+    return ClickHouse(settings, None)
+
+
+def database(settings: Settings) -> str:
+    """The name of the database."""
+    return unquote(urlsplit(settings.clickhouse_url or "").path.strip("/")) or DATABASE
+
+
+def _go_directly_to(host: str) -> None:
+    """clickhouse-connect asks the proxy of the environment even for loopback, and takes no argument against it."""
+    if host in ("127.0.0.1", "::1", "localhost"):
+        present = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+        if host not in present.split(",") and present != "*":
+            os.environ["no_proxy"] = ",".join(filter(None, (present, host)))

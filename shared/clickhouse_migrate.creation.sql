@@ -1,0 +1,5 @@
+-- How tables and views of a database were made
+--   database  String
+SELECT name, create_table_query
+FROM system.tables
+WHERE database = {database:String}

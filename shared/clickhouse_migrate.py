@@ -1,0 +1,132 @@
+"""Brings the schema of ClickHouse forward: the `.sql` files of `shared/clickhouse_migrations/` in the order of their
+names, each once.
+
+There are no transactions and no locks: every statement bears a repetition, and a file that was cut short, or that two
+processes apply at once, is applied again as a whole. Afterwards no table may be left without a window of block ids, for
+there a repeated insert would count twice. There is no way back; a mistake is mended by the next file.
+"""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+from shared.clickhouse import ClickHouse, connect, connect_without_database, database
+from shared.migrate import SchemaError
+from shared.postgres import statement
+from shared.settings import Settings
+
+_FOLDER = Path(__file__).parent / "clickhouse_migrations"
+#: The end of a statement: a semicolon that ends its line.
+_END = re.compile(r";\s*\n")
+#: The table of raw events whose rows expire, and the rule that says when.
+_EXPIRING, _TTL = "tracker_events", re.compile(r"TTL date \+ toIntervalDay\((\d+)\)")
+
+#: What to do about a table without a window.
+REMEDY = "ALTER TABLE ... MODIFY SETTING non_replicated_deduplication_window = 10000"
+
+_TABLE = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    name String, sha256 String, applied_at DateTime('UTC') DEFAULT now()
+)
+ENGINE = MergeTree ORDER BY name
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1
+"""
+_CREATION = statement("shared/clickhouse_migrate.creation.sql")
+_TABLES = statement("shared/clickhouse_migrate.tables.sql")
+#: The target of a view, as `create_table_query` of system.tables words it.
+_TARGET = re.compile(r"\bTO (?:`([^`]+)`|(\w+))\.(?:`([^`]+)`|(\w+))")
+_WINDOW = re.compile(r"\bnon_replicated_deduplication_window = (\d+)")
+#: Replicated tables have a window by default: only one that was taken away is missed.
+_REPLICATED_WINDOW = re.compile(r"\breplicated_deduplication_window = (\d+)")
+
+
+async def migrate(settings: Settings) -> list[str]:
+    """Apply what is missing and return the names applied. Raises SchemaError, or one of CLICKHOUSE_ERRORS."""
+    await _make_database(settings)
+    async with connect(settings) as clickhouse:
+        await clickhouse.execute(_TABLE)
+        missing = await _missing(clickhouse)
+        for name, text, digest in missing:
+            for command in _END.split(text):
+                if command.strip():
+                    await clickhouse.execute(command)
+            row = json.dumps({"name": name, "sha256": digest}).encode()
+            await clickhouse.insert("schema_migrations", row, f"{name}:{digest}")
+        await _set_retention(clickhouse, settings.tracker_retention_days)
+        if bare := await _unprotected(clickhouse):
+            raise SchemaError(f"a repeated insert would count twice in {', '.join(bare)}: {REMEDY}")
+        return [name for name, _, _ in missing]
+
+
+async def pending(settings: Settings) -> list[str]:
+    """The names that `migrate` would apply now. Raises as `migrate` does."""
+    async with connect_without_database(settings) as clickhouse:
+        made = await clickhouse.query(_CREATION, {"database": database(settings)})
+    if "schema_migrations" not in {name for name, _ in made}:
+        return [name for name, _, _ in _files()]
+    async with connect(settings) as clickhouse:
+        return [name for name, _, _ in await _missing(clickhouse)]
+
+
+async def unprotected(settings: Settings) -> list[str]:
+    """The tables of the database, and of its views, in which a repeated insert would count twice."""
+    async with connect(settings) as clickhouse:
+        return await _unprotected(clickhouse)
+
+
+async def _make_database(settings: Settings) -> None:
+    """Only where there is none: whoever may use a database may not always make one."""
+    name = database(settings)
+    if not re.fullmatch(r"\w{1,64}", name):
+        raise SchemaError(f"{name!r} in TALLYBOOK_CLICKHOUSE_URL cannot be the name of a database")
+    async with connect_without_database(settings) as clickhouse:
+        if not await clickhouse.query("SELECT 1 FROM system.databases WHERE name = {name:String}", {"name": name}):
+            await clickhouse.execute(f"CREATE DATABASE IF NOT EXISTS `{name}` ENGINE = Atomic")
+
+
+async def _unprotected(clickhouse: ClickHouse) -> list[str]:
+    made = await clickhouse.query(_CREATION, {"database": clickhouse.database})
+    views = (str(text) for _, text in made if str(text).startswith("CREATE MATERIALIZED VIEW"))
+    targets = [(one[1] or one[2], one[3] or one[4]) for view in views if (one := _TARGET.search(view))]
+    # An empty array would have no type.
+    parameters = {"database": clickhouse.database, "targets": targets or [("", "")]}
+    tables = await clickhouse.query(_TABLES, parameters)
+    return [f"{place}.{name}" for place, name, engine, text in tables if not _has_window(engine, text)]
+
+
+def _has_window(engine: str, create: str) -> bool:
+    if engine.startswith(("Replicated", "Shared")):
+        found = _REPLICATED_WINDOW.search(create)
+        return found is None or int(found[1]) > 0
+    found = _WINDOW.search(create)
+    return found is not None and int(found[1]) > 0
+
+
+async def _set_retention(clickhouse: ClickHouse, days: int | None) -> None:
+    """Make the table expire its rows as the setting says, when it does not yet."""
+    made = await clickhouse.query(_CREATION, {"database": clickhouse.database})
+    found = next((_TTL.search(str(text)) for name, text in made if name == _EXPIRING), None)
+    if days is not None and (found is None or int(found[1]) != days):
+        await clickhouse.execute(f"ALTER TABLE {_EXPIRING} MODIFY TTL date + toIntervalDay({days})")
+    elif days is None and found is not None:
+        await clickhouse.execute(f"ALTER TABLE {_EXPIRING} REMOVE TTL")
+
+
+def _files() -> list[tuple[str, str, str]]:
+    """(name, text, SHA-256) of each migration in order."""
+    texts = ((path.name, path.read_text()) for path in sorted(_FOLDER.glob("*.sql")))
+    return [(name, text, hashlib.sha256(text.encode()).hexdigest()) for name, text in texts]
+
+
+async def _missing(clickhouse: ClickHouse) -> list[tuple[str, str, str]]:
+    applied = {
+        str(name): str(digest) for name, digest in await clickhouse.query("SELECT name, sha256 FROM schema_migrations")
+    }
+    files = _files()
+    if unknown := sorted(applied.keys() - {name for name, _, _ in files}):
+        raise SchemaError(f"the database has migrations that this version does not know: {', '.join(unknown)}")
+    for name, _, digest in files:
+        if applied.get(name, digest) != digest:
+            raise SchemaError(f"{name} was changed after it had been applied to this database")
+    return [file for file in files if file[0] not in applied]
