@@ -2,6 +2,7 @@
 
 from ingest.server import server
 from shared.logging import configure
+from shared.process import raise_descriptor_limit
 from shared.settings import load
 
 
@@ -9,6 +10,7 @@ def main() -> None:
     """Run the service until it is told to stop."""
     settings = load()
     configure(settings, "ingest-main")
+    raise_descriptor_limit()  # the workers inherit it
     server(settings).serve()
 
 

@@ -146,7 +146,7 @@ class _Asked(Struct, frozen=True):
         for banner in self.banners:
             points = reading.points.get(banner, [])
             stats = filled(points, buckets, final_before) if self.fill else labelled(points, buckets)
-            series.append(BannerSeries(banner_id=banner, total=sum(point.count for point in points), stats=stats))
+            series.append(BannerSeries(banner_id=banner, total=sum(count for _, count, _ in points), stats=stats))
             await asyncio.sleep(0)  # clicks are served between two banners of a long answer
         return series, coverage(asked, reading.as_of, reading.missing)
 

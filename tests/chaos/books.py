@@ -34,6 +34,10 @@ class Books:
         if self.broken[invariant] <= _DETAILS:
             self.violations.append(Violation(invariant, detail))
 
+    def is_caught(self) -> bool:
+        """Whether a count or a read was wrong, which is more than an answer that was none."""
+        return any(name.startswith("I") for name in self.broken)
+
     def floor(self, banners: list[int]) -> dict[int, int]:
         """What a read that begins now must show at least: what is acknowledged, and no less than was read before."""
         return {banner: max(self.acked[banner], self.seen[banner]) for banner in banners}

@@ -10,6 +10,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from shared.tasks import end
 from tests.acceptance.stack import BROKEN, Answer, Connection
 from tests.chaos.books import Books
 
@@ -42,11 +43,7 @@ class Crowd:
 
     async def stop(self) -> None:
         """End, at once."""
-        waiting = set(self._tasks)
-        while waiting:  # Python 3.11 may lose a cancellation that meets the end of a `wait_for`
-            for task in waiting:
-                task.cancel()
-            _, waiting = await asyncio.wait(waiting, timeout=0.5)
+        await end(*self._tasks)
 
     async def pause(self) -> None:
         """Wait until every client has finished what it had begun, repeats included."""

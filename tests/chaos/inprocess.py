@@ -95,7 +95,7 @@ class Crowd:
     async def counted(self) -> dict[int, int]:
         """Clicks by banner, as the reader says. Raises RedisUnavailable."""
         reading = await self.reader.read([*PLAIN, *KEYED], 0, _EVER)
-        return {banner: sum(point.count for point in points) for banner, points in reading.points.items()}
+        return {banner: sum(count for _, count, _ in points) for banner, points in reading.points.items()}
 
     async def persisted(self) -> dict[int, int]:
         """Clicks by banner in Postgres."""

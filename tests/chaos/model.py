@@ -721,4 +721,4 @@ def _range() -> tuple[int, int]:
 
 def _counts(reading: Any) -> dict[tuple[int, int], int]:
     points = ((banner, point) for banner, points in reading.points.items() for point in points)
-    return {(point.timestamp // 60, banner): point.count for banner, point in points}
+    return {(start // 60, banner): count for banner, (start, count, _) in points}

@@ -84,7 +84,8 @@ def _published_before_it_is_written() -> None:
 
 def _key_noted_before_the_click() -> None:
     """The key and the click in two steps: a worker that dies between them leaves a key without a click."""
-    note = _changed(keyed._KEYED, ("redis.call('HINCRBY', key,", "redis.call('EXISTS', key,"))
+    click = "add(KEYS[1], KEYS[2], found[minute], banner, n)\n    total = total + n\n"
+    note = _changed(keyed._KEYED, (click, ""))
     count = _changed(
         keyed._KEYED,
         ("if redis.call('SISMEMBER', before, id) == 1 or redis.call('SADD', now, id) == 0 then", "if false then"),

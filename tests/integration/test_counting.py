@@ -46,7 +46,7 @@ class Stack:
 
     async def total(self, banner: int) -> int:
         reading = await self.reader.read([banner], 0, 2**32 // 60 * 60)
-        return sum(point.count for point in reading.points[banner])
+        return sum(count for _, count, _ in reading.points[banner])
 
     async def persisted(self) -> int:
         return int(await self.pool.fetchval("SELECT coalesce(sum(count), 0) FROM click_stats"))
@@ -332,7 +332,7 @@ async def test_a_page_that_reaches_postgres_during_a_read_is_counted_once(
     overtaken.click()
     reader = Reader(stack.settings, stack.redis, overtaken)
     reading = await reader.read([5], SECOND, SECOND + 60)
-    assert [point.count for point in reading.points[5]] == [overtaken.counted] == [3]
+    assert [count for _, count, _ in reading.points[5]] == [overtaken.counted] == [3]
     overtaken._left = 2
     assert (await reader.top(SECOND, SECOND + 60, 1)).banners == [(5, overtaken.counted)] == [(5, 5)]
 
@@ -347,7 +347,7 @@ async def test_a_read_that_is_overtaken_each_time_is_refused_or_marked(
         await reader.read([5], SECOND, SECOND + 60)
     reading = await reader.read([5], SECOND, SECOND + 60, partial=True)
     assert reading.missing == ("redis",)
-    assert [point.count for point in reading.points[5]] == [overtaken.counted - 1]  # the last one is in the lane
+    assert [count for _, count, _ in reading.points[5]] == [overtaken.counted - 1]  # the last one is in the lane
 
 
 async def test_where_stores_come_out_of_order_a_read_waits_for_the_lanes_to_drain(

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +25,7 @@ from ingest import inline
 from shared.counting import keys
 from shared.counting.fleet import Fleet
 from shared.migrate import migrate
+from shared.process import raise_descriptor_limit
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = json.loads((ROOT / "docs/openapi.json").read_text())
@@ -398,6 +399,19 @@ def test_l1_headers_that_come_too_slowly_end_the_connection(service: Service, ba
             except OSError:
                 is_open = False
     assert service.counted() == before
+
+
+def test_l1_five_thousand_idle_connections_hold_up_nobody(service: Service, banner: int) -> None:
+    raise_descriptor_limit()
+    with ExitStack() as connections:
+        idle = [connections.enter_context(service.connect()) for _ in range(5000)]
+        before = service.counted()
+        for _ in range(20):
+            assert service.ask("POST", f"/stats/{banner}").status_code == 204
+        assert service.counted() == before + 20
+        idle[-1].settimeout(20)
+        assert idle[-1].recv(1) == b""  # the time for headers is over
+    assert service.ask("GET", "/health/live").status_code == 200
 
 
 def test_l9_pipelined_clicks_count_each_once(service: Service, banner: int) -> None:

@@ -68,7 +68,7 @@ from shared import metrics
 class App:
     def __rsgi_init__(self, loop):
         metrics.CLICKS_DUPLICATE.inc()
-        os.write(1, f"worker {os.getpid()}\n".encode())  # two workers share the pipe: one write, or lines mix
+        os.write(1, f"worker {os.getpid()}\\n".encode())  # two workers share the pipe: one write, or lines mix
     async def __rsgi__(self, scope, protocol):
         protocol.response_empty(204, [])
 app = App()

@@ -37,3 +37,14 @@ def test_a_worker_dies_with_its_parent(when: str) -> None:
     assert done.returncode < 0
     worker = int(done.stdout)
     wait_for(lambda: not lives(worker), "the worker is gone")
+
+
+def test_the_limit_of_open_files_is_raised_as_far_as_it_may_be() -> None:
+    code = (
+        "import resource; from shared.process import raise_descriptor_limit\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (256, 1024))\n"
+        "raise_descriptor_limit()\n"
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, text=True)
+    assert done.stdout.strip() == "(1024, 1024)"

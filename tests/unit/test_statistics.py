@@ -54,7 +54,7 @@ class MemoryReader:
                 totals[banner, bucket] = totals.get((banner, bucket), 0) + count
         points: dict[int, list[Point]] = {banner: [] for banner in banners}
         for (banner, bucket), count in sorted(totals.items()):
-            points[banner].append(Point(bucket, count, bucket not in self.open))
+            points[banner].append((bucket, count, bucket not in self.open))
         return Reading(self.as_of, points, missing)
 
     async def top(self, start: int, end: int, limit: int, *, partial: bool = False) -> Ranking:
