@@ -169,16 +169,17 @@ async def cut(scene: Scene) -> None:
 @_fault
 async def swallow_redis(scene: Scene) -> None:
     """Redis does what it was told, and nobody hears that it did."""
-    proxy = scene.stage.proxies["redis"]
-    proxy.swallow = {b"EVALSHA": 0.2}
-    await scene.pause(0.5, 2)
-    proxy.calm()
+    await _swallow(scene, "redis", b"EVALSHA", 0.2)
 
 
 @_fault
 async def swallow_commits(scene: Scene) -> None:
-    proxy = scene.stage.proxies["postgres"]
-    proxy.swallow = {b"COMMIT": 0.5}
+    await _swallow(scene, "postgres", b"COMMIT", 0.5)
+
+
+async def _swallow(scene: Scene, server: str, request: bytes, chance: float) -> None:
+    proxy = scene.stage.proxies[server]
+    proxy.swallow = {request: chance}
     await scene.pause(1, 3)
     proxy.calm()
 
