@@ -2,7 +2,7 @@
 
 from ingest.server import server
 from shared.logging import configure
-from shared.process import raise_descriptor_limit
+from shared.process import forget_signal_handlers_in_children, raise_descriptor_limit
 from shared.settings import load
 
 
@@ -11,6 +11,7 @@ def main() -> None:
     settings = load()
     configure(settings, "ingest-main")
     raise_descriptor_limit()  # the workers inherit it
+    forget_signal_handlers_in_children()
     server(settings).serve()
 
 

@@ -29,3 +29,17 @@ def raise_descriptor_limit() -> None:
     many machines is for programs that use select(2)."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def forget_signal_handlers_in_children() -> None:
+    """Let SIGTERM and SIGINT end a process that is forked from this one, until it installs handlers of its own.
+
+    A fork inherits handlers that set flags which only the parent reads, so a stop that met a worker at its start would
+    be forgotten.
+    """
+
+    def obey() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+
+    os.register_at_fork(after_in_child=obey)

@@ -167,6 +167,7 @@ class Reader:
                 READS.labels("error").inc()
                 raise RedisUnavailable
             snapshot = _WITHOUT_REDIS
+            rows, missing = await self._rows(ask(snapshot), partial)  # those of a ranking have the open clicks in them
         missing = ("redis", *missing) if snapshot.is_redis_missing else missing
         READS.labels("partial" if missing else "ok").inc()
         return snapshot, rows, missing

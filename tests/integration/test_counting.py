@@ -348,6 +348,9 @@ async def test_a_read_that_is_overtaken_each_time_is_refused_or_marked(
     reading = await reader.read([5], SECOND, SECOND + 60, partial=True)
     assert reading.missing == ("redis",)
     assert [count for _, count, _ in reading.points[5]] == [overtaken.counted - 1]  # the last one is in the lane
+    ranking = await reader.top(SECOND, SECOND + 60, 1, partial=True)
+    assert ranking.missing == ("redis",)
+    assert ranking.banners == [(5, overtaken.counted - 1)]
 
 
 async def test_where_stores_come_out_of_order_a_read_waits_for_the_lanes_to_drain(

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import httpx2
+import psutil
 import pytest
 from redis import Redis
 
@@ -516,6 +517,25 @@ def test_a_204_means_that_redis_has_it_where_that_was_asked_for_and_a_stop_loses
         assert service.in_redis() >= 51
         assert service.ask("POST", "/stats", json=[{"bannerId": 7, "count": 9}]).status_code == 200
         assert service.in_redis() >= 60
+
+
+def test_a_stop_that_meets_a_worker_at_its_start_does_not_wait_for_it(
+    redis_url: str, module_database: str, tmp_path: Path
+) -> None:
+    for moment in range(8):
+        folder = tmp_path / str(moment)
+        folder.mkdir()
+        with serving(folder, redis_url, module_database) as service:
+            main = psutil.Process(service.process.pid)
+            [first, *_] = main.children()
+            former = {child.pid for child in main.children()}
+            first.kill()
+            until(lambda m=main, f=former: {c.pid for c in m.children()} - f, "the successor")
+            time.sleep(0.08 * moment)
+            began = time.monotonic()
+            service.process.terminate()
+            assert service.process.wait(PATIENCE_S) == 0
+            assert time.monotonic() - began < 20  # it would be killed after 35 s
 
 
 def test_sigterm_drains_and_ends_with_zero(redis_url: str, module_database: str, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ GRANIAN = """
 import sys
 from granian.server import Server
 Server("counting_app:app", port=int(sys.argv[1]), interface="rsgi", workers=2, respawn_failed_workers=True,
-       respawn_interval=0.1).serve()
+       respawn_interval=0.1, workers_kill_timeout=5).serve()
 """
 
 
@@ -204,8 +204,8 @@ def test_workers_of_granian_that_are_killed_are_replaced_in_their_slots(folder: 
         assert slots(folder) == {"ingest-0", "ingest-1"}
     finally:
         server.terminate()
-        server.wait(30)
         server.stdout.close()
+        server.wait(30)
 
 
 def test_damaged_files_of_a_slot_do_not_stop_the_next_worker(folder: Path) -> None:
