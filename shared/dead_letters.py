@@ -111,7 +111,7 @@ async def replay(connection: Any, log: Log, of: Place) -> bool:
 
 
 async def drop(connection: Any, of: Place) -> bool:
-    """Give a letter up and forget its record; answers whether there was one that waited. The books go on counting it."""
+    """Give a letter up and forget its record; answers whether one waited. The books go on counting it."""
     return str(await connection.execute(_DROP, *_key(of))) == "UPDATE 1"
 
 

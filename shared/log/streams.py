@@ -34,6 +34,7 @@ from shared.log.log import (
     Position,
     ProducerRewound,
     Record,
+    Stock,
     check,
     check_replay,
 )
@@ -43,6 +44,7 @@ from shared.redis_client import REDIS_ERRORS, Script
 _APPEND = Script("shared/log/streams.append.lua")
 _READ = Script("shared/log/streams.read.lua")
 _LAG = Script("shared/log/streams.lag.lua")
+_STOCK = Script("shared/log/streams.stock.lua")
 _TRIM = Script("shared/log/streams.trim.lua")
 
 #: Entries that Redis answers at a time: it does nothing else meanwhile.
@@ -103,6 +105,14 @@ class StreamsLog:
         except REDIS_ERRORS as error:
             raise LogUnavailable from error
         return _behind(about["last-generated-id"])
+
+    async def stock(self, topic: str, partition: int, start: Position) -> Stock:
+        """See Log."""
+        of = prefix(topic, partition)
+        try:
+            return Stock(*map(int, await _STOCK(self._redis, [of + "log", of + "book"], [str(start)])))
+        except REDIS_ERRORS as error:
+            raise LogUnavailable from error
 
     async def trim(self, topic: str, partition: int, before: Position, keep_s: float) -> None:
         """See Log."""
