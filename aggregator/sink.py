@@ -83,7 +83,8 @@ class Sink:
                 failures = 0
             self.report()
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await self._changed.wait()
             self._changed.clear()
 
     async def _balance(self) -> None:
