@@ -96,17 +96,18 @@ class Partition:
 
     async def run(self) -> None:
         """Until told to leave. Raises OwnershipLost."""
-        try:
-            if self._claim.pending is not None:
-                await self._replay(self._claim.pending)
-            while not self._is_leaving:
-                batch = await self._next()
-                if batch.end != batch.start:
-                    await self._store(batch)
-        finally:
-            if self._ahead is not None:
-                await end(self._ahead)  # type: ignore[arg-type]
-            await self._reader.close()
+        if self._claim.pending is not None:
+            await self._replay(self._claim.pending)
+        while not self._is_leaving:
+            batch = await self._next()
+            if batch.end != batch.start:
+                await self._store(batch)
+
+    async def close(self) -> None:
+        """Drop what was read ahead, and the reader's connections."""
+        if self._ahead is not None:
+            await end(self._ahead)  # type: ignore[arg-type]
+        await self._reader.close()
 
     # -- reading ---------------------------------------------------------------------------------------------------
 

@@ -37,6 +37,7 @@ class Sink:
         self._stores = stores
         self._share = Share(stores.cursors, pipeline.topic, pipeline.table)
         self._partitions: dict[int, tuple[Partition, asyncio.Task[None]]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._is_registered = False
         self._balancing: asyncio.Task[None] | None = None
@@ -55,6 +56,7 @@ class Sink:
         if tasks:
             await asyncio.wait(tasks, timeout=_STOP_S)
             await end(*tasks)
+        await asyncio.gather(*self._closing, return_exceptions=True)
         with contextlib.suppress(*POSTGRES_ERRORS):  # the leases end by themselves
             async with asyncio.timeout(_STOP_S / 2):
                 await self._share.leave()
@@ -107,9 +109,19 @@ class Sink:
 
     def _begin(self, number: int) -> None:
         partition = Partition(self._stores, self.pipeline, self._share, number)
-        task = asyncio.create_task(partition.run(), name=f"{self.pipeline.table}.{number}")
+        task = asyncio.create_task(self._run(partition), name=f"{self.pipeline.table}.{number}")
         self._partitions[number] = (partition, task)
         task.add_done_callback(lambda done: self._ended(number, done))
+
+    async def _run(self, partition: Partition) -> None:
+        """A partition, and its end in order: also when it is cancelled more than once."""
+        try:
+            await partition.run()
+        finally:
+            closing = asyncio.create_task(partition.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+            await asyncio.shield(closing)
 
     def _ended(self, number: int, task: "asyncio.Task[None]") -> None:
         """A partition that met what it does not know is begun again by a later balance, from its claim."""
