@@ -308,7 +308,7 @@ class Partition:
             reason = str(error)[:200] or type(error).__name__
             self._log.warning("sink_waits", store=store, kind=kind, code=_code(error), reason=reason)
         if kind == "setup":
-            await self._say(f"{type(error).__name__}: {str(error)[:400]}")
+            await self._say(f"{_code(error) or type(error).__name__}: {str(error)[:400]}")
         await asyncio.sleep(patience.wait_s(kind, failures))
 
     def _went_well(self, failures: int) -> None:

@@ -130,7 +130,7 @@ ACCOUNTING_RECORDS = Gauge(
 )
 DOUBLES = Gauge(
     "tallybook_sink_doubles",
-    "Rows of the table that came from a place in the log that another row came from, of the last hour; should be 0",
+    "Rows of the last days, of the slice that was looked at last, from a place in the log of another row; should be 0",
     ["table"],
     multiprocess_mode="mostrecent",
 )

@@ -135,8 +135,9 @@ class StreamsReader:
     """A look at one stream."""
 
     def __init__(self, redis: "Redis", topic: str, partition: int) -> None:
-        self._redis = redis
-        redis.set_response_callback("XRANGE", _as_it_is)
+        self._redis: Any = redis  # whose types know no commands without callbacks
+        callback: Any = _as_it_is
+        redis.set_response_callback("XRANGE", callback)
         self._where = f"{topic}.{partition}"
         of = prefix(topic, partition)
         self._keys = [of + "log", of + "book"]
