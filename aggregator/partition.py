@@ -48,6 +48,8 @@ _TROUBLE = statement("aggregator/partition.trouble.sql")
 
 #: Records in a row that ClickHouse refuses with one code, after which it is not the records' fault.
 IN_A_ROW = 10
+#: Who says that a record can be no row: the parser, the columns, or ClickHouse.
+REASONS = ("malformed", "columns", "refused")
 
 _T = TypeVar("_T")
 
@@ -254,7 +256,7 @@ class Partition:
         self.waits_since, self.trouble = None, None
         SINK_ROWS.labels(self._pipeline.table).inc(stored)
         for letter in letters:
-            reason = letter.reason if letter.reason in ("malformed", "columns") else "refused"
+            reason = letter.reason if letter.reason in REASONS else "refused"
             SINK_DEAD_LETTERS.labels(self._pipeline.table, reason).inc()
         if letters:
             last = letters[-1]

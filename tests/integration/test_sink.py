@@ -3,7 +3,10 @@
 import asyncio
 import itertools
 import json
+import os
+import re
 import signal
+import sys
 import time
 import uuid
 from collections import Counter
@@ -25,6 +28,7 @@ from aggregator.books import account
 from aggregator.partition import Partition, Stores
 from aggregator.pipelines import PIPELINES, Pipeline, Rows
 from aggregator.sink import Sink
+from ingest.health import Probe
 from shared import clickhouse, dead_letters
 from shared.clickhouse import ClickHouse
 from shared.clickhouse_migrate import migrate as migrate_clickhouse
@@ -41,6 +45,7 @@ from tallybook.cli import main
 from tallybook.exits import Exit
 from tests.gateway import Gateway
 from tests.kafka.broker import kafka
+from tests.processes import ROOT
 from tests.proxy import Proxy, proxy
 
 PIPELINE = PIPELINES[0]
@@ -275,6 +280,41 @@ async def test_a_sink_that_dies_at_any_point_loses_and_doubles_nothing(
     await attacked(stage, crash)
 
 
+async def test_an_aggregator_that_is_killed_at_any_point_again_and_again(
+    stage: Stage, redis_url: str, database: str, tmp_path: Path
+) -> None:
+    """The real process, and a real kill -9."""
+    environ = {
+        **os.environ,
+        "TALLYBOOK_DATA_DIR": str(tmp_path),
+        "TALLYBOOK_REDIS_URL": redis_url,
+        "TALLYBOOK_DATABASE_URL": database,
+        "TALLYBOOK_CLICKHOUSE_URL": stage.settings.clickhouse_url or "",
+        "TALLYBOOK_LOG_PARTITIONS": "2",
+        "TALLYBOOK_SINK_ROWS": "50",
+        "TALLYBOOK_CRASH": ",".join(f"{point}=0.04" for point in POINTS),
+    }
+    for number in range(20):
+        await stage.append(*(hit() for _ in range(100)), (b"", b"no json"), partition=number % 2)
+    died: Counter[bytes] = Counter()
+    while not died or not await stage._is_drained():
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "aggregator"), cwd=ROOT, env=environ, stderr=asyncio.subprocess.PIPE
+        )
+        waiting = asyncio.create_task(process.communicate())
+        while not waiting.done() and not await stage._is_drained():
+            await asyncio.wait([waiting], timeout=0.1)
+        if not waiting.done():
+            process.terminate()
+        _, errors = await waiting
+        died.update(re.findall(rb"^crash_point (\w+)$", errors, re.MULTILINE))
+        assert process.returncode in (0, -signal.SIGKILL), errors[-2000:]
+        await stage.end_leases()
+        if not died and await stage._is_drained():
+            await stage.append(*(hit() for _ in range(500)))
+    await stage.check(dead=20)
+
+
 def _random_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Partition, "token", lambda self, batch: uuid.uuid4().hex)
 
@@ -484,6 +524,30 @@ async def test_a_table_that_is_missing_stops_its_sink_and_not_its_records(stage:
     await stage.drained()
     await stage.check()
     assert await stage.pool.fetchval("SELECT count(trouble) FROM sink_cursor") == 0
+
+
+async def test_readiness_says_that_a_sink_waits_and_for_what(stage: Stage, settings: Callable[..., Settings]) -> None:
+    """Degraded, never unavailable: hits and clicks are taken."""
+
+    class State:
+        pool = stage.pool
+
+    class Asked:
+        state = State
+
+    probe: Any = Probe()
+    assert await probe._sinks(Asked) == "ok"  # where nothing is moved, nothing is late
+    await stage.append(hit())
+    sink = stage.sink()
+    await stage.drained()
+    assert (await probe._sinks(Asked), probe.reasons) == ("ok", [])
+    await stage.tables.execute("RENAME TABLE tracker_events TO away")
+    await stage.append(hit(user_agent="of somebody"))
+    await until(lambda: _trouble(stage, "60: "))
+    assert (await probe._sinks(Asked), probe.reasons) == ("degraded", ["tracker_events: 60"])
+    await stage.kill(sink)
+    await stage.pool.execute("UPDATE sink_cursor SET trouble = NULL")
+    assert (await probe._sinks(Asked), probe.reasons) == ("degraded", ["tracker_events: no aggregator"])
 
 
 async def _trouble(stage: Stage, text: str) -> bool:
