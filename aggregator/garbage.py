@@ -2,8 +2,8 @@
 
 import gc
 
-#: Containers made until the young ones are looked at, and rounds until the older ones are. With the default, 700, half
-#: of the time of a sink goes into looks at a hundred thousand records that hold no cycle.
+#: Containers made until the young ones are looked at, and rounds until the older ones are. With the default, 700, a
+#: third of the time or more of a sink goes into looks at a hundred thousand records that hold no cycle.
 _YOUNG, _MIDDLE, _OLD = 200_000, 20, 100
 
 

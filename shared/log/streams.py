@@ -189,8 +189,8 @@ class StreamsReader:
         """See Reader."""
 
     async def _entries(self, start: Position, end: Position | None, most: int) -> Sequence[Any]:
-        """First the entries, then whether they could be trusted when they were read. As one script it would be six
-        times as slow: each field would become a value of Lua."""
+        """First the entries, then whether they could be trusted when they were read. As one script it would cost
+        Valkey six times as much: each field would become a value of Lua."""
         known = _last_before(max(start, end or start))
         try:
             bounds = (str(start), f"({end}" if end else "+")
@@ -242,5 +242,5 @@ def _parsed(entry: Any) -> tuple[Record, str, Mark]:
 
 
 def _as_it_is(answer: Any, **_: Any) -> Any:
-    """An answer without the dictionaries that redis-py makes of it: half of the time of a read."""
+    """An answer without the dictionaries that redis-py makes of it: they are a third of the time of a read."""
     return answer
