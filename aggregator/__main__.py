@@ -2,6 +2,7 @@
 
 import uvloop
 
+from aggregator.garbage import collect_seldom
 from aggregator.service import serve
 from shared.logging import configure
 from shared.settings import load
@@ -11,6 +12,7 @@ def main() -> None:
     """Run the service until it is told to stop."""
     settings = load()
     configure(settings, "aggregator")
+    collect_seldom()
     uvloop.run(serve(settings))
 
 

@@ -2,21 +2,36 @@
 
 import asyncio
 import contextlib
+import os
+import secrets
 import signal
-from collections.abc import Coroutine
+import socket
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
 
+from aggregator.books import Books
 from aggregator.loops import Loop, run
 from aggregator.minutes import Minutes
+from aggregator.partition import Stores
+from aggregator.pipelines import PIPELINES
+from aggregator.sink import Sink
 from aggregator.upkeep import Upkeep
+from shared import clickhouse
 from shared.counting.accounting import account
 from shared.counting.fleet import Fleet
+from shared.log.choice import chosen_log
+from shared.log.cursor import Cursors
+from shared.log.log import Limit
 from shared.metrics import ACCOUNTING
 from shared.postgres import create_pool
 from shared.redis_client import connect
 from shared.settings import Settings
+
+#: Bytes of the records of one insert at most: with room for the columns added, well below what the gateway takes.
+_BATCH_BYTES = 48 << 20
 
 log = structlog.get_logger()
 
@@ -39,10 +54,46 @@ async def serve(settings: Settings) -> None:
             Loop("ledger", upkeep.prune_ledger, 3600.0),
             Loop("accounting", take_stock, 10.0),
         ]
-        log.info("aggregator_started", loops=[loop.name for loop in loops])
-        await _until_signal(run(loops))
+        async with _sinks(settings, pool) as more:
+            loops += more
+            log.info("aggregator_started", loops=[loop.name for loop in loops])
+            await _until_signal(run(loops))
     await redis.aclose()
     log.info("aggregator_stopped")
+
+
+@asynccontextmanager
+async def _sinks(settings: Settings, pool: Any) -> AsyncIterator[list[Loop]]:
+    """Records move from the log into ClickHouse, where there is one; answers what has to be done beside."""
+    if settings.clickhouse_url is None:
+        yield []
+        return
+    async with chosen_log(settings) as record_log, clickhouse.connect(settings) as tables:
+        owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        cursors = Cursors(pool, record_log.name, owner)
+        limit = Limit(records=settings.sink_rows, bytes=_BATCH_BYTES, wait_s=settings.sink_wait_s)
+        stores = Stores(record_log, cursors, tables, limit)
+        sinks, books = [Sink(stores, pipeline) for pipeline in PIPELINES], Books(record_log, cursors, tables)
+
+        async def report() -> None:
+            for sink in sinks:
+                sink.report()
+
+        async def prune_marks() -> None:
+            await cursors.prune_marks(settings.ledger_days)
+
+        for sink in sinks:
+            sink.start()
+        try:
+            yield [
+                Loop("sinks", report, 5.0),
+                Loop("records", books.take_stock, 10.0),
+                Loop("doubles", books.look_for_doubles, 3600.0),
+                Loop("trim", books.trim, 30.0),
+                Loop("marks", prune_marks, 3600.0),
+            ]
+        finally:
+            await asyncio.gather(*(sink.stop() for sink in sinks))
 
 
 async def _until_signal(work: Coroutine[Any, Any, None]) -> None:

@@ -14,6 +14,7 @@ from ingest.openapi import Answer, Operation
 from shared.counting import keys
 from shared.counting.accounting import Account, account
 from shared.errors import PostgresUnavailable, RedisUnavailable, Unavailable
+from shared.postgres import statement
 from shared.redis_client import masters
 
 State = Literal["ok", "degraded", "unavailable"]
@@ -26,6 +27,8 @@ _LATE_S = 30.0
 _BELIEVED_S = 1.0
 #: Seconds that a store may take to say that it is there.
 _PATIENCE_S = 1.0
+
+_SINKS = statement("ingest/health.sinks.sql")
 
 _HEADERS = {"cache-control": "no-store"}
 
@@ -41,7 +44,12 @@ class Ready(Struct):
     not."""
 
     status: State
-    checks: Annotated[dict[str, State], Meta(description="State of lanes, redis, postgres, minutes and banners")]
+    checks: Annotated[
+        dict[str, State], Meta(description="State of lanes, redis, postgres, minutes, banners and the sinks of the log")
+    ]
+    reasons: Annotated[
+        list[str], Meta(description="Sinks that wait for somebody, with the code of the error; `logs` have the rest")
+    ] = []
 
 
 class Probe:
@@ -52,12 +60,17 @@ class Probe:
         self._states: dict[str, State] = {}
         self._late_since: dict[bytes, float] = {}
         self._lock = asyncio.Lock()
+        #: Why sinks do not move.
+        self.reasons: list[str] = []
 
     async def states(self, request: Request) -> dict[str, State]:
         """The state of each store now."""
         async with self._lock:
             if time.monotonic() - self._asked_at > _BELIEVED_S:
-                names = ("redis", _redis), ("postgres", _postgres), ("minutes", self._minutes)
+                names = (
+                    *(("redis", _redis), ("postgres", _postgres)),
+                    *(("minutes", self._minutes), ("sinks", self._sinks)),
+                )
                 states = await asyncio.gather(*(_asked(check, request) for _, check in names))
                 self._states = dict(zip((name for name, _ in names), states, strict=True))
                 self._asked_at = time.monotonic()
@@ -77,6 +90,12 @@ class Probe:
                     seen[name] = self._late_since.get(name, now)
         self._late_since = seen
         return "degraded" if any(now - since >= _LATE_S for since in seen.values()) else "ok"
+
+    async def _sinks(self, request: Request) -> State:
+        """Degraded when a partition of the log has no owner, or one that waits for somebody: records wait meanwhile."""
+        rows = await request.state.pool.fetch(_SINKS)
+        self.reasons = [f"{row['sink']}: {row['reason']}" for row in rows]
+        return "degraded" if rows else "ok"
 
 
 async def _asked(check: Callable[[Request], Awaitable[State]], request: Request) -> State:
@@ -116,7 +135,7 @@ async def ready(request: Request) -> Response:
     for state in ("degraded", "unavailable"):
         if state in checks.values():
             worst = state
-    return _json(Ready(worst, checks), 503 if worst == "unavailable" else 200)
+    return _json(Ready(worst, checks, request.state.probe.reasons), 503 if worst == "unavailable" else 200)
 
 
 async def accounting(request: Request) -> Response:

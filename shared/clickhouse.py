@@ -14,6 +14,7 @@ from clickhouse_connect.driver import create_async_client
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from shared.clickhouse_failure import CLICKHOUSE_ERRORS as CLICKHOUSE_ERRORS
+from shared.clickhouse_failure import Class as Class
 from shared.clickhouse_failure import classify as classify
 from shared.settings import Settings
 

@@ -37,6 +37,8 @@ _HTTP_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5,
 _DRAIN_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30, 300)
 #: Of a flush into Postgres: 100,000 rows take about a second.
 _FLUSH_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+#: Rows: a batch is cut by time when little comes, and by TALLYBOOK_SINK_ROWS when much does.
+_BATCH_BUCKETS = (1, 10, 100, 1_000, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000)
 
 HTTP_REQUESTS = Counter(
     "tallybook_http_requests_total", "HTTP requests by route template, method and status", ["route", "method", "status"]
@@ -83,6 +85,55 @@ OLDEST_OPEN_SECONDS = Gauge(
     multiprocess_mode="mostrecent",
 )
 READS = Counter("tallybook_reads_total", "Reads of statistics: complete, partial as asked for, or failed", ["outcome"])
+SINK_LAG = Gauge(
+    "tallybook_sink_lag_records",
+    "Records in the log that the sink of the table has not stored yet",
+    ["table"],
+    multiprocess_mode="mostrecent",
+)
+SINK_OLDEST_SECONDS = Gauge(
+    "tallybook_sink_oldest_seconds",
+    "Seconds since the oldest record that this process has read and not stored came into the log; 0 when none waits",
+    ["table"],
+    multiprocess_mode="mostrecent",
+)
+SINK_PARTITIONS = Gauge(
+    "tallybook_sink_partitions",
+    "Partitions by what their sink does in this process: moves on, or is stopped until somebody mends something",
+    ["table", "state"],
+    multiprocess_mode="mostrecent",
+)
+SINK_INSERTS = Counter(
+    "tallybook_sink_inserts_total",
+    "Inserts into ClickHouse: acknowledged (ok), or failed, by class of the error",
+    ["table", "result"],
+)
+SINK_SECONDS = Histogram(
+    "tallybook_sink_insert_duration_seconds",
+    "Seconds of an insert that was acknowledged",
+    ["table"],
+    buckets=_FLUSH_BUCKETS,
+)
+SINK_BATCH_ROWS = Histogram(
+    "tallybook_sink_batch_rows", "Rows of a batch that was stored", ["table"], buckets=_BATCH_BUCKETS
+)
+SINK_ROWS = Counter("tallybook_sink_rows_total", "Records of the log that were stored", ["table"])
+SINK_DEAD_LETTERS = Counter(
+    "tallybook_sink_dead_letters_total", "Records that can be no row of the table, by who says so", ["table", "reason"]
+)
+SINK_RETRIES = Counter("tallybook_sink_retries_total", "Steps of a sink that were repeated, by store", ["store"])
+ACCOUNTING_RECORDS = Gauge(
+    "tallybook_accounting_records",
+    "Records by where they are; difference = appended - stored - dead_lettered - in_flight and should be 0",
+    ["table", "state"],
+    multiprocess_mode="mostrecent",
+)
+DOUBLES = Gauge(
+    "tallybook_sink_doubles",
+    "Rows of the last days, of the slice that was looked at last, from a place in the log of another row; should be 0",
+    ["table"],
+    multiprocess_mode="mostrecent",
+)
 LOOP_ERRORS = Counter("tallybook_loop_errors_total", "Failed rounds of background loops", ["loop"])
 ACCOUNTING = Gauge(
     "tallybook_accounting_clicks",
@@ -98,5 +149,7 @@ for _outcome in ("ok", "duplicate", "past", "error"):
     DRAIN_PAGES.labels(_outcome)
 for _outcome in ("ok", "error"):
     FLUSHES.labels(_outcome)
+for _store in ("log", "postgres", "clickhouse"):
+    SINK_RETRIES.labels(_store)
 for _outcome in ("ok", "partial", "error"):
     READS.labels(_outcome)

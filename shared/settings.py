@@ -146,6 +146,14 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         int, _about("Records that one partition of the log holds; full is 503", ge=1, le=1_000_000_000)
     ] = 100_000
 
+    # -- from the log into ClickHouse ------------------------------------------------------------------------------
+    sink_rows: Annotated[
+        int, _about("Records of a partition that go into ClickHouse with one insert, at most", ge=1, le=500_000)
+    ] = 25_000
+    sink_wait_s: Annotated[
+        float, _about("Seconds that a record waits for others, at most, before they are inserted", gt=0, le=600)
+    ] = 1.0
+
     # -- time-outs -------------------------------------------------------------------------------------------------
     redis_timeout_s: Annotated[float, _about("Seconds until a Redis call counts as failed", gt=0, le=60)] = 2.0
     postgres_timeout_s: Annotated[float, _about("Seconds until a Postgres query counts as failed", gt=0, le=600)] = 15.0

@@ -9,6 +9,7 @@ import click
 
 from shared.settings import Settings, SettingsError, load
 from tallybook.banners import banners
+from tallybook.dlq import dlq
 from tallybook.exits import Exit, Stop
 from tallybook.options import DATA_DIR, configured
 
@@ -44,6 +45,7 @@ def main() -> None:
 
 
 main.add_command(banners)
+main.add_command(dlq)
 
 
 def _supervise(services: list[str], **flags: Any) -> None:

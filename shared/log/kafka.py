@@ -34,7 +34,7 @@ from aiokafka.partitioner import murmur2
 from shared.errors import LogFull, LogUnavailable, TooLarge
 from shared.log.kafka_client import KAFKA_ERRORS, client_options, start_client, stop_client
 from shared.log.kafka_reader import HEADER, KafkaReader, header
-from shared.log.log import RECORD_MAX_BYTES, Position, check
+from shared.log.log import RECORD_MAX_BYTES, Position, Stock, check
 
 #: Bytes of one record batch. A broker takes 1,048,588 by default (`message.max.bytes`).
 _BATCH_BYTES = RECORD_MAX_BYTES + 64_000
@@ -111,6 +111,12 @@ class KafkaLog:
         """See Log."""
         with _translated():
             return Position((await self._ends(TopicPartition(topic, partition)))[1])
+
+    async def stock(self, topic: str, partition: int, start: Position) -> Stock:
+        """See Log. By offsets."""
+        with _translated():
+            first, end = await self._ends(TopicPartition(topic, partition))
+        return Stock(end, max(0, end - max(start.offset, first)))
 
     async def trim(self, topic: str, partition: int, before: Position, keep_s: float) -> None:
         """See Log."""

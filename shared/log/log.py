@@ -70,6 +70,14 @@ class Batch(NamedTuple):
     marks: dict[str, Mark]
 
 
+class Stock(NamedTuple):
+    """Records that a partition ever took, and those of them that lie from a position on, at one moment. With Kafka
+    both count repeats."""
+
+    appended: int
+    waiting: int
+
+
 class Reader(Protocol):
     """One sink's look at one partition. It keeps no state that matters: the same question gets the same records."""
 
@@ -127,6 +135,10 @@ class Log(Protocol):
 
     async def end(self, topic: str, partition: int) -> Position:
         """Behind the last record. Raises LogUnavailable."""
+        ...
+
+    async def stock(self, topic: str, partition: int, start: Position) -> Stock:
+        """How many records there ever were, and how many lie from `start` on. Raises LogUnavailable."""
         ...
 
     async def trim(self, topic: str, partition: int, before: Position, keep_s: float) -> None:

@@ -34,6 +34,7 @@ from shared.log.log import (
     Position,
     ProducerRewound,
     Record,
+    Stock,
     check,
     check_replay,
 )
@@ -41,8 +42,9 @@ from shared.log.marks import Mark, Sieve
 from shared.redis_client import REDIS_ERRORS, Script
 
 _APPEND = Script("shared/log/streams.append.lua")
-_READ = Script("shared/log/streams.read.lua")
+_LOOK = Script("shared/log/streams.look.lua")
 _LAG = Script("shared/log/streams.lag.lua")
+_STOCK = Script("shared/log/streams.stock.lua")
 _TRIM = Script("shared/log/streams.trim.lua")
 
 #: Entries that Redis answers at a time: it does nothing else meanwhile.
@@ -102,7 +104,15 @@ class StreamsLog:
             return BEGIN
         except REDIS_ERRORS as error:
             raise LogUnavailable from error
-        return _behind(about["last-generated-id"])
+        return _behind(_position(about["last-generated-id"]))
+
+    async def stock(self, topic: str, partition: int, start: Position) -> Stock:
+        """See Log."""
+        of = prefix(topic, partition)
+        try:
+            return Stock(*map(int, await _STOCK(self._redis, [of + "log", of + "book"], [str(start)])))
+        except REDIS_ERRORS as error:
+            raise LogUnavailable from error
 
     async def trim(self, topic: str, partition: int, before: Position, keep_s: float) -> None:
         """See Log."""
@@ -125,7 +135,9 @@ class StreamsReader:
     """A look at one stream."""
 
     def __init__(self, redis: "Redis", topic: str, partition: int) -> None:
-        self._redis = redis
+        self._redis: Any = redis  # whose types know no commands without callbacks
+        callback: Any = _as_it_is
+        redis.set_response_callback("XRANGE", callback)
         self._where = f"{topic}.{partition}"
         of = prefix(topic, partition)
         self._keys = [of + "log", of + "book"]
@@ -136,14 +148,16 @@ class StreamsReader:
         deadline = time.monotonic() + limit.wait_s
         while True:
             entries = await self._entries(at, None, min(_PAGE, limit.records - read))
+            last = None
             for entry in entries:
                 record, producer, mark = _parsed(entry)
                 size += len(record.key) + len(record.value)
                 if read and size > limit.bytes:
-                    return Batch(start, at, records, sieve.moved)
+                    return Batch(start, at if last is None else _behind(last), records, sieve.moved)
                 if sieve.passes(producer, mark):
                     records.append(record)
-                at, read = _behind(entry[0]), read + 1
+                last, read = record.position, read + 1
+            at = at if last is None else _behind(last)
             wait_s = deadline - time.monotonic()
             if read >= limit.records or wait_s <= 0:
                 return Batch(start, at, records, sieve.moved)
@@ -158,7 +172,7 @@ class StreamsReader:
                 record, producer, mark = _parsed(entry)
                 if sieve.passes(producer, mark):
                     records.append(record)
-            at = _behind(entries[-1][0])
+            at = _behind(_position(entries[-1][0]))
         return check_replay(Batch(start, end, records, sieve.moved), rows)
 
     async def lag(self, start: Position) -> int:
@@ -175,16 +189,19 @@ class StreamsReader:
         """See Reader."""
 
     async def _entries(self, start: Position, end: Position | None, most: int) -> Sequence[Any]:
+        """First the entries, then whether they could be trusted when they were read. As one script it would cost
+        Valkey six times as much: each field would become a value of Lua."""
         known = _last_before(max(start, end or start))
         try:
-            answer = await _READ(self._redis, self._keys, [str(start), str(end or ""), most, known])
+            bounds = (str(start), f"({end}" if end else "+")
+            entries: Sequence[Any] = await self._redis.execute_command("XRANGE", self._keys[0], *bounds, "COUNT", most)
+            answer = await _LOOK(self._redis, self._keys, [str(start), known])
         except REDIS_ERRORS as error:
             raise LogUnavailable from error
         if answer[0] == b"TRIMMED":
             raise LogDamaged(f"{self._where} is trimmed up to {answer[1].decode()}, and {start} is wanted")
         if answer[1]:
             log.error("log_rewound", partition=self._where, position=str(end or start))
-        entries: Sequence[Any] = answer[2]
         return entries
 
 
@@ -198,9 +215,9 @@ def _position(entry_id: bytes) -> Position:
     return Position(int(ms), int(seq))
 
 
-def _behind(entry_id: bytes) -> Position:
-    """The first position behind the entry."""
-    ms, seq = _position(entry_id)
+def _behind(position: Position) -> Position:
+    """The next position."""
+    ms, seq = position
     return Position(ms, seq + 1) if seq < _SEQ_MAX else Position(ms + 1, 0)
 
 
@@ -214,10 +231,16 @@ def _last_before(position: Position) -> str:
 
 def _parsed(entry: Any) -> tuple[Record, str, Mark]:
     """The record of an entry, its producer and mark. What another program wrote has no producer."""
-    entry_id, flat = entry
-    fields = dict(zip(flat[::2], flat[1::2], strict=True))
-    record = Record(_position(entry_id), fields.get(b"k", b""), fields.get(b"v", b""))
+    entry_id, fields = entry
+    position = _position(entry_id)
     try:
-        return record, fields[b"p"].decode(), Mark(int(fields[b"s"]), int(fields[b"i"]))
-    except (KeyError, ValueError):
-        return record, "", Mark(0, 0)
+        _, key, _, value, _, producer, _, seq, _, place, _, _ = fields
+        return Record(position, key, value), producer.decode(), Mark(int(seq), int(place))
+    except ValueError:
+        other = dict(zip(fields[::2], fields[1::2], strict=True))
+        return Record(position, other.get(b"k", b""), other.get(b"v", b"")), "", Mark(0, 0)
+
+
+def _as_it_is(answer: Any, **_: Any) -> Any:
+    """An answer without the dictionaries that redis-py makes of it: they are a third of the time of a read."""
+    return answer

@@ -1,7 +1,8 @@
--- read: entries of a partition from a cursor on; a stream that was put back to an older copy is brought behind the cursor first
+-- look: whether what was just read of a partition from a cursor on is all there; a stream that was put back to an older copy is
+-- brought behind the cursor
 -- KEYS  1 log: stream   2 book: hash (appended, trimmed)
--- ARGV  1 start (inclusive)   2 end (exclusive), or '' for none   3 most entries   4 last id that the cursor knows was given out
--- answers {'OK', 1 if the stream was older than the cursor, entries} or {'TRIMMED', id}; cost O(log n + entries)
+-- ARGV  1 start of the read   2 last id that the cursor knows was given out
+-- answers {'OK', 1 if the stream was older than the cursor} or {'TRIMMED', id}; cost O(1)
 local function is_before(one, other)
   local ms, seq = one:match('^(%d+)-(%d+)$')
   local other_ms, other_seq = other:match('^(%d+)-(%d+)$')
@@ -19,14 +20,13 @@ if is_there then
     if about[at] == 'last-generated-id' then last = about[at + 1] end
   end
 end
-if is_before(last, ARGV[4]) then
+if is_before(last, ARGV[2]) then
   rewound = 1
   if is_there then
-    redis.call('XSETID', KEYS[1], ARGV[4])
+    redis.call('XSETID', KEYS[1], ARGV[2])
   else -- XSETID knows no streams that are not there
-    redis.call('XADD', KEYS[1], ARGV[4], '', '')
+    redis.call('XADD', KEYS[1], ARGV[2], '', '')
     redis.call('XTRIM', KEYS[1], 'MAXLEN', 0)
   end
 end
-local bound = ARGV[2] == '' and '+' or '(' .. ARGV[2]
-return { 'OK', rewound, redis.call('XRANGE', KEYS[1], ARGV[1], bound, 'COUNT', ARGV[3]) }
+return { 'OK', rewound }

@@ -1,0 +1,340 @@
+"""One partition of the log on its way into one table: each record once, whatever dies in between.
+
+    cut       read from the cursor on: a batch [next, end) and the rows that it makes
+    intend    note the range in Postgres                       refused: another one has the partition, drop the batch
+    insert    under a token made of the range                  until the table has it, for ever
+    record    the cursor, its marks, the dead letters and the books, in one transaction
+
+No transaction spans the log and ClickHouse. Instead there are the intent before the insert, the token on it, the same
+rows on replay, and the place in the log in each row. Without any one of them records would be lost or count twice.
+
+**A batch that holds a row which can never be stored** shrinks: the intent [next, end) is replaced by [next, middle),
+and so on down to one record, which becomes a dead letter; then batches grow again. A crash anywhere in there leaves an
+ordinary intent to replay. First the table is asked whether it has anything of the range: if so, a view failed after the
+rows were written, and another token would store them twice; that is a matter of set-up.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from itertools import count
+from typing import NamedTuple, TypeVar
+
+import structlog
+
+from aggregator import patience
+from aggregator.audit import in_range
+from aggregator.pipelines import Pipeline, Rows
+from shared.clickhouse import CLICKHOUSE_ERRORS, Class, ClickHouse, classify
+from shared.crash import crash_point
+from shared.dead_letters import DeadLetter, write
+from shared.errors import LogUnavailable
+from shared.log.cursor import Claim, Cursors, Pending
+from shared.log.log import Batch, Limit, Log, LogDamaged
+from shared.log.share import Share
+from shared.metrics import (
+    SINK_BATCH_ROWS,
+    SINK_DEAD_LETTERS,
+    SINK_INSERTS,
+    SINK_RETRIES,
+    SINK_ROWS,
+    SINK_SECONDS,
+)
+from shared.postgres import POSTGRES_ERRORS, statement
+from shared.tasks import end
+
+_BOOK = statement("aggregator/partition.book.sql")
+_TROUBLE = statement("aggregator/partition.trouble.sql")
+
+#: Records in a row that ClickHouse refuses with one code, after which it is not the records' fault.
+IN_A_ROW = 10
+#: Who says that a record can be no row: the parser, the columns, or ClickHouse.
+REASONS = ("malformed", "columns", "refused")
+
+_T = TypeVar("_T")
+
+log = structlog.get_logger()
+
+
+class Stores(NamedTuple):
+    """What a sink moves records between, and how many at a time."""
+
+    log: Log
+    cursors: Cursors
+    clickhouse: ClickHouse
+    limit: Limit
+
+
+class Mixed(Exception):
+    """The table has some rows of a range and not the others, and this version makes other rows than the one that sent
+    them (docs/sink.md)."""
+
+
+class Partition:
+    """Moves the records of one claimed partition. Its claim is in the share, where each step puts it back."""
+
+    def __init__(self, stores: Stores, pipeline: Pipeline, share: Share, number: int) -> None:
+        self._stores = stores
+        self._pipeline = pipeline
+        self._share = share
+        self._number = number
+        self._claim = share.claims[number]
+        self._reader = stores.log.reader(pipeline.topic, number, pipeline.table)
+        self._ahead: asyncio.Task[Batch] | None = None
+        self._is_leaving = False
+        #: Records of the next batch at most: fewer while the bad one is looked for.
+        self._most = stores.limit.records
+        #: The code with which ClickHouse refused the last records, and how many in a row.
+        self._refused: tuple[int | None, int] = (None, 0)
+        #: Unix time at which the oldest record came that is read and not stored; None when none is.
+        self.waits_since: float | None = None
+        #: What somebody has to mend; None when all is well.
+        self.trouble: str | None = None
+        self._log = log.bind(table=pipeline.table, partition=number)
+
+    def leave(self) -> None:
+        """Stop after the batch that is on its way."""
+        self._is_leaving = True
+
+    async def run(self) -> None:
+        """Until told to leave. Raises OwnershipLost."""
+        if self._claim.pending is not None:
+            await self._replay(self._claim.pending)
+        while not self._is_leaving:
+            batch = await self._next()
+            if batch.end != batch.start:
+                await self._store(batch)
+
+    async def close(self) -> None:
+        """Drop what was read ahead, and the reader's connections."""
+        if self._ahead is not None:
+            await end(self._ahead)  # type: ignore[arg-type]
+        await self._reader.close()
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    async def _next(self) -> Batch:
+        """What comes behind the cursor: read already while the former batch was on its way, or now."""
+        ahead = await self._read_before()
+        await self._reader.note(self._claim.next)
+        if ahead is not None and ahead.start == self._claim.next:
+            batch = ahead
+        else:
+            batch = await self._patient("log", self._read)
+        self.waits_since = self._came_at(batch) if batch.records else None
+        return batch
+
+    async def _read(self) -> Batch:
+        limit = self._stores.limit._replace(records=self._most)
+        return await self._reader.read(self._claim.next, self._claim.marks, limit)
+
+    def _read_ahead(self, batch: Batch) -> None:
+        """Read behind a batch that is not stored yet, with the marks that it will leave."""
+        marks = {**self._claim.marks, **batch.marks}
+        self._ahead = asyncio.create_task(self._reader.read(batch.end, marks, self._stores.limit))
+
+    async def _read_before(self) -> Batch | None:
+        """What was read ahead; None if nothing was. The reader is free afterwards."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is None:
+            return None
+        try:
+            return await ahead
+        except (LogUnavailable, LogDamaged):  # it is read again, and then the error is dealt with
+            return None
+        except asyncio.CancelledError:
+            await end(ahead)  # type: ignore[arg-type]
+            raise
+
+    def _came_at(self, batch: Batch) -> float:
+        """Unix time. The ids of a stream say it; in Kafka it is when the record was read."""
+        return batch.records[0].position.offset / 1000 if self._stores.log.name == "streams" else time.time()
+
+    async def _again(self, pending: Pending) -> Batch:
+        """Exactly the range that is pending."""
+        of, marks = self._claim.next, self._claim.marks
+        return await self._patient("log", lambda: self._reader.replay(of, pending.end, pending.rows, marks))
+
+    # -- storing ---------------------------------------------------------------------------------------------------
+
+    async def _replay(self, pending: Pending) -> None:
+        """Finish what a predecessor began."""
+        batch = await self._again(pending)
+        self.waits_since = self._came_at(batch) if batch.records else None
+        self._log.info("sink_replays", start=str(batch.start), end=str(batch.end), rows=pending.rows)
+        if pending.version == self._pipeline.version or not await self._is_stored(batch, pending.version):
+            await self._store(batch)
+
+    async def _store(self, batch: Batch) -> None:
+        """Bring a batch to its end; or, if it cannot be stored as a whole, a piece of it."""
+        rows = self._pipeline.rows(self._number, batch)
+        crash_point("cut")
+        while rows.lines:
+            await self._intend(batch)
+            crash_point("intended")
+            if self._ahead is None and self._most == self._stores.limit.records:
+                self._read_ahead(batch)
+            error = await self._insert(batch, rows)
+            if error is None:
+                crash_point("inserted")
+                self._refused = (None, 0)
+                break
+            if len(batch.records) == 1:
+                rows = Rows([], [self._letter(batch, error)])
+                break
+            batch = await self._halved(batch)
+            rows = self._pipeline.rows(self._number, batch)
+        await self._record(batch, len(rows.lines), rows.letters)
+        crash_point("recorded")
+        self._most = min(self._stores.limit.records, self._most * 2)
+
+    async def _intend(self, batch: Batch) -> None:
+        cursors, claim, version = self._stores.cursors, self._claim, self._pipeline.version
+        self._put(
+            await self._patient("postgres", lambda: cursors.intend(claim, batch.end, len(batch.records), version))
+        )
+
+    async def _insert(self, batch: Batch, rows: Rows) -> Exception | None:
+        """Until the table has the rows. Answers the error if it never will, because of one of them."""
+        table, body, token = self._pipeline.table, b"".join(rows.lines), self.token(batch)
+        for failures in count():
+            began = time.perf_counter()
+            try:
+                await self._stores.clickhouse.insert(table, body, token)
+            except CLICKHOUSE_ERRORS as error:
+                kind = classify(error)
+                SINK_INSERTS.labels(table, kind).inc()
+                if kind == "data" and await self._is_of_a_record(batch, error):
+                    return error
+                await self._pause("clickhouse", "setup" if kind == "data" else kind, error, failures)
+            else:
+                SINK_INSERTS.labels(table, "ok").inc()
+                SINK_SECONDS.labels(table).observe(time.perf_counter() - began)
+                SINK_BATCH_ROWS.labels(table).observe(len(rows.lines))
+                self._went_well(failures)
+                return None
+        raise AssertionError("unreachable")
+
+    def token(self, batch: Batch) -> str:
+        """What stands for the rows of a range, and for nothing else."""
+        return f"{self._stores.log.name}-{self._pipeline.topic}-{self._number}-{batch.start}-{batch.end}"
+
+    async def _is_of_a_record(self, batch: Batch, error: Exception) -> bool:
+        """Whether one of the records is to blame, and not the table or a view behind it."""
+        code, in_a_row = self._refused
+        if len(batch.records) == 1 and code == _code(error) and in_a_row >= IN_A_ROW - 1:
+            return False
+        return (await self._patient("clickhouse", lambda: self._found(batch)))[0] == 0
+
+    async def _halved(self, batch: Batch) -> Batch:
+        """The first half of a range that is pending, pending itself."""
+        if self._ahead is not None:
+            await self._read_before()
+        self._most = len(batch.records) // 2
+        middle = batch.records[self._most].position
+        await self._intend(Batch(batch.start, middle, batch.records[: self._most], {}))
+        half = Pending(middle, self._most, self._pipeline.version)
+        return await self._again(half)  # with the marks of this half
+
+    def _letter(self, batch: Batch, error: Exception) -> DeadLetter:
+        code, in_a_row = self._refused
+        self._refused = (_code(error), in_a_row + 1 if code == _code(error) else 1)
+        return self._pipeline.letter(batch.records[0], str(_code(error)), str(error))
+
+    async def _record(self, batch: Batch, stored: int, letters: list[DeadLetter]) -> None:
+        """Move the cursor behind the batch, and say what became of its records."""
+        cursors, claim = self._stores.cursors, self._claim
+
+        async def once() -> Claim:
+            of = (cursors.log, claim.topic, claim.partition, claim.sink, claim.epoch)
+            async with cursors.pool.acquire() as connection, connection.transaction():
+                await connection.execute(_BOOK, *of, *claim.next, stored, len(letters))
+                await write(connection, cursors.log, claim, letters)
+                return await cursors.done(claim, batch.end, batch.marks, connection)
+
+        self._put(await self._patient("postgres", once))
+        self.waits_since, self.trouble = None, None
+        SINK_ROWS.labels(self._pipeline.table).inc(stored)
+        for letter in letters:
+            reason = letter.reason if letter.reason in REASONS else "refused"
+            SINK_DEAD_LETTERS.labels(self._pipeline.table, reason).inc()
+        if letters:
+            last = letters[-1]
+            self._log.warning("records_dead_lettered", records=len(letters), reason=last.reason, detail=last.detail)
+
+    # -- another version -------------------------------------------------------------------------------------------
+
+    async def _is_stored(self, batch: Batch, version: int) -> bool:
+        """Whether the rows of a transform that is no more are in the table; if so, they are recorded. Some of them is
+        nothing that could be decided here."""
+        rows = self._pipeline.rows(self._number, batch)
+
+        async def compared() -> bool:
+            found = await self._found(batch)
+            if found == (0, 0):
+                return False
+            if found[0] != found[1] or found[0] not in (len(batch.records), len(rows.lines)):
+                raise Mixed(
+                    f"[{batch.start}, {batch.end}) has {len(rows.lines)} rows, and the table {found[0]} of them"
+                )
+            await self._record(batch, found[0], rows.letters if found[0] < len(batch.records) else [])
+            return True
+
+        self._log.warning("sink_audits", start=str(batch.start), end=str(batch.end), version=version)
+        return await self._patient("clickhouse", compared)
+
+    async def _found(self, batch: Batch) -> tuple[int, int]:
+        table = self._pipeline.table
+        return await in_range(self._stores.clickhouse, table, self._number, batch.start, batch.end)
+
+    # -- waiting ---------------------------------------------------------------------------------------------------
+
+    async def _patient(self, store: str, step: Callable[[], Awaitable[_T]]) -> _T:
+        """Repeat a step until it works."""
+        for failures in count():
+            try:
+                result = await step()
+            except (LogDamaged, Mixed) as error:
+                await self._pause(store, "setup", error, failures)
+            except (LogUnavailable, *POSTGRES_ERRORS, *CLICKHOUSE_ERRORS) as error:
+                kind = classify(error)
+                await self._pause(store, "setup" if kind == "data" else kind, error, failures)
+            else:
+                self._went_well(failures)
+                return result
+        raise AssertionError("unreachable")
+
+    async def _pause(self, store: str, kind: Class, error: Exception, failures: int) -> None:
+        SINK_RETRIES.labels(store).inc()
+        if failures == 0:
+            reason = str(error)[:200] or type(error).__name__
+            self._log.warning("sink_waits", store=store, kind=kind, code=_code(error), reason=reason)
+        if kind == "setup":
+            await self._say(f"{_code(error) or type(error).__name__}: {str(error)[:400]}")
+        await asyncio.sleep(patience.wait_s(kind, failures))
+
+    def _went_well(self, failures: int) -> None:
+        if failures:
+            self._log.info("sink_goes_on", failures=failures)
+
+    async def _say(self, trouble: str) -> None:
+        """Note for readiness why nothing moves. Nothing depends on it."""
+        if self.trouble is None:
+            self._log.error("sink_stopped", reason=trouble)
+        self.trouble = trouble
+        claim, cursors = self._claim, self._stores.cursors
+        of = (cursors.log, claim.topic, claim.partition, claim.sink, claim.epoch)
+        try:
+            await cursors.pool.execute(_TROUBLE, *of, trouble.replace("\0", ""))
+        except POSTGRES_ERRORS:
+            self._log.debug("sink_trouble_unknown")
+
+    def _put(self, claim: Claim) -> None:
+        """Keep the claim of a step that worked, unless the share has found out that it is lost."""
+        self._claim = claim
+        if self._number in self._share.claims:
+            self._share.claims[self._number] = claim
+
+
+def _code(error: Exception) -> int | None:
+    return getattr(error, "code", None)

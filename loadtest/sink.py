@@ -1,0 +1,203 @@
+"""Rows per second from the record log into ClickHouse: half a million hits, drained by the aggregator's own sink.
+
+    python -m loadtest.sink [--records 500000] [--rounds 3]
+
+Embedded servers on this machine, all of them on the same cores. Beside it: what the engine alone takes when the same
+rows are ready, and what a service gets that inserts each hit by itself. Into loadtest/results/sink.json.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import platform
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import msgspec
+import structlog
+import uvloop
+
+from aggregator import audit
+from aggregator.books import account
+from aggregator.garbage import collect_seldom
+from aggregator.partition import Stores
+from aggregator.pipelines import PIPELINES
+from aggregator.sink import Sink
+from loadtest.servers import cores
+from shared import clickhouse, clickhouse_migrate, migrate
+from shared.log.choice import chosen_log
+from shared.log.cursor import Cursors
+from shared.log.log import Batch, Limit, Log, Position, Record
+from shared.postgres import create_pool
+from shared.settings import Settings
+from tallybook.embedded import EmbeddedServers
+from tallybook.folder import DataFolder
+
+RESULT = Path(__file__).parent / "results" / "sink.json"
+#: Records of one append, and trackers that they are spread over.
+_APPEND, _TRACKERS = 1000, 500
+#: Hits that are inserted one by one: a few hundred tell, and more would take minutes.
+_NAIVE = 300
+#: Seconds that the last records of a partition wait for others that never come; 1 would be a fifth of a drain.
+_WAIT_S = 0.2
+_AGENT = (
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36"
+)
+
+Figures = dict[str, Any]
+
+
+def _hits(count: int) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of hits, as the tracker appends them: 470 bytes each."""
+    trackers = [uuid.uuid4() for _ in range(_TRACKERS)]
+    began = datetime(2026, 11, 21, tzinfo=UTC)
+    for number in range(count):
+        tracker, moment = trackers[number * 7919 % _TRACKERS], began + timedelta(milliseconds=number * 10)
+        row = {
+            "date": f"{moment:%Y-%m-%d}",
+            "date_time": f"{moment:%Y-%m-%d %H:%M:%S}.{number * 10 % 1000:03}",
+            "event_id": str(uuid.UUID(int=number)),
+            "tracker_id": str(tracker),
+            "ip": f"203.0.113.{number % 255}",
+            "user_id": str(uuid.UUID(int=number % 10_000)),
+            "user_agent": _AGENT,
+            "url": f"https://example.org/products/{number % 1000}",
+            "value": "click",
+            "is_bot": False,
+        }
+        yield tracker.bytes, msgspec.json.encode(row)
+
+
+async def _fill(log: Log, records: int, producer: str) -> None:
+    waiting: list[list[tuple[bytes, bytes]]] = [[] for _ in range(log.partitions)]
+    seqs = [0] * log.partitions
+
+    async def flush(partition: int) -> None:
+        seqs[partition] += 1
+        await log.append("hits", partition, waiting[partition], producer=producer, seq=seqs[partition])
+        waiting[partition].clear()
+
+    for record in _hits(records):
+        partition = log.partition_of(record[0])
+        waiting[partition].append(record)
+        if len(waiting[partition]) == _APPEND:
+            await flush(partition)
+    for partition in range(log.partitions):
+        if waiting[partition]:
+            await flush(partition)
+
+
+async def _drain(
+    settings: Settings, log: Log, pool: Any, tables: clickhouse.ClickHouse, wanted: int
+) -> tuple[float, float]:
+    """Seconds until one sink has stored everything, and seconds of the processor that it took for that."""
+    limit = Limit(records=settings.sink_rows, bytes=48 << 20, wait_s=settings.sink_wait_s)
+    sink = Sink(Stores(log, Cursors(pool, log.name, uuid.uuid4().hex), tables, limit), PIPELINES[0])
+    collect_seldom()
+    cpu, began = time.process_time(), time.perf_counter()
+    sink.start()
+    while (await account(log, pool, PIPELINES[0])).stored < wanted:  # noqa: ASYNC110 - it is in Postgres
+        await asyncio.sleep(0.02)
+    took_s = time.perf_counter() - began
+    cpu_s = time.process_time() - cpu
+    await sink.stop()
+    return took_s, cpu_s
+
+
+async def _engine_alone(settings: Settings, tables: clickhouse.ClickHouse) -> float:
+    """Rows a second that are ready in memory, one insert after the other."""
+    records = [Record(Position(1, number), *hit) for number, hit in enumerate(_hits(settings.sink_rows))]
+    body = b"".join(PIPELINES[0].rows(0, Batch(Position(0), Position(2), records, {})).lines)
+    await tables.execute("CREATE TABLE bare AS tracker_events")
+    began, inserts = time.perf_counter(), 8
+    for number in range(inserts):
+        await tables.insert("bare", body, f"bare {number}")
+    return inserts * len(records) / (time.perf_counter() - began)
+
+
+async def _naive(tables: clickhouse.ClickHouse) -> float:
+    """Rows a second when each hit is an insert."""
+    await tables.execute("CREATE TABLE naive AS tracker_events")
+    lines = [value[:-1] + b',"log_partition":0,"log_offset":0,"log_seq":0}\n' for _, value in _hits(_NAIVE)]
+    began = time.perf_counter()
+    for number, line in enumerate(lines):
+        await tables.insert("naive", line, f"naive {number}")
+    return len(lines) / (time.perf_counter() - began)
+
+
+async def _measure(settings: Settings, records: int, rounds: int) -> Figures:
+    await migrate.migrate(settings.database_url or "")
+    await clickhouse_migrate.migrate(settings)
+    rows, per_row = list[float](), list[float]()
+    async with (
+        chosen_log(settings) as log,
+        create_pool(settings) as pool,
+        clickhouse.connect(settings) as tables,
+    ):
+        for number in range(rounds):
+            await _fill(log, records, f"loadtest {number}")
+            took_s, cpu_s = await _drain(settings, log, pool, tables, (number + 1) * records)
+            rows.append(records / took_s)
+            per_row.append(cpu_s / records * 1e6)
+            print(f"round {number + 1}: {rows[-1]:,.0f} rows/s, {per_row[-1]:.1f} us of the sink a row", flush=True)
+            for partition in range(log.partitions):
+                await log.trim("hits", partition, await log.end("hits", partition), -1)
+        found = await tables.query("SELECT count(), uniqExact(event_id, log_offset) FROM tracker_events")
+        taken = await account(log, pool, PIPELINES[0])
+        doubles = await audit.doubles(tables, "tracker_events", days=10_000)
+        return {
+            "records": records,
+            "rows_per_s": round(median(rows)),
+            "rounds": [round(one) for one in rows],
+            "sink_cpu_us_per_row": round(median(per_row), 1),
+            "engine_alone_rows_per_s": round(await _engine_alone(settings, tables)),
+            "naive_rows_per_s": round(await _naive(tables)),
+            "batch_rows": settings.sink_rows,
+            "partitions": log.partitions,
+            "exact": found[0][0] == rounds * records and doubles == 0 and taken.difference == 0,
+        }
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m loadtest.sink", description=__doc__.partition("\n")[0])
+    parser.add_argument("--records", type=int, default=500_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=Settings().sink_rows, help="TALLYBOOK_SINK_ROWS")
+    arguments = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    with tempfile.TemporaryDirectory(prefix="tallybook-sink-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        data = DataFolder(Path(folder))
+        data.take()
+        servers = EmbeddedServers(data, redis=True, postgres=True, clickhouse=True)
+        servers.start()
+        try:
+            settings = Settings(
+                redis_url=servers.redis_url,
+                database_url=servers.database_url,
+                clickhouse_url=f"{servers.clickhouse_url}/tallybook",
+                log_records_max=10 * arguments.records,
+                redis_timeout_s=30.0,
+                sink_rows=arguments.batch,
+                sink_wait_s=_WAIT_S,
+            )
+            figures = uvloop.run(_measure(settings, arguments.records, arguments.rounds))
+        finally:
+            servers.stop()
+            data.release()
+    figures["machine"] = {"cores": cores(), "python": platform.python_version(), "kernel": platform.release()}
+    RESULT.write_text(json.dumps(figures, indent=1) + "\n")
+    print(json.dumps(figures, indent=1))
+    return 0 if figures["exact"] else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

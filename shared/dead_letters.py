@@ -1,0 +1,131 @@
+"""Records that a sink refused for good, in Postgres: what is neither in its table nor on the way to it.
+
+A letter is written in the transaction that moves the cursor behind its record, so a record is in one place. Its key is
+the record's place in the log and the sink: a repeat is the same row.
+
+**Replay** appends the record to the topic again. Its producer is named after the letter and has one append, so however
+often the replay is repeated, and wherever it was cut short before the letter was marked, the sinks see it once.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from shared.log.cursor import Claim
+from shared.log.log import Log, Position, Record
+from shared.postgres import statement
+
+_WRITE = statement("shared/dead_letters.write.sql")
+_LISTED = statement("shared/dead_letters.listed.sql")
+_LOCK = statement("shared/dead_letters.lock.sql")
+_REPLAYED = statement("shared/dead_letters.replayed.sql")
+_DROP = statement("shared/dead_letters.drop.sql")
+_SINKS = statement("shared/dead_letters.sinks.sql")
+
+#: Characters of an explanation that are kept.
+_DETAIL_MAX = 1000
+
+
+class DeadLetter(NamedTuple):
+    """A record that can be no row, and why; `version` is that of the transform."""
+
+    record: Record
+    reason: str
+    detail: str
+    version: int
+
+
+class Place(NamedTuple):
+    """What a letter is known by."""
+
+    log: str
+    topic: str
+    partition: int
+    position: Position
+    sink: str
+
+    def __str__(self) -> str:
+        return f"{self.log}/{self.topic}/{self.partition}/{self.position}/{self.sink}"
+
+
+class Letter(NamedTuple):
+    """A dead letter as it is kept; without key and value when it was dropped."""
+
+    place: Place
+    reason: str
+    detail: str
+    key: bytes | None
+    value: bytes | None
+    version: int
+    created_at: datetime
+    replayed_at: datetime | None
+    dropped_at: datetime | None
+
+
+class SeveralSinks(Exception):
+    """More than one sink reads the topic, and a replay would give the record to those that have it already."""
+
+
+def place(text: str) -> Place:
+    """The place that `str` of one wrote. Raises ValueError."""
+    log, topic, partition, position, sink = text.split("/")
+    offset, _, seq = position.partition("-")
+    return Place(log, topic, int(partition), Position(int(offset), int(seq)), sink)
+
+
+async def write(connection: Any, log: str, claim: Claim, letters: Sequence[DeadLetter]) -> None:
+    """Keep letters of a claimed partition. Call it in the transaction of `done`."""
+    if letters:
+        rows = [(*letter.record.position, letter.reason, _clean(letter.detail)) for letter in letters]
+        offsets, seqs, reasons, details = (list(column) for column in zip(*rows, strict=True))
+        keys, values = [one.record.key for one in letters], [one.record.value for one in letters]
+        versions = [one.version for one in letters]
+        of = (log, claim.topic, claim.partition, claim.sink)
+        await connection.execute(_WRITE, *of, offsets, seqs, reasons, details, keys, values, versions)
+
+
+async def listed(connection: Any, most: int, *, settled: bool = False) -> list[Letter]:
+    """The oldest letters that wait for somebody; with `settled` those too that were replayed or dropped."""
+    return [_letter(row) for row in await connection.fetch(_LISTED, settled, most)]
+
+
+async def found(connection: Any, of: Place) -> Letter | None:
+    """One letter."""
+    row = await connection.fetchrow(_LOCK, *_key(of))
+    return None if row is None else _letter(row)
+
+
+async def replay(connection: Any, log: Log, of: Place) -> bool:
+    """Append the record of a letter to its topic again; answers whether there was a letter that waited. Can be repeated
+    whatever became of it. Raises LogUnavailable, LogFull, SeveralSinks and POSTGRES_ERRORS."""
+    if await connection.fetchval(_SINKS, of.log, of.topic) > 1:
+        raise SeveralSinks(f"several sinks read {of.topic}: {of.sink} alone cannot get a record of it again")
+    async with connection.transaction():
+        letter = await found(connection, of)  # locked, so that it is replayed by one at a time
+        if letter is None or letter.replayed_at or letter.value is None:
+            return False
+        records = [(letter.key or b"", letter.value)]
+        await log.append(of.topic, of.partition, records, producer=f"dlq/{of}", seq=1)
+        await connection.execute(_REPLAYED, *_key(of))
+    return True
+
+
+async def drop(connection: Any, of: Place) -> bool:
+    """Give a letter up and forget its record; answers whether one waited. The books go on counting it."""
+    return str(await connection.execute(_DROP, *_key(of))) == "UPDATE 1"
+
+
+def _key(of: Place) -> tuple[str, str, int, int, int, str]:
+    return of.log, of.topic, of.partition, *of.position, of.sink
+
+
+def _letter(row: Any) -> Letter:
+    position = Position(row["log_offset"], row["log_seq"])
+    where = Place(row["log"], row["topic"], row["partition"], position, row["sink"])
+    names = ("reason", "detail", "key", "raw", "version", "created_at", "replayed_at", "dropped_at")
+    return Letter(where, *(row[name] for name in names))
+
+
+def _clean(detail: str) -> str:
+    """Text that Postgres takes: without NUL and without halves of characters."""
+    return detail[:_DETAIL_MAX].replace("\0", "\\0").encode(errors="backslashreplace").decode()

@@ -1,0 +1,4 @@
+-- Mark a letter whose record was appended to the log again.
+-- $1 log   $2 topic   $3 partition   $4 offset   $5 seq   $6 sink
+UPDATE processing_errors SET replayed_at = now()
+WHERE log = $1 AND topic = $2 AND partition = $3 AND log_offset = $4 AND log_seq = $5 AND sink = $6

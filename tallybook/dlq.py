@@ -1,0 +1,179 @@
+"""`tallybook dlq`: records that a sink refused for good, to be looked at, sent again, or given up."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from shared.settings import Settings, load
+from tallybook.exits import Exit, Stop
+from tallybook.options import DATA_DIR
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from shared.dead_letters import Letter, Place
+
+    Connection = asyncpg.Connection[asyncpg.Record]
+
+_T = TypeVar("_T")
+
+#: Letters that are asked for at a time.
+_PAGE = 1000
+
+
+@click.group()
+def dlq() -> None:
+    """Dead letters: records that a sink refused for good.
+
+    \b
+    Examples:
+      tallybook dlq list
+      tallybook dlq show streams/hits/0/1795262195747-3/tracker_events
+      tallybook dlq replay --all
+    """
+
+
+@dlq.command("list")
+@DATA_DIR
+@click.option("--settled", is_flag=True, help="Also those that were replayed or dropped.")
+@click.option("--most", default=100, show_default=True, help="Letters to show, the oldest first.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+def listed(settled: bool, most: int, as_json: bool, data_dir: str | None) -> None:
+    """Show the letters that wait: their ids, when they came, and why."""
+    from shared import dead_letters
+
+    letters = _with_database(lambda one: dead_letters.listed(one, most, settled=settled), _settings(data_dir))
+    for letter in letters:
+        click.echo(json.dumps(_plain(letter)) if as_json else _line(letter))
+
+
+@dlq.command()
+@DATA_DIR
+@click.argument("letter")
+def show(letter: str, data_dir: str | None) -> None:
+    """Write the record of a letter to stdout, byte for byte, and what is known of it to stderr."""
+    from shared import dead_letters
+
+    where = _place(letter)
+    found = _with_database(lambda one: dead_letters.found(one, where), _settings(data_dir))
+    if found is None:
+        raise Stop(Exit.FAILED, f"There is no letter {letter}.")
+    click.echo(json.dumps(_plain(found), indent=1), err=True)
+    sys.stdout.buffer.write(found.value or b"")
+    sys.stdout.buffer.flush()
+
+
+@dlq.command()
+@DATA_DIR
+@click.argument("letters", nargs=-1)
+@click.option("--all", "are_all", is_flag=True, help="All letters that wait.")
+def replay(letters: tuple[str, ...], are_all: bool, data_dir: str | None) -> None:
+    """Append records to their topic again, as new ones. Cut short, repeat it: each comes once.
+
+    What made them dead letters has to be mended before, or they become dead letters again.
+    """
+    settings = _settings(data_dir)
+
+    async def work(connection: "Connection") -> int:
+        from shared import dead_letters
+        from shared.log.choice import chosen_log
+
+        replayed = 0
+        async with chosen_log(settings) as log:
+            while places := [_place(one) for one in letters] or await _waiting(connection, are_all):
+                for where in places:
+                    if where.log != log.name:
+                        raise Stop(Exit.SETTINGS, f"{where} is of another log than TALLYBOOK_LOG_URL names.")
+                    replayed += await dead_letters.replay(connection, log, where)
+                if letters:
+                    break
+        return replayed
+
+    click.echo(f"replayed: {_with_database(work, settings)}")
+
+
+async def _waiting(connection: "Connection", are_all: bool) -> list["Place"]:
+    from shared import dead_letters
+
+    if not are_all:
+        raise click.UsageError("name letters, or say --all")
+    return [letter.place for letter in await dead_letters.listed(connection, _PAGE)]
+
+
+@dlq.command()
+@DATA_DIR
+@click.argument("letters", nargs=-1, required=True)
+def drop(letters: tuple[str, ...], data_dir: str | None) -> None:
+    """Give letters up: their records are forgotten. The books go on counting them as dead."""
+    from shared import dead_letters
+
+    places = [_place(one) for one in letters]
+
+    async def work(connection: "Connection") -> int:
+        return sum([await dead_letters.drop(connection, where) for where in places])
+
+    click.echo(f"dropped: {_with_database(work, _settings(data_dir))}")
+
+
+def _place(text: str) -> "Place":
+    from shared import dead_letters
+
+    try:
+        return dead_letters.place(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no id of a letter; `tallybook dlq list` shows them") from None
+
+
+def _line(letter: "Letter") -> str:
+    detail = "".join(one if one.isprintable() else " " for one in letter.detail)
+    return f"{letter.place}\t{letter.created_at:%Y-%m-%dT%H:%M:%SZ}\t{letter.reason}\t{detail[:120]}"
+
+
+def _plain(letter: "Letter") -> dict[str, object]:
+    settled_at = letter.replayed_at or letter.dropped_at
+    return {
+        "id": str(letter.place),
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "version": letter.version,
+        "bytes": len(letter.value or b""),
+        "createdAt": letter.created_at.isoformat(),
+        "state": "replayed" if letter.replayed_at else "dropped" if letter.dropped_at else "waiting",
+        "settledAt": settled_at.isoformat() if settled_at else None,
+    }
+
+
+def _settings(data_dir: str | None) -> Settings:
+    from tallybook.stack import reached
+
+    return reached(load(data_dir=data_dir))
+
+
+def _with_database(work: "Callable[[Connection], Awaitable[_T]]", settings: Settings) -> _T:
+    import asyncpg
+
+    from shared.dead_letters import SeveralSinks
+    from shared.errors import TallybookError
+    from shared.postgres import POSTGRES_ERRORS
+
+    async def run() -> _T:
+        connection = await asyncpg.connect(settings.database_url, timeout=5)
+        try:
+            return await work(connection)
+        finally:
+            await connection.close()
+
+    try:
+        return asyncio.run(run())
+    except asyncpg.UndefinedTableError:
+        raise Stop(Exit.FOREIGN_DATA, "The schema lacks the dead letters: run `tallybook migrate`.") from None
+    except SeveralSinks as error:
+        raise Stop(Exit.FAILED, f"Not replayed: {error}.") from None
+    except TallybookError as error:
+        raise Stop(Exit.UNREACHABLE, f"The log does not take the records ({error.code}): repeat it later.") from None
+    except POSTGRES_ERRORS as error:
+        raise Stop(Exit.UNREACHABLE, f"Postgres does not answer as it has to ({type(error).__name__}).") from None

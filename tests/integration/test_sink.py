@@ -1,0 +1,788 @@
+"""From the log into ClickHouse: every record in one place, once, whatever dies, answers nothing or refuses."""
+
+import asyncio
+import itertools
+import json
+import os
+import re
+import signal
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import pytest
+import structlog
+from click.testing import CliRunner
+from redis.asyncio import Redis
+
+from aggregator import audit, patience
+from aggregator import partition as partition_module
+from aggregator.books import account
+from aggregator.partition import Partition, Stores
+from aggregator.pipelines import PIPELINES, Pipeline, Rows
+from aggregator.sink import Sink
+from ingest.health import Probe
+from shared import clickhouse, dead_letters
+from shared.clickhouse import ClickHouse
+from shared.clickhouse_migrate import migrate as migrate_clickhouse
+from shared.log.cursor import Cursors, OwnershipLost
+from shared.log.kafka import KafkaLog
+from shared.log.log import Batch, Limit, Log, Position
+from shared.log.share import Share
+from shared.log.streams import StreamsLog
+from shared.postgres import create_pool
+from shared.redis_client import connect as connect_redis
+from shared.settings import Settings
+from shared.tasks import end
+from tallybook.cli import main
+from tallybook.exits import Exit
+from tests.gateway import Gateway
+from tests.kafka.broker import kafka
+from tests.processes import ROOT
+from tests.proxy import Proxy, proxy
+
+PIPELINE = PIPELINES[0]
+#: Seconds until something must have happened on a busy machine.
+PATIENCE_S = 60.0
+#: Of the sinks of the tests.
+LEASE_S = 1.5
+
+_ids = itertools.count(1)
+
+
+class Died(Exception):
+    """What a process is after a crash point."""
+
+
+def hit(**fields: Any) -> tuple[bytes, bytes]:
+    """Key and value of a record, with an event id of its own."""
+    row = {
+        "date": "2026-11-21",
+        "date_time": "2026-11-21 10:00:00.123",
+        "event_id": str(uuid.UUID(int=next(_ids))),
+        "tracker_id": str(uuid.UUID(int=7)),
+        "ip": "203.0.113.9",
+        "user_id": str(uuid.UUID(int=1)),
+        "user_agent": 'Mozilla/5.0 "ä"',
+        "url": "https://example.org/}",
+        "value": "{}\\\n",
+        "is_bot": False,
+        **fields,
+    }
+    return uuid.UUID(int=7).bytes, json.dumps(row).encode()
+
+
+class Stage:
+    """Real stores, the records that were appended, and sinks that can be killed."""
+
+    def __init__(self, log: Log, settings: Settings, pool: Any, tables: ClickHouse) -> None:
+        self.log, self.settings, self.pool, self.tables = log, settings, pool, tables
+        self.appended: list[bytes] = []
+        self._seqs: Counter[int] = Counter()
+        self._owners = itertools.count()
+        self.sinks: list[Sink] = []
+
+    def cursors(self, pool: Any = None, log: Log | None = None) -> Cursors:
+        """As a new process sees them."""
+        return Cursors(pool or self.pool, (log or self.log).name, f"owner {next(self._owners)}", LEASE_S)
+
+    def sink(self, records: int = 10, pipeline: Pipeline = PIPELINE, **stores: Any) -> Sink:
+        """One of a new process, which runs."""
+        made = {
+            "log": self.log,
+            "cursors": self.cursors(stores.pop("pool", None)),
+            "clickhouse": self.tables,
+            "limit": Limit(records=records, wait_s=0.05),
+        }
+        one = Sink(Stores(**{**made, **stores}), pipeline)
+        self.sinks.append(one)
+        one.start()
+        return one
+
+    async def append(self, *records: tuple[bytes, bytes], partition: int = 0) -> None:
+        """One append."""
+        self._seqs[partition] += 1
+        await self.log.append("hits", partition, records, producer="tests", seq=self._seqs[partition])
+        self.appended += [value for _, value in records]
+
+    async def drained(self) -> None:
+        """Wait until every record is stored or a dead letter."""
+        await until(self._is_drained)
+
+    async def _is_drained(self) -> bool:
+        taken = await account(self.log, self.pool, PIPELINE)
+        return taken.in_flight == 0 and taken.stored + taken.dead_lettered >= len(self.appended)
+
+    async def check(self, dead: int = 0) -> None:
+        """Every record in one place, once, and the books say so."""
+        rows = await self.tables.query("SELECT event_id, log_partition, log_offset, log_seq FROM tracker_events")
+        letters = await dead_letters.listed(self.pool, 10_000, settled=True)
+        stored = Counter(str(row[0]) for row in rows)
+        wanted = Counter(one["event_id"] for one in map(readable, self.appended) if one)
+        refused = Counter(one["event_id"] for one in map(readable, [letter.value or b"" for letter in letters]) if one)
+        assert stored + refused == wanted
+        assert len(letters) == dead
+        assert len({tuple(row[1:]) for row in rows}) == len(rows)
+        assert await audit.doubles(self.tables, "tracker_events", days=10_000) == 0
+        taken = await account(self.log, self.pool, PIPELINE)
+        assert (taken.stored, taken.dead_lettered, taken.in_flight) == (len(rows), dead, 0)
+        assert taken.difference == 0 or self.log.name == "kafka"
+
+    async def kill(self, sink: Sink) -> None:
+        """As kill -9 would: nothing is given back, and some time later the leases are over."""
+        assert sink._balancing is not None
+        await end(sink._balancing, *(task for _, task in sink._partitions.values()))
+        await asyncio.gather(*sink._closing)
+        self.sinks.remove(sink)
+        await self.end_leases()
+
+    async def end_leases(self) -> None:
+        """As if all were silent for long."""
+        await self.pool.execute("UPDATE sink_cursor SET lease_until = now() - interval '1 s' WHERE owner IS NOT NULL")
+        await self.pool.execute("UPDATE sink_member SET lease_until = now() - interval '1 s'")
+
+    async def close(self) -> None:
+        for sink in self.sinks:
+            await sink.stop()
+
+
+def readable(value: bytes) -> Any:
+    """The record, if it is one."""
+    with suppress(ValueError):
+        one = json.loads(value)
+        return one if isinstance(one, dict) and "event_id" in one else None
+    return None
+
+
+async def until(is_so: Callable[[], Any]) -> None:
+    """Come back when it is so."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not await is_so():
+        assert time.monotonic() < deadline, "it does not happen"
+        await asyncio.sleep(0.02)
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Tracebacks of sinks that die take longer to draw than they live."""
+    before = structlog.get_config()
+    structlog.configure(processors=[structlog.processors.KeyValueRenderer(key_order=["event"], drop_missing=True)])
+    yield
+    structlog.configure(**before)
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits are short."""
+    monkeypatch.setattr(patience, "SETUP_S", 0.1)
+    monkeypatch.setattr(patience, "_WAITS", dict.fromkeys(("unknown", "overload", "readonly"), (0.02, 0.2)))
+
+
+@pytest.fixture
+async def stage(redis_client: "Redis", database: str, clickhouse_settings: Settings) -> AsyncIterator[Stage]:
+    settings = msgspec.structs.replace(clickhouse_settings, database_url=database)
+    async with create_pool(settings) as pool, clickhouse.connect(settings) as tables:
+        one = Stage(StreamsLog(redis_client, 2, 1_000_000), settings, pool, tables)
+        yield one
+        await one.close()
+
+
+@pytest.fixture
+def crash(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], asyncio.Event]:
+    """Arms a crash point: it raises when it is passed for the n-th time, and the event is set."""
+
+    def arm(name: str, at: int) -> asyncio.Event:
+        died, passes = asyncio.Event(), itertools.count(1)
+
+        def crash_point(here: str) -> None:
+            if here == name and next(passes) == at:
+                died.set()
+            if died.is_set():
+                raise Died(name)
+
+        monkeypatch.setattr(partition_module, "crash_point", crash_point)
+        return died
+
+    return arm
+
+
+# -- once --------------------------------------------------------------------------------------------------------------
+
+
+async def test_every_record_becomes_a_row_with_its_place(stage: Stage) -> None:
+    stage.sink()
+    for partition in (0, 1):
+        for _ in range(5):
+            await stage.append(*(hit() for _ in range(7)), partition=partition)
+    await stage.drained()
+    await stage.check()
+    row = (await stage.tables.query("SELECT * FROM tracker_events ORDER BY event_id LIMIT 1"))[0]
+    assert row[6:10] == ('Mozilla/5.0 "ä"', "https://example.org/}", "{}\\\n", False)
+    assert row[10] == 0
+
+
+async def test_a_batch_is_cut_by_time_when_little_comes(stage: Stage) -> None:
+    stage.sink(records=1000)
+    await stage.append(hit())
+    await stage.drained()
+    await stage.check()
+
+
+async def test_repeats_of_a_producer_are_stored_once(stage: Stage, redis_client: "Redis") -> None:
+    stage.sink()
+    first = [hit() for _ in range(5)]
+    await stage.append(*first)
+    await stage.drained()
+    await redis_client.hdel("tallybook:{hits.0}:seqs", "tests")  # as a Redis that has forgotten the append
+    await stage.log.append("hits", 0, first, producer="tests", seq=1)
+    await stage.append(hit())
+    await until(lambda: _rows(stage, 6))
+    rows = await stage.tables.query("SELECT count(), uniqExact(event_id) FROM tracker_events")
+    assert rows == [(6, 6)]
+
+
+async def _rows(stage: Stage, wanted: int) -> bool:
+    return int((await stage.tables.query("SELECT count() FROM tracker_events"))[0][0]) >= wanted
+
+
+# -- crash points ------------------------------------------------------------------------------------------------------
+
+POINTS = ("cut", "intended", "inserted", "recorded")
+
+
+async def attacked(stage: Stage, crash: Callable[[str, int], asyncio.Event]) -> None:
+    """A sink dies at every point, in its first batch and in a later one; more comes; another one, which would cut
+    otherwise, takes over."""
+    for at, point in itertools.product((1, 3), POINTS):
+        await stage.append(*(hit() for _ in range(35)))
+        died = crash(point, at)
+        sink = stage.sink(records=10)
+        await asyncio.wait_for(died.wait(), PATIENCE_S)
+        await stage.kill(sink)
+        await stage.append(*(hit() for _ in range(10)))
+        crash("nowhere", 0)
+        successor = stage.sink(records=17)
+        await stage.drained()
+        await stage.kill(successor)
+    await stage.check()
+
+
+async def test_a_sink_that_dies_at_any_point_loses_and_doubles_nothing(
+    stage: Stage, crash: Callable[[str, int], asyncio.Event]
+) -> None:
+    await attacked(stage, crash)
+
+
+async def test_an_aggregator_that_is_killed_at_any_point_again_and_again(
+    stage: Stage, redis_url: str, database: str, tmp_path: Path
+) -> None:
+    """The real process, and a real kill -9."""
+    environ = {
+        **os.environ,
+        "TALLYBOOK_DATA_DIR": str(tmp_path),
+        "TALLYBOOK_REDIS_URL": redis_url,
+        "TALLYBOOK_DATABASE_URL": database,
+        "TALLYBOOK_CLICKHOUSE_URL": stage.settings.clickhouse_url or "",
+        "TALLYBOOK_LOG_PARTITIONS": "2",
+        "TALLYBOOK_SINK_ROWS": "50",
+        "TALLYBOOK_CRASH": ",".join(f"{point}=0.04" for point in POINTS),
+    }
+    for number in range(20):
+        await stage.append(*(hit() for _ in range(100)), (b"", b"no json"), partition=number % 2)
+    died: Counter[bytes] = Counter()
+    while not died or not await stage._is_drained():
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "aggregator"), cwd=ROOT, env=environ, stderr=asyncio.subprocess.PIPE
+        )
+        waiting = asyncio.create_task(process.communicate())
+        while not waiting.done() and not await stage._is_drained():
+            await asyncio.wait([waiting], timeout=0.1)
+        if not waiting.done():
+            process.terminate()
+        _, errors = await waiting
+        died.update(re.findall(rb"^crash_point (\w+)$", errors, re.MULTILINE))
+        assert process.returncode in (0, -signal.SIGKILL), errors[-2000:]
+        await stage.end_leases()
+        if not died and await stage._is_drained():
+            await stage.append(*(hit() for _ in range(500)))
+    await stage.check(dead=20)
+
+
+def _random_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Partition, "token", lambda self, batch: uuid.uuid4().hex)
+
+
+def _no_intent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was on its way is cut anew."""
+
+    async def intend(self: Any, batch: Batch) -> None:
+        """Nothing is noted."""
+
+    monkeypatch.setattr(Partition, "_intend", intend)
+
+
+def _done_before_insert(monkeypatch: pytest.MonkeyPatch) -> None:
+    insert, record = Partition._insert, Partition._record
+
+    async def first_record(self: Any, batch: Batch, rows: Rows) -> Any:
+        await record(self, batch, len(rows.lines), rows.letters)
+        partition_module.crash_point("inserted")
+        return await insert(self, batch, rows)
+
+    async def nothing(self: Any, batch: Batch, stored: int, letters: Any) -> None:
+        """It was recorded before."""
+
+    monkeypatch.setattr(Partition, "_insert", first_record)
+    monkeypatch.setattr(Partition, "_record", nothing)
+
+
+@pytest.mark.parametrize("mutant", [_random_token, _no_intent, _done_before_insert], ids=lambda one: one.__name__)
+async def test_a_mutant_is_caught(
+    stage: Stage,
+    crash: Callable[[str, int], asyncio.Event],
+    monkeypatch: pytest.MonkeyPatch,
+    mutant: Callable[[pytest.MonkeyPatch], None],
+) -> None:
+    mutant(monkeypatch)
+    with pytest.raises(AssertionError):
+        await attacked(stage, crash)
+
+
+# -- lost replies and stores that go away ------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def behind(address: str, default: int) -> AsyncIterator[tuple[Proxy, str]]:
+    """A proxy before the server of a URL, and the URL of the proxy."""
+    parts = urlsplit(address)
+    async with proxy() as between:
+        if parts.scheme == "unix":
+            between.connect = lambda: asyncio.open_unix_connection(parts.path)
+            yield between, f"redis://127.0.0.1:{between.port}"
+            return
+        if parts.query.startswith("host="):
+            between.connect = lambda: asyncio.open_unix_connection(f"{parts.query[5:]}/.s.PGSQL.5432")
+        else:
+            between.connect = lambda: asyncio.open_connection(parts.hostname, parts.port or default)
+        login = parts.netloc.rpartition("@")[0]
+        yield between, parts._replace(netloc=f"{login}@127.0.0.1:{between.port}", query="").geturl()
+
+
+async def troubled(stage: Stage, between: Proxy, sink: Sink) -> None:
+    """The server does what it is asked and its answers are lost, and it goes away, again and again."""
+    for _ in range(4):
+        for _ in range(3):
+            await stage.append(*(hit() for _ in range(20)))
+        await asyncio.sleep(0.1)
+        between.fail(deaf=True)
+        await asyncio.sleep(0.5)
+        between.fail(away=True)
+        await asyncio.sleep(0.2)
+        between.heal()
+    await stage.drained()
+    await stage.check()
+
+
+async def test_lost_replies_of_redis(stage: Stage, redis_url: str) -> None:
+    async with behind(redis_url, 6379) as (between, url):
+        redis = connect_redis(Settings(redis_url=url, redis_timeout_s=0.3))
+        await troubled(stage, between, stage.sink(log=StreamsLog(redis, 2, 1_000_000)))
+        await stage.close()
+        stage.sinks.clear()
+        await redis.aclose()
+
+
+async def test_lost_replies_of_postgres(stage: Stage, database: str) -> None:
+    async with behind(database, 5432) as (between, url):
+        pool = create_pool(Settings(database_url=url, postgres_timeout_s=0.4))
+        async with pool:
+            await troubled(stage, between, stage.sink(pool=pool))
+            await stage.close()
+            stage.sinks.clear()
+
+
+async def test_lost_replies_of_clickhouse(stage: Stage) -> None:
+    async with behind(stage.settings.clickhouse_url or "", 8123) as (between, url):
+        hasty = msgspec.structs.replace(stage.settings, clickhouse_url=url, clickhouse_timeout_s=1.0)
+        async with clickhouse.connect(hasty) as tables:
+            await troubled(stage, between, stage.sink(clickhouse=tables))
+            await stage.close()
+            stage.sinks.clear()
+
+
+async def test_an_engine_that_is_killed_in_the_middle_of_a_batch(
+    stage: Stage, servers_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = Gateway(servers_folder / "killed")
+    gateway.start()
+    try:
+        settings = gateway.settings("tallybook", clickhouse_timeout_s=5.0)
+        await migrate_clickhouse(settings)
+        async with clickhouse.connect(settings) as tables:
+            stage.tables = tables
+            inserting = asyncio.Event()
+            insert = tables.insert
+
+            async def noted(*arguments: Any) -> None:
+                inserting.set()
+                await insert(*arguments)
+
+            monkeypatch.setattr(tables, "insert", noted)
+            for _ in range(10):
+                await stage.append(*(hit() for _ in range(1000)))
+            stage.sink(records=500)
+            for pause_s in (0.0, 0.01, 0.02):
+                inserting.clear()
+                await asyncio.wait_for(inserting.wait(), PATIENCE_S)
+                await asyncio.sleep(pause_s)
+                gateway.signal(signal.SIGKILL)
+                await asyncio.to_thread(gateway.start)
+            await stage.drained()
+            await stage.check()
+            await stage.close()
+            stage.sinks.clear()
+    finally:
+        gateway.close()
+
+
+# -- rows that can never be stored -------------------------------------------------------------------------------------
+
+
+async def test_poison_alone_goes_to_the_dead_letters(stage: Stage) -> None:
+    good = [hit() for _ in range(200)]
+    bad = {
+        7: hit(date="yesterday"),
+        8: hit(event_id="x"),
+        60: (b"k", b"{not json"),
+        61: hit(more=1),
+        62: (b"", b""),
+        100: (b"\x00", b'{"date": "\x00\xff"}'),
+        101: hit(log_offset=5),
+        150: hit(ip="203.0.113.999"),
+        199: hit(date_time="x\x00"),
+    }
+    for number, one in bad.items():
+        good[number] = one
+    await stage.append(*good[:120])
+    await stage.append(*good[120:])
+    stage.sink(records=64)
+    await stage.drained()
+    rows = await stage.tables.query("SELECT count(), uniqExact(log_offset, log_seq) FROM tracker_events")
+    assert rows == [(200 - len(bad),) * 2]
+    letters = await dead_letters.listed(stage.pool, 100)
+    assert sorted(letter.value or b"" for letter in letters) == sorted(value for _, value in bad.values())
+    assert sorted(letter.reason for letter in letters) == [
+        *("376", "38", "41", "676"),
+        *("columns", "columns", "malformed", "malformed", "malformed"),
+    ]
+    assert all(letter.detail for letter in letters)
+    taken = await account(stage.log, stage.pool, PIPELINE)
+    assert (taken.stored, taken.dead_lettered, taken.difference) == (191, 9, 0)
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_a_sink_that_dies_while_it_looks_for_poison(
+    stage: Stage, crash: Callable[[str, int], asyncio.Event], point: str
+) -> None:
+    for at in (2, 4):
+        await stage.append(*(hit() for _ in range(9)), hit(date="x"), *(hit() for _ in range(9)))
+        died = crash(point, at)
+        sink = stage.sink(records=19)
+        await asyncio.wait_for(died.wait(), PATIENCE_S)
+        await stage.kill(sink)
+        crash("nowhere", 0)
+        await stage.kill(await drained_by(stage, stage.sink(records=11)))
+    await stage.check(dead=2)
+
+
+async def drained_by(stage: Stage, sink: Sink) -> Sink:
+    await stage.drained()
+    return sink
+
+
+async def test_rows_of_too_many_months_go_in_pieces(stage: Stage) -> None:
+    await stage.append(*(hit(date=f"{1990 + n // 12}-{n % 12 + 1:02}-01") for n in range(150)))
+    stage.sink(records=150)
+    await stage.drained()
+    await stage.check()
+
+
+async def test_a_table_that_is_missing_stops_its_sink_and_not_its_records(stage: Stage) -> None:
+    await stage.tables.execute("RENAME TABLE tracker_events TO away")
+    await stage.append(*(hit() for _ in range(5)))
+    sink = stage.sink()
+    await until(lambda: _trouble(stage, "tracker_events"))
+    sink.report()
+    await stage.tables.execute("RENAME TABLE away TO tracker_events")
+    await stage.drained()
+    await stage.check()
+    assert await stage.pool.fetchval("SELECT count(trouble) FROM sink_cursor") == 0
+
+
+async def test_readiness_says_that_a_sink_waits_and_for_what(stage: Stage, settings: Callable[..., Settings]) -> None:
+    """Degraded, never unavailable: hits and clicks are taken."""
+
+    class State:
+        pool = stage.pool
+
+    class Asked:
+        state = State
+
+    probe: Any = Probe()
+    assert await probe._sinks(Asked) == "ok"  # where nothing is moved, nothing is late
+    await stage.append(hit())
+    sink = stage.sink()
+    await stage.drained()
+    assert (await probe._sinks(Asked), probe.reasons) == ("ok", [])
+    await stage.tables.execute("RENAME TABLE tracker_events TO away")
+    await stage.append(hit(user_agent="of somebody"))
+    await until(lambda: _trouble(stage, "60: "))
+    assert (await probe._sinks(Asked), probe.reasons) == ("degraded", ["tracker_events: 60"])
+    await stage.kill(sink)
+    await stage.pool.execute("UPDATE sink_cursor SET trouble = NULL")
+    assert (await probe._sinks(Asked), probe.reasons) == ("degraded", ["tracker_events: no aggregator"])
+
+
+async def _trouble(stage: Stage, text: str) -> bool:
+    found = await stage.pool.fetchval("SELECT trouble FROM sink_cursor WHERE trouble IS NOT NULL LIMIT 1")
+    return found is not None and text in found
+
+
+async def test_many_records_in_a_row_with_one_error_are_no_fault_of_theirs(stage: Stage) -> None:
+    await stage.append(*(hit(date="x") for _ in range(20)), hit())
+    stage.sink(records=21)
+    await until(lambda: _trouble(stage, "date"))
+    assert len(await dead_letters.listed(stage.pool, 100)) == partition_module.IN_A_ROW - 1
+    # Somebody mends it: a date may be any text.
+    await stage.tables.execute("RENAME TABLE tracker_events TO strict")
+    await stage.tables.execute(
+        "CREATE TABLE tracker_events (date String, date_time String, event_id UUID, tracker_id UUID, ip String,"
+        " user_id UUID, user_agent String, url String, value String, is_bot Bool, log_partition UInt16,"
+        " log_offset UInt64, log_seq UInt32) ENGINE = MergeTree ORDER BY date"
+        " SETTINGS non_replicated_deduplication_window = 10000"
+    )
+    await stage.drained()
+    assert await stage.tables.query("SELECT count(), uniqExact(log_seq) FROM tracker_events") == [(12, 12)]
+
+
+async def test_a_view_that_refuses_is_a_matter_of_set_up(stage: Stage) -> None:
+    """The rows are in the table already: under another token they would be there twice."""
+    await stage.tables.execute(
+        "CREATE TABLE days (day Date, n UInt64) ENGINE = SummingMergeTree ORDER BY day"
+        " SETTINGS non_replicated_deduplication_window = 10000"
+    )
+    await stage.tables.execute(
+        "CREATE MATERIALIZED VIEW days_mv TO days AS SELECT toDate(value) AS day, toUInt64(1) AS n FROM tracker_events"
+    )
+    await stage.append(*(hit(value="x" if n == 3 else "2026-11-21") for n in range(8)))
+    stage.sink()
+    await until(lambda: _trouble(stage, ""))
+    assert await dead_letters.listed(stage.pool, 10) == []
+    await stage.tables.execute("DROP TABLE days_mv SYNC")
+    await stage.drained()
+    await stage.check()
+
+
+# -- another version of the transform ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("point", ["intended", "inserted"])
+async def test_what_another_version_left_is_audited(
+    stage: Stage, crash: Callable[[str, int], asyncio.Event], point: str
+) -> None:
+    await stage.append(*(hit() for _ in range(9)), (b"", b"no json"))
+    died = crash(point, 1)
+    sink = stage.sink()
+    await asyncio.wait_for(died.wait(), PATIENCE_S)
+    await stage.kill(sink)
+    crash("nowhere", 0)
+    stage.sink(pipeline=PIPELINE._replace(version=2))
+    await stage.drained()
+    await stage.check(dead=1)
+
+
+async def test_some_rows_of_another_version_are_an_alarm(
+    stage: Stage, crash: Callable[[str, int], asyncio.Event]
+) -> None:
+    await stage.append(*(hit() for _ in range(9)))
+    died = crash("inserted", 1)
+    sink = stage.sink()
+    await asyncio.wait_for(died.wait(), PATIENCE_S)
+    await stage.kill(sink)
+    crash("nowhere", 0)
+    gone = str(uuid.UUID(int=next(_ids) - 1))
+    await stage.tables.execute(f"DELETE FROM tracker_events WHERE event_id = '{gone}'")
+    stage.sink(pipeline=PIPELINE._replace(version=2))
+    await until(lambda: _trouble(stage, "has 9 rows, and the table 8 of them"))
+    taken = await account(stage.log, stage.pool, PIPELINE)
+    assert (taken.stored, taken.in_flight) == (0, 9)
+
+
+# -- several processes -------------------------------------------------------------------------------------------------
+
+
+async def test_two_sinks_share_and_one_takes_over(stage: Stage) -> None:
+    one, two = stage.sink(), stage.sink()
+    await until(lambda: _shared(one, two))
+    for partition in (0, 1):
+        await stage.append(*(hit() for _ in range(30)), partition=partition)
+    await stage.drained()
+    for partition in (0, 1):
+        await stage.append(*(hit() for _ in range(100)), partition=partition)
+    await stage.kill(one)
+    await stage.drained()
+    await stage.check()
+    three = stage.sink()
+    await until(lambda: _shared(two, three))
+    await three.stop()
+    assert three._share.claims == {}
+    stage.sinks.remove(three)
+    await stage.append(*(hit() for _ in range(30)), partition=1)
+    await stage.drained()
+    await stage.check()
+
+
+async def _shared(one: Sink, two: Sink) -> bool:
+    return len(one._partitions) == len(two._partitions) == 1
+
+
+@pytest.mark.parametrize("step", ["_intend", "_insert", "_record"])
+async def test_a_zombie_is_refused_and_doubles_nothing(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """It is stopped before a step, loses its partitions, and goes on."""
+    reached, goes_on = asyncio.Event(), asyncio.Event()
+    original = getattr(Partition, step)
+
+    async def stops(self: Any, *arguments: Any) -> Any:
+        if not reached.is_set():
+            reached.set()
+            await goes_on.wait()
+        return await original(self, *arguments)
+
+    monkeypatch.setattr(Partition, step, stops)
+    await stage.append(*(hit() for _ in range(25)))
+    cursors = stage.cursors()
+    await cursors.register("hits", "tracker_events", 2)
+    share = Share(cursors, "hits", "tracker_events")
+    await share.balance()
+    stores = Stores(stage.log, cursors, stage.tables, Limit(records=10, wait_s=0.05))
+    partition = Partition(stores, PIPELINE, share, 0)
+    zombie = asyncio.create_task(partition.run())
+    await asyncio.wait_for(reached.wait(), PATIENCE_S)
+    await stage.end_leases()
+    stage.sink(records=17)
+    await stage.drained()
+    goes_on.set()
+    with pytest.raises(OwnershipLost):
+        await asyncio.wait_for(zombie, PATIENCE_S)
+    await partition.close()
+    await stage.check()
+
+
+# -- dead letters ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_replayed_letter_is_stored_once_however_often_it_is_tried(stage: Stage) -> None:
+    record = hit(date="x")
+    await stage.append(hit(), record)
+    stage.sink()
+    await stage.drained()
+    (letter,) = await dead_letters.listed(stage.pool, 10)
+    assert dead_letters.place(str(letter.place)) == letter.place
+    assert (letter.key, letter.value) == record
+    await stage.tables.execute("RENAME TABLE tracker_events TO strict")
+    await stage.tables.execute("CREATE TABLE tracker_events AS strict")
+    await stage.tables.execute("ALTER TABLE tracker_events MODIFY SETTING non_replicated_deduplication_window = 10000")
+    async with stage.pool.acquire() as connection:
+        killed = connection.transaction()
+        await killed.start()
+        assert await dead_letters.replay(connection, stage.log, letter.place)
+        await killed.rollback()  # it died after the append
+        assert [one.place for one in await dead_letters.listed(connection, 10)] == [letter.place]
+        assert await dead_letters.replay(connection, stage.log, letter.place)
+        assert not await dead_letters.replay(connection, stage.log, letter.place)
+        assert not await dead_letters.drop(connection, letter.place)
+    await until(lambda: _letters(stage, 2))
+    again = (await dead_letters.listed(stage.pool, 10))[0]  # its date is still none
+    assert (again.value, again.place.position > letter.place.position) == (letter.value, True)
+    async with stage.pool.acquire() as connection:
+        assert await dead_letters.drop(connection, again.place)
+        assert not await dead_letters.replay(connection, stage.log, again.place)
+    taken = await account(stage.log, stage.pool, PIPELINE)
+    assert (taken.appended, taken.stored, taken.dead_lettered, taken.difference) == (3, 1, 2, 0)
+
+
+async def _letters(stage: Stage, wanted: int) -> bool:
+    return len(await dead_letters.listed(stage.pool, 10, settled=True)) == wanted
+
+
+async def test_a_letter_of_a_topic_with_two_sinks_is_not_replayed(stage: Stage) -> None:
+    await stage.append((b"", b"no json"))
+    stage.sink()
+    await stage.drained()
+    await stage.cursors().register("hits", "another", 2)
+    (letter,) = await dead_letters.listed(stage.pool, 10)
+    async with stage.pool.acquire() as connection:
+        with pytest.raises(dead_letters.SeveralSinks):
+            await dead_letters.replay(connection, stage.log, letter.place)
+
+
+async def test_the_command_line_lists_shows_replays_and_drops(stage: Stage, redis_url: str, database: str) -> None:
+    await stage.append((b"", b"no json"), (b"k", b"nor this"))
+    stage.sink()
+    await stage.drained()
+    await stage.close()
+    stage.sinks.clear()
+    environ = {"TALLYBOOK_REDIS_URL": redis_url, "TALLYBOOK_DATABASE_URL": database}
+
+    async def run(*arguments: str) -> Any:
+        return await asyncio.to_thread(CliRunner().invoke, main, ["dlq", *arguments], env=environ)
+
+    lines = [json.loads(line) for line in (await run("list", "--json")).stdout.splitlines()]
+    assert [(line["reason"], line["state"], line["bytes"]) for line in lines] == [
+        ("malformed", "waiting", 7),
+        ("malformed", "waiting", 8),
+    ]
+    first, second = (line["id"] for line in lines)
+    assert (await run("list")).stdout.startswith(f"{first}\t")
+    assert (await run("show", second)).stdout == "nor this"
+    assert (await run("drop", second, second)).stdout == "dropped: 1\n"
+    assert (await run("replay", "--all")).stdout == "replayed: 1\n"
+    assert (await run("replay", first)).stdout == "replayed: 0\n"
+    assert (await run("list")).stdout == ""
+    assert len((await run("list", "--settled")).stdout.splitlines()) == 2
+    assert (await run("replay")).exit_code == Exit.USAGE
+    assert (await run("show", "nonsense")).exit_code == Exit.USAGE
+    assert (await run("show", first.replace("/0/", "/9/"))).exit_code == Exit.FAILED
+    assert (await stage.log.stock("hits", 0, Position(0))).appended == 3
+
+
+# -- Kafka -------------------------------------------------------------------------------------------------------------
+
+
+async def test_kafka_keeps_the_same_promise(
+    stage: Stage, servers_folder: Path, crash: Callable[[str, int], asyncio.Event]
+) -> None:
+    with kafka(servers_folder / "sink-kafka", 1) as (servers, _):
+        log = KafkaLog(servers, 2, 1_000_000)
+        stage.log = log
+        await log.prepare("hits")
+        for point in ("intended", "inserted"):
+            await stage.append(*(hit() for _ in range(30)), (b"", b"no json"), hit(date="x"))
+            died = crash(point, 1)
+            sink = stage.sink()
+            await asyncio.wait_for(died.wait(), PATIENCE_S)
+            await stage.kill(sink)
+            await stage.append(*(hit() for _ in range(7)))
+            crash("nowhere", 0)
+            await stage.kill(await drained_by(stage, stage.sink(records=13)))
+        await stage.check(dead=4)
+        await log.close()
