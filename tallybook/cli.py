@@ -11,6 +11,7 @@ from shared.settings import Settings, SettingsError, load
 from tallybook.banners import banners
 from tallybook.exits import Exit, Stop
 from tallybook.options import DATA_DIR, configured
+from tallybook.trackers import trackers
 
 
 class _Group(click.Group):
@@ -44,6 +45,7 @@ def main() -> None:
 
 
 main.add_command(banners)
+main.add_command(trackers)
 
 
 def _supervise(services: list[str], **flags: Any) -> None:
