@@ -41,7 +41,9 @@ class Ready(Struct):
     not."""
 
     status: State
-    checks: Annotated[dict[str, State], Meta(description="State of lanes, redis, postgres, minutes and banners")]
+    checks: Annotated[
+        dict[str, State], Meta(description="State of lanes, redis, postgres, minutes, banners, trackers and log")
+    ]
 
 
 class Probe:
@@ -110,6 +112,8 @@ async def ready(request: Request) -> Response:
     checks: dict[str, State] = {
         "lanes": "unavailable" if fill >= _LANE_UNAVAILABLE else "degraded" if fill >= _LANE_DEGRADED else "ok",
         "banners": "ok" if request.state.banners.is_loaded() else "unavailable",
+        "trackers": "ok" if request.state.trackers.is_loaded() else "degraded",
+        "log": "degraded" if request.state.hits.failing_s() > _BELIEVED_S else "ok",
         **await request.state.probe.states(request),
     }
     worst: State = "ok"

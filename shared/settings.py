@@ -175,9 +175,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log_waiting_max: Annotated[
         int, _about("Records of one worker that wait for the log at the same time; more is 503", ge=1, le=10_000_000)
     ] = 10_000
-    log_waiting_bytes_max: Annotated[
-        int, _about("Bytes of these records; more is 503", ge=1 << 20, le=1 << 34)
-    ] = 16 << 20
+    log_waiting_bytes_max: Annotated[int, _about("Bytes of these records; more is 503", ge=1 << 20, le=1 << 34)] = (
+        16 << 20
+    )
     journal_bytes_max: Annotated[
         int, _about("Bytes that one worker keeps on the disk while the log is away; more is 503", ge=0, le=1 << 40)
     ] = 64 << 20
@@ -313,6 +313,8 @@ def _check_origins(origins: tuple[str, ...]) -> None:
 
 def _check_cookie(settings: Settings) -> None:
     if settings.cookie_same_site == "none" and not settings.cookie_secure:
-        raise SettingsError("TALLYBOOK_COOKIE_SAME_SITE=none needs TALLYBOOK_COOKIE_SECURE=true: browsers refuse it else")
+        raise SettingsError(
+            "TALLYBOOK_COOKIE_SAME_SITE=none needs TALLYBOOK_COOKIE_SECURE=true: browsers refuse it else"
+        )
     if settings.cookie_domain is not None and not _DOMAIN.fullmatch(settings.cookie_domain):
         raise SettingsError("TALLYBOOK_COOKIE_DOMAIN has to be a domain in small letters, as example.org")

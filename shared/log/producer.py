@@ -25,7 +25,7 @@ from typing import Literal
 import structlog
 
 from shared.crash import crash_point
-from shared.errors import JournalFull, LogFull, LogUnavailable, TallybookError, TooLarge
+from shared.errors import LogFull, LogUnavailable, TallybookError, TooLarge
 from shared.log.journal import Append, Journal
 from shared.log.log import RECORD_MAX_BYTES, Log
 from shared.metrics import APPEND_SECONDS, APPENDS, JOURNAL_BYTES, LOOP_ERRORS
@@ -217,9 +217,7 @@ class Producer:
         began = time.perf_counter()
         await self._prepare()
         crash_point("append")
-        await self._log.append(
-            append.topic, append.partition, append.records, producer=append.producer, seq=append.seq
-        )
+        await self._log.append(append.topic, append.partition, append.records, producer=append.producer, seq=append.seq)
         crash_point("appended")
         APPEND_SECONDS.observe(time.perf_counter() - began)
 
