@@ -1,7 +1,7 @@
 """Reading hits: how often a tracker was hit in a range, in all or by minute, hour or day. ClickHouse has them.
 
-A range is `[from, to)`. A date means its whole day in UTC, so `to=2026-03-31` ends with that day; an instant of RFC 3339
-is meant to the millisecond, which is how exactly hits are timed.
+A range is `[from, to)`. A date means its whole day in UTC, so `to=2026-03-31` ends with that day; an instant of RFC
+3339 is meant to the millisecond, which is how exactly hits are timed.
 """
 
 import re

@@ -95,7 +95,9 @@ OLDEST_OPEN_SECONDS = Gauge(
     multiprocess_mode="mostrecent",
 )
 READS = Counter("tallybook_reads_total", "Reads of statistics: complete, partial as asked for, or failed", ["outcome"])
-HITS = Counter("tallybook_hits_total", "Hits of trackers that were taken, by where they were when answered", ["stored"])
+HITS = Counter(
+    "tallybook_hits_total", "Hits of trackers that were taken, by where they were when answered", ["outcome"]
+)
 HITS_BOT = Counter("tallybook_hits_bot_total", "Hits among them whose user agent is a machine's")
 HITS_REJECTED = Counter("tallybook_hits_rejected_total", "Hits that were not counted, by reason", ["reason"])
 APPENDS = Counter(
@@ -107,11 +109,6 @@ APPEND_SECONDS = Histogram(
     "tallybook_log_append_duration_seconds",
     "Seconds until the log had an append, of those that it took",
     buckets=_DRAIN_BUCKETS,
-)
-JOURNAL_BYTES = Gauge(
-    "tallybook_journal_bytes",
-    "Bytes that wait for the log in the journals of workers that live",
-    multiprocess_mode="sum",
 )
 LOOP_ERRORS = Counter("tallybook_loop_errors_total", "Failed rounds of background loops", ["loop"])
 ACCOUNTING = Gauge(
@@ -126,8 +123,8 @@ for _reason in REASONS:
     CLICKS_REJECTED.labels(_reason)
 for _reason in HIT_REASONS:
     HITS_REJECTED.labels(_reason)
-for _stored in ("log", "journal"):
-    HITS.labels(_stored)
+for _outcome in ("log", "journal"):
+    HITS.labels(_outcome)
 for _outcome in ("ok", "replayed", "full", "error"):
     APPENDS.labels(_outcome)
 for _outcome in ("ok", "duplicate", "past", "error"):

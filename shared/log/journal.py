@@ -1,4 +1,4 @@
-"""Appends that wait on this host's disk for a log that is away. One file per worker, `<data>/journal/<producer>.journal`.
+"""Appends that wait on this host's disk for a log that is away. One file per worker, named after its producer.
 
     header   8 bytes   tallyjn1
     frame    length of the payload (u32), blake2b-64 of length and payload, payload: one append in MessagePack

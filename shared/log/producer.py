@@ -28,7 +28,7 @@ from shared.crash import crash_point
 from shared.errors import LogFull, LogUnavailable, TallybookError, TooLarge
 from shared.log.journal import Append, Journal
 from shared.log.log import RECORD_MAX_BYTES, Log
-from shared.metrics import APPEND_SECONDS, APPENDS, JOURNAL_BYTES, LOOP_ERRORS
+from shared.metrics import APPEND_SECONDS, APPENDS, LOOP_ERRORS
 from shared.tasks import end
 
 #: Records and bytes of one append. Redis does nothing else while it takes one.
@@ -87,6 +87,10 @@ class _Line:
         self.backlog.append(batch)
         return batch
 
+    def is_busy(self) -> bool:
+        """Whether something waits that a log which answers would take."""
+        return bool(self.queue or (self.backlog and not self.is_failing))
+
     def is_behind(self) -> bool:
         """Whether what comes now would wait too long for the log."""
         return self.is_failing or len(self.backlog) > _AHEAD_MAX
@@ -128,9 +132,7 @@ class Producer:
     async def stop(self, timeout_s: float) -> None:
         """Wait for what an answering log takes in time. What is in the journal stays there for another worker."""
         deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline and any(
-            line.queue or (line.backlog and not line.is_failing) for line in self._lines
-        ):
+        while time.monotonic() < deadline and any(line.is_busy() for line in self._lines):  # noqa: ASYNC110 - a stop
             await asyncio.sleep(_LOOK_S)
         await end(*self._tasks)
         for line in self._lines:
@@ -267,7 +269,6 @@ class Producer:
                 for (_, batch), place in zip(batches, places, strict=True):
                     batch.append, batch.at = None, place
                     _settle(batch, "journal")
-                self._show()
         await self._clear()
 
     def _give_up(self, batches: list[tuple[_Line, _Batch]], error: TallybookError) -> None:
@@ -286,11 +287,6 @@ class Producer:
         async with self._journal_lock:
             if not any(line.backlog for line in self._lines):
                 self._journal.clear()
-                self._show()
-
-    def _show(self) -> None:
-        if self._journal is not None:
-            JOURNAL_BYTES.set(0 if self._journal.is_empty() else self._journal.size)
 
 
 def new_name() -> str:
