@@ -88,7 +88,8 @@ async def tracking(
     variables |= {f"TALLYBOOK_{name.upper()}": str(value) for name, value in values.items()} | (environ or {})
     redis = Redis.from_url(redis_url)
     with (folder / "log").open("ab") as log:
-        process = subprocess.Popen([sys.executable, "-m", "ingest"], cwd=ROOT, env=variables, stdout=log, stderr=log)
+        command = [sys.executable, "-m", "ingest"]
+        process = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=log, stderr=log)  # noqa: ASYNC220
     one = Tracking(process, folder, port, redis)
     try:
         await until(lambda: is_live(one), "the start of the service")
