@@ -115,7 +115,7 @@ class Producer:
         self._records_max, self._bytes_max = records_max, bytes_max
         self._records = self._bytes = 0
         self._lines = [_Line(topic, number, name, min(_BATCH_RECORDS, most)) for number in range(to.partitions)]
-        self._is_prepared = False
+        self._is_prepared = self._is_stopped = False
         self._failing_since: float | None = None
         self._has_unsafe = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -134,6 +134,7 @@ class Producer:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline and any(line.is_busy() for line in self._lines):  # noqa: ASYNC110 - a stop
             await asyncio.sleep(_LOOK_S)
+        self._is_stopped = True
         await end(*self._tasks)
         for line in self._lines:
             while line.take():
@@ -155,6 +156,8 @@ class Producer:
         if self._records >= self._records_max or self._bytes + size > self._bytes_max:
             APPENDS.labels("full").inc()
             raise LogFull("As many records as allowed wait for the log. This one was not stored.")
+        if self._is_stopped:
+            raise LogUnavailable("This worker stops; the record was not stored.")
         line = self._lines[self._log.partition_of(key)]
         future: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
         line.queue.append((key, value, future))

@@ -43,7 +43,9 @@ def test_every_node_gets_the_password_and_the_time_outs_and_repeats_nothing() ->
 
 
 def test_a_single_server_is_no_cluster() -> None:
-    assert type(connect(Settings(redis_url="redis://192.0.2.1"))) is Redis
+    client = connect(Settings(redis_url="redis://192.0.2.1"))
+    assert isinstance(client, Redis)
+    assert not isinstance(client, Cluster)
 
 
 def test_redis_cli_is_pointed_to_one_node_from_which_it_follows() -> None:

@@ -253,9 +253,7 @@ def test_b1_people_are_no_machines(user_agent: str) -> None:
     assert not bots.is_bot(user_agent)
 
 
-@pytest.mark.parametrize(
-    "text", ["a" * 512, "Mozilla/5.0 " + "(" * 500, "bot" * 170, " " * 512, "/" * 512, ";,;" * 170]
-)
+@pytest.mark.parametrize("text", ["a" * 512, "Mozilla/5.0 " + "(" * 500, " " * 512, "/" * 512, ";,;" * 170])
 def test_no_user_agent_holds_up_a_worker(text: str) -> None:
     bots.is_bot.cache_clear()
     began = time.process_time()
