@@ -78,6 +78,11 @@ async def track_preflight(request: Request) -> Response:
     return Response(status_code=204, headers={"cache-control": "no-store", **headers})
 
 
+async def track_pixel_preflight(request: Request) -> Response:
+    """The same, of the pixel."""
+    return await track_preflight(request)
+
+
 async def _answered(request: Request, answer: Callable[[dict[str, str]], Response]) -> Response:
     headers = {**_HEADERS, **request.state.origins.headers(request.headers.get("origin"))}
     try:
@@ -172,19 +177,23 @@ def _operation(method: str, path: str, handler: Callable[[Request], Awaitable[Re
     )
 
 
+def _preflight(path: str, handler: Callable[[Request], Awaitable[Response]]) -> Operation:
+    return Operation(
+        method="OPTIONS",
+        path=path,
+        handler=handler,
+        summary="May a page of this origin read the answer?",
+        description="A preflight (CORS): asked by browsers, for the origins of the settings. Counts nothing.",
+        tag="trackers",
+        answers={204: Answer("What the page may", headers={"Access-Control-Allow-Origin": "The origin, if it may"})},
+        order=310,
+    )
+
+
 OPERATIONS = [
     _operation("GET", "/track", track, "Count a hit"),
     _operation("POST", "/track", track_beacon, "Count a hit of a beacon"),
     _operation("GET", "/track.gif", track_pixel, "Count a hit of an image"),
-    *(
-        Operation(
-            method="OPTIONS",
-            path=path,
-            handler=track_preflight,
-            summary="May a page of this origin ask?",
-            answers={204: Answer("What it may")},
-            is_described=False,
-        )
-        for path in ("/track", "/track.gif")
-    ),
+    _preflight("/track", track_preflight),
+    _preflight("/track.gif", track_pixel_preflight),
 ]
