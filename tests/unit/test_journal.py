@@ -120,6 +120,9 @@ def test_what_a_disk_refused_is_never_sent(tmp_path: Path, monkeypatch: pytest.M
         context.setattr(module.os, broken, fails)
         with pytest.raises(JournalFull):
             journal.write(APPENDS[1:])
+    copy = tmp_path / "copy.journal"  # as a kill at this moment would leave it
+    copy.write_bytes(journal.path.read_bytes())
+    assert list(adopted(copy).appends()) == APPENDS[:1]
     journal.write([append(7, b"later")])
     os.close(journal._descriptor)
     assert list(adopted(journal.path).appends()) == [APPENDS[0], append(7, b"later")]

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import random
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -32,6 +33,9 @@ class Log:
         self.calls: list[tuple[int, str, int, int]] = []
         self.under_way: set[int] = set()
         self.is_away = self.is_deaf = self.is_full = False
+        #: What arrived after its client had given up; `arrive` stores it.
+        self.is_late = False
+        self.late: list[tuple[int, str, int, list[bytes]]] = []
         self.error: Exception | None = None
         self.gate = asyncio.Event()
         self.gate.set()
@@ -54,7 +58,9 @@ class Log:
             await asyncio.sleep(0)
             if self.error is not None:
                 raise self.error
-            if self.is_away:
+            if self.is_late:
+                self.late.append((partition, producer, seq, [value for _, value in records]))
+            if self.is_away or self.is_late:
                 raise LogUnavailable
             last = self.seqs.get((partition, producer), 0)
             if seq < last:
@@ -68,6 +74,14 @@ class Log:
                 raise LogUnavailable
         finally:
             self.under_way.discard(partition)
+
+    def arrive(self) -> None:
+        """Store what comes late, unless something newer was there before."""
+        for partition, producer, seq, values in self.late:
+            if seq > self.seqs.get((partition, producer), 0):
+                self.records += values
+                self.seqs[partition, producer] = seq
+        self.late = []
 
 
 @asynccontextmanager
@@ -177,6 +191,31 @@ async def test_while_the_log_is_away_records_go_to_the_journal_and_then_to_the_l
         assert producer.failing_s() == 0
         assert await producer.append(KEY, b"4") == "log"
     assert log.records == [b"1", b"2", b"3", b"4"]
+
+
+async def test_what_may_still_arrive_is_not_refused_though_the_log_is_full_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, disk = Log(), threading.Event()
+    write = Journal.write
+
+    def slow(journal: Journal, appends: Sequence[Append]) -> list[int]:
+        assert disk.wait(10)
+        return write(journal, appends)
+
+    monkeypatch.setattr(Journal, "write", slow)
+    async with producing(log, tmp_path) as producer:
+        log.is_late = True
+        task = asyncio.create_task(producer.append(KEY, b"1"))
+        await until(lambda: log.calls)
+        log.is_late, log.is_full = False, True
+        await until(lambda: len(log.calls) > 3)
+        log.arrive()
+        disk.set()
+        assert await task in ("log", "journal")
+        log.is_full = False
+        await until(lambda: producer.failing_s() == 0)
+    assert log.records == [b"1"]
 
 
 async def test_an_unknown_error_is_an_unknown_outcome(tmp_path: Path) -> None:
