@@ -2,29 +2,44 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, TypedDict
 
 from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from ingest import clicks, docs, health, statistics
+from ingest import clicks, docs, health, hits, stats, track
 from ingest.access import AccessLine
 from ingest.banners import Banners
 from ingest.body import BodyLimit
 from ingest.client import ClientAddress
+from ingest.cookie import Cookie
 from ingest.limits import Limiter
 from ingest.openapi import Operation, published, routes
+from ingest.origins import Origins
 from ingest.problems import HANDLERS
+from ingest.trackers import Trackers
+from shared.clickhouse import ClickHouse
+from shared.clickhouse import connect as connect_to_clickhouse
 from shared.counting.drain import Counter
 from shared.counting.keyed import Keyed
 from shared.counting.reader import Reader
+from shared.log.choice import chosen_log
+from shared.log.journal import Journal
+from shared.log.orphans import Orphans
+from shared.log.producer import Producer, new_name
 from shared.postgres import create_pool
 from shared.redis_client import connect
 from shared.settings import Settings
 
-OPERATIONS: list[Operation] = [*clicks.OPERATIONS, *statistics.OPERATIONS, *health.OPERATIONS, *docs.OPERATIONS]
+OPERATIONS: list[Operation] = [
+    *clicks.OPERATIONS,
+    *stats.OPERATIONS,
+    *track.OPERATIONS,
+    *health.OPERATIONS,
+    *docs.OPERATIONS,
+]
 
 
 class State(TypedDict):
@@ -37,6 +52,11 @@ class State(TypedDict):
     banners: Banners
     limiter: Limiter
     client: ClientAddress
+    trackers: Trackers
+    hits: Producer
+    cookie: Cookie
+    origins: Origins
+    clickhouse: ClickHouse | None
     probe: health.Probe
     stock_taking: asyncio.Lock
     redis: "Redis"
@@ -59,29 +79,65 @@ def create_app(settings: Settings) -> Starlette:
 def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextManager[State]]:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
-        redis = connect(settings)
-        async with create_pool(settings) as pool:
-            banners = Banners(settings, pool)
-            await banners.start()
+        async with AsyncExitStack() as stack:
+            redis = connect(settings)
+            stack.push_async_callback(lambda: asyncio.shield(redis.aclose()))
+            pool = await stack.enter_async_context(create_pool(settings))
+            banners, trackers = Banners(settings, pool), Trackers(pool)
+            for registry in (banners, trackers):
+                await registry.start()
+                stack.push_async_callback(registry.stop)
             counter = Counter(settings, banners.gate)
             counter.start()
-            try:
-                yield State(
-                    settings=settings,
-                    counter=counter,
-                    keyed=Keyed(settings, redis),
-                    reader=Reader(settings, redis, pool),
-                    banners=banners,
-                    limiter=Limiter(settings, redis),
-                    client=ClientAddress(settings.trusted_proxies),
-                    probe=health.Probe(),
-                    stock_taking=asyncio.Lock(),
-                    redis=redis,
-                    pool=pool,
-                )
-            finally:
-                await counter.stop(settings.redis_timeout_s)
-                await banners.stop()
-                await asyncio.shield(redis.aclose())
+            stack.push_async_callback(counter.stop, settings.redis_timeout_s)
+            yield State(
+                settings=settings,
+                counter=counter,
+                keyed=Keyed(settings, redis),
+                reader=Reader(settings, redis, pool),
+                banners=banners,
+                limiter=Limiter(settings, redis),
+                client=ClientAddress(settings.trusted_proxies),
+                trackers=trackers,
+                hits=await stack.enter_async_context(_producer(settings)),
+                cookie=Cookie(settings),
+                origins=Origins(settings.track_origins),
+                clickhouse=await _clickhouse(settings, stack),
+                probe=health.Probe(),
+                stock_taking=asyncio.Lock(),
+                redis=redis,
+                pool=pool,
+            )
 
     return lifespan
+
+
+@asynccontextmanager
+async def _producer(settings: Settings) -> AsyncIterator[Producer]:
+    """What appends hits to the log, with the journal of this worker; and whoever finds those of dead ones."""
+    async with chosen_log(settings) as log:
+        name = new_name()
+        journal = await asyncio.to_thread(Journal.create, settings.journal_dir, name, settings.journal_bytes_max)
+        hits_to = Producer(
+            log,
+            hits.TOPIC,
+            name,
+            journal,
+            records_max=settings.log_waiting_max,
+            bytes_max=settings.log_waiting_bytes_max,
+            most=settings.log_records_max,
+        )
+        orphans = Orphans(settings.journal_dir, log)
+        await hits_to.start()
+        orphans.start()
+        try:
+            yield hits_to
+        finally:
+            await orphans.stop()
+            await hits_to.stop(settings.redis_timeout_s)
+
+
+async def _clickhouse(settings: Settings, stack: AsyncExitStack) -> ClickHouse | None:
+    if settings.clickhouse_url is None:
+        return None
+    return await stack.enter_async_context(connect_to_clickhouse(settings))

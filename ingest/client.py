@@ -29,6 +29,11 @@ class ClientAddress:
             return ""
         return str(self._forwarded(scope, peer) if self._is_trusted(peer) else peer)
 
+    def is_proxied(self, scope: Mapping[str, Any]) -> bool:
+        """Whether the peer is a trusted proxy, so that what it says of the client counts."""
+        peer = _parsed((scope.get("client") or ("",))[0])
+        return peer is not None and self._is_trusted(peer)
+
     def _forwarded(self, scope: Mapping[str, Any], peer: _Address) -> _Address:
         # A header that is given twice is one list (RFC 9110, 5.3).
         chain = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode("latin-1")
@@ -67,3 +72,11 @@ def _parsed(text: str) -> _Address | None:
 
 def _is_port(text: str) -> bool:
     return len(text) <= 5 and text.isascii() and text.isdigit() and 0 < int(text) <= 65535
+
+
+def truncated(address: str) -> str:
+    """The network of an address in canonical text: /24 of IPv4, /48 of IPv6; empty for none."""
+    if not address:
+        return ""
+    prefix = 24 if ip_address(address).version == 4 else 48
+    return str(ip_network(f"{address}/{prefix}", strict=False).network_address)

@@ -45,7 +45,8 @@ class Ready(Struct):
 
     status: State
     checks: Annotated[
-        dict[str, State], Meta(description="State of lanes, redis, postgres, minutes, banners and the sinks of the log")
+        dict[str, State],
+        Meta(description="State of lanes, redis, postgres, minutes, banners, trackers, log and the sinks of it"),
     ]
     reasons: Annotated[
         list[str], Meta(description="Sinks that wait for somebody, with the code of the error; `logs` have the rest")
@@ -129,6 +130,8 @@ async def ready(request: Request) -> Response:
     checks: dict[str, State] = {
         "lanes": "unavailable" if fill >= _LANE_UNAVAILABLE else "degraded" if fill >= _LANE_DEGRADED else "ok",
         "banners": "ok" if request.state.banners.is_loaded() else "unavailable",
+        "trackers": "ok" if request.state.trackers.is_loaded() else "degraded",
+        "log": "degraded" if request.state.hits.failing_s() > _BELIEVED_S else "ok",
         **await request.state.probe.states(request),
     }
     worst: State = "ok"

@@ -84,7 +84,8 @@ class Body(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """One successful answer. Without a `type` it has no body; `media` other than JSON are described as text."""
+    """One successful answer. Without a `type` it has no body, with several it is one of them; `media` other than JSON
+    are described as text."""
 
     description: str
     type: Any = None
@@ -102,7 +103,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     document.
     """
 
-    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
     path: str
     handler: Handler
     summary: str
@@ -232,13 +233,16 @@ class _Schemas:
         types: list[Any] = [Problem]
         for operation in operations:
             types += [parameter.type for parameter in operation.parameters]
-            types += [answer.type for answer in operation.answers.values() if answer.type is not None]
+            for answer in operation.answers.values():
+                types += answer.type if isinstance(answer.type, tuple) else [answer.type] if answer.type else []
             types += [operation.body.type] if operation.body else []
         schemas, self.components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
         # Types are compared by identity: Annotated types with unhashable metadata cannot be keys.
         self._by_id = {id(kind): schema for kind, schema in zip(types, schemas, strict=True)}
 
     def of(self, kind: Any) -> dict[str, Any]:
+        if isinstance(kind, tuple):
+            return {"anyOf": [self.of(one) for one in kind]}
         return self._by_id[id(kind)]
 
 

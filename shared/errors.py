@@ -5,6 +5,7 @@
       Unauthorized                     401     unauthorized
       NotFound                         404     not_found
         UnknownBanner                  404     unknown_banner
+        UnknownTracker                 404     unknown_tracker
       MethodNotAllowed                 405     method_not_allowed
       BodyTimeout                      408     body_timeout            yes
       Conflict                         409     conflict
@@ -20,6 +21,8 @@
         PostgresUnavailable            503     postgres_unavailable    yes
         LogFull                        503     log_full                yes
         LogUnavailable                 503     log_unavailable         yes
+        JournalFull                    503     journal_full            yes
+        ClickHouseUnavailable          503     clickhouse_unavailable  yes
         Busy                           503     busy                    yes
 
 A class docstring is the message that a client reads and says what to do; `detail` adds the particulars of one case.
@@ -82,6 +85,12 @@ class UnknownBanner(NotFound):
     """This banner is not registered, so the click was not counted. Add it with `tallybook banners add`."""
 
     code = "unknown_banner"
+
+
+class UnknownTracker(NotFound):
+    """There is no tracker of this id, so the hit was not counted. Add it with `tallybook trackers add`."""
+
+    code = "unknown_tracker"
 
 
 class MethodNotAllowed(TallybookError):
@@ -172,6 +181,18 @@ class LogUnavailable(Unavailable):
     """The record log does not answer, so the records may be stored or not. Repeat later, under the same ids."""
 
     code = "log_unavailable"
+
+
+class JournalFull(Unavailable):
+    """The record log is away and its journal on the disk is full, so nothing was stored. Repeat it later."""
+
+    code = "journal_full"
+
+
+class ClickHouseUnavailable(Unavailable):
+    """ClickHouse does not answer, so hits cannot be counted out now. None is lost by that; repeat the request later."""
+
+    code = "clickhouse_unavailable"
 
 
 class Busy(Unavailable):

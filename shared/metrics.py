@@ -30,6 +30,18 @@ REASONS: Final = (
     "invalid",
 )
 
+#: Reasons for which a hit was not counted.
+HIT_REASONS: Final = (
+    "malformed",
+    "unknown_tracker",
+    "limited",
+    "busy",
+    "log_full",
+    "log_unavailable",
+    "journal_full",
+    "postgres",
+)
+
 #: Upper bounds in seconds: of a request, where a click takes tens of microseconds on the server and a read some
 #: milliseconds; the alert on the 95th percentile needs 0.2.
 _HTTP_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5)
@@ -134,6 +146,21 @@ DOUBLES = Gauge(
     ["table"],
     multiprocess_mode="mostrecent",
 )
+HITS = Counter(
+    "tallybook_hits_total", "Hits of trackers that were taken, by where they were when answered", ["outcome"]
+)
+HITS_BOT = Counter("tallybook_hits_bot_total", "Hits among them whose user agent is a machine's")
+HITS_REJECTED = Counter("tallybook_hits_rejected_total", "Hits that were not counted, by reason", ["reason"])
+APPENDS = Counter(
+    "tallybook_log_appends_total",
+    "Appends to the record log: taken at once (ok), taken after the journal (replayed), refused (full), failed (error)",
+    ["outcome"],
+)
+APPEND_SECONDS = Histogram(
+    "tallybook_log_append_duration_seconds",
+    "Seconds until the log had an append, of those that it took",
+    buckets=_DRAIN_BUCKETS,
+)
 LOOP_ERRORS = Counter("tallybook_loop_errors_total", "Failed rounds of background loops", ["loop"])
 ACCOUNTING = Gauge(
     "tallybook_accounting_clicks",
@@ -145,6 +172,12 @@ ACCOUNTING = Gauge(
 # Counters that exist from the start show 0, so that their first increment is seen as one.
 for _reason in REASONS:
     CLICKS_REJECTED.labels(_reason)
+for _reason in HIT_REASONS:
+    HITS_REJECTED.labels(_reason)
+for _outcome in ("log", "journal"):
+    HITS.labels(_outcome)
+for _outcome in ("ok", "replayed", "full", "error"):
+    APPENDS.labels(_outcome)
 for _outcome in ("ok", "duplicate", "past", "error"):
     DRAIN_PAGES.labels(_outcome)
 for _outcome in ("ok", "error"):

@@ -9,6 +9,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -53,7 +54,7 @@ class Endpoint:
 
     def __init__(self, host: str, port: int, metrics_dir: Path, lanes_dir: Path) -> None:
         lanes = LaneCollector(lanes_dir)
-        self._server = _Server((host, port), _registry(metrics_dir, lanes))
+        self._server = _Server((host, port), _registry(metrics_dir, lanes, Journals(lanes_dir.with_name("journal"))))
         self._stop = Event()
         self._threads = [
             Thread(target=self._server.serve_forever, args=(0.1,), name="metrics", daemon=True),
@@ -152,10 +153,27 @@ class Host(Collector):
         yield GaugeMetricFamily("tallybook_clock_seconds", "Unix time of this host", time.time())
 
 
-def _registry(metrics_dir: Path, lanes: LaneCollector) -> CollectorRegistry:
+class Journals(Collector):
+    """What waits on the disk for the record log, of workers that live and of dead ones."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterator[Metric]:
+        """Sizes of the files: each has a header of eight bytes."""
+        sizes = []
+        for path in self._folder.glob("*.journal"):
+            with suppress(FileNotFoundError):  # its worker ended in order
+                sizes.append(path.stat().st_size)
+        waiting = sum(max(0, size - 8) for size in sizes)
+        yield GaugeMetricFamily("tallybook_journal_bytes", "Bytes in journals that wait for the record log", waiting)
+        yield GaugeMetricFamily("tallybook_journals", "Journals of the record log on this host", len(sizes))
+
+
+def _registry(metrics_dir: Path, lanes: LaneCollector, journals: Journals) -> CollectorRegistry:
     # Unchecked: asking the collectors for the names that they will yield would be a scrape of its own.
     registry = CollectorRegistry(auto_describe=False)
-    for collector in (Files(metrics_dir), lanes, Host()):
+    for collector in (Files(metrics_dir), lanes, journals, Host()):
         registry.register(collector)
     ProcessCollector(registry=registry)
     return registry

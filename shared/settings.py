@@ -6,6 +6,7 @@ from this struct.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
@@ -21,6 +22,13 @@ PREFIX = "TALLYBOOK_"
 NOT_SETTINGS = frozenset(
     {"TALLYBOOK_TEST_REQUIRE", "TALLYBOOK_CRASH", "TALLYBOOK_METRICS_DIR", "TALLYBOOK_METRICS_ROLE"}
 )
+
+
+#: Settings that are lists, with commas between their items.
+_LISTS = frozenset({"trusted_proxies", "track_origins"})
+#: An origin as browsers write it, and a domain of cookies.
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
+_DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
 
 
 class SettingsError(ValueError):
@@ -138,7 +146,41 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         bool, _about("Start although Redis may lose acknowledged clicks (no AOF, or not `appendfsync always`)")
     ] = False
 
+    # -- hits of trackers ------------------------------------------------------------------------------------------
+    track_origins: Annotated[
+        tuple[str, ...],
+        _about("Origins (https://example.org, comma separated) whose pages may read the answer of a hit (CORS)"),
+    ] = ()
+    track_ip: Annotated[
+        Literal["full", "truncated"],
+        _about("What is kept of a client's address: all of it, or its network (/24 of IPv4, /48 of IPv6)"),
+    ] = "full"
+    honour_dnt: Annotated[
+        bool, _about("Treat `DNT: 1` as `Sec-GPC: 1` is always treated: no cookie, no user id, a truncated address")
+    ] = False
+    cookie_secure: Annotated[bool, _about("The cookie `user_id` travels over https only")] = True
+    cookie_http_only: Annotated[bool, _about("No script of a page sees the cookie `user_id`")] = True
+    cookie_same_site: Annotated[
+        Literal["none", "lax", "strict"],
+        _about("Whether the cookie `user_id` is sent from pages of other sites; `none` needs it to be secure"),
+    ] = "none"
+    cookie_domain: Annotated[
+        str | None, _about("Domain whose hosts share the cookie `user_id`; unset is the host that set it")
+    ] = None
+    cookie_max_age_s: Annotated[
+        int, _about("Seconds that the cookie `user_id` lives after the last hit", ge=1, le=400 * 86_400)
+    ] = 400 * 86_400
+
     # -- the record log --------------------------------------------------------------------------------------------
+    log_waiting_max: Annotated[
+        int, _about("Records of one worker that wait for the log at the same time; more is 503", ge=1, le=10_000_000)
+    ] = 10_000
+    log_waiting_bytes_max: Annotated[int, _about("Bytes of these records; more is 503", ge=1 << 20, le=1 << 34)] = (
+        16 << 20
+    )
+    journal_bytes_max: Annotated[
+        int, _about("Bytes that one worker keeps on the disk while the log is away; more is 503", ge=0, le=1 << 40)
+    ] = 64 << 20
     log_partitions: Annotated[
         int, _about("Partitions of each topic of the log; never lower it while records are unread", ge=1, le=1024)
     ] = 4
@@ -187,6 +229,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return Path(self.data_dir) / "lanes"
 
     @property
+    def journal_dir(self) -> Path:
+        """Folder of this host's journals of the record log."""
+        return Path(self.data_dir) / "journal"
+
+    @property
     def worker_count(self) -> int:
         """Ingest workers to start: as set, else one per core that this process may use."""
         return self.workers or len(os.sched_getaffinity(0))
@@ -220,10 +267,12 @@ def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
         if name not in fields:
             raise SettingsError(f"{variable} is no setting; docs/configuration.md lists them all")
         if text != "":
-            values[name] = _split(text) if name == "trusted_proxies" else text
+            values[name] = _split(text) if name in _LISTS else text
     values.update({name: value for name, value in overrides.items() if value is not None})
     settings = Settings(**{name: _converted(name, value) for name, value in values.items()})
     _check_networks(settings.trusted_proxies)
+    _check_origins(settings.track_origins)
+    _check_cookie(settings)
     _check_scheme("redis_url", settings.redis_url, ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster"))
     _check_scheme("log_url", settings.log_url, ("kafka", "redis", "rediss", "unix"))
     _check_scheme("database_url", settings.database_url, ("postgresql", "postgres"))
@@ -262,3 +311,18 @@ def _check_networks(networks: tuple[str, ...]) -> None:
             ip_network(network)
         except ValueError as error:
             raise SettingsError(f"TALLYBOOK_TRUSTED_PROXIES: {error}; write networks as 10.0.0.0/8") from None
+
+
+def _check_origins(origins: tuple[str, ...]) -> None:
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise SettingsError(f"TALLYBOOK_TRACK_ORIGINS: {origin} is no origin; write https://example.org, no path")
+
+
+def _check_cookie(settings: Settings) -> None:
+    if settings.cookie_same_site == "none" and not settings.cookie_secure:
+        raise SettingsError(
+            "TALLYBOOK_COOKIE_SAME_SITE=none needs TALLYBOOK_COOKIE_SECURE=true: browsers refuse it else"
+        )
+    if settings.cookie_domain is not None and not _DOMAIN.fullmatch(settings.cookie_domain):
+        raise SettingsError("TALLYBOOK_COOKIE_DOMAIN has to be a domain in small letters, as example.org")

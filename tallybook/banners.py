@@ -1,25 +1,18 @@
 """`tallybook banners`: the banners that count where TALLYBOOK_BANNERS=registered."""
 
-import asyncio
 import csv
 import json
-from collections.abc import Awaitable, Callable, Iterator
-from typing import IO, TYPE_CHECKING, TypeVar
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING
 
 import click
 
-from shared.settings import load
-from tallybook.exits import Exit, Stop
+from tallybook.database import with_database
 from tallybook.options import DATA_DIR
 
 if TYPE_CHECKING:
-    import asyncpg
-
     from shared.banner_table import Banner
-
-    Connection = asyncpg.Connection[asyncpg.Record]
-
-_T = TypeVar("_T")
+    from tallybook.database import Connection
 
 
 @click.group()
@@ -52,7 +45,7 @@ def remove(ids: tuple[str, ...], data_dir: str | None) -> None:
 
     numbers = [_id(text) for text in ids]
 
-    removed = _with_database(lambda connection: banner_table.remove(connection, numbers), data_dir)
+    removed = with_database(lambda connection: banner_table.remove(connection, numbers), data_dir)
     click.echo(f"removed: {removed}")
 
 
@@ -70,7 +63,7 @@ def listed(as_json: bool, data_dir: str | None) -> None:
                 click.echo(_line(banner, as_json=as_json))
             after = page[-1].banner_id
 
-    _with_database(work, data_dir)
+    with_database(work, data_dir)
 
 
 def _line(banner: "Banner", *, as_json: bool) -> str:
@@ -108,29 +101,6 @@ def _import(rows: list[tuple[int, str]], data_dir: str | None) -> int:
     from shared import banner_table
 
     try:
-        return _with_database(lambda connection: banner_table.add(connection, rows), data_dir)
+        return with_database(lambda connection: banner_table.add(connection, rows), data_dir)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
-
-
-def _with_database(work: "Callable[[Connection], Awaitable[_T]]", data_dir: str | None) -> _T:
-    import asyncpg
-
-    from shared.postgres import POSTGRES_ERRORS
-    from tallybook.stack import reached
-
-    url = reached(load(data_dir=data_dir)).database_url
-
-    async def run() -> _T:
-        connection = await asyncpg.connect(url, timeout=5)
-        try:
-            return await work(connection)
-        finally:
-            await connection.close()
-
-    try:
-        return asyncio.run(run())
-    except asyncpg.UndefinedTableError:
-        raise Stop(Exit.FOREIGN_DATA, "The schema lacks the banners: run `tallybook migrate`.") from None
-    except POSTGRES_ERRORS as error:
-        raise Stop(Exit.UNREACHABLE, f"Postgres does not answer as it has to ({type(error).__name__}).") from None

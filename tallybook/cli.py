@@ -12,6 +12,7 @@ from tallybook.banners import banners
 from tallybook.dlq import dlq
 from tallybook.exits import Exit, Stop
 from tallybook.options import DATA_DIR, configured
+from tallybook.trackers import trackers
 
 
 class _Group(click.Group):
@@ -46,6 +47,7 @@ def main() -> None:
 
 main.add_command(banners)
 main.add_command(dlq)
+main.add_command(trackers)
 
 
 def _supervise(services: list[str], **flags: Any) -> None:

@@ -32,7 +32,7 @@ def families(folder: Path) -> dict[str, Family]:
             suffix = "_total" if family.type == "counter" else ""
             found.append(Family(family.name + suffix, family.type, tuple(item._labelnames), family.documentation))
     registry = CollectorRegistry(auto_describe=False)
-    for collector in (LaneCollector(folder), scrape.Host(), scrape.Files(folder)):
+    for collector in (LaneCollector(folder), scrape.Host(), scrape.Files(folder), scrape.Journals(folder)):
         registry.register(collector)
     for family in registry.collect():
         suffix = "_total" if family.type == "counter" else ""

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +18,12 @@ from shared.errors import LogFull, LogUnavailable, TooLarge
 from shared.log import kafka as kafka_module
 from shared.log.choice import chosen_log
 from shared.log.cursor import Cursors
+from shared.log.journal import Journal
 from shared.log.kafka import KafkaLog
 from shared.log.log import BEGIN, Batch, Limit, Log, LogDamaged, Position, ProducerRewound, Reader
 from shared.log.marks import Mark
+from shared.log.orphans import Orphans
+from shared.log.producer import Producer, new_name
 from shared.log.retention import trim
 from shared.log.streams import StreamsLog, prefix
 from shared.postgres import create_pool
@@ -567,3 +571,30 @@ async def test_the_url_chooses_the_log(redis_url: str) -> None:
         await log.prepare("hits")
     async with chosen_log(Settings(redis_url=redis_url, log_url="kafka://one:9092,two:9092")) as log:
         assert log.name == "kafka"
+
+
+async def test_records_of_requests_wait_in_a_journal_and_are_seen_once(
+    store: Store, log: Log, reader: Reader, tmp_path: Path
+) -> None:
+    key = next(key for key in map(str, itertools.count()) if log.partition_of(key.encode()) == 0).encode()
+    journal = Journal.create(tmp_path, name := new_name(), 1 << 20)
+    bounds = {"records_max": 1000, "bytes_max": 1 << 20, "most": 10_000}
+    producer = Producer(store.make_proxied(), store.topic, name, journal, **bounds)
+    await producer.start()
+    assert await producer.append(key, b"0") == "log"
+    store.proxy.fail(deaf=True)
+    assert await producer.append(key, b"1") == "journal"
+    store.proxy.fail(away=True)
+    assert await producer.append(key, b"2") == "journal"
+    for task in producer._tasks:  # as a kill does: nothing is finished
+        task.cancel()
+    await asyncio.gather(*producer._tasks, return_exceptions=True)
+    os.close(journal._descriptor)
+    store.proxy.heal()
+    orphans = Orphans(tmp_path, store.make())
+    orphans.start()
+    async with asyncio.timeout(PATIENCE_S):
+        while list(tmp_path.glob("*.journal")):  # noqa: ASYNC110, ASYNC240 - what is waited for has no event
+            await asyncio.sleep(0.05)
+    await orphans.stop()
+    assert values(await reader.read(BEGIN, NONE, Limit(wait_s=1))) == ["0", "1", "2"]

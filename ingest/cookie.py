@@ -1,0 +1,45 @@
+"""The cookie `user_id`: one random id per browser, a UUID of version 7, and nothing else.
+
+A valid one that came is kept and its age renewed; anything else is replaced. The header is written by hand, because
+`http.cookies` of Python 3.11 does not know Partitioned (CHIPS), without which browsers drop the cookie of a third
+party.
+"""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from shared.settings import Settings
+from shared.uuid7 import is_uuid7
+
+NAME = "user_id"
+
+
+def user_id(cookies: Iterable[str]) -> UUID | None:
+    """The first valid id in the Cookie headers of a request."""
+    for header in cookies:
+        for pair in header.split(";"):
+            name, _, value = pair.strip(" \t").partition("=")
+            if name == NAME and is_uuid7(value):
+                return UUID(value)
+    return None
+
+
+class Cookie:
+    """Writes the header as the settings want it."""
+
+    def __init__(self, settings: Settings) -> None:
+        attributes = [f"Max-Age={settings.cookie_max_age_s}", "Path=/"]
+        if settings.cookie_domain is not None:
+            attributes.append(f"Domain={settings.cookie_domain}")
+        if settings.cookie_secure:
+            attributes.append("Secure")
+        if settings.cookie_http_only:
+            attributes.append("HttpOnly")
+        attributes.append(f"SameSite={settings.cookie_same_site.capitalize()}")
+        if settings.cookie_same_site == "none":
+            attributes.append("Partitioned")
+        self._attributes = "; ".join(attributes)
+
+    def header(self, user: UUID) -> str:
+        """The value of Set-Cookie."""
+        return f"{NAME}={user}; {self._attributes}"

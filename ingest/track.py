@@ -1,0 +1,199 @@
+"""Counting hits of trackers: the routes that pages call.
+
+A 204 means that the hit is in the record log, or in this host's journal of it on the disk. A hit that raises is in
+neither, but for LogUnavailable, after which nobody knows. What never counts: HEAD, preflights and prefetches.
+"""
+
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ingest import cookie, hits
+from ingest.address import url
+from ingest.client import truncated
+from ingest.openapi import Answer, Operation, Parameter
+from ingest.query import malformed, quoted
+from shared.errors import (
+    BodyTimeout,
+    Busy,
+    JournalFull,
+    Limited,
+    LogFull,
+    LogUnavailable,
+    Malformed,
+    PostgresUnavailable,
+    TallybookError,
+    TooLarge,
+    UnknownTracker,
+    UnsupportedMediaType,
+)
+from shared.metrics import HITS, HITS_BOT, HITS_REJECTED
+from shared.uuid7 import NIL, uuid7
+
+#: A UUID in its usual form, of any version.
+UUID_PATTERN = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
+_UUID = re.compile(UUID_PATTERN[1:-1])
+
+#: One transparent pixel.
+GIF = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b")
+#: An answer is of one request: neither it nor its cookie may be given to anybody else. Other sites may embed it.
+_HEADERS = {"cache-control": "no-store, private", "cross-origin-resource-policy": "cross-origin"}
+
+_REASONS: dict[str, str] = {
+    "not_found": "unknown_tracker",
+    "unknown_tracker": "unknown_tracker",
+    "limited": "limited",
+    "busy": "busy",
+    "log_full": "log_full",
+    "log_unavailable": "log_unavailable",
+    "journal_full": "journal_full",
+    "postgres_unavailable": "postgres",
+}
+
+
+async def track(request: Request) -> Response:
+    """One hit, answered without content."""
+    return await _answered(request, lambda headers: Response(status_code=204, headers=headers))
+
+
+async def track_beacon(request: Request) -> Response:
+    """One hit by POST, as `navigator.sendBeacon` sends it. The body is not looked at."""
+    return await _answered(request, lambda headers: Response(status_code=204, headers=headers))
+
+
+async def track_pixel(request: Request) -> Response:
+    """One hit of an image element, answered by a transparent pixel."""
+    return await _answered(request, lambda headers: Response(GIF, headers=headers, media_type="image/gif"))
+
+
+async def track_preflight(request: Request) -> Response:
+    """Whether a page of another origin may ask. Counts nothing."""
+    headers = request.state.origins.preflight(request.headers)
+    return Response(status_code=204, headers={"cache-control": "no-store", **headers})
+
+
+async def track_pixel_preflight(request: Request) -> Response:
+    """The same, of the pixel."""
+    return await track_preflight(request)
+
+
+async def _answered(request: Request, answer: Callable[[dict[str, str]], Response]) -> Response:
+    headers = {**_HEADERS, **request.state.origins.headers(request.headers.get("origin"))}
+    try:
+        return answer(headers | await _counted(request))
+    except TallybookError as error:
+        HITS_REJECTED.labels(_REASONS.get(error.code, "malformed")).inc()
+        error.headers = {**error.headers, **headers}
+        raise
+
+
+async def _counted(request: Request) -> dict[str, str]:
+    """Count the hit of a request, if it is one; answers the headers that it adds to the answer."""
+    state, headers = request.state, request.headers
+    tracker = parsed_tracker("id", _given(request, "id"))
+    if request.method == "HEAD" or hits.is_prefetched(headers):
+        await state.trackers.value(tracker)
+        return {}
+    address = state.client.of(request.scope)
+    added: dict[str, str] = await state.limiter.take(address)
+    value = await state.trackers.value(tracker)
+    settings, user = state.settings, NIL
+    is_private = hits.is_private(headers, honours_dnt=settings.honour_dnt)
+    if not is_private:
+        user = cookie.user_id(headers.getlist("cookie")) or uuid7(time.time_ns() // 1_000_000)
+        added = {**added, "set-cookie": state.cookie.header(user)}
+    if is_private or settings.track_ip == "truncated":
+        address = truncated(address)
+    hit = hits.made(tracker, value, user, address, hits.user_agent(headers), url(request.scope, state.client))
+    stored = await state.hits.append(*hits.record(hit))
+    HITS.labels(stored).inc()
+    if hit.is_bot:
+        HITS_BOT.inc()
+    return added
+
+
+def _given(request: Request, name: str) -> str:
+    """A parameter that has to be there once. Others are the page's own: they stay in the address that is kept."""
+    values = request.query_params.getlist(name)
+    if len(values) != 1:
+        raise malformed(name, "has to be given once.")
+    return values[0]
+
+
+def parsed_tracker(name: str, text: str) -> UUID:
+    """The id of a tracker. Raises Malformed for anything but a UUID in its usual form."""
+    if not _UUID.fullmatch(text):
+        raise malformed(name, f"is {quoted(text)}, but has to be a UUID, as 01980a4c-5c1e-7a11-9b1e-3f2a4b5c6d7e.")
+    return UUID(text)
+
+
+# -- operations --------------------------------------------------------------------------------------------------------
+
+TrackerId = Annotated[str, Meta(pattern=UUID_PATTERN, description="A tracker: a UUID")]
+EXAMPLE = "01980a4c-5c1e-7a11-9b1e-3f2a4b5c6d7e"
+
+_PARAMETERS = (Parameter("id", TrackerId, "The tracker", required=True, example=EXAMPLE),)
+_HEADERS_ADDED = {
+    "Set-Cookie": "`user_id`, unless the client opts out",
+    "Access-Control-Allow-Origin": "The origin of the page, if it is an allowed one",
+}
+_ERRORS = (
+    Malformed,
+    UnknownTracker,
+    Limited,
+    LogFull,
+    LogUnavailable,
+    JournalFull,
+    PostgresUnavailable,
+    Busy,
+)
+_DESCRIPTION = (
+    "The hit is in the record log when this is answered, or in its journal on the disk while the log is away. "
+    "Parameters other than `id` are kept as a part of the address. HEAD and prefetches are answered, but not counted. "
+    "`Sec-GPC: 1` is counted without cookie, user id and full address."
+)
+
+
+def _operation(method: str, path: str, handler: Callable[[Request], Awaitable[Response]], summary: str) -> Operation:
+    is_pixel = path.endswith(".gif")
+    answers = {200: Answer("A pixel", str, ("image/gif",), _HEADERS_ADDED)} if is_pixel else {}
+    return Operation(
+        method=method,  # type: ignore[arg-type]
+        path=path,
+        handler=handler,
+        summary=summary,
+        description=_DESCRIPTION,
+        tag="trackers",
+        parameters=_PARAMETERS,
+        answers=answers or {204: Answer("Counted", headers=_HEADERS_ADDED)},
+        errors=(*_ERRORS, *((BodyTimeout, TooLarge, UnsupportedMediaType) if method == "POST" else ())),
+        order=300,
+    )
+
+
+def _preflight(path: str, handler: Callable[[Request], Awaitable[Response]]) -> Operation:
+    return Operation(
+        method="OPTIONS",
+        path=path,
+        handler=handler,
+        summary="May a page of this origin read the answer?",
+        description="A preflight (CORS): asked by browsers, for the origins of the settings. Counts nothing.",
+        tag="trackers",
+        answers={204: Answer("What the page may", headers={"Access-Control-Allow-Origin": "The origin, if it may"})},
+        order=310,
+    )
+
+
+OPERATIONS = [
+    _operation("GET", "/track", track, "Count a hit"),
+    _operation("POST", "/track", track_beacon, "Count a hit of a beacon"),
+    _operation("GET", "/track.gif", track_pixel, "Count a hit of an image"),
+    _preflight("/track", track_preflight),
+    _preflight("/track.gif", track_pixel_preflight),
+]

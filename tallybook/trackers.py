@@ -1,0 +1,124 @@
+"""`tallybook trackers`: the trackers whose hits count, and the value that each hit gets from its tracker."""
+
+import csv
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import IO, TYPE_CHECKING, TypeVar
+from uuid import UUID
+
+import click
+
+from tallybook.database import with_database
+from tallybook.options import DATA_DIR
+
+if TYPE_CHECKING:
+    from shared.tracker_table import Tracker
+    from tallybook.database import Connection
+
+_T = TypeVar("_T")
+
+#: What the first column of a CSV file may be called.
+_HEADINGS = ("id", "uuid", "tracker_id")
+
+
+@click.group()
+def trackers() -> None:
+    """The trackers whose hits count.
+
+    \b
+    Examples:
+      tallybook trackers add "Spring sale"
+      tallybook trackers set 01980a4c-5c1e-7a11-9b1e-3f2a4b5c6d7e "Summer sale"
+      tallybook trackers import trackers.csv
+    """
+
+
+@trackers.command()
+@DATA_DIR
+@click.argument("value")
+@click.option("--id", "text", help="Its UUID; a new one when not given.")
+def add(value: str, text: str | None, data_dir: str | None) -> None:
+    """Add a tracker with this value and print its id."""
+    from shared import tracker_table
+    from shared.uuid7 import uuid7
+
+    tracker = uuid7(time.time_ns() // 1_000_000) if text is None else _id(text)
+    if not _written(lambda connection: tracker_table.add(connection, tracker, value), data_dir):
+        raise click.BadParameter(f"{tracker} is there already; change it with `tallybook trackers set`")
+    click.echo(str(tracker))
+
+
+@trackers.command("set")
+@DATA_DIR
+@click.argument("text", metavar="ID")
+@click.argument("value")
+def set_(text: str, value: str, data_dir: str | None) -> None:
+    """Give a tracker a new value. Hits that were counted keep the former one."""
+    from shared import tracker_table
+
+    tracker = _id(text)
+    if not _written(lambda connection: tracker_table.change(connection, tracker, value), data_dir):
+        raise click.BadParameter(f"there is no tracker {tracker}; add it with `tallybook trackers add`")
+    click.echo(str(tracker))
+
+
+@trackers.command("list")
+@DATA_DIR
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+def listed(as_json: bool, data_dir: str | None) -> None:
+    """Show the trackers by id, with a tab before the value."""
+    from shared import tracker_table
+    from shared.uuid7 import NIL
+
+    async def work(connection: "Connection") -> None:
+        after = NIL
+        while page := await tracker_table.listed(connection, after):
+            for tracker in page:
+                click.echo(_line(tracker, as_json=as_json))
+            after = page[-1].uuid
+
+    with_database(work, data_dir)
+
+
+def _line(tracker: "Tracker", *, as_json: bool) -> str:
+    if not as_json:
+        return f"{tracker.uuid}\t{tracker.value}"
+    times = {"createdAt": tracker.created_at.isoformat(), "updatedAt": tracker.updated_at.isoformat()}
+    return json.dumps({"id": str(tracker.uuid), "value": tracker.value, **times})
+
+
+@trackers.command("import")
+@DATA_DIR
+@click.argument("file", type=click.File("r", encoding="utf-8-sig"))
+def import_(file: IO[str], data_dir: str | None) -> None:
+    """Add or change the trackers of a CSV file, all or none: id and value, with or without that heading. `-` is
+    stdin."""
+    from shared import tracker_table
+
+    rows = list(_rows(file))
+    changed = _written(lambda connection: tracker_table.put(connection, rows), data_dir)
+    click.echo(f"added or changed: {changed}")
+
+
+def _rows(file: IO[str]) -> Iterator[tuple[UUID, str]]:
+    for number, row in enumerate(csv.reader(file)):
+        if not row or (number == 0 and row[0].strip().lower() in _HEADINGS):
+            continue
+        if len(row) != 2:
+            raise click.BadParameter(f"row {number + 1} has {len(row)} columns; they are id and value")
+        yield _id(row[0].strip()), row[1]
+
+
+def _id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no UUID") from None
+
+
+def _written(work: "Callable[[Connection], Awaitable[_T]]", data_dir: str | None) -> _T:
+    try:
+        return with_database(work, data_dir)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None

@@ -1,0 +1,306 @@
+"""The parts of a hit: the cookie, the address, what is a machine, and who asked for privacy."""
+
+import time
+from typing import Any
+from uuid import UUID, uuid1, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.datastructures import Headers
+
+from ingest import bots, cookie, hits
+from ingest.address import url
+from ingest.client import ClientAddress, truncated
+from ingest.cookie import Cookie
+from ingest.origins import Origins
+from ingest.track import GIF, parsed_tracker
+from shared.errors import Malformed
+from shared.settings import Settings, SettingsError, load
+from shared.uuid7 import NIL, is_uuid7, uuid7
+
+MINE = uuid7(1_700_000_000_000)
+CHROME = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
+)
+
+
+# -- ids ---------------------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, (1 << 48) - 1))
+def test_an_id_is_of_version_7_and_of_its_millisecond(epoch_ms: int) -> None:
+    made = uuid7(epoch_ms)
+    assert (made.version, made.variant, made.int >> 80) == (7, "specified in RFC 4122", epoch_ms)
+    assert is_uuid7(str(made))
+
+
+def test_ids_differ_and_sort_by_time() -> None:
+    assert len({uuid7(5) for _ in range(1000)}) == 1000
+    assert str(uuid7(5)) < str(uuid7(6))
+
+
+@pytest.mark.parametrize("text", [str(uuid4()), str(uuid1()), str(NIL), str(MINE).upper(), MINE.hex, f"{MINE} ", ""])
+def test_what_is_no_uuid7_in_its_usual_form_is_none(text: str) -> None:
+    assert not is_uuid7(text)
+
+
+@pytest.mark.parametrize("text", ["", "1", MINE.hex, f"{{{MINE}}}", f"{MINE}\n", "０" * 36, f"urn:uuid:{MINE}"])
+def test_what_is_no_uuid_names_no_tracker(text: str) -> None:
+    with pytest.raises(Malformed):
+        parsed_tracker("id", text)
+
+
+def test_any_uuid_names_a_tracker() -> None:
+    for one in (uuid1(), uuid4(), MINE, NIL, UUID(int=(1 << 128) - 1)):
+        assert parsed_tracker("id", str(one).upper()) == one
+
+
+# -- cookie ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "found"),
+    [
+        ([], None),
+        ([""], None),
+        ([f"user_id={MINE}"], MINE),
+        ([f"a=b;user_id={MINE};c=d"], MINE),
+        ([f" user_id={MINE} ; c"], MINE),
+        (["a=b", f"user_id={MINE}"], MINE),
+        ([f"user_id=x; user_id={MINE}"], MINE),
+        ([f"USER_ID={MINE}"], None),
+        ([f"xuser_id={MINE}"], None),
+        ([f'user_id="{MINE}"'], None),
+        ([f"user_id={uuid4()}"], None),
+        (["user_id", "user_id="], None),
+        ([";" * 8000], None),
+    ],
+)
+def test_o4_the_first_valid_id_of_the_cookies_counts(headers: list[str], found: UUID | None) -> None:
+    assert cookie.user_id(headers) == found
+
+
+@given(st.text(max_size=200))
+def test_o4_no_cookie_breaks_anything(text: str) -> None:
+    assert cookie.user_id([text]) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "attributes"),
+    [
+        ({}, "Max-Age=34560000; Path=/; Secure; HttpOnly; SameSite=None; Partitioned"),
+        ({"cookie_same_site": "lax"}, "Max-Age=34560000; Path=/; Secure; HttpOnly; SameSite=Lax"),
+        (
+            {"cookie_same_site": "strict", "cookie_secure": False, "cookie_http_only": False, "cookie_max_age_s": 1},
+            "Max-Age=1; Path=/; SameSite=Strict",
+        ),
+        (
+            {"cookie_domain": "example.org"},
+            "Max-Age=34560000; Path=/; Domain=example.org; Secure; HttpOnly; SameSite=None; Partitioned",
+        ),
+    ],
+)
+def test_o4_the_header_is_what_the_settings_say(fields: dict[str, Any], attributes: str) -> None:
+    assert Cookie(Settings(**fields)).header(MINE) == f"user_id={MINE}; {attributes}"
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"TALLYBOOK_COOKIE_SECURE": "false"},
+        {"TALLYBOOK_COOKIE_DOMAIN": "example.org; Secure"},
+        {"TALLYBOOK_COOKIE_DOMAIN": "https://example.org"},
+        {"TALLYBOOK_COOKIE_MAX_AGE_S": str(401 * 86_400)},
+        {"TALLYBOOK_TRACK_ORIGINS": "*"},
+        {"TALLYBOOK_TRACK_ORIGINS": "https://example.org/"},
+        {"TALLYBOOK_TRACK_ORIGINS": "https://example.org,example.com"},
+    ],
+)
+def test_settings_that_browsers_would_refuse_are_refused(variables: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match=next(iter(variables)).replace("SECURE", "SAME_SITE")):
+        load(variables)
+
+
+def test_origins_are_a_list() -> None:
+    settings = load({"TALLYBOOK_TRACK_ORIGINS": "https://a.example, http://localhost:3000"})
+    assert settings.track_origins == ("https://a.example", "http://localhost:3000")
+    origins = Origins(settings.track_origins)
+    assert origins.headers("http://localhost:3000")["access-control-allow-origin"] == "http://localhost:3000"
+    for other in (None, "", "null", "*", "http://localhost", "HTTPS://A.EXAMPLE"):
+        assert origins.headers(other) == {"vary": "Origin"}
+
+
+# -- address -----------------------------------------------------------------------------------------------------------
+
+
+def scope(query: bytes = b"id=1", peer: str = "10.0.0.1", **headers: str) -> dict[str, Any]:
+    named = {name.replace("_", "-"): value for name, value in ({"host": "t.example"} | headers).items()}
+    return {
+        "type": "http",
+        "scheme": "http",
+        "raw_path": b"/track",
+        "query_string": query,
+        "client": (peer, 5),
+        "server": ("192.0.2.1", 8080),
+        "headers": [(name.encode(), value.encode()) for name, value in named.items()],
+    }
+
+
+PROXIES = ClientAddress(["10.0.0.0/8"])
+NOBODY = ClientAddress([])
+
+
+@pytest.mark.parametrize(
+    ("headers", "before"),
+    [
+        ({}, "http://t.example"),
+        ({"host": "t.example:8080"}, "http://t.example:8080"),
+        ({"host": "[2001:db8::1]:80"}, "http://[2001:db8::1]:80"),
+        ({"x_forwarded_proto": "https"}, "https://t.example"),
+        ({"x_forwarded_proto": "HTTPS"}, "https://t.example"),
+        ({"x_forwarded_proto": "https, http"}, "http://t.example"),
+        ({"x_forwarded_proto": "javascript"}, "http://t.example"),
+        ({"x_forwarded_host": "shop.example:444"}, "http://shop.example:444"),
+        ({"x_forwarded_host": "evil.example, shop.example"}, "http://shop.example"),
+        ({"x_forwarded_host": "a b"}, "http://192.0.2.1:8080"),
+        ({"x_forwarded_host": "a/b"}, "http://192.0.2.1:8080"),
+        ({"host": ""}, "http://192.0.2.1:8080"),
+        ({"host": "user@t.example"}, "http://192.0.2.1:8080"),
+        ({"host": "x" * 300}, "http://192.0.2.1:8080"),
+    ],
+)
+def test_p5_the_address_is_the_clients_own(headers: dict[str, str], before: str) -> None:
+    assert url(scope(**headers), PROXIES) == f"{before}/track?id=1"
+
+
+def test_p5_a_stranger_cannot_say_what_the_address_was() -> None:
+    forged = scope(x_forwarded_host="evil.example", x_forwarded_proto="https")
+    assert url(forged, NOBODY) == "http://t.example/track?id=1"
+    assert url(scope(peer="198.51.100.1", x_forwarded_proto="https"), PROXIES) == "http://t.example/track?id=1"
+
+
+@pytest.mark.parametrize(
+    ("query", "after"),
+    [
+        (b"", ""),
+        (b"id=1&x=%2Fa+b", "?id=1&x=%2Fa+b"),
+        (b"x=\xc3\xa9", "?x=%C3%A9"),
+        (b"x=\xff\x00", "?x=%FF%00"),
+        (b"a=\"<>'{}|^`", "?a=\"<>'{}|^`"),
+        (b"a=%zz%", "?a=%zz%"),
+    ],
+)
+def test_a_query_is_kept_as_it_came(query: bytes, after: str) -> None:
+    assert url(scope(query), NOBODY) == f"http://t.example/track{after}"
+
+
+@given(st.binary(max_size=100))
+def test_i5_an_address_is_always_printable_ascii(query: bytes) -> None:
+    text = url(scope(query), NOBODY)
+    assert text.isascii()
+    assert text.isprintable()
+    assert " " not in text
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("203.0.113.77", "203.0.113.0"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1::"),
+        ("::1", "::"),
+        ("", ""),
+    ],
+)
+def test_v2_addresses_are_cut_to_their_network(address: str, network: str) -> None:
+    assert truncated(address) == network
+
+
+# -- who and what ------------------------------------------------------------------------------------------------------
+
+MACHINES = [
+    "",
+    " ",
+    "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+    "Mozilla/5.0 (compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm)",
+    "Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; GPTBot/1.2; +https://openai.com/gptbot)",
+    "Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; ClaudeBot/1.0; +claudebot@anthropic.com)",
+    "facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)",
+    "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)",
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/140.0.0.0 Safari/537.36",
+    "curl/8.5.0",
+    "Wget/1.21",
+    "python-requests/2.32.3",
+    "Go-http-client/2.0",
+]
+PEOPLE = [
+    CHROME,
+    "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 "
+    "Mobile/15E148 Safari/604.1",
+    "Mozilla/5.0 (Linux; Android 12; CUBOT NOTE 7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Mobile "
+    "Safari/537.36",
+]
+
+
+@pytest.mark.parametrize("user_agent", MACHINES)
+def test_b1_machines_are_known(user_agent: str) -> None:
+    assert bots.is_bot(user_agent)
+
+
+@pytest.mark.parametrize("user_agent", PEOPLE)
+def test_b1_people_are_no_machines(user_agent: str) -> None:
+    assert not bots.is_bot(user_agent)
+
+
+@pytest.mark.parametrize("text", ["a" * 512, "Mozilla/5.0 " + "(" * 500, " " * 512, "/" * 512, ";,;" * 170])
+def test_no_user_agent_holds_up_a_worker(text: str) -> None:
+    bots.is_bot.cache_clear()
+    began = time.process_time()
+    bots.is_bot(text)
+    assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize(
+    ("headers", "honours_dnt", "expected"),
+    [
+        ({"sec-gpc": "1"}, False, True),
+        ({"sec-gpc": "0"}, False, False),
+        ({"dnt": "1"}, False, False),
+        ({"dnt": "1"}, True, True),
+        ({"dnt": "0"}, True, False),
+        ({}, True, False),
+    ],
+)
+def test_v1_who_asks_for_privacy(headers: dict[str, str], honours_dnt: bool, expected: bool) -> None:
+    assert hits.is_private(Headers(headers), honours_dnt=honours_dnt) is expected
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"sec-purpose": "prefetch"}, True),
+        ({"sec-purpose": "prefetch;anonymous-client-ip"}, True),
+        ({"purpose": "prefetch"}, True),
+        ({"purpose": "Prefetch"}, True),
+        ({"purpose": "preview"}, False),
+        ({}, False),
+    ],
+)
+def test_b3_what_is_fetched_ahead(headers: dict[str, str], expected: bool) -> None:
+    assert hits.is_prefetched(Headers(headers)) is expected
+
+
+def test_the_pixel_is_one_transparent_gif_of_43_bytes() -> None:
+    assert len(GIF) == 43
+    assert GIF[:10] == b"GIF89a\x01\x00\x01\x00"
+    assert GIF.endswith(b";")
+
+
+def test_a_row_has_the_same_instant_everywhere() -> None:
+    hit = hits.made(MINE, "v", NIL, "", CHROME, "http://t.example/track")
+    assert hit.ip == "::"
+    assert hit.date_time.startswith(hit.date)
+    key, value = hits.record(hit)
+    assert key == MINE.bytes
+    assert b'"is_bot":false' in value
