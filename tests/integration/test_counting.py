@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -525,6 +526,21 @@ async def test_what_is_removed_on_purpose_stays_in_the_account(stack: Stack, set
     assert await stack.difference() == 0
     carry = dict(await stack.pool.fetch("SELECT name, clicks FROM click_carry"))
     assert carry == {"ledger_pruned": 7, "stats_dropped": 7}
+
+
+async def test_a_lane_that_goes_on_under_another_number_of_shards_is_in_the_account_once(
+    stack: Stack, settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stack.count(5, 7)
+    await stack.minutes.flush()
+    lane_id = stack.counter._lane.id
+    shards = next(n for n in range(3, 1000) if keys.shard_of(lane_id, n) != keys.shard_of(lane_id, 2))
+    more = settings(shards=shards)
+    monkeypatch.setattr(stack.counter, "_settings", msgspec.structs.replace(stack.settings, shards=shards))
+    await stack.count(5, 4)
+    await Minutes(more, stack.redis, stack.pool).flush()
+    assert await stack.persisted() == 11
+    assert (await account(more, stack.redis, stack.pool, stack.reader.fleet)).difference == 0
 
 
 async def test_no_connection_repeats_a_command_by_itself(stack: Stack) -> None:
