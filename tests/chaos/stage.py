@@ -26,9 +26,10 @@ from shared.tasks import end
 from tallybook.embedded import EmbeddedServers, postgres_answers, redis_answers
 from tallybook.folder import DataFolder
 from tallybook.launcher import launch
-from tests.acceptance.stack import BROKEN, ask, environ, free_port, is_alive
+from tests.acceptance.stack import BROKEN, ask, environ
 from tests.chaos.proxy import Proxy
 from tests.chaos.shim import Shim
+from tests.processes import free_port, is_alive
 
 SHARDS = 2
 #: Small, so that an outage fills the lanes and minutes end every moment.
