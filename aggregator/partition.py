@@ -108,7 +108,7 @@ class Partition:
     async def close(self) -> None:
         """Drop what was read ahead, and the reader's connections."""
         if self._ahead is not None:
-            await end(self._ahead)  # type: ignore[arg-type]
+            await end(self._ahead)
         await self._reader.close()
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ class Partition:
         except (LogUnavailable, LogDamaged):  # it is read again, and then the error is dealt with
             return None
         except asyncio.CancelledError:
-            await end(ahead)  # type: ignore[arg-type]
+            await end(ahead)
             raise
 
     def _came_at(self, batch: Batch) -> float:

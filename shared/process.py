@@ -1,5 +1,6 @@
 """What a process asks of the kernel about its own life."""
 
+import contextlib
 import ctypes
 import multiprocessing
 import os
@@ -26,9 +27,10 @@ def die_with_parent() -> None:
 
 def raise_descriptor_limit() -> None:
     """Allow as many open files as the machine lets this user have: a connection is one, and the default of 1,024 on
-    many machines is for programs that use select(2)."""
+    many machines is for programs that use select(2). Where the machine does not, the limit stays."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with contextlib.suppress(OSError, ValueError):  # macOS answers "infinity", and takes less
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def forget_signal_handlers_in_children() -> None:

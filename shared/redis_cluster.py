@@ -15,11 +15,13 @@ SUFFIX = "+cluster"
 
 
 class Cluster(RedisCluster):
-    """Sends a command to the node that owns its keys, and again if that one says MOVED: then it did nothing.
+    """Sends a command to the node that owns its keys, and once more if that one says MOVED, ASK or TRYAGAIN, so that it
+    did nothing.
 
-    ASK is not followed. It leads to a node that has received a part of the slot's keys and takes the others for new: a
-    script would open an incarnation again, forget idempotency keys, and read too little. The node that still owns the
-    slot refuses what it cannot do whole, so a script waits until the slot has moved.
+    The second time goes to the owner too, whom MOVED names. ASK is not followed: it leads to a node that has received
+    a part of the slot's keys and takes the others for new: a script would open an incarnation again, forget idempotency
+    keys, and read too little. The node that still owns the slot refuses what it cannot do whole, so a script waits
+    until the slot has moved.
     """
 
     #: Answers that `_execute_command` deals with in one call, where the second would be that to ASKING.
@@ -42,7 +44,7 @@ class Cluster(RedisCluster):
             except ClusterError as error:
                 if type(error) is not ClusterError:  # a kind of its own, such as ClusterDownError
                     raise
-                return await super().execute_command(*args, **kwargs)  # it was MOVED: now the owner is known
+                return await super().execute_command(*args, **kwargs)  # MOVED, ASK or TRYAGAIN
         # Another caller met a cluster that is down and closed all connections, or uvloop found this one closed.
         except (AttributeError, RuntimeError) as error:
             raise RedisConnectionError("The connection was closed meanwhile.") from error

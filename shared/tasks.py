@@ -1,12 +1,13 @@
 """The end of background tasks."""
 
 import asyncio
+from typing import Any
 
 #: Seconds after which a task that goes on is cancelled again.
 _AGAIN_S = 0.1
 
 
-async def end(*tasks: "asyncio.Task[None]") -> None:
+async def end(*tasks: "asyncio.Task[Any]") -> None:
     """Cancel the tasks and wait until they have ended, whatever they raise.
 
     Once is not enough: `asyncio.wait_for` of Python 3.11, which redis-py calls with every command, returns the result

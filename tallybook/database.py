@@ -17,12 +17,16 @@ _T = TypeVar("_T")
 
 def with_database(work: "Callable[[Connection], Awaitable[_T]]", data_dir: str | None) -> _T:
     """Do the work with a connection to the database of the settings, or of the running stack. Raises Stop."""
+    from tallybook.stack import reached
+
+    return connected(work, reached(load(data_dir=data_dir)).database_url)
+
+
+def connected(work: "Callable[[Connection], Awaitable[_T]]", url: str | None) -> _T:
+    """Do the work with a connection to that database. Raises Stop, and what the work raises."""
     import asyncpg
 
     from shared.postgres import POSTGRES_ERRORS
-    from tallybook.stack import reached
-
-    url = reached(load(data_dir=data_dir)).database_url
 
     async def run() -> _T:
         connection = await asyncpg.connect(url, timeout=5)

@@ -1,6 +1,5 @@
 """`tallybook dlq`: records that a sink refused for good, to be looked at, sent again, or given up."""
 
-import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from shared.settings import Settings, load
+from tallybook.database import connected
 from tallybook.exits import Exit, Stop
 from tallybook.options import DATA_DIR
 
@@ -154,26 +154,12 @@ def _settings(data_dir: str | None) -> Settings:
 
 
 def _with_database(work: "Callable[[Connection], Awaitable[_T]]", settings: Settings) -> _T:
-    import asyncpg
-
     from shared.dead_letters import SeveralSinks
     from shared.errors import TallybookError
-    from shared.postgres import POSTGRES_ERRORS
-
-    async def run() -> _T:
-        connection = await asyncpg.connect(settings.database_url, timeout=5)
-        try:
-            return await work(connection)
-        finally:
-            await connection.close()
 
     try:
-        return asyncio.run(run())
-    except asyncpg.UndefinedTableError:
-        raise Stop(Exit.FOREIGN_DATA, "The schema lacks the dead letters: run `tallybook migrate`.") from None
+        return connected(work, settings.database_url)
     except SeveralSinks as error:
         raise Stop(Exit.FAILED, f"Not replayed: {error}.") from None
     except TallybookError as error:
         raise Stop(Exit.UNREACHABLE, f"The log does not take the records ({error.code}): repeat it later.") from None
-    except POSTGRES_ERRORS as error:
-        raise Stop(Exit.UNREACHABLE, f"Postgres does not answer as it has to ({type(error).__name__}).") from None

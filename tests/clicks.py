@@ -15,7 +15,10 @@ _ANSWER_S, _PAUSE_S = 10.0, 0.005
 
 
 class Ledger:
-    """Per banner: `acked <= counted <= attempted` has to hold, whatever was killed meanwhile."""
+    """What clients know: clicks per banner that they tried, and those of them that were acknowledged.
+
+    The truth lies between, whatever was killed meanwhile: a click whose answer never came may have been counted or not.
+    """
 
     def __init__(self) -> None:
         self.attempted: Counter[int] = Counter()

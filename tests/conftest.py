@@ -6,7 +6,6 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
@@ -66,7 +65,7 @@ async def _template(postgres_url: str) -> str:
     """The name of a migrated database, from which each test gets a copy."""
     name = f"tallybook_template_{os.getpid()}"
     await _execute(postgres_url, f"CREATE DATABASE {name}")
-    await migrate(_with_database(postgres_url, name))
+    await migrate(services.with_database(postgres_url, name))
     return name
 
 
@@ -75,7 +74,7 @@ async def database(postgres_url: str, _template: str) -> AsyncIterator[str]:
     """The URL of a migrated database of this test alone."""
     name = f"tallybook_test_{os.getpid()}_{next(_numbers)}"
     await _execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {_template}")
-    yield _with_database(postgres_url, name)
+    yield services.with_database(postgres_url, name)
     await _execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
@@ -107,10 +106,6 @@ def settings(tmp_path: Path, redis_url: str, database: str) -> Callable[..., Set
         return Settings(**{"data_dir": str(tmp_path), "redis_url": redis_url, "database_url": database} | fields)
 
     return make
-
-
-def _with_database(url: str, name: str) -> str:
-    return urlunsplit(urlsplit(url)._replace(path=f"/{name}")).replace("postgresql:/t", "postgresql:///t")
 
 
 async def _execute(url: str, sql: str) -> None:

@@ -36,10 +36,18 @@ def free_port() -> int:
         return port
 
 
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it runs: a process that only waits to be reaped is dead."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def lives(pid: int) -> bool:
     """Whether the process runs; a zombie does not."""
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return is_alive(psutil.Process(pid))
     except psutil.NoSuchProcess:
         return False
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -69,6 +70,11 @@ def postgres(folder: Path) -> Iterator[str]:
 
     with PostgresContainer("postgres:18.1", driver=None) as one:
         yield one.get_connection_url()
+
+
+def with_database(url: str, name: str) -> str:
+    """The URL of another database of the same Postgres."""
+    return urlsplit(url)._replace(path=f"/{name}").geturl().replace("postgresql:/t", "postgresql:///t")
 
 
 @contextmanager

@@ -36,16 +36,17 @@ class Account(msgspec.Struct, frozen=True, rename="camel"):
 async def account(settings: Settings, redis: "Redis", pool: Any, fleet: Fleet) -> Account:
     """Take stock, in the order in which clicks move. Raises RedisUnavailable or PostgresUnavailable."""
     waiting = [(view.id, seq, sum(page.counts)) for view in fleet.views() for seq, page in view.waiting()]
-    applied: dict[str, int] = {}
+    applied: dict[bytes, tuple[int, int]] = {}  # lane -> (last page, clicks up to it)
     live: dict[str, int] = {}
-    given = 0
+    with_keys = 0
     try:
         for shard in range(settings.shards):
             prefix = keys.prefix(shard)
             names = [prefix + "live", prefix + "lanes", prefix + "keyed"]
-            from_lanes, keyed, lanes, incarnations = await _ACCOUNT(redis, names, [prefix])
-            given += int(from_lanes) + int(keyed)
-            applied |= {lane.decode(): int(seq) for lane, seq in lanes}
+            keyed, lanes, incarnations = await _ACCOUNT(redis, names, [prefix])
+            with_keys += int(keyed)
+            for lane, seq, clicks in lanes:  # a lane that has seen another number of shards is known to two of them
+                applied[lane] = max(applied.get(lane, (0, 0)), (int(seq), int(clicks)))
             live |= {name.decode(): int(clicks) for name, clicks in incarnations}
     except REDIS_ERRORS as error:
         raise RedisUnavailable from error
@@ -53,7 +54,8 @@ async def account(settings: Settings, redis: "Redis", pool: Any, fleet: Fleet) -
         row = await pool.fetchrow(_PERSISTED, list(live))
     except POSTGRES_ERRORS as error:
         raise PostgresUnavailable from error
-    in_lanes = sum(clicks for lane, seq, clicks in waiting if seq > applied.get(lane, 0))
+    given = with_keys + sum(clicks for _, clicks in applied.values())
+    in_lanes = sum(clicks for lane, seq, clicks in waiting if seq > applied.get(lane.encode(), (0, 0))[0])
     is_open = live.keys() - set(row["known"])
     still_open = sum(live[name] for name in is_open)
     persisted = int(row["clicks"])

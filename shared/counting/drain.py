@@ -71,10 +71,16 @@ class Counter:
     async def stop(self, timeout_s: float) -> None:
         """Drain a last time. What Redis does not take in time stays in the file for the next owner."""
         await end(*self._tasks)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._flush(self._lane)
+        last = asyncio.create_task(self._drain())
+        await asyncio.wait({last}, timeout=timeout_s)
+        await end(last)
+        if not last.cancelled() and (error := last.exception()) is not None:
+            log.error("drain_broke", error=type(error).__name__, exc_info=error)
         self._redeem_all(False)
+        for lost in self._retired:
+            if left := lost.pending():  # no file will give them to another owner
+                log.error("lane_file_gone", file=lost.path.name, clicks_left=left)
+            lost.close()
         left = self._lane.pending()
         self._lane.close()
         await self._redis.aclose()
@@ -140,15 +146,12 @@ class Counter:
     async def _drain_own(self) -> None:
         while True:
             try:
-                if not await self._flush(self._lane):
+                if not await self._drain():
                     self._wake.clear()
                     if not self._tickets:
                         with contextlib.suppress(TimeoutError):
                             async with asyncio.timeout(_IDLE_S):
                                 await self._wake.wait()
-                while self._retired:
-                    await self._flush(self._retired[0])
-                    self._retired.pop(0).close()
             except Exception as error:  # whatever it is, this loop must go on: it is the only way out of the lane
                 LOOP_ERRORS.labels("drain").inc()
                 log.exception("drain_broke", error=type(error).__name__)
@@ -160,6 +163,21 @@ class Counter:
         if self._settings.ack == "redis":
             return _GRID_S - time.time() % _GRID_S
         return self._settings.drain_interval_ms / 1000
+
+    async def _drain(self) -> bool:
+        """Everything counted before the call is in Redis when it returns. False: the lane had nothing.
+
+        Files that lost their name come first: nobody else can empty them, and who waits for a click in one of them is
+        answered with the lane.
+        """
+        while self._retired:
+            lost = self._retired[0]
+            await self._flush(lost)
+            if not lost.is_empty():  # the ring was full, so this page could not be sealed
+                await self._flush(lost)
+            self._retired.remove(lost)
+            lost.close()
+        return await self._flush(self._lane)
 
     async def _flush(self, source: Lane) -> bool:
         """Everything counted in this lane before the call is in Redis when it returns. False: there was nothing."""
@@ -200,6 +218,7 @@ class Counter:
             if source is self._lane:
                 self._take(self._acquire())
                 source.close()
+                self._redeem_all(False)  # clicks in the page that was being filled are put aside with it
             return False
         crash_point("applied")
         source.free(seq)

@@ -15,8 +15,9 @@ local function forget_former_life(cur)
 end
 
 -- minute -> its open incarnation, or the one to open, for all entries (`size` bytes each, the minute first).
--- Every hash is looked at before the first write: while a slot moves to another node of a cluster, a key that has left
--- stops the script, and half a page that stayed would be counted again when the page comes back.
+-- Every hash is looked at before the first click is written: while a slot moves to another node of a cluster, a key that has
+-- left stops the script, and half a page that stayed would be counted again when the page comes back. What
+-- forget_former_life has written to `cur` by then may stay: it counts nothing, and a repeat finds it done.
 local function incarnations(cur, prefix, nonce, blob, size)
   local found = {}
   for at = 1, #blob, size do

@@ -4,6 +4,7 @@ a cluster.
     tallybook:{s}:cur             hash    minute -> id of its open incarnation, and `#run`: what server opened them
     tallybook:{s}:live            zset    id of each incarnation that is not yet dropped -> its minute
     tallybook:{s}:i:<id>          hash    banner -> clicks of one incarnation
+    tallybook:{s}:aside:<id>      hash    banner -> clicks of one that Postgres refused, kept for a person to look at
     tallybook:{s}:lane:<lane>     hash    seq: last page applied, total: clicks of the lane up to that page
     tallybook:{s}:lanes           set     lanes that ever sent a page here
     tallybook:{s}:keyed           hash    total: clicks counted with a key

@@ -99,7 +99,11 @@ _WITHOUT_REDIS = _Snapshot([], [], set(), True)
 
 
 class Reader:
-    """Reads of clicks. Any number of tasks may share one; each call costs one script per shard and one statement."""
+    """Reads of clicks. Any number of tasks may share one.
+
+    A call costs at best one script per shard and one statement; another script for each shard whose lanes hold clicks
+    of the range; and all of that again, five times at most, when clicks overtook it.
+    """
 
     def __init__(self, settings: Settings, redis: "Redis", pool: Any) -> None:
         self._settings = settings

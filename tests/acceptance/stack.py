@@ -1,14 +1,12 @@
-"""The stack as its users run it, a small HTTP client with a connection of its own, and the books of a client."""
+"""The stack as its users run it, and a small HTTP client with a connection of its own."""
 
 import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,18 +14,9 @@ from typing import Any, NamedTuple, Self
 
 import psutil
 
-ROOT = Path(__file__).parents[2]
+from tests.processes import PATIENCE_S, free_port, is_alive, wait_for
+
 TALLYBOOK = Path(sys.executable).parent / "tallybook"
-#: Seconds that anything here may take before a test gives up on it.
-PATIENCE_S = 60.0
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody uses now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 def environ(**settings: object) -> dict[str, str]:
@@ -44,28 +33,12 @@ def run(*arguments: object, **settings: object) -> "subprocess.CompletedProcess[
     )
 
 
-def until(is_so: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
-    """Wait for it, and fail when it does not come."""
-    deadline = time.monotonic() + patience_s
-    while not is_so():
-        assert time.monotonic() < deadline, f"{what} did not happen"
-        time.sleep(0.02)
-
-
 async def until_async(is_so: Callable[[], bool], what: str) -> None:
-    """`until`, while other tasks run."""
+    """`wait_for`, while other tasks run."""
     deadline = time.monotonic() + PATIENCE_S
     while not is_so():
         assert time.monotonic() < deadline, f"{what} did not happen"
         await asyncio.sleep(0.02)
-
-
-def is_alive(process: psutil.Process) -> bool:
-    """Whether it runs: a process that only waits to be reaped is dead."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 class Stack:
@@ -95,7 +68,7 @@ class Stack:
     def start(self) -> None:
         """Start it and wait for its ready line."""
         self.launch()
-        until(self.is_ready, "the ready line")
+        wait_for(self.is_ready, "the ready line")
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to end. Answers its exit code."""
@@ -223,25 +196,3 @@ async def ask(port: int, method: str, path: str) -> Answer:
         return await connection.ask(method, path)
     finally:
         await connection.close()
-
-
-class Ledger:
-    """What a client knows: clicks per banner that it tried, and those of them that were acknowledged.
-
-    The truth lies between: a click whose answer never came may or may not have been counted.
-    """
-
-    def __init__(self) -> None:
-        self.attempted: Counter[int] = Counter()
-        self.acked: Counter[int] = Counter()
-        #: Answers other than 204, by status.
-        self.refused: Counter[int] = Counter()
-
-    async def click(self, connection: Connection, banner: int) -> None:
-        """One click; it is booked as tried before it is sent."""
-        self.attempted[banner] += 1
-        status = (await connection.ask("POST", f"/stats/{banner}")).status
-        if status == 204:
-            self.acked[banner] += 1
-        else:
-            self.refused[status] += 1

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.stack import PATIENCE_S, ROOT, ask, environ, free_port, until
+from tests.acceptance.stack import ask, environ
+from tests.processes import PATIENCE_S, ROOT, free_port, wait_for
 from tests.services import require
 
 #: Seconds for installing everything anew.
@@ -94,7 +95,7 @@ async def test_make_up_installs_starts_counts_and_ends(copy: Path) -> None:
             assert process.poll() is None, printed
             return "tallybook is ready on " in printed
 
-        await asyncio.to_thread(until, is_ready, "the ready line of make up", _INSTALL_S)
+        await asyncio.to_thread(wait_for, is_ready, "the ready line of make up", _INSTALL_S)
         assert (copy / ".venv/bin/tallybook").exists()
         assert (await ask(port, "POST", "/stats/42")).status == 204
         assert (await ask(port, "GET", "/stats/42")).json()["total"] == 1

@@ -4,6 +4,15 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
+#: Minutes in which the ledger and the statistics differ (I3). $1: seconds in a minute.
+UNEQUAL = """
+SELECT minute, ledger.clicks AS ledger, stats.clicks AS stats
+FROM (SELECT split_part(incarnation, ':', 1)::bigint AS minute, sum(clicks)::bigint AS clicks
+      FROM click_ledger GROUP BY 1) AS ledger
+FULL JOIN (SELECT (extract(epoch FROM "timestamp") / $1)::bigint AS minute, sum(count)::bigint AS clicks
+           FROM click_stats GROUP BY 1) AS stats USING (minute)
+WHERE ledger.clicks IS DISTINCT FROM stats.clicks
+"""
 #: Broken promises of one kind that are told in full.
 _DETAILS = 5
 
@@ -63,6 +72,11 @@ class Books:
                     f"banner {banner}: {self.acked[banner]} acknowledged, {total} counted, "
                     f"{self.attempted[banner]} attempted",
                 )
+
+    def check_account(self, difference: int, forgotten: int) -> None:
+        """Compare what the service's accounts are short of with what Redis forgot when it was put back (I7)."""
+        if difference != -forgotten:
+            self.fault("I7", f"the accounts differ by {difference}, and Redis has forgotten {forgotten} clicks")
 
     def lost(self, counted: Mapping[int, int]) -> int:
         """Acknowledged clicks that are not there."""

@@ -45,16 +45,20 @@ class Crowd:
         """End, at once."""
         await end(*self._tasks)
 
-    async def pause(self) -> None:
-        """Wait until every client has finished what it had begun, repeats included."""
+    async def pause(self) -> bool:
+        """Wait until every client has finished what it had begun, repeats included, and let go of its connection.
+
+        False, and a fault: some never do.
+        """
         self.is_open.clear()
         deadline = time.monotonic() + _FINISH_S
         while self._busy:
             self.check()
             if time.monotonic() > deadline:
                 self._books.fault("liveness", f"{self._busy} clients wait for an answer, or repeat for ever")
-                return
+                return False
             await asyncio.sleep(0.02)
+        return True
 
     def resume(self) -> None:
         """Go on."""
@@ -70,7 +74,9 @@ class Crowd:
         client = _Client(self._port, self._chance)
         try:
             while True:
-                await self.is_open.wait()
+                if not self.is_open.is_set():
+                    await client.close()
+                    await self.is_open.wait()
                 self._busy += 1
                 try:
                     await trade(client)

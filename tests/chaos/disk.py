@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-#: Bytes: room for an empty Postgres, its log and the lanes.
+#: Bytes: room for an empty Postgres, its log and the lanes. They are memory of the machine, as far as they are used.
 _SIZE = 768 << 20
+#: Why there may be none.
+NO_DISK = f"to mount a disk of {_SIZE >> 20} MB in memory takes root and the right to mount"
 
 
 class SmallDisk:

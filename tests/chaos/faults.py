@@ -6,9 +6,11 @@ import random
 import shutil
 import signal
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import psutil
 
+from tests.chaos.books import Books
 from tests.chaos.crowd import Crowd
 from tests.chaos.disk import SmallDisk
 from tests.chaos.stage import Stage
@@ -20,16 +22,29 @@ _LONG_S = 4.0
 class Scene:
     """What a fault may touch."""
 
-    def __init__(self, stage: Stage, crowd: Crowd, disk: SmallDisk, chance: random.Random) -> None:
-        self.stage, self.crowd, self.disk, self.chance = stage, crowd, disk, chance
-        #: Redis was put back to an older copy: what its keys count is gone from `accepted` for ever.
-        self.is_rewound = False
+    def __init__(self, stage: Stage, crowd: Crowd, books: Books, disk: SmallDisk, chance: random.Random) -> None:
+        self.stage, self.crowd, self.books, self.disk, self.chance = stage, crowd, books, disk, chance
+        #: Clicks with keys that Redis knew of before it was put back to older copies: no file tells it of them again.
+        self._forgotten = 0
 
     def aggregator(self) -> str:
         return self.chance.choice(("aggregator-1", "aggregator-2"))
 
     async def pause(self, least_s: float, most_s: float) -> None:
         await asyncio.sleep(self.chance.uniform(least_s, most_s))
+
+    async def check_account(self) -> None:
+        """The accounts differ by what Redis has forgotten, and by nothing else. Call it when all is settled."""
+        difference = await self.stage.difference()
+        self.books.check_account(difference, self._forgotten + await self.stage.forgotten_by_lanes())
+
+    async def put_back(self, copy: Path) -> None:
+        """Put Redis back to the copy. Call it when all is settled."""
+        known = await self.stage.counted_with_keys()
+        await self.stage.take_away("redis")
+        self.stage.restore_redis(copy)
+        await self.stage.bring_back("redis")
+        self._forgotten += known - await self.stage.counted_with_keys()
 
 
 Fault = Callable[[Scene], Awaitable[None]]
@@ -247,15 +262,12 @@ async def restore_redis(scene: Scene) -> None:
     copy = stage.copy_redis()
     try:
         await scene.pause(0.2, 1)
-        await scene.crowd.pause()
-        if not await stage.settle():
+        if not (await scene.crowd.pause() and await stage.settle()):
             return
+        await scene.check_account()
         for name in ("aggregator-1", "aggregator-2"):
             await stage.kill(name)
-        await stage.take_away("redis")
-        stage.restore_redis(copy)
-        await stage.bring_back("redis")
-        scene.is_rewound = True
+        await scene.put_back(copy)
         scene.crowd.resume()
         await scene.pause(0.5, 1)  # late clicks for the minutes that the copy has open
     finally:

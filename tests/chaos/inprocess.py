@@ -23,6 +23,7 @@ from shared.errors import RedisUnavailable
 from shared.postgres import create_pool
 from shared.redis_client import REDIS_ERRORS, connect
 from shared.settings import Settings
+from shared.tasks import end
 from tests.clicks import Ledger
 
 #: Banners that are clicked without a key, and with one.
@@ -134,7 +135,7 @@ class Crowd:
             banner = random.choice(KEYED)
             click = KeyedClick(int(time.time()) // self.settings.minute_s, banner, 1, secrets.token_bytes(16))
             self.ledger.attempted[banner] += 1
-            while True:
+            while True:  # also past the stop: its outcome has to be known
                 try:
                     await self.keyed.count([click])
                 except RedisUnavailable:
@@ -192,5 +193,5 @@ async def crowd(settings: Settings) -> AsyncIterator[Crowd]:
         try:
             yield one
         finally:
-            one._stop.set()
+            await end(*one._clicking, *one._others)
             await one.close()

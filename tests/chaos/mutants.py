@@ -23,16 +23,20 @@ class Mutant(NamedTuple):
     crash: str = ""
 
 
-def _changed(script: Script, *changes: tuple[str, str]) -> Script:
-    """The script with other text in it, under another hash."""
-    source = script.source
+def changed(text: str, *changes: tuple[str, str]) -> str:
+    """The text with other words in it, each of which has to be there once."""
     for old, new in changes:
-        if old not in source:
-            raise AssertionError(f"no longer there: {old}")
-        source = source.replace(old, new)
-    changed = copy.copy(script)
-    changed.source, changed._sha = source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
-    return changed
+        assert text.count(old) == 1, f"the text to change is gone: {old}"
+        text = text.replace(old, new)
+    return text
+
+
+def changed_script(script: Script, *changes: tuple[str, str]) -> Script:
+    """The script with other text in it, under another hash."""
+    other = copy.copy(script)
+    other.source = changed(script.source, *changes)
+    other._sha = hashlib.sha1(other.source.encode(), usedforsecurity=False).hexdigest()
+    return other
 
 
 # -- into Redis --------------------------------------------------------------------------------------------------------
@@ -40,7 +44,7 @@ def _changed(script: Script, *changes: tuple[str, str]) -> Script:
 
 def _no_seq_check() -> None:
     """A page that is sent again counts again."""
-    drain._ADD = _changed(
+    drain._ADD = changed_script(
         drain._ADD,
         ("if seq == last then return { 'DUP', last } end\n", ""),
         ("if seq < last then return { 'PAST', last } end\n", ""),
@@ -50,7 +54,7 @@ def _no_seq_check() -> None:
 def _no_run_check() -> None:
     """After Redis went back in time, clicks join incarnations that the ledger has."""
     change = ("if redis.call('HGET', cur, '#run') ~= run then", "if false then")
-    drain._ADD, keyed._KEYED = _changed(drain._ADD, change), _changed(keyed._KEYED, change)
+    drain._ADD, keyed._KEYED = changed_script(drain._ADD, change), changed_script(keyed._KEYED, change)
 
 
 def _freed_before_the_reply() -> None:
@@ -85,8 +89,8 @@ def _published_before_it_is_written() -> None:
 def _key_noted_before_the_click() -> None:
     """The key and the click in two steps: a worker that dies between them leaves a key without a click."""
     click = "add(KEYS[1], KEYS[2], found[minute], banner, n)\n    total = total + n\n"
-    note = _changed(keyed._KEYED, (click, ""))
-    count = _changed(
+    note = changed_script(keyed._KEYED, (click, ""))
+    count = changed_script(
         keyed._KEYED,
         ("if redis.call('SISMEMBER', before, id) == 1 or redis.call('SADD', now, id) == 0 then", "if false then"),
     )
@@ -108,10 +112,8 @@ def _key_noted_before_the_click() -> None:
 
 def _no_ledger() -> None:
     """Whoever has an incarnation adds it, whether it was added before or not."""
-    old = "ON CONFLICT (incarnation) DO NOTHING"
-    if old not in minutes._LEDGER:
-        raise AssertionError(f"no longer there: {old}")
-    minutes._LEDGER = minutes._LEDGER.replace(old, "ON CONFLICT (incarnation) DO UPDATE SET applied_at = now()")
+    again = "ON CONFLICT (incarnation) DO UPDATE SET applied_at = now()"
+    minutes._LEDGER = changed(minutes._LEDGER, ("ON CONFLICT (incarnation) DO NOTHING", again))
 
 
 def _dropped_before_commit() -> None:
@@ -128,8 +130,8 @@ def _dropped_before_commit() -> None:
 
 def _open_after_the_seal() -> None:
     """A minute that was read for Postgres can still grow."""
-    minutes._SEAL = _changed(minutes._SEAL, ("redis.call('HDEL', KEYS[1], cur[i])", "local _ = 0"))
-    minutes._DROP = _changed(
+    minutes._SEAL = changed_script(minutes._SEAL, ("redis.call('HDEL', KEYS[1], cur[i])", "local _ = 0"))
+    minutes._DROP = changed_script(
         minutes._DROP, ("if redis.call('HGET', KEYS[1], string.match(id, '^%d+')) ~= id then", "if true then")
     )
 

@@ -23,16 +23,16 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import asyncpg
 import msgspec
 
 from shared.tasks import end
-from tests.acceptance.stack import ask
-from tests.chaos.books import Books
+from tests.chaos.books import UNEQUAL, Books
 from tests.chaos.crowd import Crowd
-from tests.chaos.disk import SmallDisk
+from tests.chaos.disk import NO_DISK, SmallDisk
 from tests.chaos.faults import FAULTS, Scene
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.shim import build
@@ -57,17 +57,13 @@ MUTANT_S = 60.0
 _GAP_S = (0.2, 1.0)
 #: Seconds in which everything has to be in Postgres once the faults have ended.
 _SETTLE_S = 40.0
-#: File descriptors that a process may hold more than before: connections of clients come and go.
-_DESCRIPTORS = 25
-
-_PER_MINUTE = """
-SELECT coalesce(ledger.minute, stats.minute) AS minute, ledger.clicks AS ledger, stats.clicks AS stats
-FROM (SELECT split_part(incarnation, ':', 1)::bigint AS minute, sum(clicks)::bigint AS clicks
-      FROM click_ledger GROUP BY 1) AS ledger
-FULL JOIN (SELECT (extract(epoch FROM "timestamp") / $1)::bigint AS minute, sum(count)::bigint AS clicks
-           FROM click_stats GROUP BY 1) AS stats ON stats.minute = ledger.minute
-WHERE ledger.clicks IS DISTINCT FROM stats.clicks
-"""
+#: Times that all connections are cut, and the seconds after each in which they are made anew: an aggregator has work
+#: for one about every second.
+_CUTS, _CUT_S = 40, 0.25
+#: File descriptors that a process may hold more after that than before: its pools are not always as full.
+_DESCRIPTORS = 5
+#: Seconds of work that fill the pools.
+_WORK_S = 3.0
 
 
 class Report(msgspec.Struct):
@@ -91,6 +87,8 @@ class Report(msgspec.Struct):
     bad_reads: int = 0
     settle_s: float = 0.0
     violations: list[str] = []
+    #: Whether a count or a read was wrong.
+    is_caught: bool = False
 
     @property
     def proves_nothing(self) -> str:
@@ -104,11 +102,6 @@ class Report(msgspec.Struct):
             if count < least:
                 return f"only {count} {name}"
         return ""
-
-    @property
-    def is_caught(self) -> bool:
-        """Whether a count or a read was wrong."""
-        return any(one.startswith("I") for one in self.violations)
 
     def lines(self) -> list[str]:
         """For people."""
@@ -138,42 +131,59 @@ class Run:
         self.report = Report(seed, ack, mutant, versions=_versions())
         self._disk = SmallDisk(self._folder)
         self._names = [name for name in faults or FAULTS if name != "full_disk" or self._disk.is_there]
+        if not self._disk.is_there:
+            _progress(f"NO full_disk: {NO_DISK}")
+        if not self._names:
+            raise SystemExit("There is no fault left.")
         crash = MUTANTS[mutant].crash if mutant else ",".join(f"{name}={p}" for name, p in CRASH.items())
         self._stage = Stage(self._folder, seed, library, ack=ack, crash=crash, mutant=mutant)
         self._books = Books()
         self._crowd = Crowd(self._stage.port, self._books, random.Random(seed + 1))
-        self._scene = Scene(self._stage, self._crowd, self._disk, self._chance)
+        self._scene = Scene(self._stage, self._crowd, self._books, self._disk, self._chance)
 
     async def run(self, seconds: float, *, until_caught: bool = False) -> Report:
         """Attack, heal, and judge."""
         began = time.monotonic()
-        try:
+        async with contextlib.AsyncExitStack() as at_the_end:  # the last first, and each though another fails
+            at_the_end.push(self._clear_away)
+            at_the_end.callback(lambda: self._fill(time.monotonic() - began))
+            at_the_end.push_async_callback(self._stage.end)
+            at_the_end.push_async_callback(self._crowd.stop)
             await self._stage.start()
             self._crowd.start()
             auditing = asyncio.create_task(self._audit())
-            await self._attack(seconds, until_caught)
-            if auditing.done():
-                auditing.result()  # raises what ended it
-            await end(auditing)
+            try:
+                await self._attack(seconds, until_caught)
+                if auditing.done():
+                    auditing.result()  # raises what ended it
+            finally:
+                await end(auditing)
             if not (until_caught and self._books.is_caught()):
                 await self._finish()
-        finally:
-            await self._crowd.stop()
-            await self._stage.end()
-            self._fill(time.monotonic() - began)
-            self._clear_away()
         return self.report
 
-    def _clear_away(self) -> None:
-        """Keep the files of the right service when it broke a promise."""
-        if self.report.violations and not self.report.mutant:
-            kept = f"{self._folder}.kept"
-            shutil.copytree(self._folder, kept, ignore=shutil.ignore_patterns("*.sock", ".s.*"))
-            shutil.copy(self._stage.log, Path(kept) / "service.log")
-            self.report.violations.append(f"everything is kept in {kept}")
-        self._disk.remove()
-        self._stage.log.unlink(missing_ok=True)
-        shutil.rmtree(self._folder, ignore_errors=True)
+    def _clear_away(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        """Keep the files of the right service when it broke a promise, and of a run that did not come to its end."""
+        with contextlib.ExitStack() as at_the_end:
+            at_the_end.callback(shutil.rmtree, self._folder, ignore_errors=True)
+            at_the_end.callback(self._stage.log.unlink, missing_ok=True)
+            at_the_end.callback(self._disk.remove)
+            if error is not None or (self.report.violations and not self.report.mutant):
+                told = f"everything is kept in {self._keep()}"
+                self.report.violations.append(told)
+                if error is not None:
+                    _progress(f"{error!r}: {told}")
+
+    def _keep(self) -> Path:
+        kept = self._folder.with_name(f"{self._folder.name}.kept")
+        if self._stage.log.exists():
+            kept.mkdir()
+            shutil.copy(self._stage.log, kept / "service.log")
+        ignore = shutil.ignore_patterns("*.sock", ".s.*")
+        shutil.copytree(self._folder, kept, ignore=ignore, dirs_exist_ok=True)
+        return kept
 
     async def _attack(self, seconds: float, until_caught: bool) -> None:
         """First every fault once, in the seed's order; then by chance."""
@@ -193,13 +203,17 @@ class Run:
             await self._do(name, until_caught)
 
     async def _do(self, name: str, until_caught: bool) -> None:
-        fault = asyncio.create_task(FAULTS[name](self._scene))
-        while not fault.done():
-            await asyncio.wait({fault}, timeout=0.1)
-            if until_caught and self._books.is_caught():
-                fault.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await fault
+        fault = asyncio.create_task(self._fault(name))
+        try:
+            while not (fault.done() or (until_caught and self._books.is_caught())):
+                await asyncio.wait({fault}, timeout=0.1)
+            if fault.done():
+                fault.result()  # raises what ended it
+        finally:
+            await end(fault)
+
+    async def _fault(self, name: str) -> None:
+        await FAULTS[name](self._scene)
 
     async def _audit(self) -> None:
         """I3, again and again: what the ledger says of a minute is what the statistics say."""
@@ -212,7 +226,7 @@ class Run:
 
     async def _check_minutes(self) -> None:
         async with self._stage.database() as connection:
-            rows = await connection.fetch(_PER_MINUTE, SETTINGS["minute_s"])
+            rows = await connection.fetch(UNEQUAL, SETTINGS["minute_s"])
         self._books.outcomes["audit"] += 1
         for row in rows:
             self._books.fault("I3", f"minute {row['minute']}: ledger {row['ledger']}, statistics {row['stats']}")
@@ -222,19 +236,17 @@ class Run:
         stage, books = self._stage, self._books
         await stage.heal()
         await self._check_descriptors()
-        await self._crowd.pause()
         began = time.monotonic()
-        if not await stage.settle(_SETTLE_S):
-            books.fault("settled", f"{stage.pending()} clicks in lanes, {await stage.live()} incarnations in Redis")
+        if not await self._settle():
+            return
         self.report.settle_s = time.monotonic() - began
         await self._check_minutes()
         books.check_counted(await self._counted())
-        await self._read_again()
+        if not await self._read_again():
+            return
         counted = await self._counted()
         books.check_counted(counted)
-        account = (await ask(stage.port, "GET", "/accounting")).json()
-        if account["difference"] and not self._scene.is_rewound:
-            books.fault("I7", f"the accounts differ: {account}")
+        await self._scene.check_account()
         self.report.counted = sum(counted.values())
         self.report.lost, self.report.doubled = books.lost(counted), books.doubled(counted)
         await self._crowd.stop()
@@ -244,18 +256,40 @@ class Run:
         for left in await stage.left_behind():
             books.fault("left behind", left)
 
+    async def _settle(self) -> bool:
+        """No more clicks, and all of them in Postgres. False, and a fault: then nothing more can be said of counts."""
+        stage = self._stage
+        if not await self._crowd.pause():
+            return False
+        if not await stage.settle(_SETTLE_S):
+            told = f"{stage.pending()} clicks in lanes, {await stage.live()} incarnations in Redis"
+            self._books.fault("settled", told)
+            return False
+        return True
+
     async def _check_descriptors(self) -> None:
-        """Connections that break, again and again, leave no file descriptor behind."""
-        await asyncio.sleep(1)
-        before = self._stage.descriptors()
-        for _ in range(10):
+        """Connections that break, again and again, leave no file descriptor behind.
+
+        It is counted while nobody is connected, and the crowd is at work in between, so that what is cut is made anew.
+        """
+        before = await self._descriptors()
+        for _ in range(_CUTS):
             for proxy in self._stage.proxies.values():
                 proxy.cut()
-            await asyncio.sleep(0.1)
-        await asyncio.sleep(1)
-        for name, count in self._stage.descriptors().items():
+            await asyncio.sleep(_CUT_S)
+        for name, count in (await self._descriptors()).items():
+            _progress(f"descriptors of {name}: {before.get(name)}, then {count}")
             if count > before.get(name, count) + _DESCRIPTORS:
                 self._books.fault("descriptors", f"{name}: {before[name]}, then {count}")
+
+    async def _descriptors(self) -> dict[str, int]:
+        """After some work, and without clients."""
+        await asyncio.sleep(_WORK_S)
+        await self._crowd.pause()
+        await asyncio.sleep(1)
+        found = self._stage.descriptors()
+        self._crowd.resume()
+        return found
 
     async def _counted(self) -> dict[int, int]:
         """Clicks of each banner, as Postgres has them."""
@@ -263,14 +297,12 @@ class Run:
             rows = await connection.fetch("SELECT banner_id, sum(count)::bigint AS n FROM click_stats GROUP BY 1")
         return {row["banner_id"]: row["n"] for row in rows}
 
-    async def _read_again(self) -> None:
-        """What was settled can be read, and the next clicks arrive as well."""
+    async def _read_again(self) -> bool:
+        """Whether what was settled can be read, and the next clicks arrive as well."""
         self._crowd.resume()
         reads = self._books.outcomes["read"]
         await self._stage.until(lambda: self._books.outcomes["read"] > reads + 3, "a read after the faults")
-        await self._crowd.pause()
-        if not await self._stage.settle(_SETTLE_S):
-            self._books.fault("settled", "clicks after the faults do not arrive")
+        return await self._settle()
 
     def _fill(self, seconds: float) -> None:
         report, stage, books = self.report, self._stage, self._books
@@ -282,6 +314,7 @@ class Run:
         report.crash_points = dict(Counter(re.findall(r"^crash_point (\w+)$", text, re.MULTILINE)))
         report.attempted, report.acked = books.attempted.total(), books.acked.total()
         report.bad_reads = books.broken["I2"]
+        report.is_caught = books.is_caught()
         report.violations = [f"{one.invariant}: {one.detail}" for one in books.violations]
 
 

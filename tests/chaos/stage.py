@@ -22,12 +22,14 @@ from redis.asyncio import Redis
 from shared.counting import keys, lane
 from shared.counting.fleet import Fleet
 from shared.migrate import migrate
+from shared.tasks import end
 from tallybook.embedded import EmbeddedServers, postgres_answers, redis_answers
 from tallybook.folder import DataFolder
 from tallybook.launcher import launch
-from tests.acceptance.stack import environ, free_port, is_alive
+from tests.acceptance.stack import BROKEN, ask, environ
 from tests.chaos.proxy import Proxy
 from tests.chaos.shim import Shim
+from tests.processes import free_port, is_alive
 
 SHARDS = 2
 #: Small, so that an outage fills the lanes and minutes end every moment.
@@ -48,6 +50,8 @@ SETTINGS: dict[str, Any] = {
 }
 #: Seconds until whatever was started has to answer.
 _START_S = 30.0
+#: Seconds for which a process may outlive the service.
+_LINGER_S = 5.0
 
 
 class Stage:
@@ -62,7 +66,7 @@ class Stage:
             (folder / name).mkdir(mode=0o755)
         self.shims = {name: Shim(library, folder / f"{name}.orders") for name in ("ingest", "aggregator", "redis")}
         self._data = DataFolder(folder / "servers")
-        self.servers = EmbeddedServers(self._data)
+        self.servers = _Servers(self._data, self.shims["redis"])
         self._chance = random.Random(seed)
         self.proxies: dict[str, Proxy] = {}
         self._services: dict[str, subprocess.Popen[bytes]] = {}
@@ -78,8 +82,7 @@ class Stage:
     async def start(self) -> None:
         """Start everything and wait until it answers."""
         self._data.take()
-        with _environment(self.shims["redis"].environ):
-            self.servers.start()
+        self.servers.start()
         self.sockets = {
             "redis": Path(str(self.servers.redis_url).removeprefix("unix://")),
             "postgres": self.folder / "servers" / "run" / ".s.PGSQL.5432",
@@ -152,21 +155,20 @@ class Stage:
 
     async def end(self) -> None:
         """Leave nothing behind, however it went."""
-        await self._stop_tending()
-        for name in list(self._services):
-            with contextlib.suppress(psutil.Error, OSError):
-                await self.kill(name)
-        for proxy in self.proxies.values():
-            await proxy.stop()
-        if hasattr(self, "redis"):
-            await self.redis.aclose()
-        self.servers.stop()
-        self._data.release()
+        async with contextlib.AsyncExitStack() as at_the_end:  # the last first, and each though another fails
+            at_the_end.callback(self._data.release)
+            at_the_end.callback(self.servers.stop)
+            if hasattr(self, "redis"):
+                at_the_end.push_async_callback(self.redis.aclose)
+            for proxy in self.proxies.values():
+                at_the_end.push_async_callback(proxy.stop)
+            for name in self._services:
+                at_the_end.push_async_callback(self.kill, name)
+            at_the_end.push_async_callback(self._stop_tending)
 
     async def _stop_tending(self) -> None:
         if self._tending is not None:
-            self._tending.cancel()
-            await asyncio.gather(self._tending, return_exceptions=True)
+            await end(self._tending)
 
     async def _tend(self) -> None:
         """Start again what has died, as a supervisor does."""
@@ -186,9 +188,9 @@ class Stage:
         """The ingest workers that live now."""
         try:
             children = psutil.Process(self._services["ingest"].pid).children()
-            return [one for one in children if is_alive(one) and "resource_tracker" not in " ".join(one.cmdline())]
         except (psutil.Error, KeyError):
             return []
+        return [one for one in children if _is_worker(one)]
 
     def process(self, name: str) -> psutil.Process:
         """A service, or a server. Raises psutil.NoSuchProcess."""
@@ -231,8 +233,7 @@ class Stage:
         """Start a server that is away, and wait until it answers."""
         if self.servers.processes[name].poll() is not None:
             self._data.kill_orphans({"redis": "redis", "postgres": "pg"}[name])
-            with _environment(self.shims["redis"].environ if name == "redis" else {}):
-                self.servers.launch(name)
+            self.servers.launch(name)
         answer = {"redis": redis_answers, "postgres": postgres_answers}[name]
 
         def is_there() -> bool:
@@ -277,6 +278,31 @@ class Stage:
             await asyncio.sleep(0.05)
         return True
 
+    async def difference(self) -> int:
+        """What the accounts of the service differ by, as it says itself once it can."""
+        deadline = time.monotonic() + _START_S
+        while True:
+            with contextlib.suppress(ValueError, *BROKEN):
+                answer = await ask(self.port, "GET", "/accounting")
+                if answer.status == 200:
+                    return int(answer.json()["difference"])
+            assert time.monotonic() < deadline, "there is no answer to GET /accounting"
+            await asyncio.sleep(0.1)
+
+    async def forgotten_by_lanes(self) -> int:
+        """Clicks that lanes gave to Redis, and of which it does not know, because it was put back since. It learns of
+        them again with the next page of each lane."""
+        forgotten = 0
+        for view in Fleet(self.folder / "service" / "lanes").views():
+            name = keys.lane_key(keys.shard_of(view.id, SHARDS), view.id)
+            forgotten += max(0, view.drained() - int(await self.redis.hget(name, "total") or 0))
+        return forgotten
+
+    async def counted_with_keys(self) -> int:
+        """Clicks with keys that Redis knows of."""
+        totals = [await self.redis.hget(keys.prefix(shard) + "keyed", "total") for shard in range(SHARDS)]
+        return sum(int(total or 0) for total in totals)
+
     @contextlib.asynccontextmanager
     async def database(self):  # type: ignore[no-untyped-def]
         """A connection past the proxy."""
@@ -300,10 +326,39 @@ class Stage:
         # A worker that starts takes a lane that nobody holds: there are few more than workers, however many died.
         if len(lane.paths(lanes)) > 2 * SETTINGS["workers"] + 2:
             left.append(f"{len(lane.paths(lanes))} lanes")
-        for one in psutil.process_iter(["cmdline", "pid"]):
-            if str(self.folder) in " ".join(one.info["cmdline"] or []) and "tests.chaos.entry" in one.info["cmdline"]:
-                left.append(f"process {one.pid}")
-        return left
+        with contextlib.suppress(AssertionError):  # helpers of Python end when they notice that they are alone
+            await self.until(lambda: not self.processes(), "the end of the processes", _LINGER_S)
+        return left + [f"process {one.pid}" for one in self.processes()]
+
+    def processes(self) -> list[psutil.Process]:
+        """All processes of the service, whoever their parent is. They are known by their environment."""
+        return [one for one in psutil.process_iter() if _data_folder(one) == str(self.folder / "service")]
+
+
+class _Servers(EmbeddedServers):
+    """The servers, of which Redis has the shim under it."""
+
+    def __init__(self, folder: DataFolder, shim: Shim) -> None:
+        super().__init__(folder)
+        self._shim = shim
+
+    def launch(self, name: str) -> None:
+        with _environment(self._shim.environ if name == "redis" else {}):
+            super().launch(name)
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return is_alive(process) and "resource_tracker" not in " ".join(process.cmdline())
+    except psutil.Error:  # it has just died
+        return False
+
+
+def _data_folder(process: psutil.Process) -> str | None:
+    try:
+        return process.environ().get("TALLYBOOK_DATA_DIR")
+    except (psutil.Error, OSError):  # it has just died, or is somebody else's
+        return None
 
 
 @contextlib.contextmanager

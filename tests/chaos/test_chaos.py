@@ -2,13 +2,12 @@
 
 import os
 import re
-from pathlib import Path
 
 import pytest
 
-from tests.acceptance.stack import ROOT
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.run import CRASH, MUTANT_S, attack, hunt
+from tests.processes import ROOT
 
 #: Seconds of attack. `make chaos SECONDS=600` is the long one.
 _SECONDS = 30.0
@@ -43,6 +42,6 @@ def test_every_crash_point_is_armed() -> None:
 
 
 def test_every_mutant_of_the_protocol_is_there() -> None:
-    text = (Path(ROOT) / "docs" / "counting.md").read_text()
+    text = (ROOT / "docs" / "counting.md").read_text()
     section = text.partition("## 7. Mutants")[2].partition("\n## ")[0]
     assert set(re.findall(r"\*\*(.+?)\*\*", " ".join(section.split()))) == set(MUTANTS)

@@ -5,14 +5,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
 
 from shared.migrate import migrate
 from tallybook.exits import Exit
-from tests.acceptance.stack import Stack, environ, until
+from tests import services
+from tests.acceptance.stack import Stack, environ
+from tests.processes import wait_for
 
 
 @pytest.fixture
@@ -20,9 +21,7 @@ async def empty_database(postgres_url: str):  # type: ignore[no-untyped-def]
     """A database without a table."""
     connection = await asyncpg.connect(postgres_url)
     await connection.execute("CREATE DATABASE tallybook_migration")
-    yield urlunsplit(urlsplit(postgres_url)._replace(path="/tallybook_migration")).replace(
-        "postgresql:/t", "postgresql:///t"
-    )
+    yield services.with_database(postgres_url, "tallybook_migration")
     await connection.execute("DROP DATABASE tallybook_migration WITH (FORCE)")
     await connection.close()
 
@@ -54,11 +53,11 @@ def test_of_two_stacks_that_race_for_a_folder_one_runs(tmp_path: Path) -> None:
     one, other = Stack(tmp_path / "d"), Stack(tmp_path / "d")
     try:
         processes = [one.launch(), other.launch()]
-        until(lambda: any(process.poll() is not None for process in processes), "the end of one of them")
+        wait_for(lambda: any(process.poll() is not None for process in processes), "the end of one of them")
         ended = [process.poll() for process in processes]
         assert sorted(ended, key=str) == [int(Exit.FOLDER_IN_USE), None]
         winner = one if ended[0] is None else other
-        until(winner.is_ready, "the ready line")
+        wait_for(winner.is_ready, "the ready line")
         assert winner.stop() == 0
     finally:
         one.end()

@@ -7,7 +7,6 @@ import socket
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,8 @@ from typing import Any, NamedTuple
 import httpx2
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.processes import ROOT, free_port, wait_for
+
 #: Seconds that anything here may take.
 PATIENCE_S = 20.0
 #: Headers that servers write themselves.
@@ -41,21 +41,6 @@ class Server(NamedTuple):
         return self.journal.read_text().splitlines() if self.journal.exists() else []
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
-
-
-def until(is_so: Callable[[], bool], what: str) -> None:
-    """Wait for it, and fail when it does not come."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < deadline, f"{what} did not happen"
-        time.sleep(0.01)
-
-
 def command(kind: str, port: int) -> list[str]:
     if kind == "uvicorn":
         app = "tests.integration.bridge_app:app"
@@ -78,7 +63,7 @@ def serving(kind: str, folder: Path, **environ: str) -> Iterator[Server]:
             [sys.executable, "-m", *command(kind, port)], cwd=ROOT, env=environment, stdout=log, stderr=log
         )
         try:
-            until(lambda: answers(port) or process.poll() is not None, f"{kind} starts")
+            wait_for(lambda: answers(port) or process.poll() is not None, f"{kind} starts")
             yield Server(process, port, journal)
         finally:
             process.send_signal(signal.SIGTERM)
@@ -216,10 +201,10 @@ BROKEN_OFF = {
 def test_l9_a_body_that_breaks_off_is_never_a_complete_one(journal: Server, name: str, is_reset: bool) -> None:
     with connected(journal) as one:
         one.sendall(b"GET /journal HTTP/1.1\r\nHost: t\r\n" + BROKEN_OFF[name])
-        until(lambda: journal.lines()[:1] == ["begin"], "the application begins")
+        wait_for(lambda: journal.lines()[:1] == ["begin"], "the application begins")
         if is_reset:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    until(lambda: len(journal.lines()) > 1, "the application ends")
+    wait_for(lambda: len(journal.lines()) > 1, "the application ends")
     assert journal.lines()[1].startswith("disconnect after ")
 
 
@@ -238,7 +223,7 @@ def test_l9_a_client_that_stops_sending_after_its_body_is_answered(journal: Serv
 def test_a_wait_for_the_body_that_was_given_up_loses_none_of_it(journal: Server) -> None:
     with connected(journal) as one:
         one.sendall(b"POST /peeks HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: 6\r\n\r\n")
-        until(lambda: journal.lines() == ["peeked False"], "the application looks")
+        wait_for(lambda: journal.lines() == ["peeked False"], "the application looks")
         one.sendall(b"abcdef")
         assert received(one).startswith(b"HTTP/1.1 200")
     assert journal.lines() == ["peeked False", "complete 6"]
@@ -247,8 +232,8 @@ def test_a_wait_for_the_body_that_was_given_up_loses_none_of_it(journal: Server)
 def test_a_client_that_goes_away_before_the_answer_is_noticed(journal: Server) -> None:
     with connected(journal) as one:
         one.sendall(b"GET /waits HTTP/1.1\r\nHost: t\r\n\r\n")
-        until(lambda: journal.lines() == ["waits"], "the application waits")
-    until(lambda: journal.lines() == ["waits", "gone"], "the application notices")
+        wait_for(lambda: journal.lines() == ["waits"], "the application waits")
+    wait_for(lambda: journal.lines() == ["waits", "gone"], "the application notices")
 
 
 def test_an_answer_may_come_before_the_body_was_read(granian: Server) -> None:
@@ -324,7 +309,7 @@ def test_a_body_is_asked_for_when_the_client_waits_for_that(either: Server) -> N
 
 def test_a_task_in_the_background_runs_after_the_answer(either: Server) -> None:
     assert asked(either, "GET", "/background")[:2] == (200, b"first")
-    until(lambda: either.lines() == ["worked"], "the task runs")
+    wait_for(lambda: either.lines() == ["worked"], "the task runs")
 
 
 def test_a_client_that_reads_slowly_gets_everything(either: Server) -> None:
@@ -343,8 +328,8 @@ def test_a_client_that_reads_slowly_gets_everything(either: Server) -> None:
 def test_who_looks_again_and_again_sees_that_the_client_is_gone(either: Server) -> None:
     with connected(either) as one:
         one.sendall(b"GET /looks HTTP/1.1\r\nHost: t\r\n\r\n")
-        until(lambda: either.lines() == ["looks"], "the application looks")
-    until(lambda: either.lines() == ["looks", "gone"], "the application notices")
+        wait_for(lambda: either.lines() == ["looks"], "the application looks")
+    wait_for(lambda: either.lines() == ["looks", "gone"], "the application notices")
 
 
 # -- limits of bodies --------------------------------------------------------------------------------------------------
@@ -427,7 +412,7 @@ def test_l9_a_body_that_cannot_be_read_is_refused_as_the_fault_of_the_client(gua
 
 def test_a_start_that_fails_ends_the_worker_with_its_message(tmp_path: Path) -> None:
     with serving("granian", tmp_path, BRIDGE_FAILS="no lane to be had") as server:
-        until(lambda: server.process.poll() is not None, "the server ends")
+        wait_for(lambda: server.process.poll() is not None, "the server ends")
         assert server.process.returncode != 0
     assert "no lane to be had" in (tmp_path / "granian.log").read_text()
 

@@ -3,16 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from aggregator.minutes import Minutes
 from aggregator.upkeep import Upkeep
-from shared.counting import drain, keys
+from shared.counting import drain, keys, lane
 from shared.counting.accounting import account
 from shared.counting.drain import Counter
 from shared.counting.fleet import Fleet
@@ -197,7 +199,9 @@ async def _is_durable(counter: Counter) -> bool:
     return True
 
 
-async def test_new_banners_of_a_minute_are_bounded(stack: Stack) -> None:
+async def test_new_banners_of_a_minute_are_bounded(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(time=lambda: SECOND, time_ns=lambda: SECOND * 10**9)
+    monkeypatch.setattr(lane, "time", clock)  # no minute ends meanwhile
     for banner in range(1, 101):
         stack.counter.add_many({(LONG_AGO, banner): 1})
         await stack.counter.durable()
@@ -263,6 +267,109 @@ async def test_a_deleted_lane_file_loses_nothing(stack: Stack) -> None:
         stack.counter.add_many({(LONG_AGO, 6): 4})
         await stack.counter.durable()
         while await stack.total(6) != 7:  # noqa: ASYNC110 - nor has a drain
+            await asyncio.sleep(0.01)
+
+
+async def test_a_stop_also_drains_lanes_whose_files_were_deleted(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: object) -> None:
+        raise RedisConnectionError("away")
+
+    counter = Counter(stack.settings)
+    counter.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(drain, "_ADD", away)
+        (lost := counter._lane).path.unlink()
+        counter.add_many({(LONG_AGO, 6): 3})
+        async with asyncio.timeout(20):
+            while counter._lane is lost:  # noqa: ASYNC110 - the folder has no event to wait for
+                await asyncio.sleep(0.01)
+    assert counter._retired == [lost]
+    await counter.stop(10)
+    assert await stack.total(6) == 3
+
+
+async def test_a_full_lane_whose_file_was_deleted_is_drained_to_its_last_page(stack: Stack) -> None:
+    counter = Counter(stack.settings)
+    clicks = 0
+    while await _is_taken(counter, clicks + 1):
+        clicks += 1
+    counter._lane.path.unlink()
+    counter._replace_lost()
+    counter.start()
+    async with asyncio.timeout(20):
+        while counter._retired:  # noqa: ASYNC110 - a drain has no event to wait for
+            await asyncio.sleep(0.01)
+    await counter.stop(10)
+    await stack.minutes.flush()
+    assert await stack.persisted() == clicks
+
+
+async def test_a_click_in_a_deleted_lane_file_is_not_called_durable_before_it_is(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> None:
+        raise RedisConnectionError("away")
+
+    counter = Counter(stack.settings)
+    counter.add_many({(LONG_AGO, 6): 3})
+    counter._lane.path.unlink()
+    counter._replace_lost()
+    with monkeypatch.context() as patch:
+        patch.setattr(drain, "_ADD", away)
+        counter.start()
+        with pytest.raises(RedisUnavailable):
+            await counter.durable()
+    await counter.stop(10)
+    assert await stack.total(6) == 3
+
+
+async def test_a_click_that_is_put_aside_with_its_lane_is_not_called_durable(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, asked, may_answer = drain._ADD, asyncio.Event(), asyncio.Event()
+
+    async def past(*_: object) -> list[object]:
+        asked.set()
+        await may_answer.wait()
+        monkeypatch.setattr(drain, "_ADD", real)
+        return [b"PAST", 1000]
+
+    monkeypatch.setattr(drain, "_ADD", past)
+    first = asyncio.create_task(stack.count(6, 1))
+    await asked.wait()
+    second = asyncio.create_task(stack.count(6, 1))  # into the page that is filled meanwhile
+    await asyncio.sleep(0)
+    may_answer.set()
+    for one in (first, second):
+        with pytest.raises(RedisUnavailable):
+            await one
+
+
+async def test_a_stop_ends_in_time_though_its_first_cancellation_is_lost(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `asyncio.wait_for` of Python 3.11 can lose it."""
+    lost = 0
+
+    async def stubborn(*_: object) -> None:
+        nonlocal lost
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                lost += 1
+                if lost == 2:
+                    raise
+
+    counter = Counter(stack.settings)
+    counter.add_many({(LONG_AGO, 6): 3})
+    with monkeypatch.context() as patch:
+        patch.setattr(drain, "_ADD", stubborn)
+        async with asyncio.timeout(20):
+            await counter.stop(0.1)
+    assert lost == 2
+    async with asyncio.timeout(20):
+        while await stack.total(6) != 3:  # noqa: ASYNC110 - a drain has no event to wait for
             await asyncio.sleep(0.01)
 
 
@@ -419,6 +526,21 @@ async def test_what_is_removed_on_purpose_stays_in_the_account(stack: Stack, set
     assert await stack.difference() == 0
     carry = dict(await stack.pool.fetch("SELECT name, clicks FROM click_carry"))
     assert carry == {"ledger_pruned": 7, "stats_dropped": 7}
+
+
+async def test_a_lane_that_goes_on_under_another_number_of_shards_is_in_the_account_once(
+    stack: Stack, settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stack.count(5, 7)
+    await stack.minutes.flush()
+    lane_id = stack.counter._lane.id
+    shards = next(n for n in range(3, 1000) if keys.shard_of(lane_id, n) != keys.shard_of(lane_id, 2))
+    more = settings(shards=shards)
+    monkeypatch.setattr(stack.counter, "_settings", msgspec.structs.replace(stack.settings, shards=shards))
+    await stack.count(5, 4)
+    await Minutes(more, stack.redis, stack.pool).flush()
+    assert await stack.persisted() == 11
+    assert (await account(more, stack.redis, stack.pool, stack.reader.fleet)).difference == 0
 
 
 async def test_no_connection_repeats_a_command_by_itself(stack: Stack) -> None:

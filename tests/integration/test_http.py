@@ -4,6 +4,7 @@ import functools
 import itertools
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -14,7 +15,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import httpx2
@@ -27,8 +27,9 @@ from shared.counting import keys
 from shared.counting.fleet import Fleet
 from shared.migrate import migrate
 from shared.process import raise_descriptor_limit
+from tests.processes import ROOT, free_port, wait_for
+from tests.services import missing, with_database
 
-ROOT = Path(__file__).parents[2]
 DOCUMENT = json.loads((ROOT / "docs/openapi.json").read_text())
 PROBLEM = "application/problem+json"
 ROUTE = "/stats/{bannerId}"
@@ -36,21 +37,6 @@ ROUTE = "/stats/{bannerId}"
 PATIENCE_S = 30.0
 
 _banners = itertools.count(1000)
-
-
-def until(is_so: Callable[[], bool], what: str) -> None:
-    """Wait for it, and fail when it does not come."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < deadline, f"{what} did not happen"
-        time.sleep(0.01)
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 class Service:
@@ -106,7 +92,7 @@ def serving(folder: Path, redis_url: str, database_url: str, **settings: object)
         process = subprocess.Popen([sys.executable, "-m", "ingest"], cwd=ROOT, env=environ, stdout=log, stderr=log)
         service = Service(process, port, folder, redis)
         try:
-            until(lambda: is_live(service), "the start of the service")
+            wait_for(lambda: is_live(service), "the start of the service")
             yield service
         finally:
             process.terminate()
@@ -131,7 +117,7 @@ async def module_database(postgres_url: str) -> AsyncIterator[str]:
     name = f"tallybook_http_{os.getpid()}"
     connection = await asyncpg.connect(postgres_url)
     await connection.execute(f"CREATE DATABASE {name}")
-    url = urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}")).replace("postgresql:/t", "postgresql:///t")
+    url = with_database(postgres_url, name)
     await migrate(url)
     yield url
     await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
@@ -175,7 +161,7 @@ def test_a_click_is_counted_and_can_be_read_back(service: Service, banner: int) 
     answer = service.ask("POST", f"/stats/{banner}")
     assert (answer.status_code, answer.content) == (204, b"")
     assert service.counted() == before + 1
-    until(lambda: service.total(banner) == 1, "the click is read")
+    wait_for(lambda: service.total(banner) == 1, "the click is read")
 
 
 def test_plain_clicks_are_answered_inline_and_only_those(service: Service, banner: int) -> None:
@@ -183,7 +169,7 @@ def test_plain_clicks_are_answered_inline_and_only_those(service: Service, banne
         for number in range(20):
             assert http.post(f"/stats/{banner}", headers={"x-request-id": f"plain-{number}"}).status_code == 204
         assert http.post(f"/stats/{banner}", content=b"{}", headers={"x-request-id": "body"}).status_code == 204
-    until(lambda: "body" in service.requests(), "the access line")
+    wait_for(lambda: "body" in service.requests(), "the access line")
     requests = service.requests()
     assert (requests["body"]["route"], requests["body"]["status"]) == (ROUTE, 204)
     assert not [name for name in requests if name.startswith("plain-")]
@@ -239,7 +225,7 @@ def test_a_key_counts_once_over_all_workers(service: Service, banner: int) -> No
     assert {answer.status_code for answer in answers} == {204}
     assert [answer.headers.get("idempotent-replayed") for answer in answers] == [None] + ["true"] * 19
     assert service.counted() == before + 1
-    until(lambda: service.total(banner) == 1, "the click is read")
+    wait_for(lambda: service.total(banner) == 1, "the click is read")
 
 
 HOSTILE = [
@@ -302,7 +288,7 @@ def test_ten_thousand_items_count_at_once(service: Service, banner: int) -> None
     assert answer.status_code == 200
     assert (answer.json()["accepted"], answer.json()["clicks"]) == (10_000, 20_000)
     assert service.counted() == before + 20_000
-    until(lambda: service.total(banner) == 20_000, "the clicks are read")
+    wait_for(lambda: service.total(banner) == 20_000, "the clicks are read")
 
 
 def test_items_with_ids_count_once_over_all_workers(service: Service, banner: int) -> None:
@@ -360,7 +346,7 @@ def test_l3_a_path_that_is_too_long_is_refused(service: Service) -> None:
 
 def test_statistics_come_as_csv_where_that_is_asked_for(service: Service, banner: int) -> None:
     service.ask("POST", f"/stats/{banner}")
-    until(lambda: service.total(banner) == 1, "the click is read")
+    wait_for(lambda: service.total(banner) == 1, "the click is read")
     answer = service.ask("GET", f"/stats/{banner}", headers={"accept": "text/csv"})
     assert answer.headers["content-type"].startswith("text/csv")
     assert ",1," in answer.text
@@ -402,14 +388,28 @@ def test_l1_headers_that_come_too_slowly_end_the_connection(service: Service, ba
     assert service.counted() == before
 
 
-def test_l1_five_thousand_idle_connections_hold_up_nobody(service: Service, banner: int) -> None:
+@pytest.fixture
+def many_descriptors() -> Iterator[None]:
+    """A connection is a descriptor here, too."""
+    limits = _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 5100:
+        missing("descriptors", f"the hard limit of {hard} open files is below 5,100")
     raise_descriptor_limit()
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+@pytest.mark.usefixtures("many_descriptors")
+def test_l1_five_thousand_idle_connections_hold_up_nobody(service: Service, banner: int) -> None:
     with ExitStack() as connections:
         idle = [connections.enter_context(service.connect()) for _ in range(5000)]
         before = service.counted()
         for _ in range(20):
             assert service.ask("POST", f"/stats/{banner}").status_code == 204
         assert service.counted() == before + 20
+        idle[0].setblocking(False)
+        with pytest.raises(BlockingIOError):  # the oldest is open, so all of them still were
+            idle[0].recv(1)
         idle[-1].settimeout(20)
         assert idle[-1].recv(1) == b""  # the time for headers is over
     assert service.ask("GET", "/health/live").status_code == 200
@@ -476,7 +476,7 @@ def test_l9_a_body_that_breaks_off_counts_nothing(service: Service, banner: int,
     name = b"broken-%d" % banner
     with service.connect() as one:
         one.sendall(request(banner, rest, b"X-Request-Id: " + name) + b"5\r\nabcde\r\n")
-    until(lambda: name.decode() in service.requests(), "the access line")
+    wait_for(lambda: name.decode() in service.requests(), "the access line")
     assert service.requests()[name.decode()]["status"] == 499
     assert service.counted() == before
 
@@ -530,7 +530,7 @@ def test_a_stop_that_meets_a_worker_at_its_start_does_not_wait_for_it(
             [first, *_] = main.children()
             former = {child.pid for child in main.children()}
             first.kill()
-            until(lambda m=main, f=former: {c.pid for c in m.children()} - f, "the successor")
+            wait_for(lambda m=main, f=former: {c.pid for c in m.children()} - f, "the successor")
             time.sleep(0.08 * moment)
             began = time.monotonic()
             service.process.terminate()

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import socket
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import free_port
 from tests.services import require
 
 CONFIGURATION = (Path(__file__).parents[2] / "deploy/nginx/nginx.conf").read_text()
@@ -69,13 +69,6 @@ def adapted(folder: Path, upstreams: list[int], port: int) -> str:
         text, changed = re.subn(old, new, text)
         assert changed >= 1, old
     return text
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager

@@ -28,6 +28,7 @@ from shared.settings import Settings
 from shared.uuid7 import NIL, is_uuid7, uuid7
 from tests.integration import test_nginx as nginx
 from tests.proxy import Proxy, proxy
+from tests.services import with_database
 from tests.tracking import BROWSER, Tracking, add_tracker, tracking, until
 
 GOOGLEBOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
@@ -43,8 +44,7 @@ async def shared_database(postgres_url: str, _template: str) -> AsyncIterator[st
     connection = await asyncpg.connect(postgres_url)
     name = f"tallybook_tracker_{time.time_ns()}"
     await connection.execute(f"CREATE DATABASE {name} TEMPLATE {_template}")
-    parts = urlsplit(postgres_url)
-    yield parts._replace(path=f"/{name}").geturl().replace("postgresql:/t", "postgresql:///t")
+    yield with_database(postgres_url, name)
     await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await connection.close()
 

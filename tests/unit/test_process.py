@@ -1,10 +1,12 @@
 """No worker outlives the process that made it, not even one that was just being born."""
 
+import resource
 import subprocess
 import sys
 
 import pytest
 
+from shared.process import raise_descriptor_limit
 from tests.processes import ROOT, lives, wait_for
 
 #: A parent that is killed when its worker has, or has not yet, asked to die with it; it prints the worker's pid.
@@ -48,3 +50,18 @@ def test_the_limit_of_open_files_is_raised_as_far_as_it_may_be() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, text=True)
     assert done.stdout.strip() == "(1024, 1024)"
+
+
+@pytest.mark.parametrize("error", [OSError, ValueError])
+def test_a_limit_that_cannot_be_raised_is_no_reason_not_to_start(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def refuse(*arguments: object) -> None:
+        asked.append(arguments)
+        raise error
+
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    raise_descriptor_limit()
+    assert asked
