@@ -119,8 +119,8 @@ class Trackers:
                 future.cancel()
                 continue
             value = found.get(tracker)
-            if value is not None:
-                self._values[tracker] = value
+            if value is not None:  # unless the table was read meanwhile, which may know a newer one
+                value = self._values.setdefault(tracker, value)
             else:
                 self._absent[tracker] = until
                 self._absent.move_to_end(tracker)

@@ -8,6 +8,7 @@ from uuid import UUID
 NIL = UUID(int=0)
 
 _CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_RANDOM = re.compile(_CANONICAL.pattern.replace("-7", "-[47]"))
 
 
 def uuid7(epoch_ms: int) -> UUID:
@@ -19,3 +20,8 @@ def uuid7(epoch_ms: int) -> UUID:
 def is_uuid7(text: str) -> bool:
     """Whether the text is one as `str` writes it."""
     return _CANONICAL.fullmatch(text) is not None
+
+
+def is_random(text: str) -> bool:
+    """Whether the text is a UUID that chance made, of version 4 or 7, as `str` writes it."""
+    return _RANDOM.fullmatch(text) is not None

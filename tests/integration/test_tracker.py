@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import UUID, uuid4
+from uuid import UUID, uuid1, uuid4
 
 import asyncpg
 import httpx2
@@ -248,6 +248,31 @@ async def test_a_tracker_works_from_the_moment_at_which_it_was_added(database: s
         assert await trackers.value(one) == "new"
 
 
+async def test_an_old_answer_of_a_look_up_replaces_no_newer_value(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LOOK_S", 0.05)
+    monkeypatch.setattr(module, "_LOOK_UP_S", 30)
+    async with registry(database) as (trackers, pool):
+        one = uuid4()
+        await add_tracker(database, one, "old")
+        fetch, is_read = pool.fetch, asyncio.Event()
+
+        async def slow(sql: str, *arguments: Any) -> Any:
+            rows = await fetch(sql, *arguments)
+            await is_read.wait()  # it is on its way while the table is read
+            return rows
+
+        pool.fetch = slow  # type: ignore[method-assign]
+        asked = asyncio.create_task(trackers.value(one))
+        await until(lambda: pool.look_ups, "the look-up")
+        await add_tracker(database, one, "new")
+        await until(lambda: trackers._values.get(one) == "new", "the table is read")
+        is_read.set()
+        await asked
+        assert await trackers.value(one) == "new"
+
+
 async def test_a_tracker_that_is_gone_is_unknown(database: str) -> None:
     one = uuid4()
     await add_tracker(database, one, "x")
@@ -291,13 +316,15 @@ async def test_known_trackers_go_on_without_postgres(database: str, postgres_url
 
 async def test_o4_a_valid_cookie_is_kept_and_its_age_renewed(running: Tracking, tracker: UUID) -> None:
     mine = uuid7(1_700_000_000_000)
-    for cookies in (f"user_id={mine}", f"a=b; user_id=junk; user_id={mine}; c=d"):
-        answer = await running.track(tracker, headers={"cookie": cookies})
-        assert answer.headers["set-cookie"] == f"user_id={mine}; {ATTRIBUTES}"
-    assert {hit["user_id"] for hit in await hits_of(running, tracker)} == {str(mine)}
+    older = uuid4()  # as other trackers make them
+    cookies = {f"user_id={mine}": mine, f"a=b; user_id=junk; user_id={mine}; c=d": mine, f"user_id={older}": older}
+    for header, user in cookies.items():
+        answer = await running.track(tracker, headers={"cookie": header})
+        assert answer.headers["set-cookie"] == f"user_id={user}; {ATTRIBUTES}"
+    assert [hit["user_id"] for hit in await hits_of(running, tracker)] == list(map(str, cookies.values()))
 
 
-@pytest.mark.parametrize("forged", ["", "x", str(uuid4()), str(NIL), f"{uuid7(1)}x", str(uuid7(1)).upper()])
+@pytest.mark.parametrize("forged", ["", "x", str(uuid1()), str(NIL), f"{uuid7(1)}x", str(uuid7(1)).upper()])
 async def test_o4_a_forged_cookie_is_replaced(running: Tracking, tracker: UUID, forged: str) -> None:
     answer = await running.track(tracker, headers={"cookie": f"user_id={forged}"})
     [hit] = await hits_of(running, tracker)

@@ -20,6 +20,7 @@ from shared.settings import Settings, SettingsError, load
 from shared.uuid7 import NIL, is_uuid7, uuid7
 
 MINE = uuid7(1_700_000_000_000)
+THEIRS = uuid4()
 CHROME = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
 )
@@ -72,7 +73,8 @@ def test_any_uuid_names_a_tracker() -> None:
         ([f"USER_ID={MINE}"], None),
         ([f"xuser_id={MINE}"], None),
         ([f'user_id="{MINE}"'], None),
-        ([f"user_id={uuid4()}"], None),
+        ([f"user_id={THEIRS}"], THEIRS),
+        ([f"user_id={uuid1()}"], None),
         (["user_id", "user_id="], None),
         ([";" * 8000], None),
     ],
