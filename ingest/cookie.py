@@ -7,7 +7,6 @@ party.
 """
 
 from collections.abc import Iterable
-from uuid import UUID
 
 from shared.settings import Settings
 from shared.uuid7 import is_random
@@ -15,13 +14,13 @@ from shared.uuid7 import is_random
 NAME = "user_id"
 
 
-def user_id(cookies: Iterable[str]) -> UUID | None:
+def user_id(cookies: Iterable[str]) -> str | None:
     """The first valid id in the Cookie headers of a request."""
     for header in cookies:
         for pair in header.split(";"):
             name, _, value = pair.strip(" \t").partition("=")
             if name == NAME and is_random(value):
-                return UUID(value)
+                return value
     return None
 
 
@@ -41,6 +40,6 @@ class Cookie:
             attributes.append("Partitioned")
         self._attributes = "; ".join(attributes)
 
-    def header(self, user: UUID) -> str:
+    def header(self, user: str) -> str:
         """The value of Set-Cookie."""
         return f"{NAME}={user}; {self._attributes}"

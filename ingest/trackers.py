@@ -63,6 +63,10 @@ class Trackers:
         """Whether the table was ever read. Until then each hit depends on Postgres."""
         return self._version is not None
 
+    def known(self, tracker: UUID) -> str | None:
+        """The value that the tracker has now, if it is in memory. From any thread."""
+        return self._values.get(tracker)
+
     async def value(self, tracker: UUID) -> str:
         """The value that the tracker has now. Raises UnknownTracker, and PostgresUnavailable or Busy if nobody can
         say."""

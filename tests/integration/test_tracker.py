@@ -155,6 +155,69 @@ async def test_l5_a_user_agent_is_cut(running: Tracking, tracker: UUID) -> None:
     assert hit["user_agent"] == "x" * 512
 
 
+@pytest.mark.parametrize(
+    ("query", "more"),
+    [
+        ("id=%s", {}),
+        ("a=b&id=%s&c=%%2F+d&%%20", {"headers": {"cookie": f"a=b; user_id={uuid4()}", "origin": ORIGIN}}),
+        ("id=%s&ü=ä€\U0001f600", {"headers": {"origin": "https://evil.example", "user-agent": GOOGLEBOT}}),
+        ("id=%s", {"headers": {"sec-gpc": "1", "user-agent": ""}, "path": "/track.gif"}),
+        ("id=%s", {"headers": {"x-forwarded-for": "6.6.6.6", "x-forwarded-host": "evil.example"}, "method": "POST"}),
+    ],
+)
+async def test_a_hit_that_is_answered_at_once_is_as_any_other(
+    running: Tracking, tracker: UUID, query: str, more: dict[str, Any]
+) -> None:
+    """Any `Purpose` leads around the short way, and only the long one has request ids."""
+    await running.track(tracker)  # from now on its value is known
+    target = more.get("path", "/track") + "?" + query.replace("%s", str(tracker)).replace("%%", "%")
+    host = f"127.0.0.1:{running.port}"
+    answers = []
+    for extra in ({}, {"purpose": "x"}):
+        headers = {"host": host, "user-agent": BROWSER} | more.get("headers", {}) | extra
+        lines = [f"{more.get('method', 'GET')} {target} HTTP/1.1", *(f"{name}: {headers[name]}" for name in headers)]
+        answers.append(await exchanged(running.port, "\n".join(lines)))
+    [_, *rows] = [hit for hit in await hits_of(running, tracker)]
+    assert len(rows) == 2
+    for row, (_, headers, _) in zip(rows, answers, strict=True):
+        assert UUID(str(row.pop("event_id"))).version == 7
+        assert str(row.pop("date_time"))[:10] == row["date"]
+        if "cookie" not in more.get("headers", {}) and "sec-gpc" not in more.get("headers", {}):
+            assert row["user_id"] in headers.pop("set-cookie")
+            row.pop("user_id")
+    assert rows[0] == rows[1]
+    (status, plain, body), (other_status, other, other_body) = answers
+    assert (status, body) == (other_status, other_body)
+    assert "x-request-id" not in plain
+    assert other.pop("x-request-id")
+    assert {name: plain[name] for name in plain if name != "date"} == {
+        name: other[name] for name in other if name != "date"
+    }
+
+
+@pytest.mark.parametrize("query", ["id=%s&%%69d=1", "id=%s&pid=1", "i%%64=%s"])
+async def test_what_could_be_another_id_is_not_answered_at_once(running: Tracking, tracker: UUID, query: str) -> None:
+    await running.track(tracker)
+    answer = await running.http.get("/track?" + query.replace("%s", str(tracker)).replace("%%", "%"))
+    assert "x-request-id" in answer.headers
+    assert answer.status_code == (400 if "%%69" in query else 204)
+
+
+async def exchanged(port: int, head: str) -> tuple[int, dict[str, str], bytes]:
+    """One request as it stands, and its answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head.replace("\n", "\r\n").encode() + b"\r\nConnection: close\r\n\r\n")
+    answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    start, _, body = answer.partition(b"\r\n\r\n")
+    status, *lines = start.decode().split("\r\n")
+    return (
+        int(status.split()[1]),
+        {name.lower(): text for name, _, text in (one.partition(": ") for one in lines)},
+        body,
+    )
+
+
 # -- which tracker -----------------------------------------------------------------------------------------------------
 
 
