@@ -9,6 +9,9 @@ way too, so none of them counts twice: not when the log had taken it before its 
 killed and another one sends them. While more than a few appends wait, new records go behind them in the journal;
 otherwise they wait for their turn.
 
+Records go to the partition of their key. Where their order does not matter they need not: then all go to one line, so
+that an append holds as many as there are, and to another one after a while, or when that one fails.
+
     record    waiting -> under way -> in the log
                  |           `-----> unknown -> in the journal too, and repeated until the log has it
                  `-----------------------------> in the journal, then sent in order
@@ -38,6 +41,8 @@ _BATCH_RECORDS, _BATCH_BYTES = 500, 512 * 1024
 _AHEAD_MAX = 8
 #: Seconds of the first and of the longest wait before an append is sent again.
 _BACKOFF_S = (0.02, 0.5)
+#: Seconds for which records without an order go to one partition.
+_TURN_S = 1.0
 #: Seconds that a start waits for the log before it goes on without.
 _START_S = 2.0
 #: Seconds between two looks of a stop.
@@ -115,9 +120,19 @@ class Producer:
     take is refused."""
 
     def __init__(
-        self, to: Log, topic: str, name: str, journal: Journal | None, *, records_max: int, bytes_max: int, most: int
+        self,
+        to: Log,
+        topic: str,
+        name: str,
+        journal: Journal | None,
+        *,
+        records_max: int,
+        bytes_max: int,
+        most: int,
+        is_ordered: bool = True,
     ) -> None:
-        """`name` is used in no other life (`new_name`); `most` records fit into one partition of the log."""
+        """`name` is used in no other life (`new_name`); `most` records fit into one partition of the log. `is_ordered`:
+        records of one key have an order, which is that of their partition."""
         self._log = to
         self._topic = topic
         self._journal = journal
@@ -126,6 +141,8 @@ class Producer:
         self._records = self._bytes = 0
         self._lines = [_Line(topic, number, name, min(_BATCH_RECORDS, most)) for number in range(to.partitions)]
         self._is_prepared = self._is_stopped = False
+        self._is_ordered = is_ordered
+        self._turn, self._turn_until = random.randrange(to.partitions), 0.0  # noqa: S311 - workers differ
         self._failing_since: float | None = None
         self._has_unsafe = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -205,12 +222,21 @@ class Producer:
             self._take(*self._offered.popleft())
 
     def _take(self, key: bytes, value: bytes, done: Done) -> None:
-        line = self._lines[self._log.partition_of(key)]
+        line = self._lines[self._log.partition_of(key)] if self._is_ordered else self._line_of_turn()
         line.queue.append((key, value, done))
         line.has_work.set()
         if line.is_behind():
             self._has_unsafe.set()
         self._records, self._bytes = self._records + 1, self._bytes + len(key) + len(value)
+
+    def _line_of_turn(self) -> _Line:
+        line, now = self._lines[self._turn], time.monotonic()
+        if now >= self._turn_until or line.is_failing:
+            self._turn_until = now + _TURN_S
+            following = [(self._turn + step) % len(self._lines) for step in range(1, len(self._lines) + 1)]
+            self._turn = next((at for at in following if not self._lines[at].is_failing), following[0])
+            line = self._lines[self._turn]
+        return line
 
     def _has_room(self, size: int) -> bool:
         return self._records + len(self._offered) < self._records_max and self._bytes + size <= self._bytes_max

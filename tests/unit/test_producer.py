@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from shared.errors import JournalFull, LogFull, LogUnavailable, TooLarge
+from shared.log import producer as module
 from shared.log.journal import Append, Journal
 from shared.log.log import RECORD_MAX_BYTES, ProducerRewound
 from shared.log.orphans import Orphans
@@ -149,6 +150,32 @@ async def test_partitions_do_not_wait_for_each_other(tmp_path: Path) -> None:
         await until(lambda: len(log.under_way) == 2)
         log.gate.set()
         await asyncio.gather(*tasks)
+
+
+async def test_records_without_an_order_share_an_append_whatever_their_keys(tmp_path: Path) -> None:
+    log = Log(4)
+    async with producing(log, tmp_path, is_ordered=False) as producer:
+        log.gate.clear()
+        tasks = [asyncio.create_task(producer.append(bytes([n]), b"%d" % n)) for n in range(41)]
+        await until(lambda: log.calls)
+        log.gate.set()
+        await asyncio.gather(*tasks)
+    assert len(log.calls) <= 2
+    assert sorted(log.records) == sorted(b"%d" % n for n in range(41))
+
+
+async def test_records_without_an_order_avoid_a_partition_that_fails_and_reach_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_TURN_S", 0.0)
+    log = Log(4)
+    async with producing(log, tmp_path, is_ordered=False) as producer:
+        assert [await producer.append(KEY, b"x") for _ in range(8)] == ["log"] * 8
+        assert {partition for partition, *_ in log.calls} == set(range(4))
+        producer._lines[2].is_failing = True
+        log.calls.clear()
+        assert [await producer.append(KEY, b"x") for _ in range(8)] == ["log"] * 8
+        assert {partition for partition, *_ in log.calls} == {0, 1, 3}
 
 
 async def test_the_queue_is_bounded_in_records_and_bytes(tmp_path: Path) -> None:
@@ -462,8 +489,11 @@ async def test_a_journal_of_more_partitions_is_kept_for_a_person(tmp_path: Path)
     assert log.records == []
 
 
-@pytest.mark.parametrize("seed", range(20))
-async def test_acknowledged_is_once_and_refused_is_never_whatever_happens(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize("is_ordered", [True, False])
+@pytest.mark.parametrize("seed", range(12))
+async def test_acknowledged_is_once_and_refused_is_never_whatever_happens(
+    tmp_path: Path, seed: int, is_ordered: bool
+) -> None:
     """Lives that end by a kill at any moment, over a log that is away, deaf and full by chance."""
     chance, log = random.Random(seed), Log()
     stored: set[bytes] = set()
@@ -479,7 +509,7 @@ async def test_acknowledged_is_once_and_refused_is_never_whatever_happens(tmp_pa
 
     for life in range(3):
         size = chance.choice([200, 2000, 1 << 20])
-        async with producing(log, tmp_path, stops=False, journal_bytes=size) as producer:
+        async with producing(log, tmp_path, stops=False, journal_bytes=size, is_ordered=is_ordered) as producer:
             tasks = []
             for number in range(60):
                 log.is_away, log.is_deaf, log.is_full = (chance.random() < 0.3 for _ in range(3))
