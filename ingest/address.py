@@ -6,6 +6,7 @@ it says counts only when the peer is a trusted one; of a list the last item does
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote_from_bytes
 
@@ -18,29 +19,38 @@ _HOST = re.compile(r"(?:[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{
 _SCHEMES = frozenset({"http", "https"})
 #: Bytes of a query that stand in an address as they are.
 _AS_IS = "".join(map(chr, range(0x21, 0x7F)))
+_PLAIN = re.compile(rb"[\x21-\x7e]*")
 
 
 def url(scope: Mapping[str, Any], client: ClientAddress) -> str:
     """The address of the request: scheme, host, path and query."""
     headers = Headers(scope=scope)  # type: ignore[arg-type]
-    scheme, host = scope["scheme"], headers.get("host", "")
+    scheme, host = "", ""
     if client.is_proxied(scope):
-        scheme = _last(headers, "x-forwarded-proto").lower() or scheme
-        host = _last(headers, "x-forwarded-host") or host
-    if scheme not in _SCHEMES:
-        scheme = scope["scheme"]
-    if not _HOST.fullmatch(host):
-        host = _own(scope)
-    query = quote_from_bytes(scope["query_string"], _AS_IS)
-    return f"{scheme}://{host}{scope['raw_path'].decode('ascii')}{'?' if query else ''}{query}"
+        scheme = last(",".join(headers.getlist("x-forwarded-proto")))
+        host = last(",".join(headers.getlist("x-forwarded-host")))
+    name, port = scope.get("server") or ("localhost", None)
+    server = f"[{name}]" if ":" in name else name
+    start = base(scope["scheme"], scheme, host or headers.get("host", ""), f"{server}:{port}" if port else server)
+    path: bytes = scope["raw_path"]
+    return start + path.decode("ascii") + query_text(scope["query_string"])
 
 
-def _last(headers: Headers, name: str) -> str:
-    return ",".join(headers.getlist(name)).rpartition(",")[2].strip(" \t")
+def last(values: str) -> str:
+    """The last item of a list with commas."""
+    return values.rpartition(",")[2].strip(" \t")
 
 
-def _own(scope: Mapping[str, Any]) -> str:
-    """Where the request arrived, for clients that name no host."""
-    host, port = scope.get("server") or ("localhost", None)
-    name = f"[{host}]" if ":" in host else host
-    return f"{name}:{port}" if port else name
+@lru_cache(1024)
+def base(scheme: str, forwarded: str, host: str, server: str) -> str:
+    """Scheme and host: of what a proxy forwarded and of what the request has, what can be used. `server` is where it
+    arrived, for clients that name no host."""
+    forwarded = forwarded.lower()
+    return f"{forwarded if forwarded in _SCHEMES else scheme}://{host if _HOST.fullmatch(host) else server}"
+
+
+def query_text(query: bytes) -> str:
+    """The query with its question mark, as it stands in an address; empty for none."""
+    if not query:
+        return ""
+    return "?" + (query.decode() if _PLAIN.fullmatch(query) else quote_from_bytes(query, _AS_IS))

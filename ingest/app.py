@@ -126,6 +126,7 @@ async def _producer(settings: Settings) -> AsyncIterator[Producer]:
             records_max=settings.log_waiting_max,
             bytes_max=settings.log_waiting_bytes_max,
             most=settings.log_records_max,
+            is_ordered=False,  # hits know when they were
         )
         orphans = Orphans(settings.journal_dir, log)
         await hits_to.start()

@@ -13,8 +13,8 @@ from shared.errors import BodyTimeout, Busy, Malformed, TallybookError, TooLarge
 from shared.settings import Settings
 
 #: Bytes of a path with its query, and parameters in a query.
-_URL_MAX = 8192
-_PARAMETERS_MAX = 64
+URL_MAX = 8192
+PARAMETERS_MAX = 64
 
 
 class Disconnected(Exception):
@@ -48,10 +48,10 @@ class BodyLimit:
 
     async def _checked(self, scope: Scope, receive: Receive) -> bytes:
         """The whole body, or the error that refuses it."""
-        if len(scope["raw_path"] or b"") + len(scope["query_string"]) > _URL_MAX:
-            raise Malformed(f"The address is longer than {_URL_MAX} bytes.")
-        if scope["query_string"].count(b"&") >= _PARAMETERS_MAX:
-            raise Malformed(f"The query has more than {_PARAMETERS_MAX} parameters.")
+        if len(scope["raw_path"] or b"") + len(scope["query_string"]) > URL_MAX:
+            raise Malformed(f"The address is longer than {URL_MAX} bytes.")
+        if scope["query_string"].count(b"&") >= PARAMETERS_MAX:
+            raise Malformed(f"The query has more than {PARAMETERS_MAX} parameters.")
         headers = Headers(scope=scope)
         length = _length(headers)
         is_chunked = "transfer-encoding" in headers

@@ -105,7 +105,7 @@ def _scope_of(scope: Any, state: dict[str, Any]) -> Scope:
         "scheme": scope.scheme,
         "path": scope.path,
         "raw_path": quote(scope.path, safe="/:@!$&'()*+,;=~-._").encode("ascii"),
-        "query_string": scope.query_string.encode("latin-1", "replace"),
+        "query_string": scope.query_string.encode(),  # which RSGI has decoded as UTF-8
         "root_path": "",
         "headers": pairs,
         "client": _address(scope.client),

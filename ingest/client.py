@@ -7,11 +7,16 @@ then the peer's own address is the answer.
 """
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
 #: Proxies in a row that are walked over; a longer chain is somebody playing.
 _HOPS_MAX = 32
+#: Answers that are remembered: a browser comes again, and most requests come through few proxies. Some 5 MB.
+_REMEMBERED = 16_384
+#: A longer chain is not remembered.
+_CHAIN_MAX = 256
 
 _Address = IPv4Address | IPv6Address
 
@@ -21,22 +26,30 @@ class ClientAddress:
 
     def __init__(self, networks: Iterable[str]) -> None:
         self._networks = [ip_network(network) for network in networks]
+        self._remembered = lru_cache(_REMEMBERED)(self._found)
 
     def of(self, scope: Mapping[str, Any]) -> str:
         """The address in canonical text; empty when the peer has none, as on a unix socket."""
-        peer = _parsed((scope.get("client") or ("",))[0])
-        if peer is None:
-            return ""
-        return str(self._forwarded(scope, peer) if self._is_trusted(peer) else peer)
+        # A header that is given twice is one list (RFC 9110, 5.3).
+        chain = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode("latin-1")
+        return self.found(_peer(scope), chain)[0]
+
+    def found(self, peer: str, chain: str) -> tuple[str, bool]:
+        """The same of a peer's address and what the header says, and whether the peer is a trusted proxy."""
+        return (self._remembered if len(chain) <= _CHAIN_MAX else self._found)(peer, chain)
 
     def is_proxied(self, scope: Mapping[str, Any]) -> bool:
         """Whether the peer is a trusted proxy, so that what it says of the client counts."""
-        peer = _parsed((scope.get("client") or ("",))[0])
-        return peer is not None and self._is_trusted(peer)
+        return self.found(_peer(scope), "")[1]
 
-    def _forwarded(self, scope: Mapping[str, Any], peer: _Address) -> _Address:
-        # A header that is given twice is one list (RFC 9110, 5.3).
-        chain = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode("latin-1")
+    def _found(self, text: str, chain: str) -> tuple[str, bool]:
+        peer = _parsed(text)
+        if peer is None:
+            return "", False
+        is_proxied = self._is_trusted(peer)
+        return str(self._forwarded(peer, chain) if is_proxied else peer), is_proxied
+
+    def _forwarded(self, peer: _Address, chain: str) -> _Address:
         for hop in reversed(chain.rsplit(",", _HOPS_MAX)[-_HOPS_MAX:]):
             address = _parsed(hop.strip(" \t"))
             if address is None:
@@ -47,6 +60,11 @@ class ClientAddress:
 
     def _is_trusted(self, address: _Address) -> bool:
         return any(address in network for network in self._networks)
+
+
+def _peer(scope: Mapping[str, Any]) -> str:
+    """The peer's address; empty when it has none."""
+    return str((scope.get("client") or ("",))[0])
 
 
 def _parsed(text: str) -> _Address | None:
@@ -74,6 +92,7 @@ def _is_port(text: str) -> bool:
     return len(text) <= 5 and text.isascii() and text.isdigit() and 0 < int(text) <= 65535
 
 
+@lru_cache(_REMEMBERED)
 def truncated(address: str) -> str:
     """The network of an address in canonical text: /24 of IPv4, /48 of IPv6; empty for none."""
     if not address:

@@ -1,26 +1,26 @@
-"""The cookie `user_id`: one random id per browser, a UUID of version 7, and nothing else.
+"""The cookie `user_id`: one random id per browser, a UUID, and nothing else.
 
-A valid one that came is kept and its age renewed; anything else is replaced. The header is written by hand, because
+New ones are of version 7. A valid one that came, of version 7 or 4, is kept and its age renewed; anything else is
+replaced. The header is written by hand, because
 `http.cookies` of Python 3.11 does not know Partitioned (CHIPS), without which browsers drop the cookie of a third
 party.
 """
 
 from collections.abc import Iterable
-from uuid import UUID
 
 from shared.settings import Settings
-from shared.uuid7 import is_uuid7
+from shared.uuid7 import is_random
 
 NAME = "user_id"
 
 
-def user_id(cookies: Iterable[str]) -> UUID | None:
+def user_id(cookies: Iterable[str]) -> str | None:
     """The first valid id in the Cookie headers of a request."""
     for header in cookies:
         for pair in header.split(";"):
             name, _, value = pair.strip(" \t").partition("=")
-            if name == NAME and is_uuid7(value):
-                return UUID(value)
+            if name == NAME and is_random(value):
+                return value
     return None
 
 
@@ -40,6 +40,6 @@ class Cookie:
             attributes.append("Partitioned")
         self._attributes = "; ".join(attributes)
 
-    def header(self, user: UUID) -> str:
+    def header(self, user: str) -> str:
         """The value of Set-Cookie."""
         return f"{NAME}={user}; {self._attributes}"

@@ -4,20 +4,22 @@ Everything that a row says is decided here, when the request is answered: a reco
 """
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from uuid import UUID
+from functools import lru_cache
 
 import msgspec
 from msgspec import Struct
-from starlette.datastructures import Headers
 
 from ingest.bots import is_bot
-from shared.uuid7 import uuid7
+from shared.uuid7 import uuid7_text
 
 #: The topic of hits.
 TOPIC = "hits"
 #: Characters of a user agent that are kept.
 USER_AGENT_MAX = 512
+#: Headers in which a browser says that it only fetches ahead.
+AHEAD = ("sec-purpose", "purpose", "x-moz")
 #: What stands for an address that is not known: that of a peer on a unix socket.
 _NO_ADDRESS = "::"
 
@@ -27,10 +29,10 @@ class Hit(Struct, frozen=True, kw_only=True):
 
     date: str
     date_time: str
-    event_id: UUID
-    tracker_id: UUID
+    event_id: str
+    tracker_id: str
     ip: str
-    user_id: UUID
+    user_id: str
     user_agent: str
     url: str
     value: str
@@ -40,14 +42,14 @@ class Hit(Struct, frozen=True, kw_only=True):
 _ENCODER = msgspec.json.Encoder()
 
 
-def made(tracker: UUID, value: str, user: UUID, address: str, user_agent: str, url: str) -> Hit:
-    """A hit of now, with an id of its own."""
+def made(tracker: str, value: str, user: str, address: str, user_agent: str, url: str) -> Hit:
+    """A hit of now, with an id of its own. Ids are texts as `str` writes a UUID."""
     epoch_ms = time.time_ns() // 1_000_000
-    moment = datetime.fromtimestamp(epoch_ms // 1000, UTC)
+    date, second = _written(epoch_ms // 1000)
     return Hit(
-        date=f"{moment:%Y-%m-%d}",
-        date_time=f"{moment:%Y-%m-%d %H:%M:%S}.{epoch_ms % 1000:03}",
-        event_id=uuid7(epoch_ms),
+        date=date,
+        date_time=f"{second}.{epoch_ms % 1000:03}",
+        event_id=uuid7_text(epoch_ms),
         tracker_id=tracker,
         ip=address or _NO_ADDRESS,
         user_id=user,
@@ -58,21 +60,28 @@ def made(tracker: UUID, value: str, user: UUID, address: str, user_agent: str, u
     )
 
 
-def record(hit: Hit) -> tuple[bytes, bytes]:
-    """Key and value of the hit in the log."""
-    return hit.tracker_id.bytes, _ENCODER.encode(hit)
+@lru_cache(4)
+def _written(second: int) -> tuple[str, str]:
+    """The date of a Unix time, and date and time: a worker asks for each some thousand times."""
+    moment = datetime.fromtimestamp(second, UTC)
+    return f"{moment:%Y-%m-%d}", f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
-def user_agent(headers: Headers) -> str:
+def encoded(hit: Hit) -> bytes:
+    """The hit as a record of the log, whose key is the tracker's 16 bytes."""
+    return _ENCODER.encode(hit)
+
+
+def user_agent(headers: Mapping[str, str]) -> str:
     """What the client says that it is, cut to a bound."""
     return headers.get("user-agent", "")[:USER_AGENT_MAX]
 
 
-def is_prefetched(headers: Headers) -> bool:
+def is_prefetched(headers: Mapping[str, str]) -> bool:
     """Whether the browser only fetches ahead, for a page that nobody may ever see."""
-    return any("prefetch" in headers.get(name, "").lower() for name in ("sec-purpose", "purpose"))
+    return any("prefetch" in headers.get(name, "").lower() for name in AHEAD)
 
 
-def is_private(headers: Headers, *, honours_dnt: bool) -> bool:
+def is_private(headers: Mapping[str, str], *, honours_dnt: bool) -> bool:
     """Whether the client asks not to be recognised: Global Privacy Control, and Do Not Track where that is honoured."""
     return headers.get("sec-gpc") == "1" or (honours_dnt and headers.get("dnt") == "1")

@@ -1,4 +1,5 @@
-"""The RSGI application of one worker. It answers plain clicks by itself; everything else goes on to Starlette.
+"""The RSGI application of one worker. It answers plain clicks by itself, and plain hits (`ingest/plain_hits.py`);
+everything else goes on to Starlette.
 
 A plain click is `POST /stats/<banner>` without body and without Idempotency-Key. It costs one addition in shared memory
 (`shared/counting/lane.py`) and is answered by 204, at once or when Redis has it. Whatever the lane refuses falls
@@ -13,6 +14,7 @@ from typing import Any
 from ingest.app import create_app
 from ingest.bridge import RsgiToAsgi
 from ingest.inline import install
+from ingest.plain_hits import PATHS, PlainHits
 from ingest.problems import rendered
 from shared.counting.drain import Counter
 from shared.errors import RedisUnavailable, TallybookError
@@ -36,7 +38,9 @@ class Ingest:
 
     def __init__(self, settings: Settings) -> None:
         self._bridge = RsgiToAsgi(create_app(settings))
+        self._settings = settings
         self._counter: Counter | None = None
+        self._hits: PlainHits | None = None
         # With a rate limit every click needs to know its client, and that is the slow twin's work.
         self._is_plain = settings.rate_limit_per_s == 0
         self._is_durable = settings.ack == "redis"
@@ -53,8 +57,10 @@ class Ingest:
         await self._bridge(scope, protocol)
 
     def answer(self, scope: Any, protocol: Any) -> bool:
-        """Count a plain click and answer it. False: it is something else, or was refused; then nothing was done."""
+        """Take a plain click or a plain hit. False: it is something else, or was refused; then nothing was done."""
         path = scope.path
+        if path in PATHS:
+            return self._hits is not None and self._hits.answer(scope, protocol, path)
         if path[:7] != _PREFIX or scope.method != "POST" or not self._is_plain or self._counter is None:
             return False
         headers = scope.headers
@@ -93,12 +99,13 @@ class Ingest:
         counter: Counter = self._bridge.state["counter"]
         counter.redeem = self._redeem
         self._counter = counter
+        self._hits = PlainHits(self._settings, self._bridge.state)
         self._reporter = asyncio.create_task(self._report())
 
     async def _stop(self) -> None:
         self._reporter.cancel()
-        self._transfer()
         await self._bridge.shutdown()
+        self._transfer()  # with what the shutdown answered
 
     async def _report(self) -> None:
         while True:
@@ -109,6 +116,8 @@ class Ingest:
         counted = self._answered - self._refused
         HTTP_REQUESTS.labels(_ROUTE, "POST", "204").inc(max(0, counted - self._reported))
         self._reported = max(self._reported, counted)
+        if self._hits is not None:
+            self._hits.report()
 
 
 def create() -> Ingest:

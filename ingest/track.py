@@ -34,7 +34,7 @@ from shared.errors import (
     UnsupportedMediaType,
 )
 from shared.metrics import HITS, HITS_BOT, HITS_REJECTED
-from shared.uuid7 import NIL, uuid7
+from shared.uuid7 import NIL, uuid7_text
 
 #: A UUID in its usual form, of any version.
 UUID_PATTERN = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
@@ -43,9 +43,10 @@ _UUID = re.compile(UUID_PATTERN[1:-1])
 #: One transparent pixel.
 GIF = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b")
 #: An answer is of one request: neither it nor its cookie may be given to anybody else. Other sites may embed it.
-_HEADERS = {"cache-control": "no-store, private", "cross-origin-resource-policy": "cross-origin"}
+ANSWER_HEADERS = {"cache-control": "no-store, private", "cross-origin-resource-policy": "cross-origin"}
 
-_REASONS: dict[str, str] = {
+#: Of an error's code, the reason in the metrics.
+REASONS: dict[str, str] = {
     "not_found": "unknown_tracker",
     "unknown_tracker": "unknown_tracker",
     "limited": "limited",
@@ -84,11 +85,11 @@ async def track_pixel_preflight(request: Request) -> Response:
 
 
 async def _answered(request: Request, answer: Callable[[dict[str, str]], Response]) -> Response:
-    headers = {**_HEADERS, **request.state.origins.headers(request.headers.get("origin"))}
+    headers = {**ANSWER_HEADERS, **request.state.origins.headers(request.headers.get("origin"))}
     try:
         return answer(headers | await _counted(request))
     except TallybookError as error:
-        HITS_REJECTED.labels(_REASONS.get(error.code, "malformed")).inc()
+        HITS_REJECTED.labels(REASONS.get(error.code, "malformed")).inc()
         error.headers = {**error.headers, **headers}
         raise
 
@@ -103,15 +104,15 @@ async def _counted(request: Request) -> dict[str, str]:
     address = state.client.of(request.scope)
     added: dict[str, str] = await state.limiter.take(address)
     value = await state.trackers.value(tracker)
-    settings, user = state.settings, NIL
+    settings, user = state.settings, str(NIL)
     is_private = hits.is_private(headers, honours_dnt=settings.honour_dnt)
     if not is_private:
-        user = cookie.user_id(headers.getlist("cookie")) or uuid7(time.time_ns() // 1_000_000)
+        user = cookie.user_id(headers.getlist("cookie")) or uuid7_text(time.time_ns() // 1_000_000)
         added = {**added, "set-cookie": state.cookie.header(user)}
     if is_private or settings.track_ip == "truncated":
         address = truncated(address)
-    hit = hits.made(tracker, value, user, address, hits.user_agent(headers), url(request.scope, state.client))
-    stored = await state.hits.append(*hits.record(hit))
+    hit = hits.made(str(tracker), value, user, address, hits.user_agent(headers), url(request.scope, state.client))
+    stored = await state.hits.append(tracker.bytes, hits.encoded(hit))
     HITS.labels(stored).inc()
     if hit.is_bot:
         HITS_BOT.inc()

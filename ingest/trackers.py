@@ -63,6 +63,10 @@ class Trackers:
         """Whether the table was ever read. Until then each hit depends on Postgres."""
         return self._version is not None
 
+    def known(self, tracker: UUID) -> str | None:
+        """The value that the tracker has now, if it is in memory. From any thread."""
+        return self._values.get(tracker)
+
     async def value(self, tracker: UUID) -> str:
         """The value that the tracker has now. Raises UnknownTracker, and PostgresUnavailable or Busy if nobody can
         say."""
@@ -119,8 +123,8 @@ class Trackers:
                 future.cancel()
                 continue
             value = found.get(tracker)
-            if value is not None:
-                self._values[tracker] = value
+            if value is not None:  # unless the table was read meanwhile, which may know a newer one
+                value = self._values.setdefault(tracker, value)
             else:
                 self._absent[tracker] = until
                 self._absent.move_to_end(tracker)

@@ -8,14 +8,30 @@ from uuid import UUID
 NIL = UUID(int=0)
 
 _CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_RANDOM = re.compile(_CANONICAL.pattern.replace("-7", "-[47]"))
 
 
 def uuid7(epoch_ms: int) -> UUID:
     """A new one of this millisecond, with 74 random bits."""
+    return UUID(int=_made(epoch_ms))
+
+
+def uuid7_text(epoch_ms: int) -> str:
+    """The same as `str` writes it, in half the time."""
+    text = f"{_made(epoch_ms):032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def _made(epoch_ms: int) -> int:
     random = secrets.randbits(74)
-    return UUID(int=epoch_ms << 80 | 0x7 << 76 | (random >> 62) << 64 | 0b10 << 62 | random & (1 << 62) - 1)
+    return epoch_ms << 80 | 0x7 << 76 | (random >> 62) << 64 | 0b10 << 62 | random & (1 << 62) - 1
 
 
 def is_uuid7(text: str) -> bool:
     """Whether the text is one as `str` writes it."""
     return _CANONICAL.fullmatch(text) is not None
+
+
+def is_random(text: str) -> bool:
+    """Whether the text is a UUID that chance made, of version 4 or 7, as `str` writes it."""
+    return _RANDOM.fullmatch(text) is not None

@@ -6,13 +6,15 @@
 
 A frame holds a whole append with its (producer, seq), so whoever sends it again sends the same append: what had been
 under way when it was written counts once. Frames are added behind the others and synced before anybody is told; one
-that a crash cut short was acknowledged to nobody and is cut off by the next owner. The file is emptied when the log has
-everything in it. The owner holds flock(2) on it; a file that nobody holds is of a dead worker, and another one sends
-what is in it (`shared/log/orphans.py`).
+that a crash cut short was acknowledged to nobody and is cut off by the next owner. A frame that a disk has damaged in
+the midst of others is stepped over and kept apart for a person: those behind it were acknowledged, too. The file is
+emptied when the log has everything in it. The owner holds flock(2) on it; a file that nobody holds is of a dead worker,
+and another one sends what is in it (`shared/log/orphans.py`).
 """
 
 import errno
 import fcntl
+import mmap
 import os
 import secrets
 import struct
@@ -32,6 +34,10 @@ from shared.errors import JournalFull
 _MAGIC = b"tallyjn1"
 #: Length of the payload, and the checksum of both.
 _FRAME = struct.Struct("<I8s")
+#: The longest payload: an append of half a megabyte, its last record, and what MessagePack adds.
+_PAYLOAD_MAX = 2 << 20
+#: The first byte of each payload: an array of the five fields of an append.
+_FIRST = b"\x95"
 #: Seconds after which a half-made file of a dead creator is removed.
 _STALE_S = 60
 
@@ -68,7 +74,8 @@ class Journal:
             raise BadJournal("not a journal of this version")
         #: Bytes up to the end of the last whole frame.
         self.size = len(_MAGIC)
-        self._cut_torn()
+        self._places: list[int] = []
+        self._look_through()
 
     def is_empty(self) -> bool:
         """Whether nothing waits in it."""
@@ -97,6 +104,7 @@ class Journal:
             raise JournalFull from error
         crash_point("journal_synced")
         self.size = at
+        self._places += places
         return places
 
     def read(self, at: int) -> Append:
@@ -106,15 +114,14 @@ class Journal:
 
     def appends(self) -> Iterator[Append]:
         """Everything in it, in the order in which it was written."""
-        at = len(_MAGIC)
-        while at < self.size:
-            append, at = _frame_at(self._descriptor, at)
-            yield append
+        for at in self._places:
+            yield self.read(at)
 
     def clear(self) -> None:
         """Forget everything. Call it when the log has all of it, never before."""
         os.ftruncate(self._descriptor, len(_MAGIC))
         self.size = len(_MAGIC)
+        self._places.clear()
 
     def close(self) -> None:
         """Let go of the file. What waits in it is for another worker; an empty one is removed."""
@@ -129,14 +136,42 @@ class Journal:
         except OSError:
             self._is_broken = True
 
-    def _cut_torn(self) -> None:
+    def _look_through(self) -> None:
+        """Find the whole frames, keep what is damaged between them apart, and cut off what is torn behind them."""
         end = os.fstat(self._descriptor).st_size
-        try:
-            while self.size < end:
-                _, self.size = _frame_at(self._descriptor, self.size)
-        except BadJournal:
-            log.warning("journal_cut", file=self.path.name, bytes=end - self.size)
-            os.ftruncate(self._descriptor, self.size)
+        while self.size < end:
+            try:
+                _, behind = _frame_at(self._descriptor, self.size)
+            except BadJournal:
+                following = self._next_whole(self.size + 1, end)
+                if following is None:
+                    log.warning("journal_cut", file=self.path.name, bytes=end - self.size)
+                    os.ftruncate(self._descriptor, self.size)
+                    return
+                self._keep_apart(self.size, following)
+                self.size = following
+            else:
+                self._places.append(self.size)
+                self.size = behind
+
+    def _next_whole(self, at: int, end: int) -> int | None:
+        """Where the next whole frame begins. No record can pass for one: its texts are JSON, without bytes of zero, and
+        a length has one."""
+        with mmap.mmap(self._descriptor, end, access=mmap.ACCESS_READ) as content:
+            first = content.find(_FIRST, at + _FRAME.size)
+            while first >= 0:
+                try:
+                    _frame_at(self._descriptor, first - _FRAME.size)
+                except BadJournal:
+                    first = content.find(_FIRST, first + 1)
+                else:
+                    return first - _FRAME.size
+        return None
+
+    def _keep_apart(self, start: int, end: int) -> None:
+        target = self.path.with_name(f"{self.path.name}.bad-{time.time_ns()}")
+        target.write_bytes(os.pread(self._descriptor, end - start, start))
+        log.error("journal_damaged", file=target.name, bytes=end - start)
 
     # -- files -----------------------------------------------------------------------------------------------------
 
@@ -205,7 +240,7 @@ def _frame_at(descriptor: int, at: int) -> tuple[Append, int]:
         raise BadJournal("torn")
     length, checksum = _FRAME.unpack(head)
     at += _FRAME.size
-    if length > os.fstat(descriptor).st_size - at:  # before a length made of garbage asks for gigabytes
+    if length > min(_PAYLOAD_MAX, os.fstat(descriptor).st_size - at):  # or garbage would ask for gigabytes
         raise BadJournal("torn")
     payload = os.pread(descriptor, length, at)
     if checksum != _checksum(payload):

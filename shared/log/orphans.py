@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from shared.errors import TooLarge
 from shared.log import journal as journals
 from shared.log.journal import Append, BadJournal, Journal
 from shared.log.log import Log, ProducerRewound
@@ -21,6 +22,10 @@ _LOOK_S = (0.2, 0.5)
 _BACKOFF_S = (0.05, 1.0)
 
 log = structlog.get_logger()
+
+
+class Unsendable(Exception):
+    """The log will never take an append as it is. The message is the log's own."""
 
 
 class Orphans:
@@ -42,13 +47,13 @@ class Orphans:
 
     async def _follow(self) -> None:
         while True:
-            try:
-                for path in journals.paths(self._folder):
-                    if (orphan := Journal.adopt(path)) is not None:
+            for path in journals.paths(self._folder):
+                try:
+                    if (orphan := await asyncio.to_thread(Journal.adopt, path)) is not None:
                         await self._send_all(orphan)
-            except Exception as error:  # whatever it is, it must not keep the others from being found
-                LOOP_ERRORS.labels("journals").inc()
-                log.exception("journals_failed", error=type(error).__name__)
+                except Exception as error:  # whatever it is, it must not keep the others from being found
+                    LOOP_ERRORS.labels("journals").inc()
+                    log.exception("journals_failed", file=path.name, error=type(error).__name__)
             await asyncio.sleep(random.uniform(*_LOOK_S))  # noqa: S311 - jitter
 
     async def _send_all(self, orphan: Journal) -> None:
@@ -61,7 +66,7 @@ class Orphans:
                 await self._send(append)
                 sent += 1
             orphan.clear()
-        except BadJournal as error:
+        except (BadJournal, Unsendable) as error:
             journals.put_aside(orphan.path, str(error))
         finally:
             orphan.close()
@@ -69,17 +74,21 @@ class Orphans:
             log.info("journal_replayed", file=orphan.path.name, appends=sent)
 
     async def _send(self, append: Append) -> None:
-        """Repeat the append until the log has it."""
+        """Repeat the append until the log has it. Raises Unsendable."""
         wait_s = _BACKOFF_S[0]
         while True:
+            is_prepared = False
             try:
                 await self._log.prepare(append.topic)
+                is_prepared = True
                 await self._log.append(
                     append.topic, append.partition, append.records, producer=append.producer, seq=append.seq
                 )
             except ProducerRewound:  # the log has a later one, and those of a producer went there in order
                 return
             except Exception as error:
+                if is_prepared and isinstance(error, ValueError | TooLarge):
+                    raise Unsendable(str(error)) from error
                 APPENDS.labels("error").inc()
                 log.debug("journal_waits", error=type(error).__name__)
             else:

@@ -9,6 +9,9 @@ way too, so none of them counts twice: not when the log had taken it before its 
 killed and another one sends them. While more than a few appends wait, new records go behind them in the journal;
 otherwise they wait for their turn.
 
+Records go to the partition of their key. Where their order does not matter they need not: then all go to one line, so
+that an append holds as many as there are, and to another one after a while, or when that one fails.
+
     record    waiting -> under way -> in the log
                  |           `-----> unknown -> in the journal too, and repeated until the log has it
                  `-----------------------------> in the journal, then sent in order
@@ -20,6 +23,7 @@ import random
 import secrets
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Literal
 
 import structlog
@@ -37,6 +41,8 @@ _BATCH_RECORDS, _BATCH_BYTES = 500, 512 * 1024
 _AHEAD_MAX = 8
 #: Seconds of the first and of the longest wait before an append is sent again.
 _BACKOFF_S = (0.02, 0.5)
+#: Seconds for which records without an order go to one partition.
+_TURN_S = 1.0
 #: Seconds that a start waits for the log before it goes on without.
 _START_S = 2.0
 #: Seconds between two looks of a stop.
@@ -44,6 +50,9 @@ _LOOK_S = 0.01
 
 #: Where a record was when its request was answered.
 Stored = Literal["log", "journal"]
+#: Told once, in the event loop, what became of a record: where it is, or why it is nowhere (LogUnavailable: unknown).
+Done = Callable[[Stored | TallybookError], None]
+_Waiting = tuple[bytes, bytes, Done]
 
 log = structlog.get_logger()
 
@@ -51,10 +60,12 @@ log = structlog.get_logger()
 class _Batch:
     """One append of a line and the requests that wait for it."""
 
-    def __init__(self, append: Append, waiting: "list[asyncio.Future[Stored]]") -> None:
+    def __init__(self, append: Append, waiting: list[Done], size: int) -> None:
         #: None once the journal has it: then it is read from there.
         self.append: Append | None = append
         self.waiting = waiting
+        #: Bytes of its records.
+        self.size = size
         #: Its place in the journal.
         self.at: int | None = None
         self.tries = 0
@@ -64,7 +75,7 @@ class _Line:
     """What waits for one partition."""
 
     def __init__(self, topic: str, partition: int, producer: str, records_max: int) -> None:
-        self.queue: deque[tuple[bytes, bytes, asyncio.Future[Stored]]] = deque()
+        self.queue: deque[_Waiting] = deque()
         self.backlog: deque[_Batch] = deque()
         self.is_failing = False
         self.has_work = asyncio.Event()
@@ -74,16 +85,16 @@ class _Line:
     def take(self) -> _Batch | None:
         """The next records as a batch at the end of the backlog; None when none waits."""
         records: list[tuple[bytes, bytes]] = []
-        waiting, size = [], 0
+        waiting, size = list[Done](), 0
         while self.queue and len(records) < self._records_max and size < _BATCH_BYTES:
-            key, value, future = self.queue.popleft()
+            key, value, done = self.queue.popleft()
             size += len(key) + len(value)
             records.append((key, value))
-            waiting.append(future)
+            waiting.append(done)
         if not records:
             return None
         self._seq += 1
-        batch = _Batch(Append(self._topic, self._partition, self._producer, self._seq, records), waiting)
+        batch = _Batch(Append(self._topic, self._partition, self._producer, self._seq, records), waiting, size)
         self.backlog.append(batch)
         return batch
 
@@ -95,9 +106,13 @@ class _Line:
         """Whether what comes now would wait too long for the log."""
         return self.is_failing or len(self.backlog) > _AHEAD_MAX
 
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for what became of a record."""
+        return bool(self.queue or any(batch.waiting for batch in self.backlog))
+
     def is_unsafe(self) -> bool:
         """Whether somebody waits whose record has to be written to the journal."""
-        return self.is_behind() and bool(self.queue or any(batch.waiting for batch in self.backlog))
+        return self.is_behind() and self.is_awaited()
 
 
 class Producer:
@@ -105,9 +120,19 @@ class Producer:
     take is refused."""
 
     def __init__(
-        self, to: Log, topic: str, name: str, journal: Journal | None, *, records_max: int, bytes_max: int, most: int
+        self,
+        to: Log,
+        topic: str,
+        name: str,
+        journal: Journal | None,
+        *,
+        records_max: int,
+        bytes_max: int,
+        most: int,
+        is_ordered: bool = True,
     ) -> None:
-        """`name` is used in no other life (`new_name`); `most` records fit into one partition of the log."""
+        """`name` is used in no other life (`new_name`); `most` records fit into one partition of the log. `is_ordered`:
+        records of one key have an order, which is that of their partition."""
         self._log = to
         self._topic = topic
         self._journal = journal
@@ -116,13 +141,20 @@ class Producer:
         self._records = self._bytes = 0
         self._lines = [_Line(topic, number, name, min(_BATCH_RECORDS, most)) for number in range(to.partitions)]
         self._is_prepared = self._is_stopped = False
+        self._is_ordered = is_ordered
+        self._turn, self._turn_until = random.randrange(to.partitions), 0.0  # noqa: S311 - workers differ
         self._failing_since: float | None = None
         self._has_unsafe = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._writing: asyncio.Task[None] | None = None
+        #: What other threads handed over, and whether the loop is on its way to fetch it.
+        self._offered: deque[_Waiting] = deque()
+        self._is_called = False
 
     async def start(self) -> None:
         """Make sure that the topic can be used, if the log answers soon, and begin. Raises ValueError for a topic of
         another shape."""
+        self._loop = asyncio.get_running_loop()
         with contextlib.suppress(LogUnavailable, TimeoutError):
             async with asyncio.timeout(_START_S):
                 await self._prepare()
@@ -130,17 +162,17 @@ class Producer:
         self._tasks.append(asyncio.create_task(self._keep()))
 
     async def stop(self, timeout_s: float) -> None:
-        """Wait for what an answering log takes in time. What is in the journal stays there for another worker."""
+        """Wait for what an answering log takes in time, and write to the journal what still waits then: it stays there
+        for another worker."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline and any(line.is_busy() for line in self._lines):  # noqa: ASYNC110 - a stop
             await asyncio.sleep(_LOOK_S)
         self._is_stopped = True
         await end(*self._tasks)
-        for line in self._lines:
-            while line.take():
-                pass
-            for batch in line.backlog:
-                _refuse(batch, LogUnavailable())
+        if self._writing is not None:  # its thread has the file
+            await self._writing
+        self._take_offered()
+        await self._write([line for line in self._lines if line.is_awaited()])
         if self._journal is not None:
             log.info("journal_closed", bytes_left=0 if self._journal.is_empty() else self._journal.size)
             self._journal.close()
@@ -153,22 +185,61 @@ class Producer:
         size = len(key) + len(value)
         if size > RECORD_MAX_BYTES:
             raise TooLarge(f"A record holds at most {RECORD_MAX_BYTES} bytes.")
-        if self._records >= self._records_max or self._bytes + size > self._bytes_max:
+        if not self._has_room(size):
             APPENDS.labels("full").inc()
             raise LogFull("As many records as allowed wait for the log. This one was not stored.")
         if self._is_stopped:
             raise LogUnavailable("This worker stops; the record was not stored.")
-        line = self._lines[self._log.partition_of(key)]
         future: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
-        line.queue.append((key, value, future))
+
+        def done(outcome: Stored | TallybookError) -> None:
+            if future.done():  # its request was cancelled
+                return
+            if isinstance(outcome, TallybookError):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+
+        self._take(key, value, done)
+        return await future
+
+    def offer(self, key: bytes, value: bytes, done: Done) -> bool:
+        """Hand a record over without waiting, from any one thread; `done` is called in the event loop.
+
+        False: it was not taken, for a reason that `append` knows to say.
+        """
+        if len(key) + len(value) > RECORD_MAX_BYTES or not self._has_room(len(value)) or self._is_stopped:
+            return False
+        self._offered.append((key, value, done))
+        if not self._is_called:  # one call of the loop for all that come until it runs
+            self._is_called = True
+            self._loop.call_soon_threadsafe(self._take_offered)
+        return True
+
+    def _take_offered(self) -> None:
+        self._is_called = False  # first: what is offered from here on calls again, or is found below
+        while self._offered:
+            self._take(*self._offered.popleft())
+
+    def _take(self, key: bytes, value: bytes, done: Done) -> None:
+        line = self._lines[self._log.partition_of(key)] if self._is_ordered else self._line_of_turn()
+        line.queue.append((key, value, done))
         line.has_work.set()
         if line.is_behind():
             self._has_unsafe.set()
-        self._records, self._bytes = self._records + 1, self._bytes + size
-        try:
-            return await future
-        finally:
-            self._records, self._bytes = self._records - 1, self._bytes - size
+        self._records, self._bytes = self._records + 1, self._bytes + len(key) + len(value)
+
+    def _line_of_turn(self) -> _Line:
+        line, now = self._lines[self._turn], time.monotonic()
+        if now >= self._turn_until or line.is_failing:
+            self._turn_until = now + _TURN_S
+            following = [(self._turn + step) % len(self._lines) for step in range(1, len(self._lines) + 1)]
+            self._turn = next((at for at in following if not self._lines[at].is_failing), following[0])
+            line = self._lines[self._turn]
+        return line
+
+    def _has_room(self, size: int) -> bool:
+        return self._records + len(self._offered) < self._records_max and self._bytes + size <= self._bytes_max
 
     # -- health ----------------------------------------------------------------------------------------------------
 
@@ -193,7 +264,7 @@ class Producer:
                 APPENDS.labels("full").inc()
                 if batch.tries == 1 and batch.at is None and not self._journal_lock.locked():
                     line.backlog.remove(batch)  # it is certain that nothing of it was stored
-                    _refuse(batch, error)
+                    self._tell(batch, error)
                     continue
                 self._note_failure(line, error)
             except Exception as error:  # whatever it is, the outcome is unknown, and this loop is the only way out
@@ -207,7 +278,7 @@ class Producer:
                 APPENDS.labels("replayed" if batch.at is not None else "ok").inc()
                 line.backlog.popleft()
                 self._note_success(line)
-                _settle(batch, "log")
+                self._tell(batch, "log")
                 await self._clear()
                 continue
             await asyncio.sleep(wait_s * random.uniform(0.5, 1))  # noqa: S311 - jitter
@@ -252,7 +323,8 @@ class Producer:
             await self._has_unsafe.wait()
             self._has_unsafe.clear()
             while unsafe := [line for line in self._lines if line.is_unsafe()]:
-                await self._write(unsafe)
+                self._writing = asyncio.create_task(self._write(unsafe))
+                await asyncio.shield(self._writing)  # a stop waits for it: nobody takes the file from its thread
 
     async def _write(self, lines: list[_Line]) -> None:
         async with self._journal_lock:
@@ -271,17 +343,17 @@ class Producer:
             else:
                 for (_, batch), place in zip(batches, places, strict=True):
                     batch.append, batch.at = None, place
-                    _settle(batch, "journal")
+                    self._tell(batch, "journal")
         await self._clear()
 
     def _give_up(self, batches: list[tuple[_Line, _Batch]], error: TallybookError) -> None:
         """Nothing was written. What was never sent is dropped; what may be in the log is sent until that is known."""
         for line, batch in batches:
             if batch.tries:
-                _refuse(batch, LogUnavailable())
+                self._tell(batch, LogUnavailable())
             else:
                 line.backlog.remove(batch)
-                _refuse(batch, error)
+                self._tell(batch, error)
 
     async def _clear(self) -> None:
         """Empty the journal once the log has all of it."""
@@ -291,21 +363,18 @@ class Producer:
             if not any(line.backlog for line in self._lines):
                 self._journal.clear()
 
+    def _tell(self, batch: _Batch, outcome: Stored | TallybookError) -> None:
+        """Say what became of a batch to those who wait for it, once."""
+        waiting, batch.waiting = batch.waiting, []
+        if waiting:
+            self._records, self._bytes = self._records - len(waiting), self._bytes - batch.size
+        for done in waiting:
+            try:
+                done(outcome if isinstance(outcome, str) else type(outcome)(outcome.detail))
+            except Exception as error:  # whatever one of them meets, the others have to be told
+                log.exception("answer_broke", error=type(error).__name__)
+
 
 def new_name() -> str:
     """A producer's name that no life had before."""
     return secrets.token_hex(8)
-
-
-def _settle(batch: _Batch, stored: Stored) -> None:
-    waiting, batch.waiting = batch.waiting, []
-    for future in waiting:
-        if not future.done():  # its request may have been cancelled
-            future.set_result(stored)
-
-
-def _refuse(batch: _Batch, error: TallybookError) -> None:
-    waiting, batch.waiting = batch.waiting, []
-    for future in waiting:
-        if not future.done():
-            future.set_exception(type(error)(error.detail))

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import free_port
+from loadtest.nginx import CONFIGURATION as FILE
+from loadtest.nginx import adapted
+from loadtest.stack import free_port
 from tests.services import require
 
-CONFIGURATION = (Path(__file__).parents[2] / "deploy/nginx/nginx.conf").read_text()
+CONFIGURATION = FILE.read_text()
 
 CONNECT_S = 10.0
 
@@ -50,25 +52,6 @@ class Upstream:
     def values(self, name: str) -> list[str]:
         """What the last request said under this name."""
         return [value for header, value in self.requests[-1][1] if header == name]
-
-
-def adapted(folder: Path, upstreams: list[int], port: int) -> str:
-    """The configuration with this test's paths and ports. `resolve` is younger than Debian's nginx, and no engine is
-    here whose name server it could ask."""
-    servers = "\n".join(f"server 127.0.0.1:{number} max_fails=0;" for number in upstreams)
-    text, changed = re.subn(r"server ingest:8080 resolve max_fails=0;", servers, CONFIGURATION)
-    assert changed == 1
-    for old, new in {
-        r"/tmp/": f"{folder}/",
-        r"listen 8080 backlog=4096;": f"listen 127.0.0.1:{port};",
-        r"listen 3000;": f"listen 127.0.0.1:{free_port()};",
-        r"worker_rlimit_nofile 16384;": "",
-        r"access_log /dev/stdout": f"access_log {folder}/access.log",
-        r"error_log /dev/stderr": f"error_log {folder}/error.log",
-    }.items():
-        text, changed = re.subn(old, new, text)
-        assert changed >= 1, old
-    return text
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import UUID, uuid4
+from uuid import UUID, uuid1, uuid4
 
 import asyncpg
 import httpx2
@@ -155,6 +155,69 @@ async def test_l5_a_user_agent_is_cut(running: Tracking, tracker: UUID) -> None:
     assert hit["user_agent"] == "x" * 512
 
 
+@pytest.mark.parametrize(
+    ("query", "more"),
+    [
+        ("id=%s", {}),
+        ("a=b&id=%s&c=%%2F+d&%%20", {"headers": {"cookie": f"a=b; user_id={uuid4()}", "origin": ORIGIN}}),
+        ("id=%s&ü=ä€\U0001f600", {"headers": {"origin": "https://evil.example", "user-agent": GOOGLEBOT}}),
+        ("id=%s", {"headers": {"sec-gpc": "1", "user-agent": ""}, "path": "/track.gif"}),
+        ("id=%s", {"headers": {"x-forwarded-for": "6.6.6.6", "x-forwarded-host": "evil.example"}, "method": "POST"}),
+    ],
+)
+async def test_a_hit_that_is_answered_at_once_is_as_any_other(
+    running: Tracking, tracker: UUID, query: str, more: dict[str, Any]
+) -> None:
+    """Any `Purpose` leads around the short way, and only the long one has request ids."""
+    await running.track(tracker)  # from now on its value is known
+    target = more.get("path", "/track") + "?" + query.replace("%s", str(tracker)).replace("%%", "%")
+    host = f"127.0.0.1:{running.port}"
+    answers = []
+    for extra in ({}, {"purpose": "x"}):
+        headers = {"host": host, "user-agent": BROWSER} | more.get("headers", {}) | extra
+        lines = [f"{more.get('method', 'GET')} {target} HTTP/1.1", *(f"{name}: {headers[name]}" for name in headers)]
+        answers.append(await exchanged(running.port, "\n".join(lines)))
+    [_, *rows] = [hit for hit in await hits_of(running, tracker)]
+    assert len(rows) == 2
+    for row, (_, headers, _) in zip(rows, answers, strict=True):
+        assert UUID(str(row.pop("event_id"))).version == 7
+        assert str(row.pop("date_time"))[:10] == row["date"]
+        if "cookie" not in more.get("headers", {}) and "sec-gpc" not in more.get("headers", {}):
+            assert row["user_id"] in headers.pop("set-cookie")
+            row.pop("user_id")
+    assert rows[0] == rows[1]
+    (status, plain, body), (other_status, other, other_body) = answers
+    assert (status, body) == (other_status, other_body)
+    assert "x-request-id" not in plain
+    assert other.pop("x-request-id")
+    assert {name: plain[name] for name in plain if name != "date"} == {
+        name: other[name] for name in other if name != "date"
+    }
+
+
+@pytest.mark.parametrize("query", ["id=%s&%%69d=1", "id=%s&pid=1", "i%%64=%s"])
+async def test_what_could_be_another_id_is_not_answered_at_once(running: Tracking, tracker: UUID, query: str) -> None:
+    await running.track(tracker)
+    answer = await running.http.get("/track?" + query.replace("%s", str(tracker)).replace("%%", "%"))
+    assert "x-request-id" in answer.headers
+    assert answer.status_code == (400 if "%%69" in query else 204)
+
+
+async def exchanged(port: int, head: str) -> tuple[int, dict[str, str], bytes]:
+    """One request as it stands, and its answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head.replace("\n", "\r\n").encode() + b"\r\nConnection: close\r\n\r\n")
+    answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    start, _, body = answer.partition(b"\r\n\r\n")
+    status, *lines = start.decode().split("\r\n")
+    return (
+        int(status.split()[1]),
+        {name.lower(): text for name, _, text in (one.partition(": ") for one in lines)},
+        body,
+    )
+
+
 # -- which tracker -----------------------------------------------------------------------------------------------------
 
 
@@ -248,6 +311,31 @@ async def test_a_tracker_works_from_the_moment_at_which_it_was_added(database: s
         assert await trackers.value(one) == "new"
 
 
+async def test_an_old_answer_of_a_look_up_replaces_no_newer_value(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LOOK_S", 0.05)
+    monkeypatch.setattr(module, "_LOOK_UP_S", 30)
+    async with registry(database) as (trackers, pool):
+        one = uuid4()
+        await add_tracker(database, one, "old")
+        fetch, is_read = pool.fetch, asyncio.Event()
+
+        async def slow(sql: str, *arguments: Any) -> Any:
+            rows = await fetch(sql, *arguments)
+            await is_read.wait()  # it is on its way while the table is read
+            return rows
+
+        pool.fetch = slow  # type: ignore[method-assign]
+        asked = asyncio.create_task(trackers.value(one))
+        await until(lambda: pool.look_ups, "the look-up")
+        await add_tracker(database, one, "new")
+        await until(lambda: trackers._values.get(one) == "new", "the table is read")
+        is_read.set()
+        await asked
+        assert await trackers.value(one) == "new"
+
+
 async def test_a_tracker_that_is_gone_is_unknown(database: str) -> None:
     one = uuid4()
     await add_tracker(database, one, "x")
@@ -291,13 +379,15 @@ async def test_known_trackers_go_on_without_postgres(database: str, postgres_url
 
 async def test_o4_a_valid_cookie_is_kept_and_its_age_renewed(running: Tracking, tracker: UUID) -> None:
     mine = uuid7(1_700_000_000_000)
-    for cookies in (f"user_id={mine}", f"a=b; user_id=junk; user_id={mine}; c=d"):
-        answer = await running.track(tracker, headers={"cookie": cookies})
-        assert answer.headers["set-cookie"] == f"user_id={mine}; {ATTRIBUTES}"
-    assert {hit["user_id"] for hit in await hits_of(running, tracker)} == {str(mine)}
+    older = uuid4()  # as other trackers make them
+    cookies = {f"user_id={mine}": mine, f"a=b; user_id=junk; user_id={mine}; c=d": mine, f"user_id={older}": older}
+    for header, user in cookies.items():
+        answer = await running.track(tracker, headers={"cookie": header})
+        assert answer.headers["set-cookie"] == f"user_id={user}; {ATTRIBUTES}"
+    assert [hit["user_id"] for hit in await hits_of(running, tracker)] == list(map(str, cookies.values()))
 
 
-@pytest.mark.parametrize("forged", ["", "x", str(uuid4()), str(NIL), f"{uuid7(1)}x", str(uuid7(1)).upper()])
+@pytest.mark.parametrize("forged", ["", "x", str(uuid1()), str(NIL), f"{uuid7(1)}x", str(uuid7(1)).upper()])
 async def test_o4_a_forged_cookie_is_replaced(running: Tracking, tracker: UUID, forged: str) -> None:
     answer = await running.track(tracker, headers={"cookie": f"user_id={forged}"})
     [hit] = await hits_of(running, tracker)

@@ -72,14 +72,26 @@ def test_a_hole_of_zeros_behind_the_end_is_cut(tmp_path: Path) -> None:
 
 @settings(deadline=None)
 @given(at=st.integers(8), bit=st.integers(0, 7))
-def test_a_flipped_bit_is_seen(tmp_path_factory: pytest.TempPathFactory, at: int, bit: int) -> None:
+def test_a_flipped_bit_costs_one_append_which_is_kept_apart(
+    tmp_path_factory: pytest.TempPathFactory, at: int, bit: int
+) -> None:
     path, ends = written(tmp_path_factory.mktemp("j"), *([one] for one in APPENDS))
     content = bytearray(path.read_bytes())
     at = 8 + at % (len(content) - 8)
     content[at] ^= 1 << bit
     path.write_bytes(content)
-    before = sum(end <= at for end in ends[1:])
-    assert list(adopted(path).appends()) == APPENDS[:before]
+    hit = sum(end <= at for end in ends[1:])
+    assert list(adopted(path).appends()) == APPENDS[:hit] + APPENDS[hit + 1 :]
+    kept = [one.read_bytes() for one in path.parent.glob("*.bad-*")]
+    assert kept == ([bytes(content[ends[hit] : ends[hit + 1]])] if hit < len(APPENDS) - 1 else [])
+
+
+def test_a_hole_in_the_midst_costs_nothing_behind_it(tmp_path: Path) -> None:
+    path, ends = written(tmp_path, *([one] for one in APPENDS))
+    content = bytearray(path.read_bytes())
+    content[ends[0] : ends[2]] = bytes(ends[2] - ends[0])
+    path.write_bytes(content)
+    assert list(adopted(path).appends()) == APPENDS[2:]
 
 
 def test_what_follows_a_clear_is_all_there_is(tmp_path: Path) -> None:

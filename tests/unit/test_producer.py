@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from shared.errors import JournalFull, LogFull, LogUnavailable, TooLarge
+from shared.log import producer as module
 from shared.log.journal import Append, Journal
 from shared.log.log import RECORD_MAX_BYTES, ProducerRewound
 from shared.log.orphans import Orphans
@@ -149,6 +150,32 @@ async def test_partitions_do_not_wait_for_each_other(tmp_path: Path) -> None:
         await until(lambda: len(log.under_way) == 2)
         log.gate.set()
         await asyncio.gather(*tasks)
+
+
+async def test_records_without_an_order_share_an_append_whatever_their_keys(tmp_path: Path) -> None:
+    log = Log(4)
+    async with producing(log, tmp_path, is_ordered=False) as producer:
+        log.gate.clear()
+        tasks = [asyncio.create_task(producer.append(bytes([n]), b"%d" % n)) for n in range(41)]
+        await until(lambda: log.calls)
+        log.gate.set()
+        await asyncio.gather(*tasks)
+    assert len(log.calls) <= 2
+    assert sorted(log.records) == sorted(b"%d" % n for n in range(41))
+
+
+async def test_records_without_an_order_avoid_a_partition_that_fails_and_reach_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_TURN_S", 0.0)
+    log = Log(4)
+    async with producing(log, tmp_path, is_ordered=False) as producer:
+        assert [await producer.append(KEY, b"x") for _ in range(8)] == ["log"] * 8
+        assert {partition for partition, *_ in log.calls} == set(range(4))
+        producer._lines[2].is_failing = True
+        log.calls.clear()
+        assert [await producer.append(KEY, b"x") for _ in range(8)] == ["log"] * 8
+        assert {partition for partition, *_ in log.calls} == {0, 1, 3}
 
 
 async def test_the_queue_is_bounded_in_records_and_bytes(tmp_path: Path) -> None:
@@ -294,6 +321,134 @@ async def test_a_stop_sends_what_waits(tmp_path: Path) -> None:
         await producer.append(KEY, b"late")
 
 
+async def test_a_stop_leaves_what_the_log_did_not_take_in_the_journal(tmp_path: Path) -> None:
+    log = Log()
+    async with producing(log, tmp_path) as producer:
+        log.gate.clear()  # a log that is silent for longer than the stop waits
+        tasks = [asyncio.create_task(producer.append(KEY, value)) for value in (b"1", b"2")]
+        await until(lambda: log.calls)
+    assert await asyncio.gather(*tasks) == ["journal"] * 2
+    log.gate.set()
+    await replayed(tmp_path, log)
+    assert log.records == [b"1", b"2"]
+
+
+async def test_a_stop_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, disk, is_closed = Log(), threading.Event(), threading.Event()
+    write, close = Journal.write, Journal.close
+
+    def slow(journal: Journal, appends: Sequence[Append]) -> list[int]:
+        assert disk.wait(10)
+        assert not is_closed.is_set(), "the file was taken from the thread that writes"
+        return write(journal, appends)
+
+    def closing(journal: Journal) -> None:
+        is_closed.set()
+        close(journal)
+
+    monkeypatch.setattr(Journal, "write", slow)
+    monkeypatch.setattr(Journal, "close", closing)
+    async with producing(log, tmp_path) as producer:
+        log.is_away = True
+        task = asyncio.create_task(producer.append(KEY, b"1"))
+        await until(producer._journal_lock.locked)
+        asyncio.get_running_loop().call_later(0.2, disk.set)
+    assert await task == "journal"
+    log.is_away = False
+    await replayed(tmp_path, log)
+    assert log.records == [b"1"]
+
+
+async def test_what_a_thread_offers_is_stored_and_told(tmp_path: Path) -> None:
+    log = Log()
+    told: list[object] = []
+    async with producing(log, tmp_path) as producer:
+        offer = producer.offer
+
+        def offering() -> None:
+            assert all(offer(KEY, str(number).encode(), told.append) for number in range(1000))
+
+        await asyncio.to_thread(offering)
+        await until(lambda: len(told) == 1000)
+        log.is_away = True
+        await asyncio.to_thread(offer, KEY, b"last", told.append)
+        await until(lambda: len(told) == 1001)
+        log.is_away = False
+        await until(lambda: waiting(tmp_path) == 0)
+        assert (producer._records, producer._bytes) == (0, 0)
+    assert told == ["log"] * 1000 + ["journal"]
+    assert log.records == [*(str(number).encode() for number in range(1000)), b"last"]
+    assert not producer.offer(KEY, b"late", told.append)
+
+
+async def test_what_is_offered_is_bounded_too(tmp_path: Path) -> None:
+    log = Log()
+    told: list[object] = []
+    async with producing(log, tmp_path, records_max=10) as producer:
+        log.gate.clear()
+        assert [producer.offer(KEY, b"x", told.append) for _ in range(12)] == [True] * 10 + [False] * 2
+        with pytest.raises(LogFull):
+            await producer.append(KEY, b"x")
+        log.gate.set()
+        await until(lambda: len(told) == 10)
+
+
+async def test_one_answer_that_breaks_keeps_nobody_waiting(tmp_path: Path) -> None:
+    log = Log()
+    told: list[object] = []
+
+    def broken(outcome: object) -> None:
+        raise OSError("the client is gone")
+
+    async with producing(log, tmp_path) as producer:
+        producer.offer(KEY, b"1", broken)
+        producer.offer(KEY, b"2", told.append)
+        await until(lambda: told)
+    assert log.records == [b"1", b"2"]
+
+
+async def replayed(folder: Path, log: Log) -> None:
+    """Another worker sends what the journals of the folder hold."""
+    orphans = Orphans(folder, log)  # type: ignore[arg-type]
+    orphans.start()
+    await until(lambda: not list(folder.glob("*.journal")))
+    await orphans.stop()
+
+
+async def test_a_journal_that_nobody_may_read_does_not_hold_up_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, adopt = Log(), Journal.adopt
+    for name in ("a", "b"):
+        journal = Journal.create(tmp_path, name, 1 << 20)
+        journal.write([Append("hits", 0, name, 1, [(KEY, name.encode())])])
+        os.close(journal._descriptor)
+
+    def refusing(path: Path) -> Journal | None:
+        if path.name == "a.journal":
+            raise PermissionError(13, "Permission denied")
+        return adopt(path)
+
+    monkeypatch.setattr(Journal, "adopt", refusing)
+    orphans = Orphans(tmp_path, log)  # type: ignore[arg-type]
+    orphans.start()
+    await until(lambda: log.records)
+    await orphans.stop()
+    assert log.records == [b"b"]
+
+
+async def test_what_the_log_will_never_take_is_kept_for_a_person(tmp_path: Path) -> None:
+    log = Log()
+    journal = Journal.create(tmp_path, "p", 1 << 20)
+    journal.write([Append("hits", 0, "p", 1, [(KEY, b"x")] * 2)])
+    os.close(journal._descriptor)
+    log.error = ValueError("an append has 1 to 1 records, not 2")
+    orphans = Orphans(tmp_path, log)  # type: ignore[arg-type]
+    orphans.start()
+    await until(lambda: list(tmp_path.glob("*.bad-*")))
+    await orphans.stop()
+
+
 async def test_a_dead_workers_journal_is_sent_by_another_once(tmp_path: Path) -> None:
     log = Log()
     async with producing(log, tmp_path, stops=False) as producer:
@@ -334,8 +489,11 @@ async def test_a_journal_of_more_partitions_is_kept_for_a_person(tmp_path: Path)
     assert log.records == []
 
 
-@pytest.mark.parametrize("seed", range(20))
-async def test_acknowledged_is_once_and_refused_is_never_whatever_happens(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize("is_ordered", [True, False])
+@pytest.mark.parametrize("seed", range(12))
+async def test_acknowledged_is_once_and_refused_is_never_whatever_happens(
+    tmp_path: Path, seed: int, is_ordered: bool
+) -> None:
     """Lives that end by a kill at any moment, over a log that is away, deaf and full by chance."""
     chance, log = random.Random(seed), Log()
     stored: set[bytes] = set()
@@ -351,7 +509,7 @@ async def test_acknowledged_is_once_and_refused_is_never_whatever_happens(tmp_pa
 
     for life in range(3):
         size = chance.choice([200, 2000, 1 << 20])
-        async with producing(log, tmp_path, stops=False, journal_bytes=size) as producer:
+        async with producing(log, tmp_path, stops=False, journal_bytes=size, is_ordered=is_ordered) as producer:
             tasks = []
             for number in range(60):
                 log.is_away, log.is_deaf, log.is_full = (chance.random() < 0.3 for _ in range(3))
