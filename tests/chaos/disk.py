@@ -13,12 +13,16 @@ _SIZE = 768 << 20
 class SmallDisk:
     """A tmpfs on a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_wanted: bool = True) -> None:
         self._folder = folder
         options = f"size={_SIZE},mode=0755"
         command = ["mount", "-t", "tmpfs", "-o", options, "tallybook-chaos", str(folder)]
         #: Whether there is one: it takes the right to mount.
-        self.is_there = os.geteuid() == 0 and subprocess.run(command, capture_output=True, check=False).returncode == 0
+        self.is_there = (
+            is_wanted
+            and os.geteuid() == 0
+            and subprocess.run(command, capture_output=True, check=False).returncode == 0
+        )
 
     @contextmanager
     def full(self) -> Iterator[None]:

