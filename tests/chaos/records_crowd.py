@@ -10,12 +10,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import asyncpg
-
 from shared import dead_letters
 from shared.errors import LogFull, LogUnavailable
 from shared.log.log import Log
 from shared.log.producer import new_name
+from shared.postgres import POSTGRES_ERRORS
 from tests.chaos.crowd import Crowd
 from tests.chaos.records_books import RecordBooks, numbers
 
@@ -24,7 +23,7 @@ _REFUSALS = ("log_full", "journal_full", "busy", "postgres_unavailable", "unavai
 _UNKNOWN = ("log_unavailable",)
 #: Chance of a record that can be no row, and seconds between two appends of a program.
 _BAD, _PACE_S = 0.1, 0.3
-_AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, LogUnavailable, LogFull)
+_AWAY = (*POSTGRES_ERRORS, LogUnavailable, LogFull)
 
 
 class RecordCrowd(Crowd):

@@ -1,11 +1,13 @@
 """What is done to the record path: the faults of the counter that concern it, and its own."""
 
 import contextlib
+import shutil
 
 import psutil
 
 from tests.chaos import faults
 from tests.chaos.faults import FAULTS, Fault, Scene
+from tests.chaos.records_stage import RecordStage
 
 #: Of the counter: whatever kills, stops or cuts a process that records go through.
 _SHARED = (
@@ -26,7 +28,6 @@ _SHARED = (
     "swallow_commits",
     "step_clock",
     "slow_disk",
-    "restore_redis",
 )
 _OWN: dict[str, Fault] = {}
 #: Of one log only.
@@ -57,6 +58,35 @@ async def stop_clickhouse(scene: Scene) -> None:
     """It takes what it is sent, answers nothing for longer than anybody waits, and then does all of it."""
     with contextlib.suppress(psutil.Error):
         await faults.sleep(scene, scene.stage.process("clickhouse"))
+
+
+@_fault
+async def restore_redis(scene: Scene) -> None:
+    """Redis comes back as it was some seconds ago, with less in the log than the tables have.
+
+    Everything is let into its place first: what only Redis has dies with its disk, and nobody promises that.
+    """
+    stage = scene.stage
+    assert isinstance(stage, RecordStage)
+    copy = stage.copy_redis()
+    try:
+        await scene.pause(0.2, 1)
+        await scene.crowd.pause()
+        if not await stage.settle():
+            return
+        accepted = await stage.accepted()
+        for name in ("aggregator-1", "aggregator-2"):
+            await stage.kill(name)
+        await stage.take_away("redis")
+        stage.restore_redis(copy)
+        await stage.bring_back("redis")
+        stage.forgotten += accepted - await stage.accepted()
+    finally:
+        shutil.rmtree(copy, ignore_errors=True)
+        scene.crowd.resume()
+        for name in ("aggregator-1", "aggregator-2"):
+            if not stage.runs(name):
+                stage.launch(name)
 
 
 @_fault

@@ -7,7 +7,7 @@ import shutil
 import time
 import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,7 +35,7 @@ SETTINGS: dict[str, Any] = {
     "log_records_max": RECORDS_MAX,
     "log_waiting_max": 200,
     "journal_bytes_max": 256 << 10,
-    "sink_rows": 50,
+    "sink_rows": 200,
     "sink_wait_s": 0.2,
     "sink_lease_s": 2,
     "clickhouse_timeout_s": 3,
@@ -78,6 +78,8 @@ class RecordStage(Stage):
         self._broker: Broker | None = None
         self._clients: list[Any] = []
         self.settings = SETTINGS
+        #: Records that are in their places, and that a Redis which came back older has never heard of.
+        self.forgotten = 0
 
     async def prepare(self) -> None:
         """The tables, the trackers, and the log."""
@@ -168,6 +170,10 @@ class RecordStage(Stage):
         async with self.database() as connection:
             return await accounts(self.log_client, connection, self.folder / "service" / "journal")
 
+    async def accepted(self) -> int:
+        """Records of all tables that the log knows of."""
+        return sum(one.accepted for one in (await self.books()).values())
+
     async def settle(self, patience_s: float = _START_S) -> bool:
         """Wait until every record is in its place; False when that does not come."""
         deadline = time.monotonic() + patience_s
@@ -197,6 +203,12 @@ class RecordStage(Stage):
             "SELECT count(), uniqExact(log_partition, log_offset, log_seq) FROM tracker_events"
         )
         return rows, places
+
+    async def repeated(self) -> Sequence[Sequence[Any]]:
+        """Addresses that stand in more than one row, and in how many: each was sent once."""
+        return await self.tables.query(
+            "SELECT url, count() AS rows FROM tracker_events GROUP BY url HAVING rows > 1 LIMIT 3"
+        )
 
     async def letters(self) -> list[bytes]:
         """The record of each letter that was not sent again."""
