@@ -2,6 +2,7 @@
 the two kinds, and proxies before them."""
 
 import asyncio
+import logging
 import random
 import shutil
 import time
@@ -110,6 +111,7 @@ class RecordStage(Stage):
     def make_log(self) -> Log:
         """A client of the log, past the proxy."""
         if self._broker is not None:
+            logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
             return KafkaLog(self._broker.address, PARTITIONS, RECORDS_MAX, timeout_s=3)
         client: Any = Redis.from_url(str(self.servers.redis_url), socket_timeout=2)
         self._clients.append(client)
