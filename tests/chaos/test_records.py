@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tests.acceptance.stack import ROOT
-from tests.chaos.records import CRASH, LOGS, MUTANT_S, attack, hunt
+from tests.chaos.records import LOGS, MUTANT_S, attack, hunt
 from tests.chaos.records_mutants import RECORD_MUTANTS
 
 #: Seconds of attack. `make chaos-records SECONDS=600` is the long one.

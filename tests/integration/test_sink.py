@@ -31,9 +31,10 @@ from ingest.health import Probe
 from shared import clickhouse, dead_letters
 from shared.clickhouse import ClickHouse
 from shared.clickhouse_migrate import migrate as migrate_clickhouse
-from shared.errors import LogUnavailable, TooLarge
-from shared.log.accounting import account
+from shared.errors import LogUnavailable, PostgresUnavailable, TooLarge
+from shared.log.accounting import RecordAccount, account, accounts
 from shared.log.cursor import Cursors, OwnershipLost
+from shared.log.journal import Append, Journal
 from shared.log.kafka import KafkaLog
 from shared.log.log import Batch, Limit, Log, Position
 from shared.log.share import Share
@@ -227,6 +228,23 @@ async def test_every_record_becomes_a_row_with_its_place(stage: Stage) -> None:
     row = (await stage.tables.query("SELECT * FROM tracker_events ORDER BY event_id LIMIT 1"))[0]
     assert row[6:10] == ('Mozilla/5.0 "ä"', "https://example.org/}", "{}\\\n", False)
     assert row[10] == 0
+
+
+async def test_what_waits_in_a_journal_is_in_the_accounts(stage: Stage, tmp_path: Path) -> None:
+    stage.sink()
+    await stage.append(hit(), hit(), (b"", b"no json"))
+    await stage.drained()
+    journal = Journal.create(tmp_path, "waits", 1 << 20)
+    journal.write([Append("hits", 0, "waits", 1, [hit()] * 4), Append("others", 0, "waits", 2, [hit()])])
+    taken = await accounts(stage.log, stage.pool, tmp_path)
+    assert taken == {PIPELINE.table: RecordAccount(7, 2, 1, 0, 0, 4, 0)}
+    journal.clear()
+    journal.close()
+    with pytest.raises(LogUnavailable):
+        await accounts(StreamsLog(Redis.from_url("unix:///nowhere"), 2, 1_000_000), stage.pool, tmp_path)
+    async with create_pool(Settings(database_url="postgresql://a@/b?host=/nowhere")) as pool:
+        with pytest.raises(PostgresUnavailable):
+            await accounts(stage.log, pool, tmp_path)
 
 
 async def test_a_batch_is_cut_by_time_when_little_comes(stage: Stage) -> None:
