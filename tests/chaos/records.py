@@ -38,7 +38,7 @@ from tests.chaos.disk import SmallDisk
 from tests.chaos.faults import Scene
 from tests.chaos.records_books import RecordBooks, numbers
 from tests.chaos.records_crowd import RecordCrowd
-from tests.chaos.records_mutants import RECORD_MUTANTS
+from tests.chaos.records_mutants import LOG_OF, RECORD_MUTANTS
 from tests.chaos.records_stage import RecordStage, versions
 from tests.chaos.run import Report, Run, progress
 from tests.chaos.run import versions as counter_versions
@@ -117,9 +117,9 @@ class RecordRun(Run):
         self._chance = random.Random(seed)
         self._folder = Path(tempfile.mkdtemp(prefix="tallybook-chaos-"))
         self._folder.chmod(0o755)
-        self._disk = SmallDisk(self._folder, is_wanted=False)
+        self._disk = SmallDisk(self._folder, is_wanted=log == "streams" and not mutant)
         self._faults = records_faults.of(log)
-        self._names = list(faults or self._faults)
+        self._names = [name for name in faults or self._faults if name != "full_disk" or self._disk.is_there]
         crash = RECORD_MUTANTS[mutant].crash if mutant else ",".join(f"{name}={p}" for name, p in CRASH.items())
         self._stage: RecordStage = RecordStage(self._folder, seed, library, log=log, crash=crash, mutant=mutant)
         self._books: RecordBooks = RecordBooks()
@@ -195,7 +195,7 @@ def attack(seconds: float, seed: int, log: str, faults: Sequence[str] = ()) -> R
 
 def hunt(name: str, seed: int, seconds: float = MUTANT_S) -> RecordReport:
     """A mutant under the faults that should bring it out, until it is caught."""
-    return _ran(seed, seconds, log="streams", mutant=name, faults=RECORD_MUTANTS[name].faults)
+    return _ran(seed, seconds, log=LOG_OF.get(name, "streams"), mutant=name, faults=RECORD_MUTANTS[name].faults)
 
 
 def _ran(seed: int, seconds: float, **options: Any) -> RecordReport:

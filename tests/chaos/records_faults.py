@@ -31,7 +31,10 @@ _SHARED = (
 )
 _OWN: dict[str, Fault] = {}
 #: Of one log only.
-_STREAMS, _KAFKA = ("forget_scripts", "restore_redis"), ("kill_kafka", "kafka_away", "swallow_kafka")
+_STREAMS, _KAFKA = (
+    ("forget_scripts", "restore_redis", "full_disk"),
+    ("kill_kafka", "kafka_away", "swallow_kafka", "deaf_kafka"),
+)
 
 
 def _fault(function: Fault) -> Fault:
@@ -90,6 +93,18 @@ async def restore_redis(scene: Scene) -> None:
 
 
 @_fault
+async def full_disk(scene: Scene) -> None:
+    """Nobody can write a byte: no journal, no append, no part, no cursor."""
+    with scene.disk.full():
+        await scene.pause(1, 3)
+        if scene.chance.random() < 0.5:
+            await FAULTS["kill_worker"](scene)
+            await scene.pause(0.5, 1)
+    for name in ("redis", "postgres", "clickhouse"):
+        await scene.stage.bring_back(name)
+
+
+@_fault
 async def kill_kafka(scene: Scene) -> None:
     await scene.stage.take_away("kafka")
     await scene.stage.bring_back("kafka")
@@ -106,6 +121,16 @@ async def kafka_away(scene: Scene) -> None:
 async def swallow_kafka(scene: Scene) -> None:
     """Requests with records have their header in them."""
     await faults.swallow(scene, "kafka", b"tallybook", 0.05)
+
+
+@_fault
+async def deaf_kafka(scene: Scene) -> None:
+    """For longer than an append may take Kafka stores what it is sent, and nobody hears of it: then the client gives
+    up, and whoever sends the append again is a stranger to the broker."""
+    proxy = scene.stage.proxies["kafka"]
+    proxy.swallow = {b"tallybook": 1.0}
+    await scene.pause(11, 14)
+    proxy.calm()
 
 
 @_fault
