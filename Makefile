@@ -8,11 +8,11 @@ UV := $(shell command -v uv 2>/dev/null)
 PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$p && break; done)
 
-.PHONY: help up test chaos lint format load bench docs requirements clean
+.PHONY: help up test chaos chaos-records lint format load bench docs requirements clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 up: $(VENV)/.installed ## run everything on this machine, until Ctrl-C
 	@$(if $(PORT),export TALLYBOOK_PORT="$${TALLYBOOK_PORT:-$(PORT)}"; )exec $(BIN)/tallybook up $(ARGS)
@@ -22,6 +22,9 @@ test: $(VENV)/.installed-dev ## run all tests
 
 chaos: $(VENV)/.installed-dev ## attack the counter, then hunt its mutants: SECONDS=120 SEED=...
 	@$(BIN)/python -m tests.chaos.run --mutants --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+chaos-records: $(VENV)/.installed-dev ## attack the way of a record into ClickHouse: SECONDS=120 SEED=...
+	@$(BIN)/python -m tests.chaos.records --mutants --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 lint: $(VENV)/.installed-dev ## format, ruff, mypy and the arrows between packages
 	@$(BIN)/ruff format --check .

@@ -1,64 +1,37 @@
-"""Where every record is: appended = stored + dead-lettered + in flight, from figures that do not know of each other.
+"""Takes stock of all pipelines from time to time, searches their tables for doubles, and lets the log forget."""
 
-`appended` is what the log counted, `in_flight` what it holds from the cursors on; `stored` and `dead_lettered` are what
-the sink noted in the transactions that moved them. A difference that stays means that records went by a sink (above 0)
-or the log came back from an older copy (below 0). With Kafka `appended` counts repeats, which no sink stores: there the
-difference grows by one for each.
-"""
-
+import asyncio
 import time
-from typing import Any
-
-import msgspec
+from pathlib import Path
 
 from aggregator import audit
-from aggregator.pipelines import PIPELINES, Pipeline
+from aggregator.pipelines import PIPELINES
 from shared.clickhouse import ClickHouse
+from shared.log.accounting import account
 from shared.log.cursor import Cursors
-from shared.log.log import Log, Position
+from shared.log.journal import records_in
+from shared.log.log import Log
 from shared.log.retention import trim
 from shared.metrics import ACCOUNTING_RECORDS, DOUBLES, SINK_LAG
-from shared.postgres import statement
-
-_POSITIONS = statement("aggregator/books.positions.sql")
 
 #: Slices in which the tables are searched for doubles, one at each look.
 _SLICES = 24
 
 
-class Account(msgspec.Struct, frozen=True, rename="camel"):
-    """Records of one pipeline by where they are."""
-
-    appended: int
-    stored: int
-    dead_lettered: int
-    in_flight: int
-    difference: int
-
-
-async def account(log: Log, pool: Any, pipeline: Pipeline) -> Account:
-    """Take stock of one pipeline. Raises LogUnavailable and POSTGRES_ERRORS."""
-    appended = stored = dead = waiting = 0
-    for row in await pool.fetch(_POSITIONS, log.name, pipeline.topic, pipeline.table):
-        of = Position(row["next_offset"], row["next_seq"])
-        stock = await log.stock(pipeline.topic, row["partition"], of)
-        appended, waiting = appended + stock.appended, waiting + stock.waiting
-        stored, dead = stored + row["stored"], dead + row["dead_lettered"]
-    return Account(appended, stored, dead, waiting, appended - stored - dead - waiting)
-
-
 class Books:
     """Looks at all pipelines from time to time; any number of processes may."""
 
-    def __init__(self, log: Log, cursors: Cursors, clickhouse: ClickHouse) -> None:
+    def __init__(self, log: Log, cursors: Cursors, clickhouse: ClickHouse, journals: Path) -> None:
         self._log = log
         self._cursors = cursors
         self._clickhouse = clickhouse
+        self._journals = journals
 
     async def take_stock(self) -> None:
         """Lag and accounts into the metrics."""
+        waiting = await asyncio.to_thread(records_in, self._journals)
         for pipeline in PIPELINES:
-            taken = await account(self._log, self._cursors.pool, pipeline)
+            taken = await account(self._log, self._cursors.pool, pipeline, waiting[pipeline.topic])
             SINK_LAG.labels(pipeline.table).set(taken.in_flight)
             for state in taken.__struct_fields__:
                 ACCOUNTING_RECORDS.labels(pipeline.table, state).set(getattr(taken, state))

@@ -248,7 +248,7 @@ class Partition:
         async def once() -> Claim:
             of = (cursors.log, claim.topic, claim.partition, claim.sink, claim.epoch)
             async with cursors.pool.acquire() as connection, connection.transaction():
-                await connection.execute(_BOOK, *of, *claim.next, stored, len(letters))
+                await connection.execute(_BOOK, *of, *claim.next, stored, len(letters), batch.skipped)
                 await write(connection, cursors.log, claim, letters)
                 return await cursors.done(claim, batch.end, batch.marks, connection)
 

@@ -70,10 +70,11 @@ async def _sinks(settings: Settings, pool: Any) -> AsyncIterator[list[Loop]]:
         return
     async with chosen_log(settings) as record_log, clickhouse.connect(settings) as tables:
         owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        cursors = Cursors(pool, record_log.name, owner)
+        cursors = Cursors(pool, record_log.name, owner, settings.sink_lease_s)
         limit = Limit(records=settings.sink_rows, bytes=_BATCH_BYTES, wait_s=settings.sink_wait_s)
         stores = Stores(record_log, cursors, tables, limit)
-        sinks, books = [Sink(stores, pipeline) for pipeline in PIPELINES], Books(record_log, cursors, tables)
+        sinks = [Sink(stores, pipeline) for pipeline in PIPELINES]
+        books = Books(record_log, cursors, tables, settings.journal_dir)
 
         async def report() -> None:
             for sink in sinks:

@@ -27,6 +27,7 @@ from shared.counting.keyed import Keyed
 from shared.counting.reader import Reader
 from shared.log.choice import chosen_log
 from shared.log.journal import Journal
+from shared.log.log import Log
 from shared.log.orphans import Orphans
 from shared.log.producer import Producer, new_name
 from shared.postgres import create_pool
@@ -53,6 +54,7 @@ class State(TypedDict):
     limiter: Limiter
     client: ClientAddress
     trackers: Trackers
+    log: Log
     hits: Producer
     cookie: Cookie
     origins: Origins
@@ -87,6 +89,7 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
             for registry in (banners, trackers):
                 await registry.start()
                 stack.push_async_callback(registry.stop)
+            log = await stack.enter_async_context(chosen_log(settings))
             counter = Counter(settings, banners.gate)
             counter.start()
             stack.push_async_callback(counter.stop, settings.redis_timeout_s)
@@ -99,7 +102,8 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
                 limiter=Limiter(settings, redis),
                 client=ClientAddress(settings.trusted_proxies),
                 trackers=trackers,
-                hits=await stack.enter_async_context(_producer(settings)),
+                log=log,
+                hits=await stack.enter_async_context(_producer(settings, log)),
                 cookie=Cookie(settings),
                 origins=Origins(settings.track_origins),
                 clickhouse=await _clickhouse(settings, stack),
@@ -113,29 +117,28 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
 
 
 @asynccontextmanager
-async def _producer(settings: Settings) -> AsyncIterator[Producer]:
+async def _producer(settings: Settings, log: Log) -> AsyncIterator[Producer]:
     """What appends hits to the log, with the journal of this worker; and whoever finds those of dead ones."""
-    async with chosen_log(settings) as log:
-        name = new_name()
-        journal = await asyncio.to_thread(Journal.create, settings.journal_dir, name, settings.journal_bytes_max)
-        hits_to = Producer(
-            log,
-            hits.TOPIC,
-            name,
-            journal,
-            records_max=settings.log_waiting_max,
-            bytes_max=settings.log_waiting_bytes_max,
-            most=settings.log_records_max,
-            is_ordered=False,  # hits know when they were
-        )
-        orphans = Orphans(settings.journal_dir, log)
-        await hits_to.start()
-        orphans.start()
-        try:
-            yield hits_to
-        finally:
-            await orphans.stop()
-            await hits_to.stop(settings.redis_timeout_s)
+    name = new_name()
+    journal = await asyncio.to_thread(Journal.create, settings.journal_dir, name, settings.journal_bytes_max)
+    hits_to = Producer(
+        log,
+        hits.TOPIC,
+        name,
+        journal,
+        records_max=settings.log_waiting_max,
+        bytes_max=settings.log_waiting_bytes_max,
+        most=settings.log_records_max,
+        is_ordered=False,  # hits know when they were
+    )
+    orphans = Orphans(settings.journal_dir, log)
+    await hits_to.start()
+    orphans.start()
+    try:
+        yield hits_to
+    finally:
+        await orphans.stop()
+        await hits_to.stop(settings.redis_timeout_s)
 
 
 async def _clickhouse(settings: Settings, stack: AsyncExitStack) -> ClickHouse | None:

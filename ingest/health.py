@@ -13,7 +13,8 @@ from starlette.responses import Response
 from ingest.openapi import Answer, Operation
 from shared.counting import keys
 from shared.counting.accounting import Account, account
-from shared.errors import PostgresUnavailable, RedisUnavailable, Unavailable
+from shared.errors import LogUnavailable, PostgresUnavailable, RedisUnavailable, Unavailable
+from shared.log.accounting import RecordAccount, accounts
 from shared.postgres import statement
 from shared.redis_client import masters
 
@@ -141,11 +142,19 @@ async def ready(request: Request) -> Response:
     return _json(Ready(worst, checks, request.state.probe.reasons), 503 if worst == "unavailable" else 200)
 
 
+class Accounts(Account, frozen=True, rename="camel"):
+    """Clicks by where they are, and records of each table of ClickHouse."""
+
+    records: dict[str, RecordAccount]
+
+
 async def accounting(request: Request) -> Response:
-    """Where every accepted click is."""
+    """Where every accepted click and record is."""
     state = request.state
     async with state.stock_taking:  # it walks all that is open in Redis: one at a time
-        return _json(await account(state.settings, state.redis, state.pool, state.reader.fleet))
+        clicks = await account(state.settings, state.redis, state.pool, state.reader.fleet)
+        records = await accounts(state.log, state.pool, state.settings.journal_dir)
+        return _json(Accounts(**msgspec.structs.asdict(clicks), records=records))
 
 
 def _json(answer: Struct, status: int = 200) -> Response:
@@ -176,12 +185,13 @@ OPERATIONS = [
         method="GET",
         path="/accounting",
         handler=accounting,
-        summary="Where is every accepted click?",
-        description="`accepted = persisted + open + inLanes` at every moment. A `difference` other than 0 that stays "
-        "means that Redis or Postgres lost data, or was put back to an older copy.",
+        summary="Where is every accepted click, and every record?",
+        description="Of clicks `accepted = persisted + open + inLanes` at every moment, and of the records of each "
+        "table `accepted = stored + deadLettered + skipped + inFlight + inJournals`. A `difference` other than 0 that "
+        "stays means that a store lost data, or was put back to an older copy.",
         tag="operation",
-        answers={200: Answer("Clicks by where they are", Account)},
-        errors=(RedisUnavailable, PostgresUnavailable, Unavailable),
+        answers={200: Answer("Clicks and records by where they are", Accounts)},
+        errors=(RedisUnavailable, PostgresUnavailable, LogUnavailable, Unavailable),
         order=820,
     ),
 ]

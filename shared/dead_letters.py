@@ -3,8 +3,11 @@
 A letter is written in the transaction that moves the cursor behind its record, so a record is in one place. Its key is
 the record's place in the log and the sink: a repeat is the same row.
 
-**Replay** appends the record to the topic again. Its producer is named after the letter and has one append, so however
-often the replay is repeated, and wherever it was cut short before the letter was marked, the sinks see it once.
+**Replay** appends the record to the topic again, as it was or as somebody mended it. Its producer is named after the
+letter and has one append, so however often the replay is repeated, and wherever it was cut short before the letter was
+marked, the sink sees it once. What is sent is noted before the first try, and nothing else is ever sent: another record
+under the same name would pass for a repeat of the first. Of several sinks of a topic only that of the letter lets the
+record through (`shared/log/marks.py`).
 """
 
 from collections.abc import Sequence
@@ -12,7 +15,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from shared.log.cursor import Claim
-from shared.log.log import Log, Position, Record
+from shared.log.log import Log, Position, Record, check
+from shared.log.marks import REPLAY
 from shared.postgres import statement
 
 _WRITE = statement("shared/dead_letters.write.sql")
@@ -20,7 +24,7 @@ _LISTED = statement("shared/dead_letters.listed.sql")
 _LOCK = statement("shared/dead_letters.lock.sql")
 _REPLAYED = statement("shared/dead_letters.replayed.sql")
 _DROP = statement("shared/dead_letters.drop.sql")
-_SINKS = statement("shared/dead_letters.sinks.sql")
+_BEGIN = statement("shared/dead_letters.begin.sql")
 
 #: Characters of an explanation that are kept.
 _DETAIL_MAX = 1000
@@ -62,8 +66,8 @@ class Letter(NamedTuple):
     dropped_at: datetime | None
 
 
-class SeveralSinks(Exception):
-    """More than one sink reads the topic, and a replay would give the record to those that have it already."""
+class Begun(Exception):
+    """A replay of the letter has begun with another record, which may be in the log: repeat that one."""
 
 
 def place(text: str) -> Place:
@@ -95,19 +99,29 @@ async def found(connection: Any, of: Place) -> Letter | None:
     return None if row is None else _letter(row)
 
 
-async def replay(connection: Any, log: Log, of: Place) -> bool:
-    """Append the record of a letter to its topic again; answers whether there was a letter that waited. Can be repeated
-    whatever became of it. Raises LogUnavailable, LogFull, SeveralSinks and POSTGRES_ERRORS."""
-    if await connection.fetchval(_SINKS, of.log, of.topic) > 1:
-        raise SeveralSinks(f"several sinks read {of.topic}: {of.sink} alone cannot get a record of it again")
+async def replay(connection: Any, log: Log, of: Place, value: bytes | None = None) -> bool:
+    """Append the record of a letter to its topic again, or `value` in its place; answers whether there was a letter
+    that waited. Can be repeated whatever became of it. Raises LogUnavailable, LogFull, Begun, TooLarge and
+    POSTGRES_ERRORS."""
+    if value is not None:
+        check([(b"", value)], 1, 1)
+    sending = await connection.fetchval(_BEGIN, *_key(of), value)  # committed before anything is sent
+    if sending is None:
+        return False
+    if value is not None and sending != value:
+        raise Begun(f"a replay of {of} has begun with another record: repeat it as it was, or without one")
     async with connection.transaction():
         letter = await found(connection, of)  # locked, so that it is replayed by one at a time
         if letter is None or letter.replayed_at or letter.value is None:
             return False
-        records = [(letter.key or b"", letter.value)]
-        await log.append(of.topic, of.partition, records, producer=f"dlq/{of}", seq=1)
+        await log.append(of.topic, of.partition, [(letter.key or b"", sending)], producer=producer(of), seq=1)
         await connection.execute(_REPLAYED, *_key(of))
     return True
+
+
+def producer(of: Place) -> str:
+    """The name under which a letter is sent again."""
+    return f"{REPLAY}{of}"
 
 
 async def drop(connection: Any, of: Place) -> bool:

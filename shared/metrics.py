@@ -136,7 +136,7 @@ SINK_DEAD_LETTERS = Counter(
 SINK_RETRIES = Counter("tallybook_sink_retries_total", "Steps of a sink that were repeated, by store", ["store"])
 ACCOUNTING_RECORDS = Gauge(
     "tallybook_accounting_records",
-    "Records by where they are; difference = appended - stored - dead_lettered - in_flight and should be 0",
+    "Records by where they are; difference = accepted - all others and should be 0",
     ["table", "state"],
     multiprocess_mode="mostrecent",
 )

@@ -195,6 +195,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sink_wait_s: Annotated[
         float, _about("Seconds that a record waits for others, at most, before they are inserted", gt=0, le=600)
     ] = 1.0
+    sink_lease_s: Annotated[
+        float,
+        _about("Seconds after which the partitions of an aggregator that says nothing go to another", ge=1, le=600),
+    ] = 30.0
 
     # -- time-outs -------------------------------------------------------------------------------------------------
     redis_timeout_s: Annotated[float, _about("Seconds until a Redis call counts as failed", gt=0, le=60)] = 2.0

@@ -174,11 +174,12 @@ def env(**flags: Any) -> None:
 @main.command()
 @DATA_DIR
 def accounting(**flags: Any) -> None:
-    """Ask the running service where every accepted click is: `GET /accounting`.
+    """Ask the running service where every accepted click and every record is: `GET /accounting`.
 
     \b
-    Example:
+    Examples:
       tallybook accounting | jq .difference
+      tallybook accounting | jq '.records[].difference'
     """
     from urllib.error import HTTPError
     from urllib.request import urlopen

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import IO, TYPE_CHECKING, TypeVar
 
 import click
 
@@ -34,6 +34,7 @@ def dlq() -> None:
       tallybook dlq list
       tallybook dlq show streams/hits/0/1795262195747-3/tracker_events
       tallybook dlq replay --all
+      tallybook dlq replay streams/hits/0/1795262195747-3/tracker_events --file mended.json
     """
 
 
@@ -71,12 +72,17 @@ def show(letter: str, data_dir: str | None) -> None:
 @DATA_DIR
 @click.argument("letters", nargs=-1)
 @click.option("--all", "are_all", is_flag=True, help="All letters that wait.")
-def replay(letters: tuple[str, ...], are_all: bool, data_dir: str | None) -> None:
-    """Append records to their topic again, as new ones. Cut short, repeat it: each comes once.
+@click.option(
+    "--file", "record", type=click.File("rb"), help="A mended record in place of the only letter's; - is stdin."
+)
+def replay(letters: tuple[str, ...], are_all: bool, record: IO[bytes] | None, data_dir: str | None) -> None:
+    """Append records to their topic again, as new ones. Cut short, repeat it as it was: each comes once.
 
     What made them dead letters has to be mended before, or they become dead letters again.
     """
-    settings = _settings(data_dir)
+    if record is not None and len(letters) != 1:
+        raise click.UsageError("--file is the record of one letter")
+    settings, value = _settings(data_dir), None if record is None else record.read()
 
     async def work(connection: "Connection") -> int:
         from shared import dead_letters
@@ -88,7 +94,7 @@ def replay(letters: tuple[str, ...], are_all: bool, data_dir: str | None) -> Non
                 for where in places:
                     if where.log != log.name:
                         raise Stop(Exit.SETTINGS, f"{where} is of another log than TALLYBOOK_LOG_URL names.")
-                    replayed += await dead_letters.replay(connection, log, where)
+                    replayed += await dead_letters.replay(connection, log, where, value)
                 if letters:
                     break
         return replayed
@@ -154,12 +160,12 @@ def _settings(data_dir: str | None) -> Settings:
 
 
 def _with_database(work: "Callable[[Connection], Awaitable[_T]]", settings: Settings) -> _T:
-    from shared.dead_letters import SeveralSinks
-    from shared.errors import TallybookError
+    from shared.dead_letters import Begun
+    from shared.errors import TallybookError, TooLarge
 
     try:
         return connected(work, settings.database_url)
-    except SeveralSinks as error:
-        raise Stop(Exit.FAILED, f"Not replayed: {error}.") from None
+    except (Begun, TooLarge) as error:
+        raise Stop(Exit.FAILED, f"Not replayed: {error}") from None
     except TallybookError as error:
         raise Stop(Exit.UNREACHABLE, f"The log does not take the records ({error.code}): repeat it later.") from None

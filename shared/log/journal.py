@@ -12,6 +12,7 @@ emptied when the log has everything in it. The owner holds flock(2) on it; a fil
 and another one sends what is in it (`shared/log/orphans.py`).
 """
 
+import contextlib
 import errno
 import fcntl
 import mmap
@@ -19,6 +20,7 @@ import os
 import secrets
 import struct
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -216,6 +218,19 @@ class Journal:
 def paths(folder: Path) -> list[Path]:
     """The journals of a folder, oldest name first."""
     return sorted(folder.glob("*.journal"))
+
+
+def records_in(folder: Path) -> Counter[str]:
+    """Records of each topic that lie in the journals of a folder now, whoever holds them."""
+    found = Counter[str]()
+    for path in paths(folder):
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            at = len(_MAGIC)
+            with contextlib.suppress(BadJournal):  # the end of what is whole
+                while True:
+                    append, at = _frame_at(file.fileno(), at)
+                    found[append.topic] += len(append.records)
+    return found
 
 
 def put_aside(path: Path, reason: str) -> None:

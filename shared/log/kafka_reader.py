@@ -40,6 +40,7 @@ class KafkaReader:
     def __init__(self, servers: str, where: TopicPartition, sink: str, timeout_s: float, ask_ends: Ends) -> None:
         self._servers = servers
         self._where = where
+        self._sink = sink
         self._group = f"tallybook-{sink}"
         self._timeout_s = timeout_s
         #: Asks over another connection: on this one an answer waits until a fetch has waited for records.
@@ -51,7 +52,7 @@ class KafkaReader:
 
     async def read(self, start: Position, marks: Mapping[str, Mark], limit: Limit) -> Batch:
         """See Reader."""
-        sieve, records, at, read, size = Sieve(marks), list[Record](), start, 0, 0
+        sieve, records, at, read, size = Sieve(marks, self._sink), list[Record](), start, 0, 0
         deadline = time.monotonic() + limit.wait_s
         await self._stand_at(start)
         while True:
@@ -59,7 +60,7 @@ class KafkaReader:
                 record, producer, mark = _parsed(self._fetched[0])
                 size += len(record.key) + len(record.value)
                 if read and size > limit.bytes:
-                    return Batch(start, at, records, sieve.moved)
+                    return Batch(start, at, records, sieve.moved, sieve.skipped)
                 self._fetched.popleft()
                 if sieve.passes(producer, mark):
                     records.append(record)
@@ -71,11 +72,11 @@ class KafkaReader:
             await self._fetch(wait_s)
         if not read:
             await self._check_end(start)
-        return Batch(start, at, records, sieve.moved)
+        return Batch(start, at, records, sieve.moved, sieve.skipped)
 
     async def replay(self, start: Position, end: Position, rows: int, marks: Mapping[str, Mark]) -> Batch:
         """See Reader. The last record of a range is always there, because ranges end behind one."""
-        sieve, records, at = Sieve(marks), list[Record](), start
+        sieve, records, at = Sieve(marks, self._sink), list[Record](), start
         await self._check_end(end)
         await self._stand_at(start)
         deadline = time.monotonic() + self._timeout_s
@@ -92,7 +93,7 @@ class KafkaReader:
             if sieve.passes(producer, mark):
                 records.append(record)
             at = self._at = Position(record.position.offset + 1)
-        return check_replay(Batch(start, end, records, sieve.moved), rows)
+        return check_replay(Batch(start, end, records, sieve.moved, sieve.skipped), rows)
 
     async def lag(self, start: Position) -> int:
         """See Reader. Kafka has no cheaper number than a difference of offsets."""

@@ -62,12 +62,14 @@ class Limit(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What lies in [start, end) without repeats; `marks` are those that it moves, to be stored with the end."""
+    """What lies in [start, end) without repeats; `marks` are those that it moves, to be stored with the end, and
+    `skipped` is how many other records lie there."""
 
     start: Position
     end: Position
     records: list[Record]
     marks: dict[str, Mark]
+    skipped: int = 0
 
 
 class Stock(NamedTuple):

@@ -40,6 +40,7 @@ from shared.log.log import (
 )
 from shared.log.marks import Mark, Sieve
 from shared.redis_client import REDIS_ERRORS, Script
+from shared.redis_cluster import Cluster
 
 _APPEND = Script("shared/log/streams.append.lua")
 _LOOK = Script("shared/log/streams.look.lua")
@@ -64,6 +65,7 @@ class StreamsLog:
 
     def __init__(self, redis: "Redis", partitions: int, records_max: int) -> None:
         self._redis = redis
+        self._reading = _reading(redis)
         self.partitions = partitions
         self._records_max = records_max
 
@@ -125,7 +127,7 @@ class StreamsLog:
 
     def reader(self, topic: str, partition: int, sink: str) -> "StreamsReader":
         """See Log."""
-        return StreamsReader(self._redis, topic, partition)
+        return StreamsReader(self._reading, topic, partition, sink)
 
     async def close(self) -> None:
         """See Log."""
@@ -134,17 +136,16 @@ class StreamsLog:
 class StreamsReader:
     """A look at one stream."""
 
-    def __init__(self, redis: "Redis", topic: str, partition: int) -> None:
-        self._redis: Any = redis  # whose types know no commands without callbacks
-        callback: Any = _as_it_is
-        redis.set_response_callback("XRANGE", callback)
+    def __init__(self, redis: Any, topic: str, partition: int, sink: str) -> None:
+        self._redis = redis
+        self._sink = sink
         self._where = f"{topic}.{partition}"
         of = prefix(topic, partition)
         self._keys = [of + "log", of + "book"]
 
     async def read(self, start: Position, marks: Mapping[str, Mark], limit: Limit) -> Batch:
         """See Reader."""
-        sieve, records, at, read, size = Sieve(marks), list[Record](), start, 0, 0
+        sieve, records, at, read, size = Sieve(marks, self._sink), list[Record](), start, 0, 0
         deadline = time.monotonic() + limit.wait_s
         while True:
             entries = await self._entries(at, None, min(_PAGE, limit.records - read))
@@ -153,27 +154,27 @@ class StreamsReader:
                 record, producer, mark = _parsed(entry)
                 size += len(record.key) + len(record.value)
                 if read and size > limit.bytes:
-                    return Batch(start, at if last is None else _behind(last), records, sieve.moved)
+                    return Batch(start, at if last is None else _behind(last), records, sieve.moved, sieve.skipped)
                 if sieve.passes(producer, mark):
                     records.append(record)
                 last, read = record.position, read + 1
             at = at if last is None else _behind(last)
             wait_s = deadline - time.monotonic()
             if read >= limit.records or wait_s <= 0:
-                return Batch(start, at, records, sieve.moved)
+                return Batch(start, at, records, sieve.moved, sieve.skipped)
             if not entries:
                 await asyncio.sleep(min(_POLL_S, wait_s))
 
     async def replay(self, start: Position, end: Position, rows: int, marks: Mapping[str, Mark]) -> Batch:
         """See Reader."""
-        sieve, records, at = Sieve(marks), list[Record](), start
+        sieve, records, at = Sieve(marks, self._sink), list[Record](), start
         while entries := await self._entries(at, end, _PAGE):
             for entry in entries:
                 record, producer, mark = _parsed(entry)
                 if sieve.passes(producer, mark):
                     records.append(record)
             at = _behind(_position(entries[-1][0]))
-        return check_replay(Batch(start, end, records, sieve.moved), rows)
+        return check_replay(Batch(start, end, records, sieve.moved, sieve.skipped), rows)
 
     async def lag(self, start: Position) -> int:
         """See Reader."""
@@ -239,6 +240,14 @@ def _parsed(entry: Any) -> tuple[Record, str, Mark]:
     except ValueError:
         other = dict(zip(fields[::2], fields[1::2], strict=True))
         return Record(position, other.get(b"k", b""), other.get(b"v", b"")), "", Mark(0, 0)
+
+
+def _reading(redis: "Redis") -> Any:  # whose types know no commands without callbacks
+    """A client of the same connections that leaves entries as they are; the one given goes on as before. That of a
+    cluster shares its connections with no other, and is the log's own (`shared/log/choice.py`)."""
+    client: Any = redis if isinstance(redis, Cluster) else type(redis)(connection_pool=redis.connection_pool)
+    client.set_response_callback("XRANGE", _as_it_is)
+    return client
 
 
 def _as_it_is(answer: Any, **_: Any) -> Any:

@@ -15,12 +15,16 @@ NO_DISK = f"to mount a disk of {_SIZE >> 20} MB in memory takes root and the rig
 class SmallDisk:
     """A tmpfs on a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_wanted: bool = True) -> None:
         self._folder = folder
         options = f"size={_SIZE},mode=0755"
         command = ["mount", "-t", "tmpfs", "-o", options, "tallybook-chaos", str(folder)]
         #: Whether there is one: it takes the right to mount.
-        self.is_there = os.geteuid() == 0 and subprocess.run(command, capture_output=True, check=False).returncode == 0
+        self.is_there = (
+            is_wanted
+            and os.geteuid() == 0
+            and subprocess.run(command, capture_output=True, check=False).returncode == 0
+        )
 
     @contextmanager
     def full(self) -> Iterator[None]:

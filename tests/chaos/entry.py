@@ -8,9 +8,10 @@ import os
 import sys
 
 from tests.chaos.mutants import MUTANTS
+from tests.chaos.records_mutants import RECORD_MUTANTS
 
 if name := os.environ.get("CHAOS_MUTANT"):
-    MUTANTS[name].patch()
+    (MUTANTS | RECORD_MUTANTS)[name].patch()
 
 if __name__ == "__main__":
     importlib.import_module(f"{sys.argv[1]}.__main__").main()

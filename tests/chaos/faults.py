@@ -16,7 +16,7 @@ from tests.chaos.disk import SmallDisk
 from tests.chaos.stage import Stage
 
 #: Seconds: longer than every time-out, lease and retry of the stage's settings.
-_LONG_S = 4.0
+LONG_S = 4.0
 
 
 class Scene:
@@ -94,19 +94,20 @@ async def kill_both_aggregators(scene: Scene) -> None:
 async def stop_worker(scene: Scene) -> None:
     """A zombie: it sleeps longer than every time-out and wakes up with what it was about to do."""
     if workers := scene.stage.workers():
-        await _sleep(scene, scene.chance.choice(workers))
+        await sleep(scene, scene.chance.choice(workers))
 
 
 @_fault
 async def stop_aggregator(scene: Scene) -> None:
     with contextlib.suppress(psutil.Error):
-        await _sleep(scene, scene.stage.process(scene.aggregator()))
+        await sleep(scene, scene.stage.process(scene.aggregator()))
 
 
-async def _sleep(scene: Scene, process: psutil.Process) -> None:
+async def sleep(scene: Scene, process: psutil.Process) -> None:
+    """SIGSTOP, and go on later."""
     with contextlib.suppress(psutil.Error):
         process.send_signal(signal.SIGSTOP)
-        await scene.pause(0.5, _LONG_S)
+        await scene.pause(0.5, LONG_S)
         process.send_signal(signal.SIGCONT)
 
 
@@ -139,14 +140,14 @@ async def kill_backend(scene: Scene) -> None:
 async def redis_away(scene: Scene) -> None:
     """Long enough to fill the lanes: clicks go on, then they are refused."""
     await scene.stage.take_away("redis")
-    await scene.pause(_LONG_S, 2 * _LONG_S)
+    await scene.pause(LONG_S, 2 * LONG_S)
     await scene.stage.bring_back("redis")
 
 
 @_fault
 async def postgres_away(scene: Scene) -> None:
     await scene.stage.take_away("postgres")
-    await scene.pause(_LONG_S, 2 * _LONG_S)
+    await scene.pause(LONG_S, 2 * LONG_S)
     await scene.stage.bring_back("postgres")
 
 
@@ -169,7 +170,7 @@ async def hold_rows(scene: Scene) -> None:
     """A stranger's transaction holds the ledger for longer than the service's patience."""
     async with scene.stage.database() as connection, connection.transaction():
         await connection.execute("LOCK TABLE click_ledger IN SHARE MODE")
-        await scene.pause(0.5, _LONG_S)
+        await scene.pause(0.5, LONG_S)
 
 
 # -- the wire ----------------------------------------------------------------------------------------------------------
@@ -184,15 +185,16 @@ async def cut(scene: Scene) -> None:
 @_fault
 async def swallow_redis(scene: Scene) -> None:
     """Redis does what it was told, and nobody hears that it did."""
-    await _swallow(scene, "redis", b"EVALSHA", 0.2)
+    await swallow(scene, "redis", b"EVALSHA", 0.2)
 
 
 @_fault
 async def swallow_commits(scene: Scene) -> None:
-    await _swallow(scene, "postgres", b"COMMIT", 0.5)
+    await swallow(scene, "postgres", b"COMMIT", 0.5)
 
 
-async def _swallow(scene: Scene, server: str, request: bytes, chance: float) -> None:
+async def swallow(scene: Scene, server: str, request: bytes, chance: float) -> None:
+    """For a while replies to requests that hold this text are lost, with that chance."""
     proxy = scene.stage.proxies[server]
     proxy.swallow = {request: chance}
     await scene.pause(1, 3)
@@ -212,7 +214,7 @@ async def hold(scene: Scene) -> None:
     """Connections are accepted, and nothing ever comes."""
     proxy = scene.stage.proxies[scene.chance.choice(("redis", "postgres"))]
     proxy.is_forwarding.clear()
-    await scene.pause(0.5, _LONG_S)
+    await scene.pause(0.5, LONG_S)
     proxy.cut()
     proxy.calm()
 

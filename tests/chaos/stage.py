@@ -58,7 +58,15 @@ class Stage:
     """Servers, proxies, one `ingest` with two workers, and two aggregators."""
 
     def __init__(
-        self, folder: Path, seed: int, library: Path, *, ack: str = "lane", crash: str = "", mutant: str = ""
+        self,
+        folder: Path,
+        seed: int,
+        library: Path,
+        *,
+        ack: str = "lane",
+        crash: str = "",
+        mutant: str = "",
+        clickhouse: bool = False,
     ) -> None:
         self.folder, self.port = folder, free_port()
         self._crash, self._mutant, self._ack = crash, mutant, ack
@@ -66,7 +74,7 @@ class Stage:
             (folder / name).mkdir(mode=0o755)
         self.shims = {name: Shim(library, folder / f"{name}.orders") for name in ("ingest", "aggregator", "redis")}
         self._data = DataFolder(folder / "servers")
-        self.servers = _Servers(self._data, self.shims["redis"])
+        self.servers = _Servers(self._data, self.shims["redis"], clickhouse=clickhouse)
         self._chance = random.Random(seed)
         self.proxies: dict[str, Proxy] = {}
         self._services: dict[str, subprocess.Popen[bytes]] = {}
@@ -76,6 +84,8 @@ class Stage:
         #: Deaths by kind, whatever they died of.
         self.deaths: Counter[str] = Counter()
         self._tending: asyncio.Task[None] | None = None
+        #: Settings beside those of every run.
+        self.settings: dict[str, Any] = {}
 
     # -- start and stop --------------------------------------------------------------------------------------------
 
@@ -92,22 +102,28 @@ class Stage:
         for name, near in (("redis", "redis.sock"), ("postgres", ".s.PGSQL.5432")):
             self.proxies[name] = Proxy(self.folder / "proxy" / near, self.sockets[name], self._chance)
             await self.proxies[name].start()
+        await self.prepare()
         for name in ("ingest", "aggregator-1", "aggregator-2"):
             self.launch(name)
         self._tending = asyncio.create_task(self._tend())
         await self.answers()
+
+    async def prepare(self) -> None:
+        """What else a service needs before it starts."""
 
     def launch(self, name: str) -> None:
         """Start a service, with what is armed now."""
         self._stopped.discard(name)
         module = name.partition("-")[0]
         proxied = self.folder / "proxy"
-        settings = SETTINGS | {
+        settings = {
+            **SETTINGS,
             "ack": self._ack,
             "port": self.port,
             "data_dir": self.folder / "service",
             "redis_url": f"unix://{proxied}/redis.sock",
             "database_url": f"postgresql://tallybook@/postgres?host={proxied}",
+            **self.settings,
         }
         variables = environ(**settings) | self.shims[module].environ | {"PYTHONUNBUFFERED": "1"}
         if self._crash:
@@ -338,8 +354,8 @@ class Stage:
 class _Servers(EmbeddedServers):
     """The servers, of which Redis has the shim under it."""
 
-    def __init__(self, folder: DataFolder, shim: Shim) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: DataFolder, shim: Shim, *, clickhouse: bool) -> None:
+        super().__init__(folder, clickhouse=clickhouse)
         self._shim = shim
 
     def launch(self, name: str) -> None:

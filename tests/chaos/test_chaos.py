@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from tests.chaos import records
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.run import CRASH, MUTANT_S, attack, hunt
 from tests.processes import ROOT
@@ -38,7 +39,7 @@ def test_a_broken_counter_is_caught(name: str, seed: int) -> None:
 def test_every_crash_point_is_armed() -> None:
     sources = [path for folder in ("shared", "ingest", "aggregator") for path in (ROOT / folder).rglob("*.py")]
     points = {point for path in sources for point in re.findall(r'crash_point\("(\w+)"\)', path.read_text())}
-    assert points == CRASH.keys() | {"migrating"}  # which tests/chaos/test_start.py arms
+    assert points == CRASH.keys() | records.CRASH.keys() | {"migrating"}  # which tests/chaos/test_start.py arms
 
 
 def test_every_mutant_of_the_protocol_is_there() -> None:

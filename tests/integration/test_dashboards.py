@@ -55,7 +55,7 @@ for n in itertools.count():
     m.SINK_ROWS.labels("tracker_events").inc(1000)
     m.SINK_DEAD_LETTERS.labels("tracker_events", "columns").inc()
     m.SINK_RETRIES.labels("clickhouse").inc()
-    for state in ("appended", "stored", "dead_lettered", "in_flight", "difference"):
+    for state in ("accepted", "stored", "dead_lettered", "skipped", "in_flight", "in_journals", "difference"):
         m.ACCOUNTING_RECORDS.labels("tracker_events", state).set(0)
     m.DOUBLES.labels("tracker_events").set(0)
     for state in ("accepted", "persisted", "open", "in_lanes"):

@@ -23,6 +23,7 @@ from ingest import trackers as module
 from ingest.trackers import Trackers
 from shared.clickhouse import connect as connect_to_clickhouse
 from shared.errors import Busy, PostgresUnavailable, UnknownTracker
+from shared.log.cursor import Cursors
 from shared.postgres import create_pool
 from shared.settings import Settings
 from shared.uuid7 import NIL, is_uuid7, uuid7
@@ -562,6 +563,34 @@ async def test_a_killed_worker_leaves_a_journal_that_counts_once(
         found = numbers(await hits_of(one, tracker))
     assert len(found) == len(set(found)), "a hit counts twice"
     assert acknowledged <= set(found), "an acknowledged hit is gone"
+
+
+async def test_the_accounts_know_every_hit_wherever_it_is(
+    way: Proxy, redis_url: str, shared_database: str, tracker: UUID, tmp_path: Path
+) -> None:
+    more = {"log_url": f"redis://127.0.0.1:{way.port}", "redis_timeout_s": 1}
+    async with tracking(tmp_path, redis_url, shared_database, **more) as one:
+
+        async def account() -> dict[str, int]:
+            answer = await one.http.get("/accounting")
+            assert answer.status_code == 200, answer.text
+            records: dict[str, dict[str, int]] = answer.json()["records"]
+            return records["accounted_for"]
+
+        async with create_pool(Settings(database_url=shared_database)) as pool:
+            await Cursors(pool, "streams", "tests").register("hits", "accounted_for", 2)
+        before = await account()
+        await one.track(tracker)
+        now = await account()
+        assert now == {**before, "accepted": before["accepted"] + 1, "inFlight": before["inFlight"] + 1}
+        way.fail(away=True)
+        assert [(await one.track(tracker)).status_code for _ in range(4)] == [204] * 4
+        assert_problem(await one.http.get("/accounting"), 503, "log_unavailable")
+        way.heal()
+        await until(lambda: one.journals() == 0, "the journal is sent")
+        now = await account()
+        assert now == {**before, "accepted": before["accepted"] + 5, "inFlight": before["inFlight"] + 5}
+        assert (now["inJournals"], now["difference"]) == (0, before["difference"])
 
 
 async def is_degraded(one: Tracking) -> bool:

@@ -47,34 +47,60 @@ log.retention.check.interval.ms=1000
 """
 
 
+class Broker:
+    """One broker on a folder, which can be killed and started again. `address` is its own; `faulty` is the port of a
+    second listener that sends its clients to the port `advertised`: a proxy's."""
+
+    def __init__(self, folder: Path, advertised: int) -> None:
+        java, jars = _java(), _artefacts()
+        self._port, self.faulty, controller = _free_ports(3)
+        self._folder = folder
+        folder.mkdir(parents=True)
+        self._properties = folder / "server.properties"
+        ports = {"plain": self._port, "faulty": self.faulty, "controller": controller, "advertised": advertised}
+        self._properties.write_text(_PROPERTIES.format(folder=folder, **ports))
+        self._run = [java, *_JVM, "-cp", f"{jars}/*"]
+        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        formatting = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(self._properties)]
+        subprocess.run([*self._run, *formatting], check=True, capture_output=True, cwd=folder)
+        self.address = f"127.0.0.1:{self._port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def launch(self) -> None:
+        """Start it without waiting."""
+        with (self._folder / "kafka.log").open("ab") as output:
+            path = shutil.which("setpriv")
+            died = [path, "--pdeathsig", "KILL"] if path else []  # not to outlive the tests
+            command = [*died, *self._run, "kafka.Kafka", str(self._properties)]
+            self.process = subprocess.Popen(command, stdout=output, stderr=output, cwd=self._folder)
+
+    def wait(self) -> None:
+        """Until it listens."""
+        assert self.process is not None
+        _wait_until_listening(self.process, self._port, self._folder / "kafka.log")
+
+    def stop(self) -> None:
+        """Ask it to end, and kill it if it does not."""
+        if self.process is None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
 @contextmanager
 def kafka(folder: Path, advertised: int) -> Iterator[tuple[str, int]]:
     """Its address, and the port of a second listener that sends its clients to the port `advertised`: a proxy's."""
-    java, jars = _java(), _artefacts()
-    plain, faulty, controller = _free_ports(3)
-    folder.mkdir(parents=True)
-    properties = folder / "server.properties"
-    ports = {"plain": plain, "faulty": faulty, "controller": controller, "advertised": advertised}
-    properties.write_text(_PROPERTIES.format(folder=folder, **ports))
-    run = [java, *_JVM, "-cp", f"{jars}/*"]
-    cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    formatting = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(properties)]
-    subprocess.run([*run, *formatting], check=True, capture_output=True, cwd=folder)
-    with (folder / "kafka.log").open("wb") as output:
-        died = [path, "--pdeathsig", "KILL"] if (path := shutil.which("setpriv")) else []  # not to outlive the tests
-        process = subprocess.Popen(
-            [*died, *run, "kafka.Kafka", str(properties)], stdout=output, stderr=output, cwd=folder
-        )
+    broker = Broker(folder, advertised)
+    broker.launch()
     try:
-        _wait_until_listening(process, plain, folder / "kafka.log")
-        yield f"127.0.0.1:{plain}", faulty
+        broker.wait()
+        yield broker.address, broker.faulty
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        broker.stop()
 
 
 def _java() -> str:

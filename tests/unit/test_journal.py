@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shared.errors import JournalFull
 from shared.log import journal as module
-from shared.log.journal import Append, BadJournal, Journal, paths
+from shared.log.journal import Append, BadJournal, Journal, paths, records_in
 
 MANY = 1 << 20
 
@@ -47,6 +47,19 @@ def test_a_place_leads_to_its_append(tmp_path: Path) -> None:
     journal = Journal.create(tmp_path, "p", MANY)
     places = journal.write(APPENDS[:2]) + journal.write(APPENDS[2:])
     assert [journal.read(at) for at in places] == APPENDS
+
+
+def test_records_are_counted_by_topic_whoever_holds_the_journal(tmp_path: Path) -> None:
+    assert records_in(tmp_path / "nowhere") == {}
+    held = Journal.create(tmp_path, "held", MANY)
+    held.write(APPENDS)
+    orphan, _ = written(tmp_path, [*APPENDS, Append("events", 0, "q", 1, [(b"", b"")] * 7)])
+    with orphan.open("ab") as file:
+        file.write(b"torn by a crash")
+    (tmp_path / "foreign.journal").write_bytes(b"something else")
+    assert records_in(tmp_path) == {"hits": 10, "events": 7}
+    held.clear()
+    assert records_in(tmp_path) == {"hits": 5, "events": 7}
 
 
 def test_a_kill_at_every_byte_keeps_what_was_synced_and_cuts_the_rest(tmp_path: Path) -> None:

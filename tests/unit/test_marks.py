@@ -3,27 +3,39 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.dead_letters import Place, producer
+from shared.log.log import Position
 from shared.log.marks import Mark, Sieve
 
 
 def test_what_lies_above_the_mark_passes_and_moves_it() -> None:
-    sieve = Sieve({"a": Mark(2, 1)})
+    sieve = Sieve({"a": Mark(2, 1)}, "table")
     assert [sieve.passes("a", Mark(2, place)) for place in range(4)] == [False, False, True, True]
     assert sieve.passes("a", Mark(7, 0))
     assert not sieve.passes("a", Mark(3, 0))
     assert sieve.moved == {"a": Mark(7, 0)}
+    assert sieve.skipped == 3
 
 
 def test_producers_do_not_touch_each_other() -> None:
-    sieve = Sieve({"a": Mark(9, 9)})
+    sieve = Sieve({"a": Mark(9, 9)}, "table")
     assert sieve.passes("b", Mark(1, 0))
     assert sieve.moved == {"b": Mark(1, 0)}
 
 
 def test_a_record_without_a_producer_always_passes() -> None:
-    sieve = Sieve({})
+    sieve = Sieve({}, "table")
     assert all(sieve.passes("", Mark(0, 0)) for _ in range(2))
     assert sieve.moved == {}
+
+
+def test_a_letter_that_is_replayed_passes_to_its_own_sink_alone() -> None:
+    name = producer(Place("streams", "hits", 0, Position(7, 1), "table"))
+    mine, others = Sieve({}, "table"), Sieve({}, "another_table")
+    assert mine.passes(name, Mark(1, 0))
+    assert not mine.passes(name, Mark(1, 0))
+    assert not others.passes(name, Mark(1, 0))
+    assert (mine.skipped, others.skipped, others.moved) == (1, 1, {})
 
 
 @given(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=8), data=st.data())
@@ -42,9 +54,9 @@ def test_repeats_of_any_age_cut_anywhere_are_dropped(sizes: list[int], data: st.
     marks: dict[str, Mark] = {}
     passed: list[Mark] = []
     for mark in stream:
-        sieve = Sieve(marks)  # a batch of one record: the worst cut
+        sieve = Sieve(marks, "table")  # a batch of one record: the worst cut
         if sieve.passes("a", mark):
             passed.append(mark)
         marks |= sieve.moved
-    whole = Sieve({})
+    whole = Sieve({}, "table")
     assert passed == [mark for mark in stream if whole.passes("a", mark)] == [mark for one in sent for mark in one]

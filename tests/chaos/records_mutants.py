@@ -1,0 +1,129 @@
+"""Changes that break the promise of the record path, each made to the running code, with the faults that bring it out.
+
+A suite that does not catch them all proves nothing by passing.
+"""
+
+import secrets
+from typing import Any
+
+from aggregator import partition
+from aggregator.partition import Partition
+from aggregator.pipelines import Rows
+from shared import clickhouse, dead_letters
+from shared.crash import crash_point
+from shared.log import cursor
+from shared.log.journal import Journal
+from shared.log.marks import Sieve
+from shared.log.orphans import Orphans
+from shared.log.producer import new_name
+from tests.chaos.mutants import Mutant
+
+
+def _no_token() -> None:
+    """Each insert has a token of its own, so that a repeat is stored again."""
+    insert = clickhouse.ClickHouse.insert
+
+    async def without(self: Any, table: str, rows: bytes, token: str) -> None:
+        await insert(self, table, rows, secrets.token_hex(8))
+
+    clickhouse.ClickHouse.insert = without  # type: ignore[method-assign]
+
+
+def _no_intent() -> None:
+    """Whoever comes next does not repeat the range that is pending, but cuts anew."""
+
+    async def forget(self: Any, pending: Any) -> None:
+        self._claim = self._claim._replace(pending=None)
+
+    Partition._replay = forget  # type: ignore[method-assign]
+
+
+def _advanced_before_the_insert() -> None:
+    """The cursor moves first."""
+
+    async def store(self: Any, batch: Any) -> None:
+        rows = self._pipeline.rows(self._number, batch)
+        await self._intend(batch)
+        await self._record(batch, len(rows.lines), rows.letters)
+        crash_point("recorded")
+        if rows.lines:
+            await self._insert(batch, Rows(rows.lines, []))
+
+    Partition._store = store  # type: ignore[method-assign]
+
+
+def _letters_twice() -> None:
+    """A letter has a name of its own, not that of its place, and is written before the cursor moves."""
+    record = Partition._record
+
+    async def apart(self: Any, batch: Any, stored: int, letters: Any) -> None:
+        if letters:
+            cursors = self._stores.cursors
+            async with cursors.pool.acquire() as connection:
+                named = [
+                    one._replace(record=one.record._replace(position=(secrets.randbits(48), 0))) for one in letters
+                ]
+                await dead_letters.write(connection, cursors.log, self._claim, named)
+            crash_point("lettered")
+        await record(self, batch, stored, letters)
+
+    async def nothing(*_: Any) -> None:
+        """They are written already."""
+
+    Partition._record = apart  # type: ignore[method-assign]
+    partition.write = nothing
+
+
+def _no_fence() -> None:
+    """Whoever had the partition once goes on writing."""
+    for name in ("_RENEW", "_INTEND", "_DONE"):
+        _rid(cursor, name, ("AND epoch = $5 AND owner IS NOT NULL", "AND $5::bigint IS NOT NULL"))
+    _rid(cursor, "_INTEND", ("AND (next_offset, next_seq) = ($7, $8)", "AND ($7::bigint, $8::bigint) IS NOT NULL"))
+    _rid(cursor, "_DONE", ("AND (next_offset, next_seq) <= ($7, $8)", ""))
+    _rid(partition, "_BOOK", ("AND epoch = $5", "AND $5::bigint IS NOT NULL"))
+
+
+def _rid(module: Any, name: str, change: tuple[str, str]) -> None:
+    old, new = change
+    text = " ".join(line for line in getattr(module, name).splitlines() if not line.startswith("--"))
+    text = " ".join(text.split())
+    if old not in text:
+        raise AssertionError(f"no longer there: {old}")
+    setattr(module, name, text.replace(old, new))
+
+
+def _replayed_under_new_ids() -> None:
+    """What the journal has is sent as something new."""
+    send = Orphans._send
+
+    async def renamed(self: Any, append: Any) -> None:
+        await send(self, _renamed(append))
+
+    read = Journal.read
+    Orphans._send = renamed  # type: ignore[method-assign]
+    Journal.read = lambda self, at: _renamed(read(self, at))  # type: ignore[method-assign]
+
+
+def _renamed(append: Any) -> Any:
+    return type(append)(append.topic, append.partition, new_name(), append.seq, append.records)
+
+
+def _no_marks() -> None:
+    """A reader lets through whatever it sees."""
+    Sieve.passes = lambda self, producer, mark: True  # type: ignore[method-assign]
+
+
+_SINK = "intended=0.05,inserted=0.05"
+RECORD_MUTANTS = {
+    "no token": Mutant(_no_token, ("swallow_inserts", "kill_aggregator"), _SINK),
+    "no intent": Mutant(_no_intent, ("swallow_inserts", "kill_aggregator"), _SINK),
+    "advanced before the insert": Mutant(
+        _advanced_before_the_insert, ("kill_clickhouse", "kill_aggregator"), "recorded=0.05"
+    ),
+    "letters twice": Mutant(_letters_twice, ("kill_aggregator", "swallow_commits"), "lettered=0.5"),
+    "no fence": Mutant(_no_fence, ("stop_aggregator",)),
+    "no marks": Mutant(_no_marks, ("deaf_kafka",)),
+    "replayed under new ids": Mutant(_replayed_under_new_ids, ("swallow_redis", "kill_worker", "redis_away")),
+}
+#: Those that only one log brings out: Streams know a repeat when it comes, Kafka leaves it to the readers.
+LOG_OF = {"no marks": "kafka"}
