@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from ingest import clicks, docs, health, hits, stats, track
+from ingest import clicks, docs, event_statistics, health, hits, stats, track
 from ingest.access import AccessLine
 from ingest.banners import Banners
 from ingest.body import BodyLimit
@@ -37,6 +37,7 @@ OPERATIONS: list[Operation] = [
     *clicks.OPERATIONS,
     *stats.OPERATIONS,
     *track.OPERATIONS,
+    *event_statistics.OPERATIONS,
     *health.OPERATIONS,
     *docs.OPERATIONS,
 ]

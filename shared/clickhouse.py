@@ -68,11 +68,17 @@ class ClickHouse:
             result = await client.query(sql, parameters=dict(parameters or {}), settings=self._limits())
             return result.result_rows
 
-    async def execute(self, sql: str) -> None:
+    async def file(self, sql: str, parameters: Mapping[str, Any], format_: str) -> bytes:
+        """The rows of a SELECT as a file in one of ClickHouse's formats, such as Parquet."""
+        async with asyncio.timeout(self._timeout_s):
+            client = await self._connected()
+            return await client.raw_query(sql, parameters=dict(parameters), settings=self._limits(), fmt=format_)
+
+    async def execute(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Run a statement that has no result."""
         async with asyncio.timeout(self._timeout_s):
             client = await self._connected()
-            await client.command(sql, settings=self._limits())
+            await client.command(sql, parameters=dict(parameters or {}), settings=self._limits())
 
     async def __aenter__(self) -> Self:
         return self

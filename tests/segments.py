@@ -6,15 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from shared.events import property_of
-from shared.segment.fields import Document, Text
 from shared.segment.syntax import And, Node, Not, Operator, Or, Term, joined
 
-FIELDS = {
-    "event_type": Text("event_type"),
-    "user_id": Text("user_id"),
-    "properties": Document(property_of),
-}
 _COMPARED = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 #: Few of each, so that events and segments meet; and some that would break out of SQL or of the grammar.

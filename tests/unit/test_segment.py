@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.event_statistics import FIELDS
 from shared.errors import Invalid, Malformed, TallybookError
 from shared.segment.condition import condition
 from shared.segment.parser import DEPTH_MOST, LENGTH_MOST, TERMS_MOST, parse
 from shared.segment.syntax import And, Node, Not, Or, Term, write
-from tests.segments import FIELDS, nodes
+from tests.segments import nodes
 
 BUY = Term(("event_type",), ":", "buy")
 UA = Term(("properties", "country"), ":", "UA")
