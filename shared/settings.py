@@ -142,6 +142,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Annotated[int, Meta(ge=1)] | None,
         _about("Days for which tracker events are kept, at least; unset keeps them for ever"),
     ] = None
+    event_retention_days: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        _about("Days for which product events are kept, at least; unset keeps them for ever"),
+    ] = None
     allow_unsafe_redis: Annotated[
         bool, _about("Start although Redis may lose acknowledged clicks (no AOF, or not `appendfsync always`)")
     ] = False

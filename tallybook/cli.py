@@ -13,6 +13,7 @@ from tallybook.dlq import dlq
 from tallybook.exits import Exit, Stop
 from tallybook.options import DATA_DIR, configured
 from tallybook.trackers import trackers
+from tallybook.users import users
 
 
 class _Group(click.Group):
@@ -48,6 +49,7 @@ def main() -> None:
 main.add_command(banners)
 main.add_command(dlq)
 main.add_command(trackers)
+main.add_command(users)
 
 
 def _supervise(services: list[str], **flags: Any) -> None:
