@@ -11,3 +11,4 @@ WHERE event_date BETWEEN {first:Date} AND {last:Date}
 GROUP BY event_type
 ORDER BY events DESC, event_type
 LIMIT {limit:UInt32}
+SETTINGS do_not_merge_across_partitions_select_final = 1
