@@ -1,6 +1,7 @@
--- Empty the dead letters that hold the id of a user as a value of JSON; the rows stay for the books.
+-- Dead letters that hold the id of a user, as a value of JSON or in a block of events. They stay locked until the end of
+-- the transaction.
 -- $1 bytea[], the ways to write it
-UPDATE processing_errors
-SET key = NULL, raw = NULL, dropped_at = CASE WHEN replayed_at IS NULL THEN coalesce(dropped_at, now()) ELSE dropped_at END
+SELECT log, topic, partition, log_offset, log_seq, sink, raw
+FROM processing_errors
 WHERE raw IS NOT NULL AND EXISTS (SELECT FROM unnest($1::bytea[]) AS written WHERE position(written IN raw) > 0)
-RETURNING 1
+FOR UPDATE

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from shared.clickhouse import ClickHouse
+from shared.event_rows import Cut, blocks, is_block, rows_of, sized, user_of
 from shared.postgres import statement
 from shared.uuid7 import NIL
 
@@ -27,6 +28,7 @@ _SWEPT = 1000
 
 _REMEMBER = statement("shared/erasures.remember.sql")
 _LETTERS = statement("shared/erasures.letters.sql")
+_LETTER = statement("shared/erasures.letter.sql")
 _MUTATIONS = statement("shared/erasures.mutations.sql")
 _PARTITIONS = (
     "SELECT DISTINCT partition_id FROM system.parts "
@@ -126,9 +128,35 @@ async def erase(clickhouse: ClickHouse, pool: Any, user: str) -> dict[str, int]:
             break
     else:
         raise NotErased(f"rows of the user come faster than they can be deleted: {left}")
-    written = {json.dumps(user).encode(), json.dumps(user, ensure_ascii=False).encode()}
-    letters = await pool.fetch(_LETTERS, sorted(written))
-    return {**erased, "dead letters": len(letters)}
+    return {**erased, "dead letters": await _erase_letters(pool, user)}
+
+
+async def _erase_letters(pool: Any, user: str) -> int:
+    """Take the user out of dead letters; answers out of how many."""
+    written = {json.dumps(user).encode(), json.dumps(user, ensure_ascii=False).encode(), sized(user.encode())}
+    async with pool.acquire() as connection, connection.transaction():
+        letters = await connection.fetch(_LETTERS, sorted(written))
+        found = 0
+        for *place, raw in letters:
+            left = _without(raw, user)
+            if left != raw:
+                await connection.execute(_LETTER, *place, left)
+                found += 1
+    return found
+
+
+def _without(raw: bytes, user: str) -> bytes | None:
+    """A record without what is of the user; None when nothing is left, or when it is no longer readable."""
+    if not is_block(raw):
+        return None
+    try:
+        rows = rows_of(raw)
+        others = [row for row in rows if user_of(row) != user]
+    except (ValueError, IndexError):
+        return None
+    if len(others) == len(rows):
+        return raw
+    return next((block for _, block in blocks(others, Cut(len(others), len(raw)))), None)
 
 
 async def _mutated(clickhouse: ClickHouse, table: str) -> None:

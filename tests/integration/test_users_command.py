@@ -17,6 +17,8 @@ from click.testing import CliRunner, Result
 from shared import erasures
 from shared.clickhouse import ClickHouse, connect
 from shared.erasures import USER_TABLES, sweep
+from shared.event_rows import Cut, Packer, blocks, rows_of, user_of
+from shared.event_rows import Event as SentEvent
 from shared.postgres import create_pool
 from shared.settings import Settings
 from shared.uuid7 import NIL
@@ -154,27 +156,50 @@ def test_what_comes_back_is_erased_again_and_who_comes_again_stays(stores: Setti
     assert users(stores) == ["b", "a"]
 
 
-def test_dead_letters_of_the_user_are_emptied(stores: Settings) -> None:
+def block(*users: str) -> bytes:
+    """A record with an event of each user."""
+    packer = Packer(Settings(event_past_days=2800), int(datetime.now(UTC).timestamp() * 1000))
+    rows = [packer.row(SentEvent(UUID(int=number), LONG_AGO, user, "view")) for number, user in enumerate(users, 1)]
+    [(_, value)] = blocks(rows, Cut(100, 1 << 20))
+    return value
+
+
+def test_a_user_is_taken_out_of_dead_letters_and_others_stay_in_them(stores: Settings) -> None:
+    long = "x" * 127 + "ü"  # its length has two bytes
+    damaged = block(ODD, "b").replace(b"view", b"vie!", 1)
+    values = [
+        json.dumps({"user_id": ODD}, ensure_ascii=False).encode(),
+        json.dumps({"user_id": "b", "x": ODD}).encode(),
+        json.dumps({"user_id": "b", "x": f"{ODD}!"}).encode(),
+        block("b", ODD, long, ODD),
+        block(ODD),
+        block("b", long),
+        damaged,
+    ]
     sql = (
         "INSERT INTO processing_errors "
-        "(log, topic, partition, log_offset, log_seq, sink, reason, detail, key, raw, version) VALUES "
-        "('streams', 'events', 0, $1, 0, 'events', 'columns', '', '', $2, 1)"
+        "(log, topic, partition, log_offset, log_seq, sink, reason, detail, key, raw, version) "
+        "VALUES ('streams', 'events', 0, $1, 0, 'events', 'columns', '', '', $2, 1)"
     )
 
     async def written(_: ClickHouse, pool: Any) -> None:
-        for number, value in enumerate(
-            [{"user_id": ODD}, {"user_id": "b", "x": ODD}, {"user_id": "b", "x": f"{ODD}!"}]
-        ):
-            await pool.execute(sql, number, json.dumps(value, ensure_ascii=bool(number)).encode())
+        for number, value in enumerate(values):
+            await pool.execute(sql, number, value)
 
-    async def left(_: ClickHouse, pool: Any) -> list[int]:
-        rows = await pool.fetch("SELECT log_offset, dropped_at FROM processing_errors WHERE raw IS NOT NULL")
-        assert [row["dropped_at"] for row in rows] == [None] * len(rows)
-        return [row["log_offset"] for row in rows]
+    async def left(_: ClickHouse, pool: Any) -> dict[int, bytes | None]:
+        rows = await pool.fetch("SELECT log_offset, raw, dropped_at FROM processing_errors ORDER BY log_offset")
+        assert all((row["raw"] is None) == (row["dropped_at"] is not None) for row in rows)
+        return {row["log_offset"]: row["raw"] for row in rows}
 
     with_stores(stores, written)
-    assert json.loads(run("erase", ODD, "--yes", "--json").stdout)["erased"]["dead letters"] == 2
-    assert with_stores(stores, left) == [2]
+    assert json.loads(run("erase", ODD, "--yes", "--json").stdout)["erased"]["dead letters"] == 5
+    found = with_stores(stores, left)
+    assert [number for number, raw in found.items() if raw is None] == [0, 1, 4, 6]
+    assert (found[2], found[5]) == (values[2], values[5])
+    mixed = found[3]
+    assert mixed is not None
+    assert [user_of(row) for row in rows_of(mixed)] == ["b", long]
+    assert rows_of(mixed) == [rows_of(values[3])[0], rows_of(values[3])[2]]
 
 
 def test_without_stores_nothing_is_said_to_be_erased(stores: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
