@@ -1,6 +1,5 @@
 -- Unique users by day of UTC; days without any are left out.
--- The table lies in the order of event_date, so each day is counted out before the next begins: half the time. Rows of
--- one event are of one day, and so of one partition: FINAL need not compare partitions, in any of these statements.
+-- The table lies in the order of event_date, so each day is counted out before the next begins: half the time.
 --   first, last  Date, the days, both in the range
 SELECT event_date AS day, $unique(user_id) AS users
 FROM $events
@@ -8,4 +7,4 @@ WHERE event_date BETWEEN {first:Date} AND {last:Date}
   AND ($segment)
 GROUP BY day
 ORDER BY day
-SETTINGS optimize_aggregation_in_order = 1, do_not_merge_across_partitions_select_final = 1
+SETTINGS optimize_aggregation_in_order = 1

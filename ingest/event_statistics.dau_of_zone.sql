@@ -14,4 +14,3 @@ WHERE event_date BETWEEN {first:Date} AND {last:Date}
   AND ($segment)
 GROUP BY day
 ORDER BY day
-SETTINGS do_not_merge_across_partitions_select_final = 1

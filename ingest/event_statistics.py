@@ -1,7 +1,9 @@
 """Statistics of product events: daily users, the most frequent types, retention. docs/analytics.md defines them.
 
-Every number is exact: an event counts once however often it was sent, and whatever ClickHouse has merged. Days are
-whole days of the zone `tz`; both ends of a range are in it.
+Every number is exact: an event counts once however often it was sent, and whatever ClickHouse has merged. Counts of
+events read `EVENTS`. Sets of users are blind to rows that are there twice, and the gate to the table
+(`shared/event_gate.py`) lets no id in a second time with other contents: they read the table itself, at half the cost.
+Days are whole days of the zone `tz`; both ends of a range are in it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +22,7 @@ from ingest.openapi import Answer, Operation, Parameter
 from ingest.query import choice, flag, integer, invalid, query
 from ingest.tables import Table
 from shared.errors import ClickHouseUnavailable, Invalid, Malformed
-from shared.events import EVENTS, property_of
+from shared.events import EVENTS, TABLE, property_of
 from shared.postgres import statement
 from shared.segment.condition import EVERYTHING, Condition, condition
 from shared.segment.fields import Document, Field, Text
@@ -120,7 +122,7 @@ async def daily_users(request: Request) -> Response:
     is_approximate = flag(values, "approx")
     text, of = _segment(values)
     template = _DAU if asked.is_utc else _DAU_OF_ZONE
-    sql = template.substitute(events=EVENTS, segment=of.sql, unique=_UNIQUE[is_approximate])
+    sql = template.substitute(events=TABLE, segment=of.sql, unique=_UNIQUE[is_approximate])
     found = {name: users for name, users in await tables.rows(request, sql, {**asked.parameters, **of.parameters})}
     names: Sequence[Any] = asked.dates if asked.is_utc else range(1, len(asked.dates) + 1)
     users = [found.get(name, 0) for name in names]
@@ -161,7 +163,7 @@ async def retention(request: Request) -> Response:
     width = _WINDOW_DAYS[window]
     asked = between(start, start + timedelta(days=number * width), zone, width)
     parameters = {**asked.parameters, "seconds": width * _DAY_S, "event_type": event_type}
-    found = await tables.rows(request, _RETENTION.substitute(events=EVENTS), parameters)
+    found = await tables.rows(request, _RETENTION.substitute(events=TABLE), parameters)
     cohorts = _triangle(asked.dates, {(cohort, active): users for cohort, active, users in found})
     if (media := tables.wanted(request)) in tables.FILES:
         return await tables.response(request, media, _flat(("retention", window, f"{start:%Y%m%d}"), cohorts))

@@ -25,4 +25,3 @@ FROM (
 )
 GROUP BY cohort, window
 ORDER BY cohort, window
-SETTINGS do_not_merge_across_partitions_select_final = 1

@@ -1,4 +1,5 @@
 -- The most frequent types of events in a range of days, best first; of equal ones the first by name.
+-- Rows of one event are of one day, and so of one partition: FINAL need not compare partitions.
 --   bounds       Array(Int64), epoch seconds: beginnings of the days, the end of the last one, and a second behind all
 --   first, last  Date, days of UTC that the range touches
 --   limit        UInt32
