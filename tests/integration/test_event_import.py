@@ -1,5 +1,6 @@
 """`tallybook import-events`: rows of files into the table, each id once, also beside uploads and after any stop."""
 
+import asyncio
 import csv
 import gzip
 import json
@@ -29,9 +30,11 @@ from tests.processes import ROOT
 async def stage(
     tmp_path: Path, redis_client: "Redis", redis_url: str, database: str, clickhouse_settings: Settings
 ) -> AsyncIterator[EventStage]:
-    async with clickhouse.connect(clickhouse_settings) as tables:
-        async with event_stage(tmp_path, redis_url, database, clickhouse_settings, tables) as one:
-            yield one
+    async with (
+        clickhouse.connect(clickhouse_settings) as tables,
+        event_stage(tmp_path, redis_url, database, clickhouse_settings, tables) as one,
+    ):
+        yield one
 
 
 def write(path: Path, events: Iterable[dict[str, Any]]) -> Path:
@@ -152,8 +155,6 @@ async def test_imports_and_uploads_at_the_same_time_store_each_id_once(stage: Ev
 
 
 async def _ended(process: "subprocess.Popen[bytes]") -> tuple[bytes, bytes]:
-    import asyncio
-
     return await asyncio.to_thread(process.communicate, None, 120)
 
 
@@ -180,7 +181,7 @@ async def test_a_signal_lets_the_batch_end_and_the_next_run_goes_on(stage: Event
     await stage.pool.execute("UPDATE event_gate SET holder = 'import:other', until = now() + interval '1 hour'")
     path = write(tmp_path / "a.csv", [event() for _ in range(10)])
     process = begun(stage, path)
-    time.sleep(2)  # whenever it comes, the answer is the same
+    await asyncio.sleep(2)  # whenever it comes, the answer is the same
     process.terminate()
     _, errors = await _ended(process)
     assert process.returncode in (Exit.INTERRUPTED, -signal.SIGTERM), errors
