@@ -168,7 +168,7 @@ OPERATIONS = [
         description="Up to ${events_max} events in ${events_body_max_bytes} bytes: a JSON array, or NDJSON "
         "(`application/x-ndjson`), either of them plain or with `Content-Encoding: gzip`. Each event has its own "
         "result. The same `event_id` is stored and counted once, for ever; the first one counts. What comes again "
-        "within ${events_window_s} seconds at least is reported as `duplicate`, or as `conflict` if it says another thing. "
+        "within ${events_window_s} seconds at least is reported as `duplicate`, or `conflict` if it says other things. "
         "Send the same upload again after any error. With an `Idempotency-Key` the first answer is given again for "
         "24 hours.",
         tag="events",

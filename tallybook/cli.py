@@ -10,6 +10,7 @@ import click
 from shared.settings import Settings, SettingsError, load
 from tallybook.banners import banners
 from tallybook.dlq import dlq
+from tallybook.events import import_events
 from tallybook.exits import Exit, Stop
 from tallybook.options import DATA_DIR, configured
 from tallybook.trackers import trackers
@@ -48,6 +49,7 @@ def main() -> None:
 
 main.add_command(banners)
 main.add_command(dlq)
+main.add_command(import_events)
 main.add_command(trackers)
 main.add_command(users)
 
