@@ -2,4 +2,4 @@
 -- places fit into memory. Rows of one place are in one slice.
 SELECT count() - uniqExact(log_partition, log_offset, log_seq)
 FROM {table:Identifier}
-WHERE date >= today() - {days:UInt16} AND sipHash64(log_partition, log_offset, log_seq) % {slices:UInt16} = {slice:UInt16}
+WHERE {day:Identifier} >= today() - {days:UInt16} AND sipHash64(log_partition, log_offset, log_seq) % {slices:UInt16} = {slice:UInt16}

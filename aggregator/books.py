@@ -41,7 +41,7 @@ class Books:
         for pipeline in PIPELINES:
             slice_now = int(time.time() / 3600) % _SLICES
             DOUBLES.labels(pipeline.table).set(
-                await audit.doubles(self._clickhouse, pipeline.table, 1, _SLICES, slice_now)
+                await audit.doubles(self._clickhouse, pipeline.table, 1, _SLICES, slice_now, pipeline.day)
             )
 
     async def trim(self) -> None:

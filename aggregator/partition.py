@@ -15,6 +15,8 @@ rows were written, and another token would store them twice; that is a matter of
 """
 
 import asyncio
+import contextlib
+import random
 import time
 from collections.abc import Awaitable, Callable
 from itertools import count
@@ -25,16 +27,19 @@ import structlog
 from aggregator import patience
 from aggregator.audit import in_range
 from aggregator.pipelines import Pipeline, Rows
+from shared import event_gate
 from shared.clickhouse import CLICKHOUSE_ERRORS, Class, ClickHouse, classify
 from shared.crash import crash_point
 from shared.dead_letters import DeadLetter, write
 from shared.errors import LogUnavailable
-from shared.log.cursor import Claim, Cursors, Pending
+from shared.event_ids import Range
+from shared.log.cursor import Claim, Cursors, OwnershipLost, Pending
 from shared.log.log import Batch, Limit, Log, LogDamaged
 from shared.log.share import Share
 from shared.metrics import (
     SINK_BATCH_ROWS,
     SINK_DEAD_LETTERS,
+    SINK_DUPLICATES,
     SINK_INSERTS,
     SINK_RETRIES,
     SINK_ROWS,
@@ -100,6 +105,8 @@ class Partition:
         """Until told to leave. Raises OwnershipLost."""
         if self._claim.pending is not None:
             await self._replay(self._claim.pending)
+        else:
+            await self._patient("postgres", self._leave_gate)
         while not self._is_leaving:
             batch = await self._next()
             if batch.end != batch.start:
@@ -109,6 +116,8 @@ class Partition:
         """Drop what was read ahead, and the reader's connections."""
         if self._ahead is not None:
             await end(self._ahead)
+        with contextlib.suppress(*POSTGRES_ERRORS):  # the next owner does it
+            await self._leave_gate()
         await self._reader.close()
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -167,7 +176,7 @@ class Partition:
 
     async def _store(self, batch: Batch) -> None:
         """Bring a batch to its end; or, if it cannot be stored as a whole, a piece of it."""
-        rows = self._pipeline.rows(self._number, batch)
+        rows = await self._rows(batch)
         crash_point("cut")
         while rows.lines:
             await self._intend(batch)
@@ -183,10 +192,33 @@ class Partition:
                 rows = Rows([], [self._letter(batch, error)])
                 break
             batch = await self._halved(batch)
-            rows = self._pipeline.rows(self._number, batch)
-        await self._record(batch, len(rows.lines), rows.letters)
+            rows = await self._rows(batch)
+        await self._record(batch, len(batch.records) - len(rows.letters), rows.letters)
+        SINK_DUPLICATES.labels(self._pipeline.table).inc(rows.duplicates)
         crash_point("recorded")
         self._most = min(self._stores.limit.records, self._most * 2)
+
+    async def _rows(self, batch: Batch) -> Rows:
+        """What a batch becomes. Where rows are left out, nobody else adds any from here on until it is recorded."""
+        rows, own = self._pipeline.rows(self._number, batch), self._own(batch)
+        if not self._pipeline.is_sifted:
+            return rows
+        await self._enter()
+        return await self._patient("clickhouse", lambda: self._pipeline.sifted(self._stores.clickhouse, rows, own))
+
+    async def _enter(self) -> None:
+        """Take the gate; having it already is fine. Raises OwnershipLost."""
+        cursors, wait_s = self._stores.cursors, event_gate.WAIT_S[0]
+        while not await self._patient("postgres", lambda: event_gate.enter(cursors.pool, cursors.log, self._claim)):
+            if self._number not in self._share.claims:
+                raise OwnershipLost(f"{self._pipeline.table} has lost {self._claim.topic}.{self._number}")
+            await asyncio.sleep(random.uniform(wait_s / 2, wait_s))  # noqa: S311 - jitter
+            wait_s = min(2 * wait_s, event_gate.WAIT_S[1])
+
+    async def _leave_gate(self) -> None:
+        """Unless a batch may be on its way, the gate is for others: also one that a predecessor took and died."""
+        if self._pipeline.is_sifted and self._claim.pending is None:
+            await event_gate.leave(self._stores.cursors.pool, self._stores.cursors.log, self._claim)
 
     async def _intend(self, batch: Batch) -> None:
         cursors, claim, version = self._stores.cursors, self._claim, self._pipeline.version
@@ -196,11 +228,11 @@ class Partition:
 
     async def _insert(self, batch: Batch, rows: Rows) -> Exception | None:
         """Until the table has the rows. Answers the error if it never will, because of one of them."""
-        table, body, token = self._pipeline.table, b"".join(rows.lines), self.token(batch)
+        table, token = self._pipeline.table, self.token(batch)
         for failures in count():
             began = time.perf_counter()
             try:
-                await self._stores.clickhouse.insert(table, body, token)
+                await self._pipeline.insert(self._stores.clickhouse, rows, token)
             except CLICKHOUSE_ERRORS as error:
                 kind = classify(error)
                 SINK_INSERTS.labels(table, kind).inc()
@@ -250,7 +282,10 @@ class Partition:
             async with cursors.pool.acquire() as connection, connection.transaction():
                 await connection.execute(_BOOK, *of, *claim.next, stored, len(letters), batch.skipped)
                 await write(connection, cursors.log, claim, letters)
-                return await cursors.done(claim, batch.end, batch.marks, connection)
+                moved = await cursors.done(claim, batch.end, batch.marks, connection)
+                if self._pipeline.is_sifted:
+                    await event_gate.leave(connection, cursors.log, claim)
+                return moved
 
         self._put(await self._patient("postgres", once))
         self.waits_since, self.trouble = None, None
@@ -267,25 +302,29 @@ class Partition:
     async def _is_stored(self, batch: Batch, version: int) -> bool:
         """Whether the rows of a transform that is no more are in the table; if so, they are recorded. Some of them is
         nothing that could be decided here."""
-        rows = self._pipeline.rows(self._number, batch)
+        rows = await self._rows(batch)
 
         async def compared() -> bool:
             found = await self._found(batch)
             if found == (0, 0):
                 return False
-            if found[0] != found[1] or found[0] not in (len(batch.records), len(rows.lines)):
+            wanted = {len(rows.lines)} if self._pipeline.is_sifted else {len(batch.records), len(rows.lines)}
+            if found[0] != found[1] or found[0] not in wanted:
                 raise Mixed(
                     f"[{batch.start}, {batch.end}) has {len(rows.lines)} rows, and the table {found[0]} of them"
                 )
-            await self._record(batch, found[0], rows.letters if found[0] < len(batch.records) else [])
+            letters = rows.letters if found[0] == len(rows.lines) else []
+            await self._record(batch, len(batch.records) - len(letters), letters)
             return True
 
         self._log.warning("sink_audits", start=str(batch.start), end=str(batch.end), version=version)
         return await self._patient("clickhouse", compared)
 
     async def _found(self, batch: Batch) -> tuple[int, int]:
-        table = self._pipeline.table
-        return await in_range(self._stores.clickhouse, table, self._number, batch.start, batch.end)
+        return await in_range(self._stores.clickhouse, self._pipeline.table, self._own(batch))
+
+    def _own(self, batch: Batch) -> Range:
+        return self._pipeline.range_of(self._number, batch.start, batch.end)
 
     # -- waiting ---------------------------------------------------------------------------------------------------
 

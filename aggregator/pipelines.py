@@ -11,8 +11,13 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from aggregator import events
+from shared.clickhouse import ClickHouse
 from shared.dead_letters import DeadLetter
-from shared.log.log import Batch, Record
+from shared.event_ids import Range
+from shared.event_rows import COLUMNS
+from shared.events import TABLE, TOPIC
+from shared.log.log import Batch, Position, Record
 
 #: A number of the record's partition, and the record; answers one line of JSONEachRow or raises Refused.
 Transform = Callable[[int, Record], bytes]
@@ -27,10 +32,12 @@ class Refused(Exception):
 
 
 class Rows(NamedTuple):
-    """What a batch becomes: lines for the table, and letters for those that can be none."""
+    """What a batch becomes: rows for the table, and letters for records that can be none."""
 
     lines: list[bytes]
     letters: list[DeadLetter]
+    #: Rows left out because the table has their like.
+    duplicates: int = 0
 
 
 class Pipeline(NamedTuple):
@@ -40,6 +47,25 @@ class Pipeline(NamedTuple):
     table: str
     version: int
     transform: Transform
+    #: The column of the table that its partitions are made of.
+    day: str = "date"
+
+    @property
+    def is_sifted(self) -> bool:
+        """Whether rows that the table has are left out, which needs the gate (`shared/event_gate.py`)."""
+        return False
+
+    async def insert(self, clickhouse: ClickHouse, rows: Rows, token: str) -> None:
+        """Store the rows. Raises CLICKHOUSE_ERRORS."""
+        await clickhouse.insert(self.table, b"".join(rows.lines), token)
+
+    async def sifted(self, clickhouse: ClickHouse, rows: Rows, own: Range) -> Rows:
+        """The rows without those that the table has from elsewhere. Raises CLICKHOUSE_ERRORS."""
+        return rows
+
+    def range_of(self, partition: int, start: Position, end: Position) -> Range:
+        """The places in the table of what lies in [start, end)."""
+        return Range(partition, *start, *end)
 
     def rows(self, partition: int, batch: Batch) -> Rows:
         """The rows of a batch, in its order."""
@@ -93,4 +119,46 @@ def spliced(columns: type[Struct]) -> Transform:
 
 _BRACE = ord("}")
 
-PIPELINES = (Pipeline("hits", "tracker_events", 1, spliced(_Hit)),)
+
+class _Events(Pipeline):
+    """Blocks of many events, each of which is stored once, whatever it says when it comes again."""
+
+    __slots__ = ()
+
+    @property
+    def is_sifted(self) -> bool:
+        """See Pipeline."""
+        return True
+
+    def rows(self, partition: int, batch: Batch) -> Rows:
+        """See Pipeline."""
+        lines, letters = list[bytes](), list[DeadLetter]()
+        for record in batch.records:
+            try:
+                lines += events.rows(partition, record)
+            except ValueError as error:
+                letters.append(self.letter(record, "malformed", str(error)))
+        return Rows(lines, letters)
+
+    async def insert(self, clickhouse: ClickHouse, rows: Rows, token: str) -> None:
+        """See Pipeline."""
+        await clickhouse.insert(self.table, b"".join(rows.lines), token, "RowBinary", COLUMNS)
+
+    async def sifted(self, clickhouse: ClickHouse, rows: Rows, own: Range) -> Rows:
+        """See Pipeline."""
+        found = await events.sifted(clickhouse, rows.lines, own)
+        return Rows(found.rows, rows.letters, found.duplicates)
+
+    def range_of(self, partition: int, start: Position, end: Position) -> Range:
+        """See Pipeline."""
+        return events.range_of(partition, start, end)
+
+
+def _no_line(partition: int, record: Record) -> bytes:
+    raise NotImplementedError("a block of events is many rows")
+
+
+PIPELINES = (
+    Pipeline("hits", "tracker_events", 1, spliced(_Hit)),
+    _Events(TOPIC, TABLE, 1, _no_line, "event_date"),
+)

@@ -19,7 +19,7 @@ from aggregator.partition import Stores
 from aggregator.pipelines import PIPELINES
 from aggregator.sink import Sink
 from aggregator.upkeep import Upkeep
-from shared import clickhouse
+from shared import clickhouse, erasures
 from shared.counting.accounting import account
 from shared.counting.fleet import Fleet
 from shared.log.choice import chosen_log
@@ -83,6 +83,9 @@ async def _sinks(settings: Settings, pool: Any) -> AsyncIterator[list[Loop]]:
         async def prune_marks() -> None:
             await cursors.prune_marks(settings.ledger_days)
 
+        async def sweep() -> None:
+            await erasures.sweep(tables, pool)
+
         for sink in sinks:
             sink.start()
         try:
@@ -92,6 +95,7 @@ async def _sinks(settings: Settings, pool: Any) -> AsyncIterator[list[Loop]]:
                 Loop("doubles", books.look_for_doubles, 3600.0),
                 Loop("trim", books.trim, 30.0),
                 Loop("marks", prune_marks, 3600.0),
+                Loop("erasures", sweep, 3600.0),
             ]
         finally:
             await asyncio.gather(*(sink.stop() for sink in sinks))

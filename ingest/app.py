@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from ingest import clicks, docs, health, hits, stats, track
+from ingest import clicks, docs, event_statistics, events, health, hits, stats, track
 from ingest.access import AccessLine
 from ingest.banners import Banners
 from ingest.body import BodyLimit
@@ -25,6 +25,8 @@ from shared.clickhouse import connect as connect_to_clickhouse
 from shared.counting.drain import Counter
 from shared.counting.keyed import Keyed
 from shared.counting.reader import Reader
+from shared.event_window import EventWindow
+from shared.events import TOPIC
 from shared.log.choice import chosen_log
 from shared.log.journal import Journal
 from shared.log.log import Log
@@ -38,6 +40,8 @@ OPERATIONS: list[Operation] = [
     *clicks.OPERATIONS,
     *stats.OPERATIONS,
     *track.OPERATIONS,
+    *events.OPERATIONS,
+    *event_statistics.OPERATIONS,
     *health.OPERATIONS,
     *docs.OPERATIONS,
 ]
@@ -56,6 +60,8 @@ class State(TypedDict):
     trackers: Trackers
     log: Log
     hits: Producer
+    events: Producer
+    window: EventWindow
     cookie: Cookie
     origins: Origins
     clickhouse: ClickHouse | None
@@ -67,10 +73,11 @@ class State(TypedDict):
 
 def create_app(settings: Settings) -> Starlette:
     """The application of one worker. Nothing connects before its lifespan begins."""
-    limits = {"/stats": settings.bulk_body_max_bytes}
+    limits = {"/stats": settings.bulk_body_max_bytes, events.PATH: settings.events_body_max_bytes}
+    bodies = Middleware(BodyLimit, settings=settings, limits=limits, packed=frozenset({events.PATH}))
     app = Starlette(
         routes=routes(published(OPERATIONS, settings)),
-        middleware=[Middleware(AccessLine), Middleware(BodyLimit, settings=settings, limits=limits)],
+        middleware=[Middleware(AccessLine), bodies],
         exception_handlers=HANDLERS,
         lifespan=_lifespan(settings),
     )
@@ -104,6 +111,8 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
                 trackers=trackers,
                 log=log,
                 hits=await stack.enter_async_context(_producer(settings, log)),
+                events=await stack.enter_async_context(_events(settings)),
+                window=EventWindow(settings, redis),
                 cookie=Cookie(settings),
                 origins=Origins(settings.track_origins),
                 clickhouse=await _clickhouse(settings, stack),
@@ -139,6 +148,19 @@ async def _producer(settings: Settings, log: Log) -> AsyncIterator[Producer]:
     finally:
         await orphans.stop()
         await hits_to.stop(settings.redis_timeout_s)
+
+
+@asynccontextmanager
+async def _events(settings: Settings) -> AsyncIterator[Producer]:
+    """What appends blocks of events to the log. Whoever uploads them repeats, so there is no journal."""
+    async with chosen_log(settings, settings.events_blocks_max) as log:
+        most = {"records_max": settings.log_waiting_max, "bytes_max": settings.log_waiting_bytes_max}
+        to = Producer(log, TOPIC, new_name(), None, **most, most=settings.events_blocks_max)
+        await to.start()
+        try:
+            yield to
+        finally:
+            await to.stop(settings.redis_timeout_s)
 
 
 async def _clickhouse(settings: Settings, stack: AsyncExitStack) -> ClickHouse | None:

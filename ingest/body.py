@@ -23,11 +23,14 @@ class Disconnected(Exception):
 
 class BodyLimit:
     """Middleware. `limits` gives the largest body of single paths in bytes; the others take
-    `settings.body_max_bytes`."""
+    `settings.body_max_bytes`. Bodies of the `packed` paths may come with gzip, and are handed on as they came."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, limits: Mapping[str, int]) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: Settings, limits: Mapping[str, int], packed: frozenset[str] = frozenset()
+    ) -> None:
         self._app = app
         self._limits = limits
+        self._packed = packed
         self._default = settings.body_max_bytes
         self._timeout_s = settings.body_timeout_s
         self._bodies_max = settings.bodies_max
@@ -59,7 +62,8 @@ class BodyLimit:
             raise Malformed("A request has either Content-Length or Transfer-Encoding.")
         if not is_chunked and not length:
             return b""
-        if any(encoding.lower() != "identity" for encoding in headers.getlist("content-encoding")):
+        encodings = [encoding.lower() for encoding in headers.getlist("content-encoding")]
+        if encodings not in ([], ["identity"]) and not (encodings == ["gzip"] and scope["path"] in self._packed):
             raise UnsupportedMediaType
         if is_chunked and [encoding.lower() for encoding in headers.getlist("transfer-encoding")] != ["chunked"]:
             raise UnsupportedMediaType("Transfer-Encoding can only be chunked.")

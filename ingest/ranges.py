@@ -98,7 +98,7 @@ def parse(
     Raises Malformed for what is no time, and Invalid for what is reversed, empty, too long or unknown.
     """
     step = choice(values, "step", get_args(Step), "minute")
-    zone = _zone(values["tz"]) if "tz" in values else None
+    zone = known_zone(values["tz"]) if "tz" in values else None
     to = values.get("tsTo")
     end = Instant((int(now) // minute_s + 1) * minute_s) if to is None else instant("tsTo", to, where)
     since = values.get("tsFrom")
@@ -167,7 +167,7 @@ def zones() -> frozenset[str]:
     return frozenset(available_timezones()) - _NO_ZONES
 
 
-def _zone(name: str) -> str:
+def known_zone(name: str) -> str:
     """The name of a zone that exists; only known names ever reach the file system."""
     if name not in zones():
         similar = difflib.get_close_matches(name, zones(), n=3) if len(name) <= _ZONE_NAME_MAX else []
@@ -211,15 +211,15 @@ def _day_starts(start: int, end: int, zone: ZoneInfo | None) -> list[int]:
     day = datetime.fromtimestamp(start, zone).date() - timedelta(days=1)
     starts: list[int] = []
     while not starts or starts[-1] < end:
-        begin = _midnight(day, zone)
+        begin = midnight(day, zone)
         if not starts or begin > starts[-1]:
             starts.append(begin)
         day += timedelta(days=1)
     return starts[bisect_right(starts, start) - 1 : -1]
 
 
-def _midnight(day: date, zone: ZoneInfo) -> int:
-    """The first moment of a date."""
+def midnight(day: date, zone: ZoneInfo) -> int:
+    """The first moment of a date, in epoch seconds."""
     wall = datetime(day.year, day.month, day.day, tzinfo=zone)
     before, after = int(wall.timestamp()), int(wall.replace(fold=1).timestamp())
     # Python gives a time that clocks skip the offset from before the change, and with fold=1 the one from after it.

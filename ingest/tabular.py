@@ -24,6 +24,12 @@ _FILENAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 def prefers_csv(accept: str) -> bool:
     """Whether an Accept header wants CSV more than JSON. JSON wins ties, and where neither is wanted."""
+    return preferred(accept, (_JSON, MEDIA)) == MEDIA
+
+
+def preferred(accept: str, offers: Sequence[str]) -> str:
+    """The media type among the offers that an Accept header wants most; the first of equal ones, and where none is
+    wanted."""
     ranges = _qualities(accept)
 
     def quality(media: str) -> float:
@@ -32,7 +38,7 @@ def prefers_csv(accept: str) -> bool:
                 return ranges[name]
         return 0.0
 
-    return quality(MEDIA) > quality(_JSON)
+    return max(offers, key=quality)
 
 
 def _qualities(accept: str) -> dict[str, float]:
@@ -59,19 +65,23 @@ def times(moments: Sequence[datetime]) -> list[str]:
 
 
 def response(
-    name: Sequence[str], columns: Mapping[str, Iterable[str]], headers: Mapping[str, str] | None = None
+    name: Sequence[str], columns: Mapping[str, Iterable[str]], more: Mapping[str, str] | None = None
 ) -> Response:
     """The columns, which are of equal length and hold cells, as a file `tallybook-<name joined by ->.csv`."""
+    rows = map(",".join, zip(*columns.values(), strict=True))
+    lines = [",".join(map(cell, columns)), *rows, ""]
+    return Response(_LINE.join(lines).encode(), headers={**(more or {}), **headers(name, "csv", _MEDIA_FULL)})
+
+
+def headers(name: Sequence[str], ending: str, media: str) -> dict[str, str]:
+    """Headers of a file `tallybook-<name joined by ->.<ending>`."""
     stem = "-".join(("tallybook", *name)).lower()
     if not _FILENAME.fullmatch(stem):
         raise ValueError(f"no file name: {stem!r}")
-    rows = map(",".join, zip(*columns.values(), strict=True))
-    lines = [",".join(map(cell, columns)), *rows, ""]
-    fixed = {
-        "content-type": _MEDIA_FULL,
-        "content-disposition": f'attachment; filename="{stem}.csv"',
+    return {
+        "content-type": media,
+        "content-disposition": f'attachment; filename="{stem}.{ending}"',
         "x-content-type-options": "nosniff",
         "vary": "accept",
         "cache-control": "no-store",
     }
-    return Response(_LINE.join(lines).encode(), headers={**(headers or {}), **fixed})

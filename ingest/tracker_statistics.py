@@ -7,20 +7,18 @@ A range is `[from, to)`. A date means its whole day in UTC, so `to=2026-03-31` e
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any, NamedTuple, get_args
+from typing import Annotated, NamedTuple, get_args
 from uuid import UUID
 
 import msgspec
-import structlog
 from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ingest.query import choice, invalid, malformed, query, quoted
 from ingest.ranges import MOST_DAYS, YEARS, Step, instant
+from ingest.tables import rows
 from ingest.track import parsed_tracker
-from shared.clickhouse import CLICKHOUSE_ERRORS
-from shared.errors import ClickHouseUnavailable
 from shared.postgres import statement
 
 _COUNT = statement("ingest/tracker_statistics.count.sql")
@@ -35,8 +33,6 @@ _EPOCH = date(1970, 1, 1)
 _LAST_DAY = date(2149, 6, 6)
 
 _HEADERS = {"cache-control": "no-store"}
-
-log = structlog.get_logger()
 
 
 class TrackerBucket(Struct, gc=False):
@@ -85,24 +81,13 @@ async def tracker_statistics(request: Request) -> Response:
     }
     answer = TrackerCount(tracker_id=tracker, from_=since.text, to=until.text, count=0)
     if step is None:
-        [[answer.count]] = await _asked(request, _COUNT, parameters)
+        [[answer.count]] = await rows(request, _COUNT, parameters)
     else:
-        rows = await _asked(request, _SERIES, {**parameters, "step": _SECONDS[step]})
+        found = await rows(request, _SERIES, {**parameters, "step": _SECONDS[step]})
         answer.step = step  # type: ignore[assignment]
-        answer.stats = [TrackerBucket(datetime.fromtimestamp(begin, UTC), count) for begin, count in rows]
+        answer.stats = [TrackerBucket(datetime.fromtimestamp(begin, UTC), count) for begin, count in found]
         answer.count = sum(bucket.count for bucket in answer.stats)
     return Response(msgspec.json.encode(answer), headers=_HEADERS, media_type="application/json")
-
-
-async def _asked(request: Request, sql: str, parameters: Mapping[str, Any]) -> Any:
-    clickhouse = request.state.clickhouse
-    if clickhouse is None:
-        raise ClickHouseUnavailable("This service has no ClickHouse: set TALLYBOOK_CLICKHOUSE_URL.")
-    try:
-        return await clickhouse.query(sql, parameters)
-    except CLICKHOUSE_ERRORS as error:
-        log.warning("tracker_read_failed", error=type(error).__name__)
-        raise ClickHouseUnavailable from error
 
 
 # -- ranges ------------------------------------------------------------------------------------------------------------

@@ -51,15 +51,18 @@ class ClickHouse:
         self._client: AsyncClient | None = None
         self._connecting = asyncio.Lock()
 
-    async def insert(self, table: str, rows: bytes, token: str) -> None:
-        """Store rows, one JSON object per line. The same token with the same rows in the same order stores them once,
-        however often it is repeated; with other rows, those are lost: never use a token for two things."""
+    async def insert(
+        self, table: str, rows: bytes, token: str, form: str = "JSONEachRow", columns: Sequence[str] | None = None
+    ) -> None:
+        """Store rows, one JSON object per line unless `form` names another format, whose columns are then named. The
+        same token with the same rows in the same order stores them once, however often it is repeated; with other
+        rows, those are lost: never use a token for two things."""
         if not token:
             raise ValueError("an insert without a token cannot be repeated")
         settings = {**self._limits(), **_INSERT, "insert_deduplication_token": token}
         async with asyncio.timeout(self._timeout_s):
             client = await self._connected()
-            await client.raw_insert(table, insert_block=rows, fmt="JSONEachRow", settings=settings)
+            await client.raw_insert(table, columns, insert_block=rows, fmt=form, settings=settings)
 
     async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
         """The rows of a SELECT, with values for its `{name:Type}`."""
@@ -68,11 +71,17 @@ class ClickHouse:
             result = await client.query(sql, parameters=dict(parameters or {}), settings=self._limits())
             return result.result_rows
 
-    async def execute(self, sql: str) -> None:
+    async def file(self, sql: str, parameters: Mapping[str, Any], format_: str) -> bytes:
+        """The rows of a SELECT as a file in one of ClickHouse's formats, such as Parquet."""
+        async with asyncio.timeout(self._timeout_s):
+            client = await self._connected()
+            return await client.raw_query(sql, parameters=dict(parameters), settings=self._limits(), fmt=format_)
+
+    async def execute(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Run a statement that has no result."""
         async with asyncio.timeout(self._timeout_s):
             client = await self._connected()
-            await client.command(sql, settings=self._limits())
+            await client.command(sql, parameters=dict(parameters or {}), settings=self._limits())
 
     async def __aenter__(self) -> Self:
         return self

@@ -19,8 +19,8 @@ from shared.settings import Settings
 _FOLDER = Path(__file__).parent / "clickhouse_migrations"
 #: The end of a statement: a semicolon that ends its line.
 _END = re.compile(r";\s*\n")
-#: The table of raw events whose rows expire, and the rule that says when.
-_EXPIRING, _TTL = "tracker_events", re.compile(r"TTL date \+ toIntervalDay\((\d+)\)")
+#: The rule that says when rows of a table expire.
+_TTL = re.compile(r"TTL \w+ \+ toIntervalDay\((\d+)\)")
 
 #: What to do about a table without a window.
 REMEDY = "ALTER TABLE ... MODIFY SETTING non_replicated_deduplication_window = 10000"
@@ -53,7 +53,8 @@ async def migrate(settings: Settings) -> list[str]:
                     await clickhouse.execute(command)
             row = json.dumps({"name": name, "sha256": digest}).encode()
             await clickhouse.insert("schema_migrations", row, f"{name}:{digest}")
-        await _set_retention(clickhouse, settings.tracker_retention_days)
+        await _set_retention(clickhouse, "tracker_events", "date", settings.tracker_retention_days)
+        await _set_retention(clickhouse, "events", "event_date", settings.event_retention_days)
         if bare := await _unprotected(clickhouse):
             raise SchemaError(f"a repeated insert would count twice in {', '.join(bare)}: {REMEDY}")
         return [name for name, _, _ in missing]
@@ -103,14 +104,14 @@ def _has_window(engine: str, create: str) -> bool:
     return found is not None and int(found[1]) > 0
 
 
-async def _set_retention(clickhouse: ClickHouse, days: int | None) -> None:
-    """Make the table expire its rows as the setting says, when it does not yet."""
+async def _set_retention(clickhouse: ClickHouse, table: str, day: str, days: int | None) -> None:
+    """Make a table expire its rows by their day as the setting says, when it does not yet."""
     made = await clickhouse.query(_CREATION, {"database": clickhouse.database})
-    found = next((_TTL.search(str(text)) for name, text in made if name == _EXPIRING), None)
+    found = next((_TTL.search(str(text)) for name, text in made if name == table), None)
     if days is not None and (found is None or int(found[1]) != days):
-        await clickhouse.execute(f"ALTER TABLE {_EXPIRING} MODIFY TTL date + toIntervalDay({days})")
+        await clickhouse.execute(f"ALTER TABLE {table} MODIFY TTL {day} + toIntervalDay({days})")
     elif days is None and found is not None:
-        await clickhouse.execute(f"ALTER TABLE {_EXPIRING} REMOVE TTL")
+        await clickhouse.execute(f"ALTER TABLE {table} REMOVE TTL")
 
 
 def _files() -> list[tuple[str, str, str]]:

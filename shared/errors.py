@@ -190,7 +190,7 @@ class JournalFull(Unavailable):
 
 
 class ClickHouseUnavailable(Unavailable):
-    """ClickHouse does not answer, so hits cannot be counted out now. None is lost by that; repeat the request later."""
+    """ClickHouse does not answer, so its rows cannot be counted now. None is lost by that; repeat the request later."""
 
     code = "clickhouse_unavailable"
 

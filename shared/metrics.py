@@ -151,6 +151,15 @@ HITS = Counter(
 )
 HITS_BOT = Counter("tallybook_hits_bot_total", "Hits among them whose user agent is a machine's")
 HITS_REJECTED = Counter("tallybook_hits_rejected_total", "Hits that were not counted, by reason", ["reason"])
+EVENTS = Counter("tallybook_events_total", "Events of uploads that were answered, by result", ["outcome"])
+UPLOADS_REFUSED = Counter(
+    "tallybook_event_uploads_refused_total", "Uploads of events that were refused as a whole, by code", ["reason"]
+)
+SINK_DUPLICATES = Counter(
+    "tallybook_sink_duplicates_total",
+    "Events of the log that were not stored because the table had their ids, or because they stood twice in a batch",
+    ["table"],
+)
 APPENDS = Counter(
     "tallybook_log_appends_total",
     "Appends to the record log: taken at once (ok), taken after the journal (replayed), refused (full), failed (error)",
@@ -174,6 +183,8 @@ for _reason in REASONS:
     CLICKS_REJECTED.labels(_reason)
 for _reason in HIT_REASONS:
     HITS_REJECTED.labels(_reason)
+for _outcome in ("accepted", "duplicate", "conflict", "rejected"):
+    EVENTS.labels(_outcome)
 for _outcome in ("log", "journal"):
     HITS.labels(_outcome)
 for _outcome in ("ok", "replayed", "full", "error"):

@@ -142,6 +142,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Annotated[int, Meta(ge=1)] | None,
         _about("Days for which tracker events are kept, at least; unset keeps them for ever"),
     ] = None
+    event_retention_days: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        _about("Days for which product events are kept, at least; unset keeps them for ever"),
+    ] = None
     allow_unsafe_redis: Annotated[
         bool, _about("Start although Redis may lose acknowledged clicks (no AOF, or not `appendfsync always`)")
     ] = False
@@ -199,6 +203,30 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         float,
         _about("Seconds after which the partitions of an aggregator that says nothing go to another", ge=1, le=600),
     ] = 30.0
+
+    # -- product events --------------------------------------------------------------------------------------------
+    events_body_max_bytes: Annotated[
+        int, _about("Largest body of an upload of events, packed and unpacked; more is 413", ge=1024, le=64 << 20)
+    ] = 5 << 20
+    events_max: Annotated[int, _about("Most events in one upload; more is 422", ge=1, le=100_000)] = 10_000
+    event_past_days: Annotated[
+        int, _about("Days that an event may lie back; older ones are rejected", ge=1, le=2800)
+    ] = 1830
+    event_future_s: Annotated[int, _about("Seconds that an event may lie ahead", ge=0, le=7 * 86_400)] = 86_400
+    event_properties_max: Annotated[
+        int, _about("Names and items in the properties of an event, of all levels", ge=0, le=10_000)
+    ] = 64
+    event_depth_max: Annotated[int, _about("Levels of the properties of an event", ge=1, le=100)] = 4
+    event_properties_bytes_max: Annotated[int, _about("Bytes of the properties of an event", ge=2, le=256 << 10)] = 8192
+    events_window_s: Annotated[
+        int, _about("Seconds in which a repeated event is reported as one, at least", ge=60, le=7 * 86_400)
+    ] = 3600
+    events_window_ids: Annotated[
+        int, _about("Ids that Redis keeps for that, about 100 bytes each; more shorten the window", ge=1000, le=10**9)
+    ] = 2_000_000
+    events_blocks_max: Annotated[
+        int, _about("Blocks (of up to 64 KB) that a partition of the log holds; full is 503", ge=1, le=10_000_000)
+    ] = 10_000
 
     # -- time-outs -------------------------------------------------------------------------------------------------
     redis_timeout_s: Annotated[float, _about("Seconds until a Redis call counts as failed", gt=0, le=60)] = 2.0

@@ -10,9 +10,11 @@ import click
 from shared.settings import Settings, SettingsError, load
 from tallybook.banners import banners
 from tallybook.dlq import dlq
+from tallybook.events import import_events
 from tallybook.exits import Exit, Stop
 from tallybook.options import DATA_DIR, configured
 from tallybook.trackers import trackers
+from tallybook.users import users
 
 
 class _Group(click.Group):
@@ -47,7 +49,9 @@ def main() -> None:
 
 main.add_command(banners)
 main.add_command(dlq)
+main.add_command(import_events)
 main.add_command(trackers)
+main.add_command(users)
 
 
 def _supervise(services: list[str], **flags: Any) -> None:

@@ -21,6 +21,8 @@ class Exit(IntEnum):
     CHILD_FAILED = 73  # a service died again and again at its start
     NOT_RUNNING = 74  # no stack runs on the data folder
     WRONG_PYTHON = 75  # this Python is older than 3.11
+    REJECTED = 76  # an import is done, and some of its rows could not be taken
+    INTERRUPTED = 77  # a signal came; run the same command again to go on
 
 
 class Stop(Exception):

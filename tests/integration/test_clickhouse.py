@@ -344,13 +344,19 @@ async def test_rows_are_on_the_disk_when_they_are_acknowledged(client: ClickHous
     assert "non_replicated_deduplication_window = 10000" in text
 
 
-async def test_the_retention_follows_its_setting(client: ClickHouse, clickhouse_settings: Settings) -> None:
-    sql = "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name = 'tracker_events'"
+@pytest.mark.parametrize(
+    ("setting", "table", "day"),
+    [("tracker_retention_days", "tracker_events", "date"), ("event_retention_days", "events", "event_date")],
+)
+async def test_the_retention_follows_its_setting(
+    client: ClickHouse, clickhouse_settings: Settings, setting: str, table: str, day: str
+) -> None:
+    sql = "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase()"
     for days in (30, 30, 90, None, None):
-        kept = msgspec.structs.replace(clickhouse_settings, tracker_retention_days=days)
-        await clickhouse_migrate.migrate(kept)
-        found = re.findall(r"TTL date \+ toIntervalDay\((\d+)\)", str((await client.query(sql))[0][0]))
-        assert found == ([str(days)] if days else [])
+        await clickhouse_migrate.migrate(msgspec.structs.replace(clickhouse_settings, **{setting: days}))
+        texts = {str(name): str(text) for name, text in await client.query(sql)}
+        found = {name: re.findall(r"TTL (\w+) \+ toIntervalDay\((\d+)\)", text) for name, text in texts.items()}
+        assert {name: rules for name, rules in found.items() if rules} == ({table: [(day, str(days))]} if days else {})
 
 
 async def test_what_is_too_old_goes(client: ClickHouse, clickhouse_settings: Settings) -> None:

@@ -23,10 +23,13 @@ import pytest
 from redis import Redis
 
 from ingest import inline
+from shared.clickhouse import connect_without_database
+from shared.clickhouse_migrate import migrate as migrate_clickhouse
 from shared.counting import keys
 from shared.counting.fleet import Fleet
 from shared.migrate import migrate
 from shared.process import raise_descriptor_limit
+from shared.settings import Settings
 from tests.processes import ROOT, free_port, wait_for
 from tests.services import missing, with_database
 
@@ -125,8 +128,22 @@ async def module_database(postgres_url: str) -> AsyncIterator[str]:
 
 
 @pytest.fixture(scope="module")
-def running(redis_url: str, module_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with serving(tmp_path_factory.mktemp("service"), redis_url, module_database) as service:
+async def module_clickhouse(clickhouse_url: str) -> AsyncIterator[str]:
+    """A migrated ClickHouse database of this file's services."""
+    name = f"tallybook_http_{os.getpid()}"
+    settings = Settings(clickhouse_url=f"{clickhouse_url}/{name}")
+    await migrate_clickhouse(settings)
+    yield f"{clickhouse_url}/{name}"
+    async with connect_without_database(settings) as client:
+        await client.execute(f"DROP DATABASE {name} SYNC")
+
+
+@pytest.fixture(scope="module")
+def running(
+    redis_url: str, module_database: str, module_clickhouse: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("service")
+    with serving(folder, redis_url, module_database, clickhouse_url=module_clickhouse) as service:
         yield service
 
 

@@ -1,0 +1,80 @@
+"""Tables of ClickHouse, as routes read them; and small tables as files: CSV, NDJSON or Parquet, by `Accept`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ingest import tabular
+from shared.clickhouse import CLICKHOUSE_ERRORS, ClickHouse
+from shared.errors import ClickHouseUnavailable
+from shared.postgres import statement
+
+NDJSON, PARQUET = "application/x-ndjson", "application/vnd.apache.parquet"
+_JSON = "application/json"
+#: What a table can be asked for as. The first of equally wanted ones is taken, and it is taken where none is wanted.
+MEDIA = (_JSON, tabular.MEDIA, NDJSON, PARQUET)
+#: Those that are not JSON.
+FILES = MEDIA[1:]
+
+_FILE = statement("ingest/tables.file.sql")
+_ENDINGS = {NDJSON: "ndjson", PARQUET: "parquet"}
+
+log = structlog.get_logger()
+
+
+class Table(NamedTuple):
+    """Rows under the names of their columns, each with its type in ClickHouse."""
+
+    name: tuple[str, ...]
+    columns: Mapping[str, str]
+    rows: Sequence[Sequence[Any]]
+
+
+async def rows(request: Request, sql: str, parameters: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
+    """The rows of a SELECT. Raises ClickHouseUnavailable."""
+    try:
+        return await _clickhouse(request).query(sql, parameters)
+    except CLICKHOUSE_ERRORS as error:
+        raise _unavailable(error) from error
+
+
+def wanted(request: Request) -> str:
+    """The media type that the request wants most."""
+    return tabular.preferred(",".join(request.headers.getlist("accept")), MEDIA)
+
+
+async def response(request: Request, media: str, table: Table) -> Response:
+    """The table as a file of one of the media types of FILES. Raises ClickHouseUnavailable, which writes Parquet."""
+    if media == tabular.MEDIA:
+        columns = {name: [_cell(row[at]) for row in table.rows] for at, name in enumerate(table.columns)}
+        return tabular.response(table.name, columns)
+    objects = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    content = msgspec.json.Encoder().encode_lines(objects)
+    if media == PARQUET:
+        structure = ", ".join(f"`{name}` {kind}" for name, kind in table.columns.items())
+        parameters = {"structure": structure, "rows": content.decode()}
+        try:
+            content = await _clickhouse(request).file(_FILE, parameters, "Parquet")
+        except CLICKHOUSE_ERRORS as error:
+            raise _unavailable(error) from error
+    return Response(content, headers=tabular.headers(table.name, _ENDINGS[media], media))
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else tabular.cell(str(value))
+
+
+def _clickhouse(request: Request) -> ClickHouse:
+    clickhouse: ClickHouse | None = request.state.clickhouse
+    if clickhouse is None:
+        raise ClickHouseUnavailable("This service has no ClickHouse: set TALLYBOOK_CLICKHOUSE_URL.")
+    return clickhouse
+
+
+def _unavailable(error: BaseException) -> ClickHouseUnavailable:
+    log.warning("clickhouse_read_failed", error=type(error).__name__, code=getattr(error, "code", None))
+    return ClickHouseUnavailable()

@@ -1,0 +1,144 @@
+"""What an upload of events holds: read and checked item by item, and what becomes of each."""
+
+import time
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from ingest.problems import explained
+from shared.errors import Invalid, Malformed, TooLarge
+from shared.event_rows import ID, Event, Packer, Unfit, content
+from shared.event_window import Named
+from shared.settings import Settings
+
+#: Characters of an explanation; msgspec repeats names of unknown fields, however long.
+_DETAIL_MAX = 200
+
+_EVENTS = msgspec.json.Decoder(list[Event])
+_RAW = msgspec.json.Decoder(list[msgspec.Raw])
+_EVENT = msgspec.json.Decoder(Event)
+#: What reading a body that is not JSON can raise.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
+
+Status = Literal["accepted", "duplicate", "conflict", "rejected"]
+
+
+class Result(Struct, frozen=True, omit_defaults=True):
+    """What became of one event. Only a rejected one has `code`, `pointer` and `detail`."""
+
+    status: Annotated[Status, Meta(description="`conflict`: another event of this id came before, and that one counts")]
+    code: Annotated[str, Meta(description="The stable name of what is wrong", examples=["invalid", "too_old"])] = ""
+    pointer: Annotated[str, Meta(description="JSON pointer to what is wrong, into the array")] = ""
+    detail: Annotated[str, Meta(description="What is wrong, for people")] = ""
+
+
+ACCEPTED, DUPLICATE, CONFLICT = Result("accepted"), Result("duplicate"), Result("conflict")
+
+
+class Taken(Struct):
+    """What became of the events of an upload: one result each, in their order."""
+
+    accepted: Annotated[int, Meta(ge=0, description="Events that are stored now")]
+    duplicate: Annotated[int, Meta(ge=0, description="Events that are stored since before, or stand here twice")]
+    conflict: Annotated[int, Meta(ge=0, description="Events whose id has another content")]
+    rejected: Annotated[int, Meta(ge=0, description="Events that cannot be taken")]
+    results: Annotated[list[Result], Meta(description="One for each event, in the order of the upload")]
+
+
+class Uploaded:
+    """The events of one body. `rows` and `named` are those that could be taken, without repeats; `places` says where
+    they stood, and `results` has what is known of the others."""
+
+    def __init__(self, settings: Settings, body: bytes, *, is_lines: bool) -> None:
+        """Raises Malformed for a body that is no array, and Invalid for too many events."""
+        self._most = settings.events_max
+        self._packer = Packer(settings, time.time_ns() // 1_000_000)
+        self.rows: list[bytes] = []
+        self.named: list[Named] = []
+        self.places: list[int] = []
+        self._contents: dict[bytes, bytes] = {}
+        try:
+            events = _EVENT.decode_lines(body) if is_lines else _EVENTS.decode(body)
+        except _UNREADABLE:  # one bad item spoils the whole list, so look at each
+            items = self._lines(body) if is_lines else self._items(body)
+            self.results: list[Result | None] = [None] * len(items)
+            for place, item in enumerate(items):
+                self._read(place, item)
+        else:
+            self._check_number(len(events))
+            self.results = [None] * len(events)
+            for place, event in enumerate(events):
+                self._take(place, event)
+
+    def answer(self) -> Taken:
+        """What became of all of them. Each has to have its result by now."""
+        results: list[Result] = self.results  # type: ignore[assignment]
+        count = Counter(result.status for result in results)
+        return Taken(count["accepted"], count["duplicate"], count["conflict"], count["rejected"], results)
+
+    def _take(self, place: int, event: Event) -> None:
+        try:
+            row = self._packer.row(event)
+        except Unfit as unfit:
+            self._reject(place, unfit.code, unfit.pointer, str(unfit))
+            return
+        identity, says = row[ID], content(row)
+        known = self._contents.setdefault(identity, says)
+        if known is not says:
+            self.results[place] = DUPLICATE if known == says else CONFLICT
+            return
+        self.rows.append(row)
+        self.named.append(Named(identity, says))
+        self.places.append(place)
+
+    def _read(self, place: int, item: bytes | msgspec.Raw) -> None:
+        try:
+            event = _EVENT.decode(item)
+        except msgspec.ValidationError as error:
+            what, pointer = explained(error)
+            self._reject(place, "invalid", pointer, what)
+        except RecursionError:
+            self._reject(place, "too_deep", "", "It has too many levels")
+        except _UNREADABLE:
+            self._reject(place, "malformed", "", "This cannot be read as JSON")
+        else:
+            self._take(place, event)
+
+    def _reject(self, place: int, code: str, pointer: str, detail: str) -> None:
+        self.results[place] = Result("rejected", code, f"/{place}{pointer}", detail[:_DETAIL_MAX])
+
+    def _items(self, body: bytes) -> Sequence[msgspec.Raw]:
+        try:
+            items = _RAW.decode(body)
+        except _UNREADABLE as error:
+            raise Malformed('The body has to be a JSON array of events, as [{"event_id": "...", ...}].') from error
+        self._check_number(len(items))
+        return items
+
+    def _lines(self, body: bytes) -> Sequence[bytes]:
+        lines = [line for line in body.split(b"\n") if line.strip()]
+        self._check_number(len(lines))
+        return lines
+
+    def _check_number(self, items: int) -> None:
+        if items > self._most:
+            what = f"{items:,} events are more than the {self._most:,} that one upload may have. None was taken."
+            raise Invalid(what, errors=[{"pointer": "", "detail": what}])
+
+
+def unpacked(body: bytes, most: int) -> bytes:
+    """A gzip body, of `most` bytes unpacked. Raises TooLarge and Malformed."""
+    reader = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    try:
+        plain = reader.decompress(body, most + 1)
+    except zlib.error:
+        raise Malformed("The body cannot be unpacked with gzip.") from None
+    if len(plain) > most:
+        raise TooLarge(f"This route takes at most {most} bytes, unpacked.")
+    if not reader.eof or reader.unused_data:
+        raise Malformed("The body has to be one whole gzip stream.")
+    return plain

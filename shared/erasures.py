@@ -1,0 +1,199 @@
+"""Everything that ClickHouse has of one user: shown, or erased for good.
+
+Who was erased is remembered, as a hash, in Postgres. What comes back of them is erased again by `sweep`: records that
+were on their way in the log, a repeated import, a copy of ClickHouse that was put back. Records of moments after the
+erasure are of somebody who came again, and stay.
+
+Rows are deleted by a mutation, which writes the parts that had them anew: when it is done they are on no disk. It names
+the hash, not the id: ClickHouse keeps the texts of its last mutations.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
+
+import structlog
+
+from shared.clickhouse import ClickHouse
+from shared.event_rows import Cut, blocks, is_block, rows_of, sized, user_of
+from shared.postgres import statement
+from shared.uuid7 import NIL
+
+#: Seconds between two looks at a mutation, and how often one is begun for rows that came while another ran.
+_LOOK_S, _ROUNDS = 0.2, 5
+#: Erasures in one statement.
+_SWEPT = 1000
+
+_REMEMBER = statement("shared/erasures.remember.sql")
+_LETTERS = statement("shared/erasures.letters.sql")
+_LETTER = statement("shared/erasures.letter.sql")
+_MUTATIONS = statement("shared/erasures.mutations.sql")
+_PARTITIONS = (
+    "SELECT DISTINCT partition_id FROM system.parts "
+    "WHERE database = currentDatabase() AND table = {table:String} AND active ORDER BY partition_id"
+)
+_COLUMNS = (
+    "SELECT name FROM system.columns "
+    "WHERE database = currentDatabase() AND table = {table:String} AND default_kind NOT IN ('MATERIALIZED', 'ALIAS') "
+    "ORDER BY position"
+)
+_REMEMBERED = "SELECT encode(user_hash, 'hex'), extract(epoch FROM erased_at)::bigint FROM erasures ORDER BY user_hash"
+
+log = structlog.get_logger()
+
+
+class UserTable(NamedTuple):
+    """A table with rows about users: SQL of the user's id as a text, and of the moment, as a DateTime64."""
+
+    name: str
+    user: str
+    moment: str
+
+
+#: Every table that has a user's id. A test looks for one that is missing.
+USER_TABLES = (
+    UserTable("events", "user_id", "occurred_at"),
+    UserTable("tracker_events", "toString(user_id)", "date_time"),
+)
+
+
+class NotErased(Exception):
+    """ClickHouse could not delete, and says why."""
+
+
+def check(user: str) -> str:
+    """The id itself. Raises ValueError for one that is nobody's."""
+    if not user or user == str(NIL):
+        raise ValueError("that is the id of everybody who opted out" if user else "an id has at least one character")
+    return user
+
+
+# -- showing -----------------------------------------------------------------------------------------------------------
+
+
+async def counted(clickhouse: ClickHouse, user: str) -> dict[str, int]:
+    """Rows of the user by table. Repeats that are not merged yet are rows, too."""
+    found = {}
+    for table in USER_TABLES:
+        sql = f"SELECT count() FROM {table.name} WHERE {table.user} = {{user:String}}"  # noqa: S608 - constants
+        [[found[table.name]]] = await clickhouse.query(sql, {"user": user})
+    return found
+
+
+async def columns(clickhouse: ClickHouse) -> list[str]:
+    """The columns that rows of `exported` can have, each once."""
+    names = [str(name) for table in USER_TABLES for [name] in await clickhouse.query(_COLUMNS, {"table": table.name})]
+    return list(dict.fromkeys(names))
+
+
+async def exported(clickhouse: ClickHouse, user: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """Every row of the user with the name of its table, in the order of time. It is asked for by partition, so what is
+    in the memory at once is a month of the user."""
+    for table in USER_TABLES:
+        sql = (
+            f"SELECT * FROM {table.name} "  # noqa: S608 - constants
+            f"WHERE {table.user} = {{user:String}} AND _partition_id = {{partition:String}} ORDER BY {table.moment}"
+        )
+        for [partition] in await clickhouse.query(_PARTITIONS, {"table": table.name}):
+            lines = await clickhouse.file(sql, {"user": user, "partition": str(partition)}, "JSONEachRow")
+            for line in lines.splitlines():
+                yield table.name, json.loads(line)
+
+
+# -- erasing -----------------------------------------------------------------------------------------------------------
+
+
+async def erase(clickhouse: ClickHouse, pool: Any, user: str) -> dict[str, int]:
+    """Erase a user and answer how many rows were deleted by table; dead letters are emptied, too.
+
+    When this returns nothing of the user is in the tables. Cut short, it is finished by a repetition, or by a sweep.
+    Raises NotErased, and what ClickHouse and Postgres raise.
+    """
+    digest = hashlib.sha256(check(user).encode()).digest()
+    await pool.execute(_REMEMBER, digest)
+    erased = await counted(clickhouse, user)
+    left = erased
+    for _ in range(_ROUNDS):
+        for table in USER_TABLES:
+            if left[table.name]:
+                await clickhouse.execute(
+                    f"ALTER TABLE {table.name} DELETE WHERE hex(SHA256({table.user})) = {{hash:String}}",
+                    {"hash": digest.hex().upper()},
+                )
+                await _mutated(clickhouse, table.name)
+        left = await counted(clickhouse, user)
+        if not any(left.values()):
+            break
+    else:
+        raise NotErased(f"rows of the user come faster than they can be deleted: {left}")
+    return {**erased, "dead letters": await _erase_letters(pool, user)}
+
+
+async def _erase_letters(pool: Any, user: str) -> int:
+    """Take the user out of dead letters; answers out of how many."""
+    written = {json.dumps(user).encode(), json.dumps(user, ensure_ascii=False).encode(), sized(user.encode())}
+    async with pool.acquire() as connection, connection.transaction():
+        letters = await connection.fetch(_LETTERS, sorted(written))
+        found = 0
+        for *place, raw in letters:
+            left = _without(raw, user)
+            if left != raw:
+                await connection.execute(_LETTER, *place, left)
+                found += 1
+    return found
+
+
+def _without(raw: bytes, user: str) -> bytes | None:
+    """A record without what is of the user; None when nothing is left, or when it is no longer readable."""
+    if not is_block(raw):
+        return None
+    try:
+        rows = rows_of(raw)
+        others = [row for row in rows if user_of(row) != user]
+    except (ValueError, IndexError):
+        return None
+    if len(others) == len(rows):
+        return raw
+    return next((block for _, block in blocks(others, Cut(len(others), len(raw)))), None)
+
+
+async def _mutated(clickhouse: ClickHouse, table: str) -> None:
+    """Wait until no mutation of the table is under way."""
+    while True:
+        [[waiting, reason]] = await clickhouse.query(_MUTATIONS, {"table": table})
+        if reason:
+            raise NotErased(f"{table}: {reason}")
+        if not waiting:
+            return
+        await asyncio.sleep(_LOOK_S)
+
+
+async def sweep(clickhouse: ClickHouse, pool: Any) -> int:
+    """Begin to erase again what came back of users who were erased; answers how many rows those are."""
+    remembered = [(str(digest).upper(), int(second)) for digest, second in await pool.fetch(_REMEMBERED)]
+    found = 0
+    for begin in range(0, len(remembered), _SWEPT):
+        hashes, seconds = zip(*remembered[begin : begin + _SWEPT], strict=True)
+        parameters = {"hashes": list(hashes), "seconds": list(seconds)}
+        for table in USER_TABLES:
+            found += await _sweep(clickhouse, table, parameters)
+    if found:
+        log.info("erased_again", rows=found)
+    return found
+
+
+async def _sweep(clickhouse: ClickHouse, table: UserTable, parameters: dict[str, Any]) -> int:
+    came_back = (
+        f"toInt64(toUnixTimestamp({table.moment})) <= "
+        f"transform(hex(SHA256({table.user})), {{hashes:Array(String)}}, {{seconds:Array(Int64)}}, toInt64(-1))"
+    )
+    sql = f"SELECT count() FROM {table.name} WHERE {came_back} AND _partition_id = {{partition:String}}"  # noqa: S608
+    found = 0
+    for [partition] in await clickhouse.query(_PARTITIONS, {"table": table.name}):
+        [[rows]] = await clickhouse.query(sql, {**parameters, "partition": str(partition)})
+        found += rows
+    if found:
+        await clickhouse.execute(f"ALTER TABLE {table.name} DELETE WHERE {came_back}", parameters)
+    return found

@@ -1,0 +1,232 @@
+"""An event on its way into the table: what it has to look like, and the bytes that it becomes.
+
+Requests and imports make the same bytes of the same event, so its content can be compared by them:
+
+    row      one row of RowBinary up to `received_at`: COLUMNS without the place
+    content  the row without `received_at`; properties are canonical (sorted names, no blanks)
+    block    many rows as one record of the log: magic, number of rows, CRC-32 of what follows, their lengths, the rows
+"""
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from itertools import accumulate, pairwise
+from typing import Annotated, Any, NamedTuple
+from uuid import UUID
+from zlib import crc32
+
+import msgspec
+from msgspec import Meta, Struct
+
+from shared.settings import Settings
+
+USER_MAX, TYPE_MAX = 128, 64
+TYPE_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9_.:-]{{0,{TYPE_MAX - 1}}}$"
+
+#: What an insert names, in the order of a row; the last three are its place.
+COLUMNS = (
+    "event_date",
+    "occurred_at",
+    "event_id",
+    "user_id",
+    "event_type",
+    "properties",
+    "received_at",
+    "log_partition",
+    "log_offset",
+    "log_seq",
+)
+#: Where the id lies in a row: 16 bytes as ClickHouse keeps them.
+ID = slice(10, 26)
+
+EventId = Annotated[UUID, Meta(description="Names the event: the same id counts once, for ever")]
+OccurredAt = Annotated[datetime, Meta(tz=True, description="When it happened, RFC 3339 with zone, to the millisecond")]
+UserId = Annotated[str, Meta(min_length=1, max_length=USER_MAX, description="Whose event it is")]
+EventType = Annotated[
+    str, Meta(min_length=1, max_length=TYPE_MAX, pattern=TYPE_PATTERN, description="What happened, as `purchase`")
+]
+
+_MAGIC = b"tev1"
+_BLOCK, _PLACE = struct.Struct("<4sII"), struct.Struct("<HQI")
+_HEAD, _RECEIVED, _ID = struct.Struct("<HqQQ"), struct.Struct("<q"), struct.Struct("<QQ")
+_EPOCH, _MS, _DAY_MS = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1), 86_400_000
+_HALF = 2**64 - 1
+_CANONICAL = msgspec.json.Encoder(order="deterministic").encode
+
+
+class Event(Struct, forbid_unknown_fields=True, gc=False):
+    """One product event, as it is sent."""
+
+    event_id: EventId
+    occurred_at: OccurredAt
+    user_id: UserId
+    event_type: EventType
+    properties: Annotated[dict[str, Any], Meta(description="Whatever else is known of it; bounded")] = {}
+
+
+class Unfit(Exception):
+    """The event cannot be taken. `code` is stable, `pointer` leads to what is wrong."""
+
+    def __init__(self, code: str, pointer: str, detail: str) -> None:
+        self.code, self.pointer = code, pointer
+        super().__init__(detail)
+
+
+class Packer:
+    """Makes rows of events that were received at one moment, `received_ms` since the epoch."""
+
+    def __init__(self, settings: Settings, received_ms: int) -> None:
+        self._settings = settings
+        self._oldest = received_ms - settings.event_past_days * _DAY_MS
+        self._latest = received_ms + settings.event_future_s * 1000
+        self._received = _RECEIVED.pack(received_ms)
+        self._types: dict[str, bytes] = {}
+
+    def row(self, event: Event) -> bytes:
+        """The row of an event. Raises Unfit for what its type does not rule out."""
+        ms = (event.occurred_at - _EPOCH) // _MS
+        if not self._oldest <= ms <= self._latest:
+            raise self._out_of_time(ms)
+        name = event.event_type
+        kind = self._types.get(name)
+        if kind is None:
+            if name.endswith("\n"):  # `$` lets a line end pass
+                raise Unfit("invalid", "/event_type", "It ends with a line end")
+            kind = self._types[name] = sized(name.encode())
+        number = event.event_id.int
+        user = event.user_id.encode()
+        properties = self._properties(event.properties) if event.properties else b"\x02{}"
+        head = _HEAD.pack(ms // _DAY_MS, ms, number >> 64, number & _HALF)
+        size = b"%c" % len(user) if len(user) < 128 else _varint(len(user))
+        return b"".join((head, size, user, kind, properties, self._received))
+
+    def _out_of_time(self, ms: int) -> Unfit:
+        if ms < self._oldest:
+            return Unfit("too_old", "/occurred_at", f"It lies more than {self._settings.event_past_days} days back")
+        return Unfit("in_future", "/occurred_at", f"It lies more than {self._settings.event_future_s} s ahead")
+
+    def _properties(self, properties: dict[str, Any]) -> bytes:
+        settings = self._settings
+        if len(properties) > settings.event_properties_max or any(
+            type(value) is dict or type(value) is list for value in properties.values()
+        ):
+            _check_shape(properties, settings.event_properties_max, settings.event_depth_max)
+        try:
+            text = _CANONICAL(properties)
+        except (OverflowError, RecursionError, ValueError, TypeError):
+            raise Unfit("invalid", "/properties", "It has a number that does not fit into 64 bits") from None
+        if len(text) > settings.event_properties_bytes_max:
+            most = settings.event_properties_bytes_max
+            raise Unfit("too_large", "/properties", f"It has {len(text)} bytes, and {most} are allowed")
+        return sized(text)
+
+
+def content(row: bytes) -> bytes:
+    """Eight bytes that stand for what the event says, whenever it came."""
+    return blake2b(row[: -_RECEIVED.size], digest_size=8).digest()
+
+
+def user_of(row: bytes) -> str:
+    """Whose event it is."""
+    size, begin, shift = 0, ID.stop, 0
+    while row[begin] > 127:
+        size |= (row[begin] & 127) << shift
+        begin, shift = begin + 1, shift + 7
+    size |= row[begin] << shift
+    return row[begin + 1 : begin + 1 + size].decode()
+
+
+def placed(rows: Iterable[bytes], partition: int, offset: int, first: int) -> list[bytes]:
+    """The rows with their places behind them, numbered from `first` on."""
+    pack = _PLACE.pack
+    return [row + pack(partition, offset, first + number) for number, row in enumerate(rows)]
+
+
+def id_of(event_id: UUID) -> bytes:
+    """The id as it lies in a row."""
+    return _ID.pack(event_id.int >> 64, event_id.int & _HALF)
+
+
+def uuid_of(identity: bytes) -> UUID:
+    """The other way round."""
+    high, low = _ID.unpack(identity)
+    return UUID(int=high << 64 | low)
+
+
+# -- blocks ------------------------------------------------------------------------------------------------------------
+
+
+class Cut(NamedTuple):
+    """How large a block may be."""
+
+    rows: int
+    bytes: int
+
+
+def blocks(rows: Sequence[bytes], cut: Cut) -> Iterator[tuple[bytes, bytes]]:
+    """Key and value of the records that hold the rows, in order."""
+    begin = size = 0
+    for number, row in enumerate(rows):
+        if number > begin and (number - begin == cut.rows or size + len(row) > cut.bytes):
+            yield rows[begin][ID], _block(rows[begin:number])
+            begin, size = number, 0
+        size += len(row)
+    if begin < len(rows):
+        yield rows[begin][ID], _block(rows[begin:])
+
+
+def _block(rows: Sequence[bytes]) -> bytes:
+    rest = b"".join((struct.pack(f"<{len(rows)}I", *map(len, rows)), *rows))
+    return _BLOCK.pack(_MAGIC, len(rows), crc32(rest)) + rest
+
+
+def is_block(value: bytes) -> bool:
+    """Whether a record begins as a block does."""
+    return value[:4] == _MAGIC
+
+
+def rows_of(block: bytes) -> list[bytes]:
+    """The rows of a block. Raises ValueError for what is none."""
+    if len(block) < _BLOCK.size or block[:4] != _MAGIC:
+        raise ValueError("this is no block of events")
+    _, count, checksum = _BLOCK.unpack_from(block)
+    if crc32(memoryview(block)[_BLOCK.size :]) != checksum:
+        raise ValueError("the block of events is damaged")
+    lengths = struct.unpack_from(f"<{count}I", block, _BLOCK.size)
+    begins = accumulate(lengths, initial=_BLOCK.size + 4 * count)
+    return [block[begin:end] for begin, end in pairwise(begins)]
+
+
+# -- parts -------------------------------------------------------------------------------------------------------------
+
+
+def _check_shape(properties: dict[str, Any], names_max: int, depth_max: int) -> None:
+    """Names and items of all levels together, and levels."""
+    count, level, depth = 0, [properties], 1
+    while level:
+        if depth > depth_max:
+            raise Unfit("too_deep", "/properties", f"It has more than {depth_max} levels")
+        below: list[Any] = []
+        for one in level:
+            count += len(one)
+            values = one.values() if type(one) is dict else one
+            below += [value for value in values if type(value) is dict or type(value) is list]
+        if count > names_max:
+            raise Unfit("too_many", "/properties", f"It has more than {names_max} names and items")
+        level, depth = below, depth + 1
+
+
+def sized(text: bytes) -> bytes:
+    """A text of RowBinary: its length, and itself."""
+    return _varint(len(text)) + text
+
+
+def _varint(number: int) -> bytes:
+    """LEB128."""
+    parts = bytearray()
+    while number > 127:
+        parts.append(number & 127 | 128)
+        number >>= 7
+    parts.append(number)
+    return bytes(parts)

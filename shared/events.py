@@ -1,0 +1,25 @@
+"""Product events as they lie in ClickHouse: what every query reads from, and how it reaches into properties."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+#: The table, its topic in the log, and the name of its sink.
+TABLE = TOPIC = "events"
+#: What every query reads from: each event once at every moment, before and after merges. The table alone is not that.
+EVENTS = "events FINAL"
+
+#: What a property is read as. `text` is '' and `number` is 0 where there is none of that type: ask for `kind`, too.
+PropertyType = Literal["text", "number", "bool", "raw", "kind"]
+
+_FUNCTIONS: dict[PropertyType, str] = {
+    "text": "JSONExtractString",
+    "number": "JSONExtractFloat",
+    "bool": "JSONExtractBool",
+    "raw": "JSONExtractRaw",
+    "kind": "JSONType",  # 'Null' for what is not there
+}
+
+
+def property_of(keys: Sequence[str], kind: PropertyType = "text") -> str:
+    """The SQL of a property; `keys` lead to it, outermost first, each of them SQL: `{key:String}`, never user text."""
+    return f"{_FUNCTIONS[kind]}(properties, {', '.join(keys)})"

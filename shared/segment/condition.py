@@ -1,0 +1,40 @@
+"""A segment as a condition of ClickHouse: SQL of constants, and every value a bound parameter."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from shared.segment.fields import Bound, Field
+from shared.segment.syntax import And, Node, Not, Or, Term
+
+
+class Condition(NamedTuple):
+    """What goes behind WHERE, and the parameters that it names."""
+
+    sql: str
+    parameters: dict[str, Any]
+
+
+#: The condition of whoever asked for no segment.
+EVERYTHING = Condition("true", {})
+
+
+def condition(node: Node, fields: Mapping[str, Field]) -> Condition:
+    """The condition of a segment that was parsed with these fields."""
+    bound = Bound()
+    return Condition(_sql(node, fields, bound), bound.parameters)
+
+
+def _sql(node: Node, fields: Mapping[str, Field], bound: Bound) -> str:
+    match node:
+        case And(parts):
+            return f"({' AND '.join(_sql(part, fields, bound) for part in parts)})"
+        case Or(parts):
+            return f"({' OR '.join(_sql(part, fields, bound) for part in parts)})"
+        case Not(part):
+            return f"NOT ({_sql(part, fields, bound)})"
+        case Term(field=(name, *_), operator="!="):
+            equal = Term(node.field, ":", node.value, node.is_quoted)
+            return f"NOT ({fields[name].condition(equal, bound)})"
+        case Term(field=(name, *_)):
+            return fields[name].condition(node, bound)
+    raise AssertionError("unreachable")

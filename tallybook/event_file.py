@@ -1,0 +1,189 @@
+"""A CSV file of events, read in batches of rows that are ready for the table. Its memory is that of two batches."""
+
+import csv
+import gzip
+import io
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from operator import itemgetter
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from shared.event_rows import Event, EventId, EventType, OccurredAt, Packer, Unfit, UserId
+from shared.settings import Settings
+
+COLUMNS = ("event_id", "occurred_at", "user_id", "event_type", "properties_json")
+#: Rows and bytes of one insert.
+BATCH_ROWS, BATCH_BYTES = 100_000, 32 << 20
+#: Characters of one field. A quote that is never closed makes the rest of the file one.
+_FIELD_MAX = 1 << 20
+_DETAIL_MAX = 200
+
+_PROPERTIES = msgspec.json.Decoder(dict[str, Any])
+
+
+class Rejected(NamedTuple):
+    """A row that cannot be taken: where, why, and what it was."""
+
+    line: int
+    code: str
+    detail: str
+    fields: Sequence[str]
+
+
+class FileBatch(NamedTuple):
+    """Rows, the line of each, and what was rejected among them; `lines` have been read so far, and `position` bytes of
+    the file as it lies on the disk."""
+
+    rows: list[bytes]
+    numbers: list[int]
+    rejected: list[Rejected]
+    lines: int
+    position: int
+
+
+class BadHeading(Exception):
+    """The first row names other columns."""
+
+
+class _Fields(Struct, array_like=True, forbid_unknown_fields=True, gc=False):
+    event_id: EventId
+    occurred_at: OccurredAt
+    user_id: UserId
+    event_type: EventType
+    properties_json: str
+
+
+class EventFile:
+    """One file, `-` for stdin; .gz is unpacked. Close it."""
+
+    def __init__(self, settings: Settings, path: str) -> None:
+        """Raises OSError."""
+        self._settings = settings
+        self._raw: IO[bytes] = sys.stdin.buffer if path == "-" else Path(path).open("rb")  # noqa: SIM115 - see close
+        plain: Any = gzip.GzipFile(fileobj=self._raw) if path.endswith(".gz") else self._raw
+        # Bytes that are no UTF-8 become halves of characters, which no row can have: the row is rejected, not changed.
+        self._text = io.TextIOWrapper(plain, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        self._is_stdin = path == "-"
+        csv.field_size_limit(_FIELD_MAX)
+
+    def close(self) -> None:
+        """Let go of it."""
+        if not self._is_stdin:
+            self._text.close()
+            self._raw.close()
+
+    def batches(self, skip: int) -> Iterator[FileBatch]:
+        """What stands behind the first `skip` lines. Raises BadHeading, OSError and EOFError."""
+        lines = csv.reader(self._text)
+        order = self._order(lines) if skip == 0 else self._order(csv.reader(islice(self._text, 1)))
+        if skip:
+            for _ in islice(self._text, skip - 1):
+                pass
+            lines = csv.reader(self._text)
+        self._first, self._first_line = (order.first, 1) if skip == 0 else (None, 0)
+        is_over = False
+        while not is_over:
+            fields, numbers, rejected, is_over = self._cut(lines, order, skip)
+            rows, numbers, refused = self._packed(fields, numbers)
+            rejected = sorted([*rejected, *refused])
+            yield FileBatch(rows, numbers, rejected, skip + lines.line_num, self._position())
+
+    def _position(self) -> int:
+        return 0 if self._is_stdin else self._raw.tell()
+
+    def _order(self, lines: Any) -> "_Order":
+        """How the fields of a row come into the order of the columns."""
+        first: list[str] = next(lines, [])
+        names = [name.strip().lower() for name in first]
+        if "event_id" not in names:
+            return _Order(None, first or None)
+        if missing := [name for name in COLUMNS[:4] if name not in names]:
+            raise BadHeading(f"the heading lacks {', '.join(missing)}; the columns are {', '.join(COLUMNS)}")
+        places = [names.index(name) for name in COLUMNS if name in names]
+        if len(names) == len(places) == 5 and places == sorted(places):
+            return _Order(None, None)
+        return _Order(places, None)
+
+    def _cut(self, lines: Any, order: "_Order", begin: int) -> tuple[list[Any], list[int], list[Rejected], bool]:
+        """Fields of the next rows, and their lines."""
+        fields, numbers, rejected, size = list[Any](), list[int](), list[Rejected](), 0
+        if self._first is not None:
+            fields.append(self._first)
+            numbers.append(self._first_line)
+            self._first = None
+        pick = order.pick()
+        while len(fields) < BATCH_ROWS and size < BATCH_BYTES:
+            try:
+                row = next(lines)
+            except StopIteration:
+                return fields, numbers, rejected, True
+            except csv.Error as error:
+                rejected.append(Rejected(begin + lines.line_num, "malformed", str(error), []))
+                continue
+            if row:
+                try:
+                    fields.append(row if pick is None else pick(row))
+                except IndexError:
+                    rejected.append(Rejected(begin + lines.line_num, "columns", "The row is too short", row))
+                    continue
+                numbers.append(begin + lines.line_num)
+                size += len(row[-1]) + 120
+        return fields, numbers, rejected, False
+
+    def _packed(self, fields: list[Any], numbers: list[int]) -> tuple[list[bytes], list[int], list[Rejected]]:
+        packer = Packer(self._settings, time.time_ns() // 1_000_000)
+        try:
+            found = msgspec.convert(fields, list[_Fields])
+        except (msgspec.ValidationError, UnicodeError):  # one bad row spoils the whole list, so look at each
+            found = None
+        rows, places, rejected = list[bytes](), list[int](), list[Rejected]()
+        for at, number in enumerate(numbers):
+            try:
+                one = found[at] if found is not None else _converted(fields[at])
+                rows.append(packer.row(_event(one)))
+                places.append(number)
+            except Unfit as unfit:
+                rejected.append(Rejected(number, unfit.code, f"{unfit.pointer.lstrip('/')}: {unfit}", fields[at]))
+            except UnicodeError:
+                rejected.append(Rejected(number, "malformed", "It is no UTF-8", fields[at]))
+        return rows, places, rejected
+
+
+class _Order(NamedTuple):
+    """Places of the columns in a row, where they are not in order, and the first row, where it is no heading."""
+
+    places: list[int] | None
+    first: list[str] | None
+
+    def pick(self) -> Any:
+        """What brings a row into order; None when there is nothing to do."""
+        if self.places is None:
+            return None
+        picked = itemgetter(*self.places)
+        return picked if len(self.places) == 5 else lambda row: (*picked(row), "")
+
+
+def _converted(fields: Sequence[str]) -> _Fields:
+    if len(fields) != len(COLUMNS):
+        raise Unfit("columns", "", f"The row has {len(fields)} fields, not {len(COLUMNS)}")
+    try:
+        return msgspec.convert(fields, _Fields)
+    except msgspec.ValidationError as error:
+        what, _, path = str(error).partition(" - at `$[")
+        name = COLUMNS[int(path[0])] if path[:1].isdigit() else ""
+        raise Unfit("invalid", name, what[:_DETAIL_MAX]) from None
+
+
+def _event(one: _Fields) -> Event:
+    text = one.properties_json
+    try:
+        properties = _PROPERTIES.decode(text) if text else {}
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Unfit("invalid", "properties_json", f"It is no JSON object: {str(error)[:_DETAIL_MAX]}") from None
+    return Event(one.event_id, one.occurred_at, one.user_id, one.event_type, properties)

@@ -1,0 +1,191 @@
+"""One import of events: batches of a file into the table, behind the gate, each id once.
+
+It can be stopped or killed anywhere and run again: a note beside the file says how far it is, and what the note does
+not know yet is found in the table.
+"""
+
+import asyncio
+import csv
+import io
+import secrets
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from shared.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify
+from shared.crash import crash_point
+from shared.event_gate import IMPORTED, ImportGate
+from shared.event_ids import Range, known
+from shared.event_rows import COLUMNS, ID, placed
+from shared.events import TABLE
+from shared.postgres import POSTGRES_ERRORS
+from tallybook.event_file import FileBatch
+
+#: Seconds of the first and of the longest wait before a step is repeated, and after which a wait is spoken of.
+_WAIT_S, _SAID_S = (0.02, 2.0), 3.0
+#: The table refused an insert that began too late (VIOLATED_CONSTRAINT): take the gate again.
+_LATE = 469
+_BEFORE = struct.Struct("<I")
+
+log = structlog.get_logger()
+
+
+class ImportFailed(Exception):
+    """Something has to be mended first. Run the same import again then."""
+
+
+class Counts(Struct):
+    """Rows of a file by what became of them."""
+
+    read: int = 0
+    stored: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+
+
+class Note(Struct):
+    """How far an import of a file is: the file as it was, its lines that are done, and the size of the rejects."""
+
+    size: int
+    changed_ns: int
+    lines: int = 0
+    rejected_bytes: int = 0
+    counts: Counts = msgspec.field(default_factory=Counts)
+
+
+class Beside(NamedTuple):
+    """What lies beside a file while and after it is imported."""
+
+    note: Path
+    rejected: Path
+
+
+def beside(path: str) -> Beside:
+    """The files beside one, or beside nothing for stdin."""
+    name = "stdin" if path == "-" else path
+    return Beside(Path(f"{name}.import.json"), Path(f"{name}.rejected.csv"))
+
+
+class Progress:
+    """The note of a file and its rejects, on the disk."""
+
+    def __init__(self, path: str) -> None:
+        """Begins where a former import of the same file ended."""
+        self._at = beside(path)
+        self._is_kept = path != "-"
+        stat = Path(path).stat() if self._is_kept else None
+        self.note = Note(stat.st_size, stat.st_mtime_ns) if stat else Note(0, 0)
+        with suppress(OSError, msgspec.DecodeError):
+            former = msgspec.json.decode(self._at.note.read_bytes(), type=Note) if self._is_kept else self.note
+            if (former.size, former.changed_ns) == (self.note.size, self.note.changed_ns):
+                self.note = former
+        with suppress(FileNotFoundError), self._at.rejected.open("r+b") as file:
+            file.truncate(self.note.rejected_bytes)
+
+    def done(self, batch: FileBatch, stored: int) -> None:
+        """A batch is in the table: write that down, after its rejects."""
+        note, rejected = self.note, batch.rejected
+        if rejected:
+            note.rejected_bytes = self._reject(batch)
+        counts = note.counts
+        counts.read += len(batch.rows) + len(rejected)
+        counts.stored, counts.rejected = counts.stored + stored, counts.rejected + len(rejected)
+        counts.duplicates += len(batch.rows) - stored
+        note.lines = batch.lines
+        if self._is_kept:
+            half = self._at.note.with_name(self._at.note.name + ".new")
+            half.write_bytes(msgspec.json.encode(note))
+            half.replace(self._at.note)
+
+    def finish(self) -> None:
+        """Nothing is left to do: the note goes, so that a repeat reads all of the file again."""
+        if self._is_kept:
+            self._at.note.unlink(missing_ok=True)
+
+    def _reject(self, batch: FileBatch) -> int:
+        text = io.StringIO(newline="")
+        write = csv.writer(text)
+        if not self.note.rejected_bytes:
+            write.writerow(("line", "code", "reason", "row"))
+        for one in batch.rejected:
+            write.writerow((one.line, one.code, one.detail, *one.fields))
+        with self._at.rejected.open("ab") as file:
+            file.write(text.getvalue().encode(errors="surrogateescape"))
+            return file.tell()
+
+
+class EventImport:
+    """Brings batches of one run into the table."""
+
+    def __init__(self, pool: Any, clickhouse: ClickHouse, insert_s: float, check: Callable[[], None]) -> None:
+        """`check` raises when the run has to stop."""
+        self._clickhouse = clickhouse
+        self._gate = ImportGate(pool, insert_s)
+        self._check = check
+        self._run = secrets.randbits(63)
+
+    async def all(self, batches: Iterator[FileBatch], progress: Progress, shown: Callable[[FileBatch], None]) -> None:
+        """Everything. While a batch goes into the table, the next one is read."""
+        ahead: asyncio.Future[FileBatch | None] = self._read(batches)
+        try:
+            while (batch := await ahead) is not None:
+                ahead = self._read(batches)
+                self._check()
+                progress.done(batch, await self.store(batch) if batch.rows else 0)
+                crash_point("import_noted")
+                shown(batch)
+            self._check()
+        finally:
+            await asyncio.gather(ahead, return_exceptions=True)
+
+    def _read(self, batches: Iterator[FileBatch]) -> "asyncio.Future[FileBatch | None]":
+        return asyncio.ensure_future(asyncio.to_thread(next, batches, None))
+
+    async def store(self, batch: FileBatch) -> int:
+        """Into the table with what it does not have; answers how many rows. Raises ImportFailed."""
+        first: dict[bytes, int] = {}
+        for at, row in enumerate(batch.rows):
+            first.setdefault(row[ID], at)
+        own = Range(IMPORTED, self._run, batch.numbers[0], self._run, batch.numbers[-1] + 1)
+        wait_s = _WAIT_S[0]
+        while True:
+            try:
+                before = await self._entered()
+                there = await known(self._clickhouse, list(first), own)
+                fresh = [at for identity, at in first.items() if identity not in there]
+                crash_point("import_sifted")
+                if fresh:
+                    await self._insert(batch, fresh, before)
+                crash_point("import_inserted")
+                await self._gate.leave()
+                return len(fresh)
+            except (*CLICKHOUSE_ERRORS, *POSTGRES_ERRORS) as error:
+                if classify(error) in ("setup", "data") and getattr(error, "code", None) != _LATE:
+                    raise ImportFailed(f"the table does not take rows: {str(error)[:300]}") from error
+                log.warning("import_waits", reason=str(error)[:200] or type(error).__name__)
+            self._check()
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, _WAIT_S[1])
+
+    async def _insert(self, batch: FileBatch, fresh: list[int], before: int) -> None:
+        """Each row with its line as its place, and with the moment at which the insert has to have begun."""
+        end, numbers = _BEFORE.pack(before), batch.numbers
+        rows = [placed((batch.rows[at],), IMPORTED, self._run, numbers[at])[0] + end for at in fresh]
+        token = f"import-{self._run}-{numbers[0]}-{numbers[-1]}"
+        await self._clickhouse.insert(TABLE, b"".join(rows), token, "RowBinary", (*COLUMNS, "insert_before"))
+
+    async def _entered(self) -> int:
+        waited_s, wait_s = 0.0, _WAIT_S[0]
+        while (before := await self._gate.enter()) is None:
+            self._check()
+            await asyncio.sleep(wait_s)
+            if waited_s < _SAID_S <= waited_s + wait_s:
+                log.warning("import_waits", reason=f"{await self._gate.holder()} writes into the table")
+            waited_s, wait_s = waited_s + wait_s, min(2 * wait_s, 0.1)
+        return before

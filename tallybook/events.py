@@ -1,0 +1,147 @@
+"""`tallybook import-events`: events of CSV files into the table."""
+
+import asyncio
+import glob
+import json
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from shared.settings import Settings
+from tallybook.exits import Exit, Stop
+from tallybook.options import DATA_DIR, configured
+
+if TYPE_CHECKING:
+    from tallybook.event_file import FileBatch
+    from tallybook.event_import import Counts, Progress
+
+#: Seconds between two lines that say how far it is, where there is no terminal.
+_LINE_S = 5.0
+
+
+@click.command("import-events")
+@DATA_DIR
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("--json", "as_json", is_flag=True, help="The summary for machines.")
+def import_events(paths: tuple[str, ...], as_json: bool, **flags: Any) -> None:
+    """Bring events of CSV files (.csv, .csv.gz; `-` is stdin) into the table, without the HTTP service.
+
+    The columns are event_id, occurred_at, user_id, event_type and properties_json. Rows that cannot be taken go into
+    PATH.rejected.csv, with their line and the reason. Stopped or killed, run it again: it goes on where it was. An id
+    that is in the table is not stored again, so any repetition is safe.
+
+    \b
+    Examples:
+      tallybook import-events events.csv 'archive/*.csv.gz'
+      zcat events.csv.gz | tallybook import-events -
+    """
+    from tallybook.event_import import Counts
+    from tallybook.interrupt import Interrupt, Interrupted
+    from tallybook.stack import reached
+
+    settings = reached(configured("import", **flags))
+    if settings.clickhouse_url is None:
+        raise Stop(Exit.SERVER_MISSING, "Events need ClickHouse: set TALLYBOOK_CLICKHOUSE_URL.")
+    interrupt, total, began = Interrupt(), Counts(), time.monotonic()
+    interrupt.install()
+    try:
+        for path in _files(paths):
+            counts = _imported(settings, path, interrupt.check)
+            for name in counts.__struct_fields__:
+                setattr(total, name, getattr(total, name) + getattr(counts, name))
+    except Interrupted:
+        raise Stop(Exit.INTERRUPTED, "Stopped. Run the same command again to go on.") from None
+    _say(total, time.monotonic() - began, as_json=as_json)
+    sys.exit(Exit.REJECTED if total.rejected else Exit.OK)
+
+
+def _files(paths: tuple[str, ...]) -> list[str]:
+    found: list[str] = []
+    for path in paths:
+        names = [path] if path == "-" or Path(path).is_file() else sorted(glob.glob(path))
+        names = [name for name in names if not name.endswith(".rejected.csv") or name == path]
+        if not names:
+            raise click.BadParameter(f"there is no file {path}")
+        found += names
+    return found
+
+
+def _imported(settings: Settings, path: str, check: Callable[[], None]) -> "Counts":
+    from shared import clickhouse
+    from shared.postgres import create_pool
+    from tallybook.event_file import BadHeading, EventFile
+    from tallybook.event_import import EventImport, ImportFailed, Progress
+
+    async def work(progress: "Progress", file: EventFile, shown: "Callable[[FileBatch], None]") -> None:
+        async with create_pool(settings) as pool, clickhouse.connect(settings) as tables:
+            one = EventImport(pool, tables, settings.clickhouse_timeout_s, check)
+            await one.all(file.batches(progress.note.lines), progress, shown)
+
+    try:
+        progress, file = Progress(path), EventFile(settings, path)
+        try:
+            with _shown(path, progress) as shown:
+                asyncio.run(work(progress, file, shown))
+        finally:
+            file.close()
+        progress.finish()
+    except ImportFailed as error:
+        raise Stop(Exit.FAILED, f"{path}: {error}. Run the same command again when that is mended.") from None
+    except (BadHeading, EOFError, OSError) as error:
+        raise Stop(Exit.FAILED, f"{path} cannot be read: {error}") from None
+    return progress.note.counts
+
+
+def _shown(path: str, progress: "Progress") -> "AbstractContextManager[Callable[[FileBatch], None]]":
+    """What shows how far it is: a bar on a terminal, else a line now and then."""
+    began, at_first = time.monotonic(), progress.note.counts.read
+
+    def rate() -> float:
+        return (progress.note.counts.read - at_first) / max(time.monotonic() - began, 0.001)
+
+    if sys.stderr.isatty() and path != "-":
+        return _Bar(path, Path(path).stat().st_size, lambda: f"{progress.note.counts.read:,} rows, {rate():,.0f}/s")
+    said_at = began
+
+    def line(batch: "FileBatch") -> None:
+        nonlocal said_at
+        if time.monotonic() - said_at >= _LINE_S:
+            import structlog
+
+            said_at = time.monotonic()
+            figures = {"rows": progress.note.counts.read, "rows_per_s": round(rate()), "bytes": batch.position}
+            structlog.get_logger().info("import_goes_on", path=path, **figures)
+
+    return nullcontext(line)
+
+
+class _Bar:
+    """click's bar, moved by bytes of the file."""
+
+    def __init__(self, path: str, size: int, text: Callable[[], str]) -> None:
+        self._bar: Any = click.progressbar(
+            length=size, label=Path(path).name, file=sys.stderr, show_eta=True, item_show_func=lambda _: text()
+        )
+        self._position = 0
+
+    def __enter__(self) -> "Callable[[FileBatch], None]":
+        self._bar.__enter__()
+        return self._move
+
+    def __exit__(self, *error: Any) -> None:
+        self._bar.__exit__(*error)
+
+    def _move(self, batch: "FileBatch") -> None:
+        self._bar.update(batch.position - self._position, batch)
+        self._position = batch.position
+
+
+def _say(counts: "Counts", seconds: float, *, as_json: bool) -> None:
+    figures = {name: getattr(counts, name) for name in counts.__struct_fields__}
+    figures |= {"seconds": round(seconds, 1), "rows_per_s": round(counts.read / max(seconds, 0.001))}
+    click.echo(json.dumps(figures) if as_json else "  ".join(f"{name} {value:,}" for name, value in figures.items()))

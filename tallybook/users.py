@@ -1,0 +1,114 @@
+"""`tallybook users`: what ClickHouse has of one user, to be handed over or erased."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from tallybook.exits import Exit, Stop
+from tallybook.options import DATA_DIR
+
+if TYPE_CHECKING:
+    from shared.clickhouse import ClickHouse
+
+_T = TypeVar("_T")
+
+
+@click.group()
+def users() -> None:
+    """What is kept of one user: product events, and hits of trackers by the id of the cookie.
+
+    \b
+    Examples:
+      tallybook users export 4711 > 4711.ndjson
+      tallybook users erase 4711
+    """
+
+
+@users.command()
+@DATA_DIR
+@click.argument("user")
+@click.option("--format", "form", type=click.Choice(["ndjson", "csv"]), default="ndjson", show_default=True)
+def export(user: str, form: str, data_dir: str | None) -> None:
+    """Write every row of the user to stdout: with the name of its table, in the order of time.
+
+    In CSV a text that a spreadsheet would take for a formula has an apostrophe before it.
+    """
+    from ingest import tabular
+    from shared import erasures
+
+    async def work(clickhouse: "ClickHouse", pool: Any) -> int:
+        columns = ["table", *await erasures.columns(clickhouse)]
+        if form == "csv":
+            click.echo(",".join(columns))
+        rows = 0
+        async for table, found in erasures.exported(clickhouse, user):
+            row = {"table": table, **found}
+            if form == "csv":
+                click.echo(",".join(tabular.cell(str(row.get(column, ""))) for column in columns))
+            else:
+                click.echo(json.dumps(row, ensure_ascii=False))
+            rows += 1
+        return rows
+
+    _check(user)
+    click.echo(f"rows: {_with_stores(work, data_dir)}", err=True)
+
+
+@users.command()
+@DATA_DIR
+@click.argument("user")
+@click.option("--yes", "is_sure", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def erase(user: str, is_sure: bool, as_json: bool, data_dir: str | None) -> None:
+    """Erase everything of the user, for good, and count afterwards that nothing is left.
+
+    What comes back, from the log or by an import, is erased again within about an hour.
+    """
+    from shared import erasures
+
+    _check(user)
+    if not is_sure:
+        click.confirm(f"Erase everything of user {user!r}?", abort=True, err=True)
+    erased = _with_stores(lambda clickhouse, pool: erasures.erase(clickhouse, pool, user), data_dir)
+    if as_json:
+        click.echo(json.dumps({"erased": erased, "left": 0}))
+    else:
+        click.echo(", ".join(f"{name}: {rows}" for name, rows in erased.items()) + "; left: 0")
+
+
+def _check(user: str) -> None:
+    from shared import erasures
+
+    try:
+        erasures.check(user)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _with_stores(work: "Callable[[ClickHouse, Any], Awaitable[_T]]", data_dir: str | None) -> _T:
+    """Do the work with the stores of the settings, or of the running stack. Raises Stop."""
+    from shared.clickhouse import CLICKHOUSE_ERRORS, connect
+    from shared.erasures import NotErased
+    from shared.postgres import POSTGRES_ERRORS, create_pool
+    from shared.settings import load
+    from tallybook.stack import reached
+
+    settings = reached(load(data_dir=data_dir))
+    if settings.clickhouse_url is None:
+        raise Stop(Exit.NOT_RUNNING, "There is no ClickHouse: set TALLYBOOK_CLICKHOUSE_URL.")
+
+    async def run() -> _T:
+        async with connect(settings) as clickhouse, create_pool(settings) as pool:
+            return await work(clickhouse, pool)
+
+    try:
+        return asyncio.run(run())
+    except NotErased as error:
+        raise Stop(Exit.FAILED, f"Not everything is erased; repeat it: {error}") from None
+    except (*POSTGRES_ERRORS, *CLICKHOUSE_ERRORS) as error:
+        raise Stop(
+            Exit.UNREACHABLE, f"A store does not do what it was asked ({type(error).__name__}); repeat it later."
+        ) from None

@@ -1,0 +1,222 @@
+"""`tallybook import-events`: rows of files into the table, each id once, also beside uploads and after any stop."""
+
+import asyncio
+import csv
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from shared import clickhouse
+from shared.settings import Settings
+from tallybook import event_file
+from tallybook.event_file import EventFile
+from tallybook.exits import Exit
+from tests.events import EventStage, event, event_stage, moment
+from tests.processes import ROOT
+
+
+@pytest.fixture
+async def stage(
+    tmp_path: Path, redis_client: "Redis", redis_url: str, database: str, clickhouse_settings: Settings
+) -> AsyncIterator[EventStage]:
+    async with (
+        clickhouse.connect(clickhouse_settings) as tables,
+        event_stage(tmp_path, redis_url, database, clickhouse_settings, tables) as one,
+    ):
+        yield one
+
+
+def write(path: Path, events: Iterable[dict[str, Any]]) -> Path:
+    """A CSV file of the events."""
+    opened: Any = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "wt", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(event_file.COLUMNS)
+        for one in events:
+            rows.writerow([*list(one.values())[:4], json.dumps(one["properties"])])
+    return path
+
+
+def begun(stage: EventStage, *arguments: object, **environ: str) -> "subprocess.Popen[bytes]":
+    """The command, as a process."""
+    settings = stage.settings
+    values = {
+        "TALLYBOOK_REDIS_URL": settings.redis_url or "",
+        "TALLYBOOK_DATABASE_URL": settings.database_url or "",
+        "TALLYBOOK_CLICKHOUSE_URL": settings.clickhouse_url or "",
+        "TALLYBOOK_CLICKHOUSE_TIMEOUT_S": "5",
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [sys.executable, "-m", "tallybook", "import-events", "--json", *map(str, arguments)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, env=os.environ | values | environ, cwd=stage.service.folder, **pipes)  # type: ignore[call-overload,no-any-return]
+
+
+def imported(
+    stage: EventStage, *arguments: object, wanted: int = 0, given: bytes = b"", **environ: str
+) -> dict[str, int]:
+    """What the command said of the rows."""
+    process = begun(stage, *arguments, **environ)
+    said, errors = process.communicate(given, timeout=120)
+    assert process.returncode == wanted, errors.decode()[-3000:]
+    figures: dict[str, int] = json.loads(said) if said else {}
+    return {name: figures[name] for name in ("read", "stored", "duplicates", "rejected") if figures}
+
+
+async def test_rows_of_files_are_events_and_a_repeat_changes_nothing(stage: EventStage, tmp_path: Path) -> None:
+    events = [event(occurred_at=moment(day)) for day in range(300)]
+    write(tmp_path / "a.csv", events[:100])
+    write(tmp_path / "b.csv.gz", events[100:200])
+    text = write(tmp_path / "c.csv", [*events[200:], events[250], events[0]]).read_bytes()
+    (tmp_path / "c.csv").unlink()
+    assert imported(stage, tmp_path / "*.csv*") == {"read": 200, "stored": 200, "duplicates": 0, "rejected": 0}
+    assert imported(stage, "-", given=text) == {"read": 102, "stored": 100, "duplicates": 2, "rejected": 0}
+    assert imported(stage, tmp_path / "*.csv*") == {"read": 200, "stored": 0, "duplicates": 200, "rejected": 0}
+    rows = await stage.rows()
+    assert {one["event_id"]: one["user_id"] for one in events} == {key: row[1] for key, row in rows.items()}
+    assert json.loads(rows[events[5]["event_id"]][3]) == events[5]["properties"]
+    assert await stage.lying() == 300
+
+
+async def test_what_cannot_be_taken_is_beside_the_file_with_line_and_reason(stage: EventStage, tmp_path: Path) -> None:
+    good = event()
+    path = tmp_path / "mixed.csv"
+    lines = [
+        "user_id,event_type,event_id,occurred_at,properties_json,ignored",
+        f'u,view,{good["event_id"]},{moment()},"{{""a"":\n1}}",x',
+        f"u,view,no uuid,{moment()},,x",
+        f"u,view,{uuid.uuid4()},2026-03-01 10:00:00,,x",
+        f"u,a b,{uuid.uuid4()},{moment()},,x",
+        f"u,view,{uuid.uuid4()},{moment()},[],x",
+        f"u,view,{uuid.uuid4()},{moment(9999)},,x",
+        "short",
+        f"\ufffdu,view,{uuid.uuid4()},{moment()},,x",
+        "",
+    ]
+    path.write_bytes("\n".join(lines).encode().replace("\ufffd".encode(), b"\xff"))
+    assert imported(stage, path, wanted=Exit.REJECTED) == {"read": 8, "stored": 1, "duplicates": 0, "rejected": 7}
+    with (tmp_path / "mixed.csv.rejected.csv").open(newline="", errors="surrogateescape") as file:
+        told = list(csv.reader(file))
+    assert told[0] == ["line", "code", "reason", "row"]
+    assert [(row[0], row[1]) for row in told[1:]] == [
+        ("4", "invalid"),
+        ("5", "invalid"),
+        ("6", "invalid"),
+        ("7", "invalid"),
+        ("8", "too_old"),
+        ("9", "columns"),
+        ("10", "malformed"),
+    ]
+    assert set(await stage.rows()) == {good["event_id"]}
+    assert not (tmp_path / "mixed.csv.import.json").exists()
+
+
+async def test_import_after_http_and_back_counts_once_and_the_first_stays(stage: EventStage, tmp_path: Path) -> None:
+    by_http, by_file = [event() for _ in range(50)], [event() for _ in range(50)]
+    await stage.send(*by_http)
+    await stage.settle()
+    changed = [one | {"occurred_at": moment(60), "user_id": "changed"} for one in by_http]
+    assert imported(stage, write(tmp_path / "a.csv", changed + by_file))["stored"] == 50
+    back = [one | {"occurred_at": moment(60), "user_id": "changed"} for one in by_file]
+    await stage.send(*back, *by_http)
+    await stage.settle()
+    rows = await stage.rows()
+    assert {key: row[1] for key, row in rows.items()} == {one["event_id"]: one["user_id"] for one in by_http + by_file}
+    assert await stage.lying() == 100
+
+
+async def test_imports_and_uploads_at_the_same_time_store_each_id_once(stage: EventStage, tmp_path: Path) -> None:
+    """The same ids with other days, from two imports and from uploads, while sinks run."""
+    events = [event() for _ in range(600)]
+    paths = [
+        write(tmp_path / f"{days}.csv", [one | {"occurred_at": moment(days)} for one in events]) for days in (40, 80)
+    ]
+    async with stage.sink(records=2), stage.sink(records=2):
+        processes = [begun(stage, path) for path in paths]
+        for at in range(0, 600, 20):
+            await stage.send(*events[at : at + 20])
+        for process in processes:
+            _, errors = await _ended(process)
+            assert process.returncode == 0, errors.decode()[-3000:]
+        await stage.drained()
+    assert set(await stage.rows()) == {one["event_id"] for one in events}
+    assert await stage.lying() == 600
+
+
+async def _ended(process: "subprocess.Popen[bytes]") -> tuple[bytes, bytes]:
+    return await asyncio.to_thread(process.communicate, None, 120)
+
+
+@pytest.mark.parametrize("point", ["import_sifted", "import_inserted", "import_noted"])
+async def test_an_import_that_is_killed_goes_on_where_it_was(
+    stage: EventStage, tmp_path: Path, point: str, redis_client: "Redis"
+) -> None:
+    events = [event() for _ in range(200)]
+    path = write(tmp_path / "a.csv", events)
+    killed = begun(stage, path, TALLYBOOK_CRASH=f"{point}=1")
+    await _ended(killed)
+    assert killed.returncode == -signal.SIGKILL
+    if point != "import_noted":  # its gate holds until no insert of it can come
+        assert await stage.pool.fetchval("SELECT holder LIKE 'import:%' FROM event_gate")
+        await stage.pool.execute("UPDATE event_gate SET until = now() - interval '1 s'")
+    counts = imported(stage, path)
+    assert counts["read"] == 200
+    assert counts["stored"] == (0 if point == "import_inserted" else 200)
+    assert set(await stage.rows()) == {one["event_id"] for one in events}
+    assert await stage.lying() == 200
+
+
+async def test_a_signal_lets_the_batch_end_and_the_next_run_goes_on(stage: EventStage, tmp_path: Path) -> None:
+    await stage.pool.execute("UPDATE event_gate SET holder = 'import:other', until = now() + interval '1 hour'")
+    path = write(tmp_path / "a.csv", [event() for _ in range(10)])
+    process = begun(stage, path)
+    await asyncio.sleep(2)  # whenever it comes, the answer is the same
+    process.terminate()
+    _, errors = await _ended(process)
+    assert process.returncode in (Exit.INTERRUPTED, -signal.SIGTERM), errors
+    await stage.pool.execute("UPDATE event_gate SET holder = NULL, until = NULL")
+    assert imported(stage, path)["stored"] == 10
+
+
+async def test_an_insert_of_an_import_that_comes_too_late_is_refused(stage: EventStage) -> None:
+    """A process that was stopped between the gate and the insert, and goes on when somebody else has the gate."""
+    row = {"event_date": "2026-03-01", "occurred_at": "2026-03-01 10:00:00", "event_id": str(uuid.uuid4())}
+    more = {"user_id": "u", "event_type": "a", "properties": "{}", "received_at": "2026-03-01 10:00:00"}
+    place = {"log_partition": 65535, "log_offset": 1, "log_seq": 1, "insert_before": int(time.time()) - 1}
+    with pytest.raises(clickhouse.CLICKHOUSE_ERRORS) as refused:
+        await stage.tables.insert("events", json.dumps(row | more | place).encode(), "late")
+    assert getattr(refused.value, "code", None) == 469
+    assert await stage.rows() == {}
+
+
+def test_a_file_is_read_in_batches_and_from_any_line_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_file, "BATCH_ROWS", 7)
+    events = [event(properties={"a": "x\n" * (number % 3)}) for number in range(50)]
+    path = write(tmp_path / "a.csv", events)
+    text = path.read_text().replace("\\n", "\n")  # properties with line ends inside: rows of several lines
+    path.write_text(text)
+
+    def read(skip: int) -> list[event_file.FileBatch]:
+        file = EventFile(Settings(), str(path))
+        try:
+            return list(file.batches(skip))
+        finally:
+            file.close()
+
+    whole = read(0)
+    every = [number for batch in whole for number in batch.numbers + [one.line for one in batch.rejected]]
+    assert len(every) == len(set(every)) == 50
+    for at, batch in enumerate(whole):
+        rest = [number for one in read(batch.lines) for number in one.numbers]
+        assert rest == [number for one in whole[at + 1 :] for number in one.numbers]

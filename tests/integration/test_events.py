@@ -1,0 +1,358 @@
+"""Uploads of events: what is answered, and that each id is stored and counted once, however it comes again."""
+
+import asyncio
+import gzip
+import json
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from redis.asyncio import Redis
+
+from shared import clickhouse
+from shared.clickhouse import ClickHouse
+from shared.event_window import HOLD_S
+from shared.settings import Settings
+from tests.events import EventStage, event, event_stage, moment
+
+
+@pytest.fixture
+async def tables(clickhouse_settings: Settings) -> AsyncIterator[ClickHouse]:
+    async with clickhouse.connect(clickhouse_settings) as one:
+        yield one
+
+
+@pytest.fixture
+async def stage(
+    tmp_path: Path,
+    redis_client: "Redis",
+    redis_url: str,
+    database: str,
+    clickhouse_settings: Settings,
+    tables: ClickHouse,
+) -> AsyncIterator[EventStage]:
+    async with event_stage(tmp_path, redis_url, database, clickhouse_settings, tables) as one:
+        yield one
+
+
+# -- what is answered --------------------------------------------------------------------------------------------------
+
+
+async def test_each_event_becomes_a_row_that_says_what_was_sent(stage: EventStage) -> None:
+    sent = event(
+        occurred_at="2026-03-01T12:00:00.250+02:00",
+        user_id="ю" * 128,
+        properties={"b": [1, {"c": None}], "a": "\u0000\n"},
+    )
+    bare = {name: value for name, value in event().items() if name != "properties"}
+    assert await stage.statuses(sent, bare) == ["accepted", "accepted"]
+    await stage.settle()
+    rows = await stage.rows()
+    at, user, kind, properties = rows[sent["event_id"]]
+    assert (at.isoformat(), user, kind) == ("2026-03-01T10:00:00.250000", "ю" * 128, "view")
+    assert json.loads(properties) == sent["properties"]
+    assert rows[bare["event_id"]][3] == "{}"
+    day = await stage.tables.query(
+        "SELECT toString(event_date) FROM events WHERE event_id = {id:UUID}", {"id": sent["event_id"]}
+    )
+    assert day == [("2026-03-01",)]
+
+
+async def test_each_event_has_its_own_result(stage: EventStage) -> None:
+    good = event()
+    items = [
+        good,
+        event(event_id="no uuid"),
+        event(occurred_at=moment(10_000)),
+        event(occurred_at="2199-01-01T00:00:00Z"),
+        event(occurred_at="2026-03-01T12:00:00"),
+        event(user_id=""),
+        event(event_type="a b"),
+        event(extra=1),
+        event(properties={"a": {"b": {"c": {"d": {}}}}}),
+        event(properties=dict.fromkeys(map(str, range(65)))),
+        event(properties={"a": "x" * 9000}),
+        5,
+        good,
+        good | {"user_id": "another"},
+    ]
+    answer = await stage.send(*items)  # type: ignore[arg-type]
+    assert answer.status_code == 202
+    told = answer.json()
+    assert [one.get("code", one["status"]) for one in told["results"]] == [
+        "accepted",
+        "invalid",
+        "too_old",
+        "in_future",
+        *["invalid"] * 4,
+        "too_deep",
+        "too_many",
+        "too_large",
+        "invalid",
+        "duplicate",
+        "conflict",
+    ]
+    assert told["results"][1]["pointer"] == "/1/event_id"
+    assert told["results"][8]["pointer"] == "/8/properties"
+    assert [told[name] for name in ("accepted", "duplicate", "conflict", "rejected")] == [1, 1, 1, 11]
+    await stage.settle()
+    assert {key: row[1] for key, row in (await stage.rows()).items()} == {good["event_id"]: good["user_id"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "status"),
+    [
+        (b"{}", {}, 400),
+        (b"[", {}, 400),
+        (b"", {}, 400),
+        (b"[" * 100_000, {}, 400),
+        (b'[{"a":' * 50_000, {}, 400),
+        (b"\xff[]", {}, 400),
+        (b"[]", {"content-type": "application/xml"}, 415),
+        (b"[]", {"content-encoding": "br"}, 415),
+        (b"[]", {"content-encoding": "gzip"}, 400),
+        (gzip.compress(b"[]")[:-3], {"content-encoding": "gzip"}, 400),
+        (gzip.compress(b"[]") * 2, {"content-encoding": "gzip"}, 400),
+        (gzip.compress(b" " * 50_000_000), {"content-encoding": "gzip"}, 413),
+        (b"[" + b"1," * 10_000 + b"1]", {}, 422),
+        (b"[]", {"idempotency-key": "a b"}, 400),
+    ],
+)
+async def test_what_is_no_upload_is_refused_with_a_problem(
+    stage: EventStage, content: bytes, headers: dict[str, str], status: int
+) -> None:
+    answer = await stage.service.http.post(
+        "/events", content=content, headers={"content-type": "application/json"} | headers
+    )
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+
+
+async def test_lines_and_gzip_are_read_as_well(stage: EventStage) -> None:
+    lines = "\n".join(json.dumps(event()) for _ in range(3)) + "\n"
+    kind = {"content-type": "application/x-ndjson"}
+    assert await stage.statuses(content=lines.encode(), headers=kind) == ["accepted"] * 3
+    broken = f"{json.dumps(event())}\nno json\n\n{json.dumps(event())}"
+    assert await stage.statuses(content=broken.encode(), headers=kind) == ["accepted", "rejected", "accepted"]
+    packed = gzip.compress(json.dumps([event() for _ in range(3000)]).encode())
+    assert await stage.statuses(content=packed, headers={"content-encoding": "gzip"}) == ["accepted"] * 3000
+    assert await stage.statuses() == []
+    await stage.settle()
+    assert len(await stage.rows()) == 3005
+
+
+# -- once --------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_repeat_is_a_duplicate_and_another_content_is_a_conflict(stage: EventStage) -> None:
+    one = event()
+    assert await stage.statuses(one) == ["accepted"]
+    same = {**one, "properties": dict(reversed(one["properties"].items()))}
+    assert await stage.statuses(same, event(), one | {"user_id": "x"}) == ["duplicate", "accepted", "conflict"]
+    await stage.settle()
+    assert (await stage.rows())[one["event_id"]][1] == one["user_id"]
+    assert await stage.lying() == 2
+
+
+async def test_of_uploads_at_the_same_time_one_is_accepted(stage: EventStage) -> None:
+    events = [event() for _ in range(50)]
+    told = await asyncio.gather(*(stage.statuses(*events) for _ in range(20)))
+    for statuses in zip(*told, strict=True):
+        assert Counter(statuses) == {"accepted": 1, "duplicate": 19}
+    await stage.settle()
+    assert len(await stage.rows()) == await stage.lying() == 50
+
+
+@pytest.mark.parametrize("change", [{}, {"user_id": "x"}, {"occurred_at": moment(3)}, {"occurred_at": moment(100)}])
+async def test_what_comes_again_after_weeks_is_stored_once_and_the_first_wins(
+    stage: EventStage, redis_client: "Redis", change: dict[str, Any]
+) -> None:
+    """The window has forgotten it; also another month does not make it another event."""
+    events = [event() for _ in range(20)]
+    await stage.send(*events)
+    await stage.settle()
+    before = await stage.rows()
+    await _forget(redis_client)
+    assert await stage.statuses(*(one | change for one in events)) == ["accepted"] * 20
+    await stage.settle()
+    assert await stage.rows() == before
+    assert await stage.lying() == 20
+
+
+async def test_an_id_that_waits_twice_in_the_log_is_stored_once(stage: EventStage, redis_client: "Redis") -> None:
+    """In one batch, in two, and in two partitions."""
+    events = [event() for _ in range(40)]
+    for days in range(6):
+        await _forget(redis_client)
+        await stage.send(*(one | {"occurred_at": moment(days * 20)} for one in events))
+    async with stage.sink(records=1), stage.sink(records=1):
+        await stage.drained()
+    assert len(await stage.rows()) == await stage.lying() == 40
+
+
+async def test_rows_that_got_in_all_the_same_count_once_at_every_moment(stage: EventStage) -> None:
+    """Nobody writes past the gate; if somebody did, equal days would be one event, and the earliest would count."""
+    one = str(uuid.uuid4())
+    for number in (5, 3, 9):
+        row = {
+            "event_date": "2026-03-01",
+            "occurred_at": "2026-03-01 10:00:00",
+            "event_id": one,
+            "user_id": f"u{number}",
+        }
+        more = {
+            "event_type": "a",
+            "properties": "{}",
+            "received_at": f"2026-03-02 10:00:0{number}",
+            "log_offset": number,
+        }
+        await stage.tables.insert(
+            "events", json.dumps(row | more | {"log_partition": 0, "log_seq": 0}).encode(), f"t{number}"
+        )
+        assert len(await stage.rows()) == 1
+    assert (await stage.rows())[one][1] == "u3"
+    await stage.tables.execute("OPTIMIZE TABLE events FINAL")
+    assert (await stage.rows())[one][1] == "u3"
+
+
+async def _forget(redis: "Redis") -> None:
+    """As if the window were over."""
+    if names := [key async for key in redis.scan_iter("tallybook:{events.ids.*")]:
+        await redis.delete(*names)
+
+
+# -- crashes and outages -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("point", ["events_claimed", "events_appended", "upload_taken"])
+async def test_a_worker_that_is_killed_loses_and_doubles_no_event(
+    tmp_path: Path,
+    redis_client: "Redis",
+    redis_url: str,
+    database: str,
+    clickhouse_settings: Settings,
+    tables: ClickHouse,
+    point: str,
+) -> None:
+    """Whoever got no answer sends again, under the same key, until there is one."""
+    environ = {"TALLYBOOK_CRASH": f"{point}=0.3"}
+    async with event_stage(tmp_path, redis_url, database, clickhouse_settings, tables, environ=environ) as stage:
+        sent: set[str] = set()
+        answers, unanswered = 0, 0
+        while answers < 3 or not unanswered:
+            key = {"idempotency-key": f"upload-{answers}"} if point == "upload_taken" else {}
+            events = [event() for _ in range(100)]
+            while True:
+                try:
+                    answer = await stage.send(*events, headers=key)
+                except httpx2.TransportError:
+                    unanswered += 1
+                    await asyncio.sleep(0.1)
+                    continue
+                if answer.status_code == 202:
+                    break
+                assert answer.status_code == 409, answer.text  # the key is that of the attempt that died
+                for name in [name async for name in redis_client.scan_iter("tallybook:{events.upload.*")]:
+                    await redis_client.hset(name, "until", "0")
+            assert {one["status"] for one in answer.json()["results"]} <= {"accepted", "duplicate"}
+            sent |= {one["event_id"] for one in events}
+            answers += 1
+        await stage.settle()
+        assert set(await stage.rows()) == sent
+        assert await stage.lying() == len(sent)
+
+
+async def test_a_claim_that_was_never_confirmed_loses_nothing(stage: EventStage, redis_client: "Redis") -> None:
+    """The worker died between the claim and the log; the repeat goes to the log, though its id is known."""
+    one, other = event(), event()
+    await stage.send(one)
+    key = "tallybook:{events.ids.0}:now"
+    [(identity, value)] = (await redis_client.hgetall(key)).items()
+    await redis_client.delete("tallybook:{events.0}:log", "tallybook:{events.1}:log")
+    await redis_client.delete("tallybook:{events.0}:book", "tallybook:{events.1}:book")
+    second = int((await redis_client.time())[0])
+    await redis_client.hset(key, identity, value[:8] + (second).to_bytes(4, "little"))
+    assert await stage.statuses(one, other) == ["duplicate", "accepted"]
+    await stage.settle()
+    assert set(await stage.rows()) == {one["event_id"], other["event_id"]}
+
+
+async def test_another_content_takes_over_what_was_claimed_long_ago(stage: EventStage, redis_client: "Redis") -> None:
+    one = event()
+    await stage.send(one)
+    key = "tallybook:{events.ids.0}:now"
+    [(identity, value)] = (await redis_client.hgetall(key)).items()
+    second = int((await redis_client.time())[0]) - HOLD_S - 1
+    await redis_client.hset(key, identity, value[:8] + second.to_bytes(4, "little"))
+    assert await stage.statuses(one | {"user_id": "x"}) == ["accepted"]
+    await stage.settle()
+    assert (await stage.rows())[one["event_id"]][1] == one["user_id"]  # which was in the log, after all
+
+
+async def test_while_redis_is_away_nothing_is_kept(
+    tmp_path: Path,
+    redis_client: "Redis",
+    redis_url: str,
+    database: str,
+    clickhouse_settings: Settings,
+    tables: ClickHouse,
+) -> None:
+    one = event()
+    async with event_stage(tmp_path, redis_url, database, clickhouse_settings, tables, redis_timeout_s=0.5) as stage:
+        await redis_client.execute_command("CLIENT", "PAUSE", "1500", "ALL")
+        answer = await stage.send(one)
+        assert (answer.status_code, answer.json()["code"]) == (503, "redis_unavailable")
+        assert answer.headers["retry-after"]
+        await redis_client.ping()  # answered when the pause is over
+        assert await stage.statuses(one) in (["accepted"], ["duplicate"])
+        await stage.settle()
+        assert set(await stage.rows()) == {one["event_id"]}
+
+
+# -- uploads under a key -----------------------------------------------------------------------------------------------
+
+
+async def test_under_a_key_the_first_answer_is_given_again_byte_for_byte(stage: EventStage) -> None:
+    events, key = [event(), event(user_id="")], {"idempotency-key": "upload-1"}
+    first = await stage.send(*events, headers=key)
+    again = await stage.send(*events, headers=key)
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert first.content == again.content
+    assert ("idempotent-replayed" in first.headers, again.headers["idempotent-replayed"]) == (False, "true")
+    other = await stage.send(event(), headers=key)
+    assert (other.status_code, other.json()["code"]) == (422, "invalid")
+    await stage.settle()
+    assert set(await stage.rows()) == {events[0]["event_id"]}
+
+
+async def test_of_uploads_under_one_key_at_the_same_time_one_works(stage: EventStage) -> None:
+    events, key = [event() for _ in range(2000)], {"idempotency-key": "upload-2"}
+    answers = await asyncio.gather(*(stage.send(*events, headers=key) for _ in range(10)))
+    assert {one.status_code for one in answers} <= {202, 409}
+    taken = {one.content for one in answers if one.status_code == 202}
+    assert len(taken) == 1
+    assert json.loads(taken.pop())["accepted"] == 2000
+    for one in answers:
+        assert one.status_code == 202 or (one.json()["code"], one.headers["retry-after"]) == ("conflict", "1")
+
+
+async def test_a_key_is_free_again_after_an_upload_that_was_refused(stage: EventStage) -> None:
+    key = {"idempotency-key": "upload-3"}
+    assert (await stage.send(content=b"{}", headers=key)).status_code == 400
+    assert await stage.statuses(event(), headers=key) == ["accepted"]
+
+
+async def test_a_key_of_an_attempt_that_died_is_taken_when_its_time_is_over(
+    stage: EventStage, redis_client: "Redis"
+) -> None:
+    events, key = [event()], {"idempotency-key": "upload-4"}
+    await stage.send(*events, headers=key)
+    [name] = [key async for key in redis_client.scan_iter("tallybook:{events.upload.*")]
+    await redis_client.hdel(name, "answer")
+    assert (await stage.send(*events, headers=key)).status_code == 409
+    await redis_client.hset(name, "until", "0")
+    assert await stage.statuses(*events, headers=key) == ["duplicate"]
+    assert 86_000 < await redis_client.ttl(name) <= 86_400

@@ -1,0 +1,210 @@
+"""`tallybook users` on real stores: what it shows, and that nothing is left of who was erased."""
+
+import asyncio
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import pytest
+from click.testing import CliRunner, Result
+
+from shared import erasures
+from shared.clickhouse import ClickHouse, connect
+from shared.erasures import USER_TABLES, sweep
+from shared.event_rows import Cut, Packer, blocks, rows_of, user_of
+from shared.event_rows import Event as SentEvent
+from shared.postgres import create_pool
+from shared.settings import Settings
+from shared.uuid7 import NIL
+from tallybook.cli import main
+from tallybook.exits import Exit
+from tests.analytics import Event, store
+
+LONG_AGO = datetime(2026, 3, 1, tzinfo=UTC)
+#: An id that would break out of SQL, JSON and CSV, and one of a cookie.
+ODD = "=a'\"\\ü,\n{x}"
+COOKIE = str(UUID(int=7))
+
+_T = TypeVar("_T")
+
+
+@pytest.fixture
+def stores(database: str, clickhouse_settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
+    assert clickhouse_settings.clickhouse_url
+    monkeypatch.setenv("TALLYBOOK_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("TALLYBOOK_DATABASE_URL", database)
+    monkeypatch.setenv("TALLYBOOK_CLICKHOUSE_URL", clickhouse_settings.clickhouse_url)
+    monkeypatch.setenv("TALLYBOOK_REDIS_URL", "redis://127.0.0.1:1")
+    return Settings(database_url=database, clickhouse_url=clickhouse_settings.clickhouse_url)
+
+
+def with_stores(settings: Settings, work: Callable[[ClickHouse, Any], Awaitable[_T]]) -> _T:
+    async def run() -> _T:
+        async with connect(settings) as clickhouse, create_pool(settings) as pool:
+            return await work(clickhouse, pool)
+
+    return asyncio.run(run())
+
+
+def add(settings: Settings, *batches: list[Event]) -> None:
+    with_stores(settings, lambda clickhouse, _: store(clickhouse, *batches))
+
+
+def users(settings: Settings) -> list[str]:
+    async def work(clickhouse: ClickHouse, _: Any) -> list[str]:
+        return [str(user) for [user] in await clickhouse.query("SELECT user_id FROM events ORDER BY event_id, user_id")]
+
+    return with_stores(settings, work)
+
+
+def run(*arguments: str, stdin: str | None = None) -> Result:
+    """The command's outcome, which is never a traceback."""
+    result = CliRunner().invoke(main, ("users", *arguments), input=stdin)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def hit(number: int, user: str) -> bytes:
+    row = {"date": "2026-03-01", "date_time": "2026-03-01 00:00:00.000", "event_id": str(UUID(int=number))}
+    row |= {"tracker_id": str(UUID(int=1)), "ip": "::", "user_id": user, "user_agent": "", "url": "", "value": ""}
+    return json.dumps(row | {"is_bot": 0, "log_partition": 0, "log_offset": number, "log_seq": 0}).encode()
+
+
+def test_every_table_with_a_user_is_known(stores: Settings) -> None:
+    async def work(clickhouse: ClickHouse, _: Any) -> set[str]:
+        sql = (
+            "SELECT DISTINCT table FROM system.columns WHERE database = currentDatabase() AND name = 'user_id' "
+            "AND type IN ('String', 'UUID', 'LowCardinality(String)')"
+        )
+        return {str(table) for [table] in await clickhouse.query(sql)}
+
+    assert with_stores(stores, work) == {table.name for table in USER_TABLES}
+
+
+def test_everything_of_a_user_is_written_out(stores: Settings) -> None:
+    later = LONG_AGO + timedelta(days=40)
+    add(stores, [Event(1, later, ODD, "buy", {"a": 1}), Event(2, LONG_AGO, ODD), Event(3, LONG_AGO, "other")])
+    lines = run("export", ODD)
+    rows = [json.loads(line) for line in lines.stdout.splitlines()]
+    assert [(row["table"], row["user_id"], row["event_type"]) for row in rows] == [
+        ("events", ODD, "view"),
+        ("events", ODD, "buy"),
+    ]
+    assert json.loads(rows[1]["properties"]) == {"a": 1}
+    assert "rows: 2" in lines.stderr
+    table = list(csv.DictReader(io.StringIO(run("export", ODD, "--format", "csv").stdout, newline="")))
+    assert [row["event_id"] for row in table] == [row["event_id"] for row in rows]
+    assert table[0]["user_id"] == f"'{ODD}"
+
+
+def test_who_is_erased_is_in_no_table_and_nobody_else_is_touched(stores: Settings) -> None:
+    add(
+        stores,
+        [Event(1, LONG_AGO, ODD), Event(2, LONG_AGO, "other")],
+        [Event(1, LONG_AGO, ODD), Event(3, LONG_AGO, COOKIE)],
+    )
+
+    async def hits(clickhouse: ClickHouse, _: Any) -> None:
+        await clickhouse.insert("tracker_events", hit(1, COOKIE) + b"\n" + hit(2, str(UUID(int=8))), "hits")
+
+    with_stores(stores, hits)
+    erased = run("erase", ODD, "--yes", "--json")
+    assert json.loads(erased.stdout) == {"erased": {"events": 2, "tracker_events": 0, "dead letters": 0}, "left": 0}
+    assert users(stores) == ["other", COOKIE]
+    assert run("erase", COOKIE, stdin="y\n").stdout.endswith("events: 1, tracker_events: 1, dead letters: 0; left: 0\n")
+    assert users(stores) == ["other"]
+    assert run("export", COOKIE).stdout == ""
+
+    async def traces(clickhouse: ClickHouse, pool: Any) -> tuple[Any, Any]:
+        [[hits]] = await clickhouse.query("SELECT count() FROM tracker_events")
+        texts = await clickhouse.query("SELECT command FROM system.mutations WHERE database = currentDatabase()")
+        kept = await pool.fetch("SELECT user_hash FROM erasures")
+        assert not any(ODD in str(text) or COOKIE in str(text) for [text] in texts)
+        return hits, {row["user_hash"] for row in kept}
+
+    digests = {hashlib.sha256(user.encode()).digest() for user in (ODD, COOKIE)}
+    assert with_stores(stores, traces) == (1, digests)
+
+
+def test_whoever_does_not_say_yes_erases_nothing(stores: Settings) -> None:
+    add(stores, [Event(1, LONG_AGO, "a")])
+    assert run("erase", "a", stdin="n\n").exit_code == Exit.FAILED
+    assert users(stores) == ["a"]
+    assert run("erase", str(NIL), "--yes").exit_code == Exit.USAGE
+    assert run("erase", "", "--yes").exit_code == Exit.USAGE
+
+
+def test_what_comes_back_is_erased_again_and_who_comes_again_stays(stores: Settings) -> None:
+    add(stores, [Event(1, LONG_AGO, "a"), Event(2, LONG_AGO, "b")])
+    run("erase", "a", "--yes")
+    later = datetime.now(UTC) + timedelta(hours=1)
+    add(stores, [Event(1, LONG_AGO, "a"), Event(3, LONG_AGO + timedelta(days=40), "a"), Event(4, later, "a")])
+    assert users(stores) == ["a", "b", "a", "a"]
+
+    async def swept(clickhouse: ClickHouse, pool: Any) -> tuple[int, int]:
+        first = await sweep(clickhouse, pool)
+        await erasures._mutated(clickhouse, "events")
+        return first, await sweep(clickhouse, pool)
+
+    assert with_stores(stores, swept) == (2, 0)
+    assert users(stores) == ["b", "a"]
+
+
+def block(*users: str) -> bytes:
+    """A record with an event of each user."""
+    packer = Packer(Settings(event_past_days=2800), int(datetime.now(UTC).timestamp() * 1000))
+    rows = [packer.row(SentEvent(UUID(int=number), LONG_AGO, user, "view")) for number, user in enumerate(users, 1)]
+    [(_, value)] = blocks(rows, Cut(100, 1 << 20))
+    return value
+
+
+def test_a_user_is_taken_out_of_dead_letters_and_others_stay_in_them(stores: Settings) -> None:
+    long = "x" * 127 + "ü"  # its length has two bytes
+    damaged = block(ODD, "b").replace(b"view", b"vie!", 1)
+    values = [
+        json.dumps({"user_id": ODD}, ensure_ascii=False).encode(),
+        json.dumps({"user_id": "b", "x": ODD}).encode(),
+        json.dumps({"user_id": "b", "x": f"{ODD}!"}).encode(),
+        block("b", ODD, long, ODD),
+        block(ODD),
+        block("b", long),
+        damaged,
+    ]
+    sql = (
+        "INSERT INTO processing_errors "
+        "(log, topic, partition, log_offset, log_seq, sink, reason, detail, key, raw, version) "
+        "VALUES ('streams', 'events', 0, $1, 0, 'events', 'columns', '', '', $2, 1)"
+    )
+
+    async def written(_: ClickHouse, pool: Any) -> None:
+        for number, value in enumerate(values):
+            await pool.execute(sql, number, value)
+
+    async def left(_: ClickHouse, pool: Any) -> dict[int, bytes | None]:
+        rows = await pool.fetch("SELECT log_offset, raw, dropped_at FROM processing_errors ORDER BY log_offset")
+        assert all((row["raw"] is None) == (row["dropped_at"] is not None) for row in rows)
+        return {row["log_offset"]: row["raw"] for row in rows}
+
+    with_stores(stores, written)
+    assert json.loads(run("erase", ODD, "--yes", "--json").stdout)["erased"]["dead letters"] == 5
+    found = with_stores(stores, left)
+    assert [number for number, raw in found.items() if raw is None] == [0, 1, 4, 6]
+    assert (found[2], found[5]) == (values[2], values[5])
+    mixed = found[3]
+    assert mixed is not None
+    assert [user_of(row) for row in rows_of(mixed)] == ["b", long]
+    assert rows_of(mixed) == [rows_of(values[3])[0], rows_of(values[3])[2]]
+
+
+def test_without_stores_nothing_is_said_to_be_erased(stores: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TALLYBOOK_CLICKHOUSE_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("TALLYBOOK_CLICKHOUSE_TIMEOUT_S", "2")
+    result = run("erase", "a", "--yes")
+    assert result.exit_code == Exit.UNREACHABLE
+    assert "left" not in result.stdout
