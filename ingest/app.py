@@ -154,8 +154,15 @@ async def _producer(settings: Settings, log: Log) -> AsyncIterator[Producer]:
 async def _events(settings: Settings) -> AsyncIterator[Producer]:
     """What appends blocks of events to the log. Whoever uploads them repeats, so there is no journal."""
     async with chosen_log(settings, settings.events_blocks_max) as log:
-        most = {"records_max": settings.log_waiting_max, "bytes_max": settings.log_waiting_bytes_max}
-        to = Producer(log, TOPIC, new_name(), None, **most, most=settings.events_blocks_max)
+        to = Producer(
+            log,
+            TOPIC,
+            new_name(),
+            None,
+            records_max=settings.log_waiting_max,
+            bytes_max=settings.log_waiting_bytes_max,
+            most=settings.events_blocks_max,
+        )
         await to.start()
         try:
             yield to
