@@ -130,7 +130,7 @@ class Day:
         following = next((begin for begin, _ in self._spans if begin > minute), None)
         midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
         day, minutes = (0, following) if following is not None else (1, self._spans[0][0])
-        end = (midnight + timedelta(days=day)).replace(hour=minutes // 60, minute=minutes % 60, fold=1)
+        end = (midnight + timedelta(days=day)).replace(hour=minutes // 60, minute=minutes % 60, fold=local.fold)
         return name, max(end.timestamp(), at_s + 1.0)
 
 

@@ -97,7 +97,7 @@ def _check(profile: Profile) -> None:
         raise _invalid("bounce_ratio", "The ratios of bounces, faulty events and duplicates are more than 1 together.")
     try:
         ZoneInfo(profile.zone)
-    except (ValueError, OSError):
+    except (KeyError, ValueError, OSError):
         raise _invalid("zone", "There is no such time zone; write it as Europe/Berlin.") from None
 
 

@@ -12,7 +12,7 @@ found a duplicate that was made on purpose.
 from bisect import bisect
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from itertools import accumulate
 from random import Random
 from typing import Final, NamedTuple
@@ -158,7 +158,7 @@ class Traffic:
         if chance() < 0.95:  # addresses that are set aside for benchmarks and documents
             host = int(chance() * 131_072)
             is_new = chance() < 0.4
-            about["ip_address"] = f"2001:db8::{host:x}" if is_new else str(IPv4Address("198.18.0.0") + host)
+            about["ip_address"] = str((IPv6Address("2001:db8::") if is_new else IPv4Address("198.18.0.0")) + host)
         if chance() < 0.9:
             about["region"] = _REGIONS[int(chance() * len(_REGIONS))]
         text = b"," + msgspec.json.encode(about)[1:-1] if about else b""
