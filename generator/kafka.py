@@ -31,6 +31,8 @@ HEADER = "generator"
 _POLL_S, _PIECE = 0.001, 500
 #: Seconds for a call that the broker has to answer.
 _CALL_S = 10.0
+#: Seconds for the first call of a transactional producer: a new cluster makes its topic of transactions then.
+_FENCE_S = 60.0
 #: One in so many messages is timed.
 _TIMED = 64
 
@@ -106,7 +108,7 @@ class KafkaSender:
         self._producer = Producer(self._options)
         if self._is_transactional:
             with _unusable("does not begin transactions"):
-                await asyncio.to_thread(self._producer.init_transactions, _CALL_S)
+                await asyncio.to_thread(self._producer.init_transactions, _FENCE_S)
         self._polling = asyncio.create_task(self._poll())
         return ends
 
@@ -224,7 +226,7 @@ class KafkaSender:
                 await asyncio.to_thread(self._ended, "abort_transaction")
                 return
         self._producer = Producer(self._options)
-        await asyncio.to_thread(self._producer.init_transactions, 60.0)
+        await asyncio.to_thread(self._producer.init_transactions, _FENCE_S)
 
     # -- polling ---------------------------------------------------------------------------------------------------
 

@@ -42,6 +42,9 @@ default.replication.factor=1
 min.insync.replicas=1
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
 auto.create.topics.enable=false
 log.retention.check.interval.ms=1000
 """
@@ -50,7 +53,7 @@ log.retention.check.interval.ms=1000
 @contextmanager
 def kafka(folder: Path, advertised: int) -> Iterator[tuple[str, int]]:
     """Its address, and the port of a second listener that sends its clients to the port `advertised`: a proxy's."""
-    java, jars = _java(), _artefacts()
+    java, jars = _java(), artefacts()
     plain, faulty, controller = _free_ports(3)
     folder.mkdir(parents=True)
     properties = folder / "server.properties"
@@ -88,7 +91,7 @@ def _java() -> str:
     return java
 
 
-def _artefacts() -> Path:
+def artefacts() -> Path:
     """The folder of the broker's jars."""
     name = f"kafka-{hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]}"
     folder = Path.home() / ".cache" / "tallybook-test" / name
