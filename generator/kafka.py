@@ -226,7 +226,8 @@ class KafkaSender:
                 await asyncio.to_thread(self._ended, "abort_transaction")
                 return
         self._producer = Producer(self._options)
-        await asyncio.to_thread(self._producer.init_transactions, _FENCE_S)
+        with contextlib.suppress(KafkaException):  # then the next attempt fails, and this is done again
+            await asyncio.to_thread(self._producer.init_transactions, _FENCE_S)
 
     # -- polling ---------------------------------------------------------------------------------------------------
 
