@@ -170,6 +170,25 @@ APPEND_SECONDS = Histogram(
     "Seconds until the log had an append, of those that it took",
     buckets=_DRAIN_BUCKETS,
 )
+GENERATOR_SENT = Counter(
+    "tallybook_generator_sent_total", "Page views that the generator's target has acknowledged, by kind", ["kind"]
+)
+GENERATOR_ERRORS = Counter(
+    "tallybook_generator_errors_total",
+    "What went wrong between the generator and its target: requests, transactions or messages",
+    ["reason"],
+)
+GENERATOR_RETRIES = Counter("tallybook_generator_retries_total", "Requests that the generator sent again")
+GENERATOR_SECONDS = Histogram(
+    "tallybook_generator_delivery_duration_seconds",
+    "Seconds until the target had what the generator sent, repeats included; to Kafka a sample of 1 message in 64",
+    buckets=_DRAIN_BUCKETS,
+)
+GENERATOR_QUEUE = Gauge(
+    "tallybook_generator_queue_messages",
+    "Page views that the generator has made and its target has not acknowledged",
+    multiprocess_mode="mostrecent",
+)
 LOOP_ERRORS = Counter("tallybook_loop_errors_total", "Failed rounds of background loops", ["loop"])
 ACCOUNTING = Gauge(
     "tallybook_accounting_clicks",
@@ -193,6 +212,8 @@ for _outcome in ("ok", "duplicate", "past", "error"):
     DRAIN_PAGES.labels(_outcome)
 for _outcome in ("ok", "error"):
     FLUSHES.labels(_outcome)
+for _reason in ("unavailable", "full", "refused", "aborted", "given_up"):
+    GENERATOR_ERRORS.labels(_reason)
 for _store in ("log", "postgres", "clickhouse"):
     SINK_RETRIES.labels(_store)
 for _outcome in ("ok", "partial", "error"):

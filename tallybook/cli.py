@@ -12,6 +12,7 @@ from tallybook.banners import banners
 from tallybook.dlq import dlq
 from tallybook.events import import_events
 from tallybook.exits import Exit, Stop
+from tallybook.generate import generate
 from tallybook.options import DATA_DIR, configured
 from tallybook.trackers import trackers
 from tallybook.users import users
@@ -40,6 +41,7 @@ def main() -> None:
     tallybook up                     everything on this machine, with embedded servers
     tallybook ingest                 the HTTP service alone
     tallybook aggregate              the background service alone
+    tallybook generate               page views for tests and load
     tallybook check                  is everything as it has to be?
 
     Every setting is a variable, TALLYBOOK_<NAME>; docs/configuration.md lists them. Exit codes stand in
@@ -50,6 +52,7 @@ def main() -> None:
 main.add_command(banners)
 main.add_command(dlq)
 main.add_command(import_events)
+main.add_command(generate)
 main.add_command(trackers)
 main.add_command(users)
 

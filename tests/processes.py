@@ -93,6 +93,10 @@ class Program:
             assert self.process.poll() is None, f"it ended with {self.process.returncode}: {self.errors()}"
         raise AssertionError(f"it printed nothing: {self.errors()}")
 
+    def line_left(self) -> str:
+        """The next line that it printed before its end."""
+        return self._lines.get(timeout=PATIENCE_S)
+
     def errors(self) -> str:
         """What it wrote to standard error."""
         return self.log.read_text(errors="replace")[-4000:]

@@ -55,6 +55,11 @@ for n in itertools.count():
     m.SINK_ROWS.labels("tracker_events").inc(1000)
     m.SINK_DEAD_LETTERS.labels("tracker_events", "columns").inc()
     m.SINK_RETRIES.labels("clickhouse").inc()
+    m.GENERATOR_SENT.labels("normal").inc(100)
+    m.GENERATOR_ERRORS.labels("unavailable").inc()
+    m.GENERATOR_RETRIES.inc()
+    m.GENERATOR_SECONDS.observe(0.01)
+    m.GENERATOR_QUEUE.set(10)
     for state in ("accepted", "stored", "dead_lettered", "skipped", "in_flight", "in_journals", "difference"):
         m.ACCOUNTING_RECORDS.labels("tracker_events", state).set(0)
     m.DOUBLES.labels("tracker_events").set(0)

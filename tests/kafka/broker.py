@@ -42,6 +42,9 @@ default.replication.factor=1
 min.insync.replicas=1
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
 auto.create.topics.enable=false
 log.retention.check.interval.ms=1000
 """
@@ -52,7 +55,7 @@ class Broker:
     second listener that sends its clients to the port `advertised`: a proxy's."""
 
     def __init__(self, folder: Path, advertised: int) -> None:
-        java, jars = _java(), _artefacts()
+        java, jars = _java(), artefacts()
         self._port, self.faulty, controller = _free_ports(3)
         self._folder = folder
         folder.mkdir(parents=True)
@@ -114,7 +117,7 @@ def _java() -> str:
     return java
 
 
-def _artefacts() -> Path:
+def artefacts() -> Path:
     """The folder of the broker's jars."""
     name = f"kafka-{hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]}"
     folder = Path.home() / ".cache" / "tallybook-test" / name

@@ -1,0 +1,102 @@
+"""Where messages go, by URL."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from generator.ledger import Ledger
+from generator.partitioner import Partitioner, Spread, partitioner
+from generator.sender import Patience, Sender
+from shared.log.streams import StreamsLog
+from shared.redis_client import connect
+from shared.settings import Settings
+
+#: The topic of page views.
+TOPIC = "page_views"
+_ROUTES = ("/events", "/stats")
+
+
+class Producing(NamedTuple):
+    """What a Kafka producer is told."""
+
+    is_idempotent: bool = True
+    is_transactional: bool = False
+    abort_ratio: float = 0.0
+    compression: Literal["none", "gzip"] = "none"
+    linger_ms: float = 5.0
+
+
+class Target(NamedTuple):
+    """A target and what there is to say about it."""
+
+    url: str
+    run: str
+    seed: int
+    spread: Spread
+    topic: str = TOPIC
+    patience: Patience = Patience()
+    producing: Producing = Producing()
+    token: str | None = None
+
+
+def check(url: str) -> None:
+    """Raises ValueError, with one sentence, for what is no target."""
+    parts = urlsplit(url)
+    if parts.scheme in ("http", "https"):
+        if parts.path not in _ROUTES:
+            raise ValueError(f"an HTTP target ends with {' or '.join(_ROUTES)}, as http://127.0.0.1:8080/events")
+    elif parts.scheme not in ("kafka", "redis", "rediss", "unix"):
+        raise ValueError("a target begins with kafka://, redis://, rediss://, unix://, http:// or https://")
+
+
+@asynccontextmanager
+async def sender(target: Target, settings: Settings, ledger: Ledger) -> AsyncIterator[Sender]:
+    """The sender of a target, not opened yet. Raises ModuleNotFoundError where its client is not installed."""
+    scheme = urlsplit(target.url).scheme
+    if scheme in ("http", "https"):
+        from generator.http import HttpSender
+
+        headers = {"authorization": f"Bearer {target.token}"} if target.token else {}
+        yield HttpSender(target.url, ledger, target.run, target.patience, headers)
+    elif scheme == "kafka":
+        from generator.kafka import KafkaSender
+
+        producing = target.producing
+        yield KafkaSender(
+            target.url.removeprefix("kafka://").rstrip("/"),
+            target.topic,
+            settings.log_partitions,
+            _spread(target, settings.log_partitions),
+            ledger,
+            target.run,
+            target.patience,
+            linger_ms=producing.linger_ms,
+            is_idempotent=producing.is_idempotent,
+            transaction=f"tallybook-generator-{target.run}" if producing.is_transactional else None,
+            abort_ratio=producing.abort_ratio,
+            compression=producing.compression,
+        )
+    else:
+        from generator.streams import StreamsSender
+
+        redis = connect(settings, target.url)
+        partitions, most = settings.log_partitions, settings.log_records_max
+        hashed = StreamsLog(redis, partitions, most).partition_of
+        try:
+            yield StreamsSender(
+                redis,
+                target.topic,
+                partitions,
+                most,
+                _spread(target, partitions, hashed),
+                ledger,
+                target.run,
+                target.patience,
+            )
+        finally:
+            await redis.aclose()
+
+
+def _spread(target: Target, partitions: int, hashed: Callable[[bytes], int] | None = None) -> Partitioner:
+    return partitioner(target.spread, partitions, target.seed, hashed)
