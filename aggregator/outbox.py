@@ -181,7 +181,7 @@ async def _step(outbox: Outbox, claim: Claim, lease_s: float) -> tuple[Claim, Mo
             return await _done(outbox, claim, batch, lease_s)
     else:
         batch = await pick(outbox, claim, most)
-        if not batch.rows or (batch.rows < most and batch.age_s < outbox.wait_s):
+        if not batch.rows or (batch.rows < most and 0 <= batch.age_s < outbox.wait_s):
             await _one(outbox, _RENEW, claim, lease_s)
             return claim, Moved(age_s=batch.age_s, wait_s=outbox.wait_s - batch.age_s if batch.rows else None)
     crash_point("outbox_picked")

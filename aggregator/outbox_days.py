@@ -2,8 +2,8 @@
 deleted, so nothing has to be vacuumed, however long a transaction is open.
 
 A publisher is never in the way of these, nor they in its: a partition is attached, which locks out nobody; it is
-emptied under a lock on itself alone, which a day that is over has no writers for; and the drop of the empty table, which
-needs the lock of the whole outbox for a moment, gives up rather than queue in front of publishers.
+emptied under a lock on itself alone, which a day that is over has no writers for; and the drop of the empty table,
+which needs the lock of the whole outbox for a moment, gives up rather than queue in front of publishers.
 """
 
 from typing import Any

@@ -49,8 +49,8 @@ def publish(connection: Any, *events: object) -> list[UUID]:
     Takes a `psycopg.Connection`, a `Connection` or `Session` of SQLAlchemy over psycopg, and a connection of Django.
     Raises one of OutboxError, and whatever the driver raises.
     """
-    made = _checked(events)
-    with _explained(), _span(made):
+    with _span(len(events)), _explained():
+        made = _checked(events)  # in the span, so that it is the parent of what comes of them
         if made:
             _adapter(connection, _SYNC)(connection, *_call(made, _FORMATTED))
     return _told(made)
@@ -59,8 +59,8 @@ def publish(connection: Any, *events: object) -> list[UUID]:
 async def publish_async(connection: Any, *events: object) -> list[UUID]:
     """As `publish`, for connections of asyncpg, `psycopg.AsyncConnection`, and `AsyncConnection` or `AsyncSession` of
     SQLAlchemy over asyncpg or psycopg."""
-    made = _checked(events)
-    with _explained(), _span(made):
+    with _span(len(events)), _explained():
+        made = _checked(events)
         if made:
             adapter = _adapter(connection, _ASYNC)
             await adapter(connection, *_call(made, _NUMBERED if adapter is _asyncpg else _FORMATTED))
@@ -112,8 +112,8 @@ async def _asyncpg(connection: Any, statement: str, arguments: tuple[Any, ...]) 
 
 def _sqlalchemy(connection: Any, statement: str, arguments: tuple[Any, ...]) -> None:
     connection = connection.connection() if hasattr(connection, "get_bind") else connection  # of a Session
-    isolation = connection.get_execution_options().get("isolation_level")
-    _need(isolation != "AUTOCOMMIT", "use a connection whose isolation level is not AUTOCOMMIT")
+    is_open = not getattr(connection.connection.dbapi_connection, "autocommit", False)
+    _need(is_open, "use a connection whose isolation level is not AUTOCOMMIT")
     if connection.dialect.paramstyle.startswith("numeric"):  # asyncpg
         statement = _NUMBERED[0 if isinstance(arguments[0], str) else 1]
     connection.exec_driver_sql(statement, arguments)
@@ -177,7 +177,7 @@ def _explained() -> Iterator[None]:
         raise
 
 
-def _span(made: list[Row]) -> Any:
+def _span(events: int) -> Any:
     """A span of Sentry, where the application has it and is in a transaction."""
     if "sentry_sdk" not in sys.modules:
         return nullcontext()
@@ -187,5 +187,5 @@ def _span(made: list[Row]) -> Any:
         return nullcontext()
     span = sentry_sdk.start_span(op="queue.publish", name="tallybook_outbox")
     span.set_data("messaging.destination.name", "tallybook_outbox")
-    span.set_data("messaging.batch.message_count", len(made))
+    span.set_data("messaging.batch.message_count", events)
     return span
