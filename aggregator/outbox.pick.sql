@@ -1,12 +1,11 @@
 -- The next batch in the order of (xid, id), as lines of JSONEachRow: all rows of transactions that are over, for below the oldest
 -- running one nothing can come any more. The first row always, further ones as long as they fit.
 -- $1 $2 behind this (xid, id)   $3 up to this xid, and $4 id   $5 rows   $6 bytes   $7 source
-SELECT count(*)::integer AS rows, sum(length(line)) AS characters, max(xid::text::bigint) AS xid,
-    (array_agg(id ORDER BY xid DESC, id DESC))[1] AS id,
+SELECT count(*)::integer AS rows, max(ARRAY[xid::text::bigint, id]) AS last,
     coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::double precision AS age_s,
     string_agg(line, E'\n' ORDER BY xid, id) AS lines
 FROM (
-    SELECT xid, id, created_at, line, sum(length(line)) OVER (ORDER BY xid, id ROWS UNBOUNDED PRECEDING) - length(line) AS before
+    SELECT xid, id, created_at, line, sum(octet_length(line)) OVER (ORDER BY xid, id ROWS UNBOUNDED PRECEDING) - octet_length(line) AS before
     FROM (
         SELECT xid, id, created_at,
             '{"event_id":"' || event_id || '","event_type":' || to_json(event_type)

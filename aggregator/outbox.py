@@ -19,6 +19,7 @@ letter; then batches grow again. First the table is asked whether it has anythin
 after the rows were written, and another token would store them twice; that is a matter of set-up.
 """
 
+import asyncio
 import hashlib
 import time
 from datetime import datetime
@@ -28,7 +29,8 @@ from uuid import UUID
 from aggregator import outbox_traces
 from shared.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify
 from shared.crash import crash_point
-from shared.postgres import statement
+from shared.postgres import POSTGRES_ERRORS, statement
+from shared.tasks import end
 
 _CLAIM = statement("aggregator/outbox.claim.sql")
 _PICK = statement("aggregator/outbox.pick.sql")
@@ -45,7 +47,7 @@ TABLE = "event_log"
 IN_A_ROW = 10
 #: Seconds for which the cursor is held without a word from its holder.
 LEASE_S = 30.0
-#: Characters of the lines of one insert, beside the last row: well below what the gateway takes.
+#: Bytes of the lines of one insert, beside the last row: well below what the gateway takes.
 _BATCH_CHARACTERS = 32 << 20
 #: Behind every row there can be.
 _END = (str((1 << 64) - 1), (1 << 63) - 1)
@@ -88,20 +90,6 @@ class Pending(NamedTuple):
     token: str
 
 
-class Claim(NamedTuple):
-    """The cursor as its holder knows it."""
-
-    source: UUID
-    epoch: int
-    xid: int
-    id: int
-    pending: Pending | None
-    #: Rows of the next batch at most, while a bad one is looked for.
-    most: int | None
-    #: The code with which ClickHouse refused the last rows, and how many in a row.
-    refused: tuple[str | None, int]
-
-
 class Batch(NamedTuple):
     """Rows that follow the cursor; empty when there are none."""
 
@@ -117,6 +105,22 @@ class Batch(NamedTuple):
     def pending(self) -> Pending:
         """What the cursor row says while it is on its way."""
         return Pending(self.xid, self.id, self.rows, self.token)
+
+
+class Claim(NamedTuple):
+    """The cursor as its holder knows it."""
+
+    source: UUID
+    epoch: int
+    xid: int
+    id: int
+    pending: Pending | None
+    #: Rows of the next batch at most, while a bad one is looked for.
+    most: int | None
+    #: The code with which ClickHouse refused the last rows, and how many in a row.
+    refused: tuple[str | None, int]
+    #: The next batch, if it was read while the former one was on its way, and is a full one: those are final.
+    ahead: Batch | None = None
 
 
 class Moved(NamedTuple):
@@ -180,7 +184,8 @@ async def _step(outbox: Outbox, claim: Claim, lease_s: float) -> tuple[Claim, Mo
         if batch.token != claim.pending.token and await _is_stored(outbox, claim, batch):
             return await _done(outbox, claim, batch, lease_s)
     else:
-        batch = await pick(outbox, claim, most)
+        batch = claim.ahead or await pick(outbox, claim, most)
+        claim = claim._replace(ahead=None)
         if not batch.rows or (batch.rows < most and 0 <= batch.age_s < outbox.wait_s):
             await _one(outbox, _RENEW, claim, lease_s)
             return claim, Moved(age_s=batch.age_s, wait_s=outbox.wait_s - batch.age_s if batch.rows else None)
@@ -189,7 +194,7 @@ async def _step(outbox: Outbox, claim: Claim, lease_s: float) -> tuple[Claim, Mo
         if claim.pending != batch.pending:
             claim = await _intend(outbox, claim, batch, lease_s)
         crash_point("outbox_intended")
-        began = time.time()
+        began, ahead = time.time(), asyncio.create_task(_ahead(outbox, claim, batch))
         try:
             await outbox.clickhouse.insert(TABLE, batch.lines, batch.token)
         except CLICKHOUSE_ERRORS as error:
@@ -203,7 +208,21 @@ async def _step(outbox: Outbox, claim: Claim, lease_s: float) -> tuple[Claim, Mo
             inserted = (began, time.time())
             crash_point("outbox_inserted")
             claim, moved = await _done(outbox, claim, batch, lease_s)
-            return claim, moved._replace(inserted=inserted)
+            return claim._replace(ahead=await ahead), moved._replace(inserted=inserted)
+        finally:
+            if not ahead.done():
+                await end(ahead)  # type: ignore[arg-type]
+
+
+async def _ahead(outbox: Outbox, claim: Claim, batch: Batch) -> Batch | None:
+    """What follows a full batch that is on its way, if that is a full one, too."""
+    if claim.most is not None or batch.rows < outbox.rows:
+        return None
+    try:
+        following = await pick(outbox, claim._replace(xid=batch.xid, id=batch.id), outbox.rows)
+    except POSTGRES_ERRORS:  # it is read again, and then the error is dealt with
+        return None
+    return following if following.rows == outbox.rows else None
 
 
 async def pick(outbox: Outbox, claim: Claim, most: int, end: tuple[str, int] = _END) -> Batch:
@@ -213,8 +232,9 @@ async def pick(outbox: Outbox, claim: Claim, most: int, end: tuple[str, int] = _
         return Batch(0, claim.xid, claim.id, 0.0, b"", "")
     lines = row["lines"].encode()
     digest = hashlib.blake2b(lines, digest_size=12).hexdigest()
-    token = f"outbox-{claim.source}-{claim.xid}.{claim.id}-{row['xid']}.{row['id']}-{digest}"
-    return Batch(row["rows"], row["xid"], row["id"], row["age_s"], lines, token)
+    xid, id_ = row["last"]
+    token = f"outbox-{claim.source}-{claim.xid}.{claim.id}-{xid}.{id_}-{digest}"
+    return Batch(row["rows"], xid, id_, row["age_s"], lines, token)
 
 
 async def release(outbox: Outbox, claim: Claim) -> None:

@@ -52,7 +52,8 @@ def _send(headers: Mapping[str, str], rows: int, times: Times) -> None:
     scope.set_client(sentry_sdk.get_client())
     continued = scope.continue_trace(dict(headers), op="queue.process", name="outbox relay", source="task")
     with sentry_sdk.scope.use_isolation_scope(scope):
-        transaction = sentry_sdk.start_transaction(continued, start_timestamp=_moment(times.began))
+        transaction = sentry_sdk.start_transaction(continued)
+        transaction.start_timestamp = _moment(times.began)
         transaction.set_data("messaging.destination.name", "tallybook_outbox")
         transaction.set_data("messaging.batch.message_count", rows)
         span = transaction.start_child(

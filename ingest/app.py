@@ -61,6 +61,7 @@ class State(TypedDict):
     stock_taking: asyncio.Lock
     redis: "Redis"
     pool: Any
+    outbox_pool: Any
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -107,6 +108,7 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
                 stock_taking=asyncio.Lock(),
                 redis=redis,
                 pool=pool,
+                outbox_pool=await _outbox_pool(settings, pool, stack),
             )
 
     return lifespan
@@ -135,6 +137,13 @@ async def _producer(settings: Settings) -> AsyncIterator[Producer]:
         finally:
             await orphans.stop()
             await hits_to.stop(settings.redis_timeout_s)
+
+
+async def _outbox_pool(settings: Settings, pool: Any, stack: AsyncExitStack) -> Any:
+    """Connections to the database of the outbox, for readiness: often that of everything else."""
+    if settings.outbox_url is None:
+        return pool
+    return await stack.enter_async_context(create_pool(settings, settings.outbox_url))
 
 
 async def _clickhouse(settings: Settings, stack: AsyncExitStack) -> ClickHouse | None:

@@ -17,7 +17,6 @@ def start(settings: Settings) -> None:
         traces_sample_rate=settings.sentry_traces_sample_rate,
         default_integrations=False,  # they would wrap every query of every loop
         auto_enabling_integrations=False,
-        send_default_pii=False,
     )
 
 

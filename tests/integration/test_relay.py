@@ -20,6 +20,8 @@ from aggregator import outbox as outbox_module
 from aggregator import outbox_days, patience
 from aggregator.outbox import Batch, Claim, Damaged, Lost, Outbox, Younger, claimed, rebase, relay, replay_dead, step
 from aggregator.relay import Relay
+from ingest import health
+from ingest.health import Probe
 from shared import clickhouse
 from shared.clickhouse import CLICKHOUSE_ERRORS
 from shared.clickhouse_migrate import migrate as migrate_clickhouse
@@ -321,7 +323,9 @@ def _by_sequence(monkeypatch: pytest.MonkeyPatch) -> None:
     sql = sql.replace("(xid, id) > ($1::text::xid8, $2)", "id > $2 AND $1::text IS NOT NULL").replace(
         "(xid, id) <= ($3::text::xid8, $4)", "id <= $4 AND $3::text IS NOT NULL"
     )
-    sql = sql.replace("ORDER BY xid, id", "ORDER BY id").replace("ORDER BY xid DESC, id DESC", "ORDER BY id DESC")
+    sql = sql.replace("ORDER BY xid, id", "ORDER BY id").replace(
+        "max(ARRAY[xid::text::bigint, id])", "ARRAY[0, max(id)]"
+    )
     monkeypatch.setattr(outbox_module, "_PICK", sql)
 
 
@@ -597,6 +601,30 @@ async def test_a_table_that_is_missing_stops_the_relay_and_readiness_says_so(sta
     assert await stage.pool.fetchval("SELECT trouble FROM tallybook_outbox_cursor") is None
     await one.stop()
     await stage.check()
+
+
+async def test_readiness_says_that_events_wait_and_for_what(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Degraded, never unavailable: clicks are taken."""
+
+    class State:
+        outbox_pool = stage.pool
+
+    class Asked:
+        state = State
+
+    probe: Any = Probe()
+    assert (await probe._outbox(Asked), probe.reasons) == ("ok", [])  # where nothing waits, nothing is late
+    await stage.publish(1)
+    assert (await probe._outbox(Asked), probe.reasons) == ("ok", [])
+    monkeypatch.setattr(health, "_LATE_S", 0.0)
+    assert (await probe._outbox(Asked), probe.reasons) == ("degraded", ["outbox: no relay"])
+    holder = await claimed(stage.outbox(), "stalls")
+    assert holder
+    assert (await probe._outbox(Asked), probe.reasons) == ("degraded", ["outbox: late"])
+    await stage.pool.execute("UPDATE tallybook_outbox_cursor SET trouble = '60: of somebody'")
+    assert (await probe._outbox(Asked), probe.reasons) == ("degraded", ["outbox: 60"])
+    await step(stage.outbox(), holder)
+    assert (await probe._outbox(Asked), probe.reasons) == ("ok", [])
 
 
 async def _trouble(stage: Stage, text: str) -> bool:
