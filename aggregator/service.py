@@ -7,19 +7,23 @@ import secrets
 import signal
 import socket
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import structlog
 
+from aggregator import outbox_days
 from aggregator.books import Books
 from aggregator.loops import Loop, run
 from aggregator.minutes import Minutes
+from aggregator.outbox import Outbox
 from aggregator.partition import Stores
 from aggregator.pipelines import PIPELINES
+from aggregator.relay import Relay
 from aggregator.sink import Sink
 from aggregator.upkeep import Upkeep
-from shared import clickhouse, erasures
+from shared import clickhouse, erasures, tracing
 from shared.counting.accounting import account
 from shared.counting.fleet import Fleet
 from shared.log.choice import chosen_log
@@ -38,6 +42,7 @@ log = structlog.get_logger()
 
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. What is in flight is finished by whoever comes next: every step can be repeated."""
+    tracing.start(settings)
     redis = connect(settings)
     async with create_pool(settings) as pool:
         minutes, upkeep, fleet = Minutes(settings, redis, pool), Upkeep(settings, pool), Fleet(settings.lanes_dir)
@@ -54,11 +59,12 @@ async def serve(settings: Settings) -> None:
             Loop("ledger", upkeep.prune_ledger, 3600.0),
             Loop("accounting", take_stock, 10.0),
         ]
-        async with _sinks(settings, pool) as more:
-            loops += more
+        async with _sinks(settings, pool) as more, _relay(settings, pool) as others:
+            loops += [*more, *others]
             log.info("aggregator_started", loops=[loop.name for loop in loops])
             await _until_signal(run(loops))
     await redis.aclose()
+    tracing.stop()
     log.info("aggregator_stopped")
 
 
@@ -69,8 +75,7 @@ async def _sinks(settings: Settings, pool: Any) -> AsyncIterator[list[Loop]]:
         yield []
         return
     async with chosen_log(settings) as record_log, clickhouse.connect(settings) as tables:
-        owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        cursors = Cursors(pool, record_log.name, owner, settings.sink_lease_s)
+        cursors = Cursors(pool, record_log.name, _owner(), settings.sink_lease_s)
         limit = Limit(records=settings.sink_rows, bytes=_BATCH_BYTES, wait_s=settings.sink_wait_s)
         stores = Stores(record_log, cursors, tables, limit)
         sinks = [Sink(stores, pipeline) for pipeline in PIPELINES]
@@ -99,6 +104,31 @@ async def _sinks(settings: Settings, pool: Any) -> AsyncIterator[list[Loop]]:
             ]
         finally:
             await asyncio.gather(*(sink.stop() for sink in sinks))
+
+
+@asynccontextmanager
+async def _relay(settings: Settings, pool: Any) -> AsyncIterator[list[Loop]]:
+    """Events move from the outbox into ClickHouse, where there is one; answers what has to be done beside."""
+    if settings.clickhouse_url is None:
+        yield []
+        return
+    async with AsyncExitStack() as stack:
+        if settings.outbox_url is not None:
+            pool = await stack.enter_async_context(create_pool(settings, settings.outbox_url))
+        tables = await stack.enter_async_context(clickhouse.connect(settings))
+        one = Relay(Outbox(pool, tables, settings.outbox_rows, settings.outbox_wait_s), _owner())
+        one.start()
+        stack.push_async_callback(one.stop)
+        yield [
+            Loop("outbox", one.report, 5.0),
+            Loop("outbox_days", partial(outbox_days.make_days, pool), 3600.0),
+            Loop("outbox_drop", partial(outbox_days.drop_relayed, pool), 600.0),
+        ]
+
+
+def _owner() -> str:
+    """A name for this process that no other one ever had."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 async def _until_signal(work: Coroutine[Any, Any, None]) -> None:

@@ -69,6 +69,7 @@ class State(TypedDict):
     stock_taking: asyncio.Lock
     redis: "Redis"
     pool: Any
+    outbox_pool: Any
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -120,6 +121,7 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
                 stock_taking=asyncio.Lock(),
                 redis=redis,
                 pool=pool,
+                outbox_pool=await _outbox_pool(settings, pool, stack),
             )
 
     return lifespan
@@ -168,6 +170,13 @@ async def _events(settings: Settings) -> AsyncIterator[Producer]:
             yield to
         finally:
             await to.stop(settings.redis_timeout_s)
+
+
+async def _outbox_pool(settings: Settings, pool: Any, stack: AsyncExitStack) -> Any:
+    """Connections to the database of the outbox, for readiness: often that of everything else."""
+    if settings.outbox_url is None:
+        return pool
+    return await stack.enter_async_context(create_pool(settings, settings.outbox_url))
 
 
 async def _clickhouse(settings: Settings, stack: AsyncExitStack) -> ClickHouse | None:

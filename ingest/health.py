@@ -30,6 +30,7 @@ _BELIEVED_S = 1.0
 _PATIENCE_S = 1.0
 
 _SINKS = statement("ingest/health.sinks.sql")
+_OUTBOX = statement("ingest/health.outbox.sql")
 
 _HEADERS = {"cache-control": "no-store"}
 
@@ -47,10 +48,11 @@ class Ready(Struct):
     status: State
     checks: Annotated[
         dict[str, State],
-        Meta(description="State of lanes, redis, postgres, minutes, banners, trackers, log and the sinks of it"),
+        Meta(description="State of lanes, redis, postgres, minutes, banners, trackers, log, its sinks, and outbox"),
     ]
     reasons: Annotated[
-        list[str], Meta(description="Sinks that wait for somebody, with the code of the error; `logs` have the rest")
+        list[str],
+        Meta(description="Sinks and outbox that wait for somebody, with the code of the error; `logs` have the rest"),
     ] = []
 
 
@@ -62,8 +64,12 @@ class Probe:
         self._states: dict[str, State] = {}
         self._late_since: dict[bytes, float] = {}
         self._lock = asyncio.Lock()
-        #: Why sinks do not move.
-        self.reasons: list[str] = []
+        self._reasons: dict[str, list[str]] = {}
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why sinks and the outbox do not move."""
+        return [reason for _, reasons in sorted(self._reasons.items()) for reason in reasons]
 
     async def states(self, request: Request) -> dict[str, State]:
         """The state of each store now."""
@@ -71,7 +77,7 @@ class Probe:
             if time.monotonic() - self._asked_at > _BELIEVED_S:
                 names = (
                     *(("redis", _redis), ("postgres", _postgres)),
-                    *(("minutes", self._minutes), ("sinks", self._sinks)),
+                    *(("minutes", self._minutes), ("sinks", self._sinks), ("outbox", self._outbox)),
                 )
                 states = await asyncio.gather(*(_asked(check, request) for _, check in names))
                 self._states = dict(zip((name for name, _ in names), states, strict=True))
@@ -96,7 +102,13 @@ class Probe:
     async def _sinks(self, request: Request) -> State:
         """Degraded when a partition of the log has no owner, or one that waits for somebody: records wait meanwhile."""
         rows = await request.state.pool.fetch(_SINKS)
-        self.reasons = [f"{row['sink']}: {row['reason']}" for row in rows]
+        self._reasons["sinks"] = [f"{row['sink']}: {row['reason']}" for row in rows]
+        return "degraded" if rows else "ok"
+
+    async def _outbox(self, request: Request) -> State:
+        """Degraded when events wait that nobody relays, or that a transaction holds up."""
+        rows = await request.state.outbox_pool.fetch(_OUTBOX, _LATE_S)
+        self._reasons["outbox"] = [f"outbox: {row['reason']}" for row in rows]
         return "degraded" if rows else "ok"
 
 

@@ -146,6 +146,46 @@ DOUBLES = Gauge(
     ["table"],
     multiprocess_mode="mostrecent",
 )
+OUTBOX_LAG = Gauge(
+    "tallybook_outbox_lag_events",
+    "Events in the outbox that are not in ClickHouse yet, up to a million",
+    multiprocess_mode="mostrecent",
+)
+OUTBOX_OLDEST_SECONDS = Gauge(
+    "tallybook_outbox_oldest_seconds",
+    "Seconds since the oldest of them was published; 0 when none waits",
+    multiprocess_mode="mostrecent",
+)
+OUTBOX_HELD_SECONDS = Gauge(
+    "tallybook_outbox_held_seconds",
+    "Seconds for which the oldest writing transaction has been open while events wait for its end",
+    multiprocess_mode="mostrecent",
+)
+OUTBOX_ASTRAY = Gauge(
+    "tallybook_outbox_astray_events",
+    "Events in the DEFAULT partition, where none belongs; should be 0",
+    multiprocess_mode="mostrecent",
+)
+OUTBOX_WAITING_DEAD = Gauge(
+    "tallybook_outbox_dead_letters_waiting",
+    "Dead letters of the outbox that were not published again",
+    multiprocess_mode="mostrecent",
+)
+OUTBOX_ROWS = Counter("tallybook_outbox_events_total", "Events of the outbox that were stored in ClickHouse")
+OUTBOX_DEAD_LETTERS = Counter("tallybook_outbox_dead_letters_total", "Events that ClickHouse refused for good")
+OUTBOX_FAILURES = Counter(
+    "tallybook_outbox_failures_total",
+    "Batches of the outbox that failed and are repeated, by class of the error",
+    ["class"],
+)
+OUTBOX_BATCH_ROWS = Histogram(
+    "tallybook_outbox_batch_rows", "Events of a batch that was stored", buckets=_BATCH_BUCKETS
+)
+OUTBOX_BATCH_SECONDS = Histogram(
+    "tallybook_outbox_batch_duration_seconds",
+    "Seconds from the read of a batch to the move of the cursor behind it",
+    buckets=_FLUSH_BUCKETS,
+)
 HITS = Counter(
     "tallybook_hits_total", "Hits of trackers that were taken, by where they were when answered", ["outcome"]
 )

@@ -23,13 +23,13 @@ _CONNECTIONS = 4
 _CONNECT_S = 5.0
 
 
-def create_pool(settings: Settings) -> Any:
-    """A pool that connects at first use, so that a service starts while Postgres is away. Await it, or use it with
-    `async with`."""
-    if settings.database_url is None:
+def create_pool(settings: Settings, url: str | None = None) -> Any:
+    """A pool that connects at first use, so that a service starts while Postgres is away; to another database if its
+    URL is given. Await it, or use it with `async with`."""
+    if (url := url or settings.database_url) is None:
         raise ValueError("TALLYBOOK_DATABASE_URL is not set; `tallybook up` sets it for its children")
     return asyncpg.create_pool(
-        settings.database_url,
+        url,
         min_size=0,
         max_size=_CONNECTIONS,
         timeout=_CONNECT_S,

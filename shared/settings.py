@@ -18,9 +18,12 @@ from msgspec import Meta, Struct
 
 PREFIX = "TALLYBOOK_"
 
-#: Variables of the tests and of the chaos suite, which are no settings of the service.
+#: Variables of the tests, of the chaos suite and of applications, which are no settings of the service.
 NOT_SETTINGS = frozenset(
-    {"TALLYBOOK_TEST_REQUIRE", "TALLYBOOK_CRASH", "TALLYBOOK_METRICS_DIR", "TALLYBOOK_METRICS_ROLE"}
+    {
+        *("TALLYBOOK_TEST_REQUIRE", "TALLYBOOK_CRASH", "TALLYBOOK_METRICS_DIR", "TALLYBOOK_METRICS_ROLE"),
+        "TALLYBOOK_ENVIRONMENT",  # of applications (tallybook/outbox/event.py), which may share an environment
+    }
 )
 
 
@@ -228,6 +231,24 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         int, _about("Blocks (of up to 64 KB) that a partition of the log holds; full is 503", ge=1, le=10_000_000)
     ] = 10_000
 
+    # -- from the outbox into ClickHouse ---------------------------------------------------------------------------
+    outbox_url: Annotated[
+        str | None,
+        _about("Postgres that has the outbox of applications: postgresql://...; unset is the Postgres above"),
+    ] = None
+    outbox_rows: Annotated[
+        int, _about("Events of the outbox that go into ClickHouse with one insert, at most", ge=1, le=100_000)
+    ] = 10_000
+    outbox_wait_s: Annotated[
+        float, _about("Seconds that an event waits for others, at most, before they are inserted", ge=0, le=600)
+    ] = 1.0
+    sentry_dsn: Annotated[
+        str | None, _about("Sentry to which the aggregator sends traces of the outbox; unset sends nothing")
+    ] = None
+    sentry_traces_sample_rate: Annotated[
+        float, _about("Share of batches that become traces by themselves; those of events are continued", ge=0, le=1)
+    ] = 0.01
+
     # -- time-outs -------------------------------------------------------------------------------------------------
     redis_timeout_s: Annotated[float, _about("Seconds until a Redis call counts as failed", gt=0, le=60)] = 2.0
     postgres_timeout_s: Annotated[float, _about("Seconds until a Postgres query counts as failed", gt=0, le=600)] = 15.0
@@ -308,6 +329,8 @@ def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
     _check_scheme("redis_url", settings.redis_url, ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster"))
     _check_scheme("log_url", settings.log_url, ("kafka", "redis", "rediss", "unix"))
     _check_scheme("database_url", settings.database_url, ("postgresql", "postgres"))
+    _check_scheme("outbox_url", settings.outbox_url, ("postgresql", "postgres"))
+    _check_scheme("sentry_dsn", settings.sentry_dsn, ("http", "https"))
     _check_scheme("clickhouse_url", settings.clickhouse_url, ("http", "https"))
     return settings
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
@@ -82,3 +83,20 @@ async def proxy() -> AsyncIterator[Proxy]:
     finally:
         server.close()
         await one.close()
+
+
+@asynccontextmanager
+async def behind(address: str, default: int) -> AsyncIterator[tuple[Proxy, str]]:
+    """A proxy before the server of a URL, and the URL of the proxy."""
+    parts = urlsplit(address)
+    async with proxy() as between:
+        if parts.scheme == "unix":
+            between.connect = lambda: asyncio.open_unix_connection(parts.path)
+            yield between, f"redis://127.0.0.1:{between.port}"
+            return
+        if parts.query.startswith("host="):
+            between.connect = lambda: asyncio.open_unix_connection(f"{parts.query[5:]}/.s.PGSQL.5432")
+        else:
+            between.connect = lambda: asyncio.open_connection(parts.hostname, parts.port or default)
+        login = parts.netloc.rpartition("@")[0]
+        yield between, parts._replace(netloc=f"{login}@127.0.0.1:{between.port}", query="").geturl()

@@ -11,10 +11,9 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 import pytest
@@ -48,7 +47,7 @@ from tallybook.exits import Exit
 from tests.gateway import Gateway
 from tests.kafka.broker import kafka
 from tests.processes import ROOT
-from tests.proxy import Proxy, proxy
+from tests.proxy import Proxy, behind
 
 PIPELINE = PIPELINES[0]
 #: Seconds until something must have happened on a busy machine.
@@ -377,23 +376,6 @@ async def test_a_mutant_is_caught(
 
 
 # -- lost replies and stores that go away ------------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def behind(address: str, default: int) -> AsyncIterator[tuple[Proxy, str]]:
-    """A proxy before the server of a URL, and the URL of the proxy."""
-    parts = urlsplit(address)
-    async with proxy() as between:
-        if parts.scheme == "unix":
-            between.connect = lambda: asyncio.open_unix_connection(parts.path)
-            yield between, f"redis://127.0.0.1:{between.port}"
-            return
-        if parts.query.startswith("host="):
-            between.connect = lambda: asyncio.open_unix_connection(f"{parts.query[5:]}/.s.PGSQL.5432")
-        else:
-            between.connect = lambda: asyncio.open_connection(parts.hostname, parts.port or default)
-        login = parts.netloc.rpartition("@")[0]
-        yield between, parts._replace(netloc=f"{login}@127.0.0.1:{between.port}", query="").geturl()
 
 
 async def troubled(stage: Stage, between: Proxy, sink: Sink) -> None:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("aggregator", "clickhouse", "generator", "ingest", "shared", "tallybook", "loadtest")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 #: Folders on top. A new one is a decision.
-FOLDERS = {".ci", "deploy", "docs", "grafana", "tests", *PACKAGES}
+FOLDERS = {".ci", "deploy", "docs", "examples", "grafana", "tests", *PACKAGES}
 
 
 def tracked() -> list[str]:

@@ -1,0 +1,20 @@
+"""python manage.py create_user ada@example.org"""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from shop.users import create_user
+
+
+class Command(BaseCommand):
+    """Make users."""
+
+    def add_arguments(self, parser: Any) -> None:
+        """Their addresses."""
+        parser.add_argument("email", nargs="+")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """One transaction each."""
+        for email in options["email"]:
+            self.stdout.write(f"{create_user(email).pk}")

@@ -1,0 +1,30 @@
+"""Sentry, where TALLYBOOK_SENTRY_DSN is set: for processes off the click path only, which call `start`."""
+
+from shared.settings import Settings, SettingsError
+
+
+def start(settings: Settings) -> None:
+    """Send traces and errors to Sentry from now on; without a DSN nothing is loaded. Raises SettingsError if the SDK is
+    not installed."""
+    if settings.sentry_dsn is None:
+        return
+    try:
+        import sentry_sdk
+    except ImportError:
+        raise SettingsError("TALLYBOOK_SENTRY_DSN needs sentry-sdk: pip install 'tallybook[sentry]'") from None
+    sentry_sdk.init(
+        dsn=settings.sentry_dsn,
+        traces_sample_rate=settings.sentry_traces_sample_rate,
+        default_integrations=False,  # they would wrap every query of every loop
+        auto_enabling_integrations=False,
+    )
+
+
+def stop() -> None:
+    """Send what has not been sent, for two seconds at most."""
+    import sys
+
+    if "sentry_sdk" in sys.modules:
+        import sentry_sdk
+
+        sentry_sdk.flush(timeout=2.0)

@@ -1,0 +1,72 @@
+"""A fixture for the tests of an application: `outbox_events`, what the code under test has published.
+
+    def test_a_new_user_is_told(outbox_events, db):
+        create_user("ada@example.org")
+        assert outbox_events.one("user_created").event_context["email"] == "ada@example.org"
+
+It listens; nothing is replaced, and the rows are in the database of the test as they would be in any other. What was
+published and rolled back is in it, too: it cannot know the end of a transaction.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import pytest
+
+from tallybook.outbox import publishing
+from tallybook.outbox.event import Row
+
+
+class Published(NamedTuple):
+    """An event as it was published."""
+
+    event_id: UUID
+    event_type: str
+    event_date_time: str
+    environment: str
+    event_context: dict[str, Any]
+    metadata_version: int
+    context: dict[str, Any]
+
+
+class Events(list[Published]):
+    """What was published since the test began, in order."""
+
+    def of(self, event_type: str) -> list[Published]:
+        """Those of a type."""
+        return [one for one in self if one.event_type == event_type]
+
+    def one(self, event_type: str) -> Published:
+        """The only one of a type. Raises AssertionError, saying what there is instead."""
+        found = self.of(event_type)
+        if len(found) != 1:
+            there = ", ".join(one.event_type for one in self) or "nothing"
+            raise AssertionError(f"{len(found)} events {event_type!r} were published; there is {there}")
+        return found[0]
+
+
+@pytest.fixture
+def outbox_events() -> Iterator[Events]:
+    """The events that the test publishes."""
+    events = Events()
+
+    def listen(rows: list[Row]) -> None:
+        events.extend(_published(row) for row in rows)
+
+    publishing.listeners.append(listen)
+    yield events
+    publishing.listeners.remove(listen)
+
+
+def _published(row: Row) -> Published:
+    return Published(
+        UUID(row.event_id),
+        row.event_type,
+        row.event_date_time,
+        row.environment,
+        json.loads(row.event_context),
+        row.metadata_version,
+        json.loads(row.context),
+    )
