@@ -211,7 +211,7 @@ async def _step(outbox: Outbox, claim: Claim, lease_s: float) -> tuple[Claim, Mo
             return claim._replace(ahead=await ahead), moved._replace(inserted=inserted)
         finally:
             if not ahead.done():
-                await end(ahead)  # type: ignore[arg-type]
+                await end(ahead)
 
 
 async def _ahead(outbox: Outbox, claim: Claim, batch: Batch) -> Batch | None:
