@@ -1,9 +1,11 @@
-"""Where every record is: appended = stored + dead-lettered + in flight, from figures that do not know of each other.
+"""Where every record is: appended = stored + dead-lettered + duplicates + in flight, from figures that do not know of
+each other.
 
-`appended` is what the log counted, `in_flight` what it holds from the cursors on; `stored` and `dead_lettered` are what
-the sink noted in the transactions that moved them. A difference that stays means that records went by a sink (above 0)
-or the log came back from an older copy (below 0). With Kafka `appended` counts repeats, which no sink stores: there the
-difference grows by one for each.
+`appended` is what the log counted, `in_flight` what it holds from the cursors on; `stored`, `dead_lettered` and
+`duplicates` (events that were left out) are what the sink noted in the transactions that moved them. A difference that
+stays means that records went by a sink (above 0) or the log came back from an older copy (below 0). With Kafka
+`appended` counts repeats of producers and the marks of transactions, which no sink stores: there the difference grows
+by one for each.
 """
 
 import time
@@ -12,7 +14,8 @@ from typing import Any
 import msgspec
 
 from aggregator import audit
-from aggregator.pipelines import PIPELINES, Pipeline
+from aggregator.catalogue import PIPELINES
+from aggregator.pipelines import Pipeline
 from shared.clickhouse import ClickHouse
 from shared.log.cursor import Cursors
 from shared.log.log import Log, Position
@@ -32,19 +35,21 @@ class Account(msgspec.Struct, frozen=True, rename="camel"):
     appended: int
     stored: int
     dead_lettered: int
+    duplicates: int
     in_flight: int
     difference: int
 
 
 async def account(log: Log, pool: Any, pipeline: Pipeline) -> Account:
     """Take stock of one pipeline. Raises LogUnavailable and POSTGRES_ERRORS."""
-    appended = stored = dead = waiting = 0
+    appended = stored = dead = again = waiting = 0
     for row in await pool.fetch(_POSITIONS, log.name, pipeline.topic, pipeline.table):
         of = Position(row["next_offset"], row["next_seq"])
         stock = await log.stock(pipeline.topic, row["partition"], of)
         appended, waiting = appended + stock.appended, waiting + stock.waiting
         stored, dead = stored + row["stored"], dead + row["dead_lettered"]
-    return Account(appended, stored, dead, waiting, appended - stored - dead - waiting)
+        again += row["duplicates"]
+    return Account(appended, stored, dead, again, waiting, appended - stored - dead - again - waiting)
 
 
 class Books:

@@ -30,11 +30,12 @@ from shared.crash import crash_point
 from shared.dead_letters import DeadLetter, write
 from shared.errors import LogUnavailable
 from shared.log.cursor import Claim, Cursors, Pending
-from shared.log.log import Batch, Limit, Log, LogDamaged
+from shared.log.log import Batch, Limit, Log, LogDamaged, Position
 from shared.log.share import Share
 from shared.metrics import (
     SINK_BATCH_ROWS,
     SINK_DEAD_LETTERS,
+    SINK_DUPLICATES,
     SINK_INSERTS,
     SINK_RETRIES,
     SINK_ROWS,
@@ -48,8 +49,6 @@ _TROUBLE = statement("aggregator/partition.trouble.sql")
 
 #: Records in a row that ClickHouse refuses with one code, after which it is not the records' fault.
 IN_A_ROW = 10
-#: Who says that a record can be no row: the parser, the columns, or ClickHouse.
-REASONS = ("malformed", "columns", "refused")
 
 _T = TypeVar("_T")
 
@@ -82,6 +81,8 @@ class Partition:
         self._reader = stores.log.reader(pipeline.topic, number, pipeline.table)
         self._ahead: asyncio.Task[Batch] | None = None
         self._is_leaving = False
+        #: What is being read and not begun to be stored.
+        self._reading: asyncio.Task[Batch] | None = None
         #: Records of the next batch at most: fewer while the bad one is looked for.
         self._most = stores.limit.records
         #: The code with which ClickHouse refused the last records, and how many in a row.
@@ -93,22 +94,32 @@ class Partition:
         self._log = log.bind(table=pipeline.table, partition=number)
 
     def leave(self) -> None:
-        """Stop after the batch that is on its way."""
+        """Stop after the batch that is on its way. What is only being read is left to whoever comes next."""
         self._is_leaving = True
+        if self._reading is not None:
+            self._reading.cancel()
 
     async def run(self) -> None:
         """Until told to leave. Raises OwnershipLost."""
         if self._claim.pending is not None:
             await self._replay(self._claim.pending)
         while not self._is_leaving:
-            batch = await self._next()
-            if batch.end != batch.start:
+            batch = await self._next_unless_left()
+            if batch is not None and batch.end != batch.start:
                 await self._store(batch)
+
+    async def _next_unless_left(self) -> Batch | None:
+        """The next batch; None if it was told to leave meanwhile."""
+        self._reading = asyncio.create_task(self._next())
+        await asyncio.wait({self._reading})
+        reading, self._reading = self._reading, None
+        return None if reading.cancelled() else reading.result()
 
     async def close(self) -> None:
         """Drop what was read ahead, and the reader's connections."""
-        if self._ahead is not None:
-            await end(self._ahead)  # type: ignore[arg-type]
+        for reading in (self._reading, self._ahead):
+            if reading is not None:
+                await end(reading)  # type: ignore[arg-type]
         await self._reader.close()
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -167,7 +178,7 @@ class Partition:
 
     async def _store(self, batch: Batch) -> None:
         """Bring a batch to its end; or, if it cannot be stored as a whole, a piece of it."""
-        rows = self._pipeline.rows(self._number, batch)
+        rows = await self._rows(batch)
         crash_point("cut")
         while rows.lines:
             await self._intend(batch)
@@ -183,13 +194,24 @@ class Partition:
                 rows = Rows([], [self._letter(batch, error)])
                 break
             batch = await self._halved(batch)
-            rows = self._pipeline.rows(self._number, batch)
+            rows = await self._rows(batch)
         await self._record(batch, len(rows.lines), rows.letters)
         crash_point("recorded")
         self._most = min(self._stores.limit.records, self._most * 2)
 
+    async def _rows(self, batch: Batch) -> Rows:
+        """What becomes of a batch: the same each time that it is asked."""
+        find, left_out = self._pipeline.repeats, frozenset[Position]()
+        if find is not None:
+            left_out = await self._patient("clickhouse", lambda: find(self._stores.clickhouse, self._number, batch))
+        return self._pipeline.rows(self._number, batch, left_out)
+
     async def _intend(self, batch: Batch) -> None:
+        """Note the range, for whoever has to repeat it; at least once, only this process knows it."""
         cursors, claim, version = self._stores.cursors, self._claim, self._pipeline.version
+        if self._pipeline.delivery == "at_least_once":
+            self._put(claim._replace(pending=Pending(batch.end, len(batch.records), version)))
+            return
         self._put(
             await self._patient("postgres", lambda: cursors.intend(claim, batch.end, len(batch.records), version))
         )
@@ -244,19 +266,21 @@ class Partition:
     async def _record(self, batch: Batch, stored: int, letters: list[DeadLetter]) -> None:
         """Move the cursor behind the batch, and say what became of its records."""
         cursors, claim = self._stores.cursors, self._claim
+        duplicates = len(batch.records) - stored - len(letters)
 
         async def once() -> Claim:
             of = (cursors.log, claim.topic, claim.partition, claim.sink, claim.epoch)
             async with cursors.pool.acquire() as connection, connection.transaction():
-                await connection.execute(_BOOK, *of, *claim.next, stored, len(letters))
+                await connection.execute(_BOOK, *of, *claim.next, stored, len(letters), duplicates)
                 await write(connection, cursors.log, claim, letters)
                 return await cursors.done(claim, batch.end, batch.marks, connection)
 
         self._put(await self._patient("postgres", once))
         self.waits_since, self.trouble = None, None
         SINK_ROWS.labels(self._pipeline.table).inc(stored)
+        SINK_DUPLICATES.labels(self._pipeline.table).inc(duplicates)
         for letter in letters:
-            reason = letter.reason if letter.reason in REASONS else "refused"
+            reason = letter.reason if letter.reason in self._pipeline.reasons else "refused"
             SINK_DEAD_LETTERS.labels(self._pipeline.table, reason).inc()
         if letters:
             last = letters[-1]
@@ -267,7 +291,7 @@ class Partition:
     async def _is_stored(self, batch: Batch, version: int) -> bool:
         """Whether the rows of a transform that is no more are in the table; if so, they are recorded. Some of them is
         nothing that could be decided here."""
-        rows = self._pipeline.rows(self._number, batch)
+        rows = await self._rows(batch)
 
         async def compared() -> bool:
             found = await self._found(batch)

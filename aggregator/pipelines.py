@@ -5,17 +5,28 @@ range makes the same rows of it, byte for byte. A change of what it answers is a
 the old one is then audited instead of sent again (`aggregator/partition.py`).
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
+from shared.clickhouse import ClickHouse
 from shared.dead_letters import DeadLetter
-from shared.log.log import Batch, Record
+from shared.log.log import Batch, Position, Record
 
 #: A number of the record's partition, and the record; answers one line of JSONEachRow or raises Refused.
 Transform = Callable[[int, Record], bytes]
+
+
+#: The ClickHouse of the table, a number of a partition, and a batch; answers the records that are to be left out.
+Repeats = Callable[[ClickHouse, int, Batch], Awaitable[frozenset[Position]]]
+
+#: Exactly once notes what is about to be inserted; at least once does not, and a kill in that moment doubles a batch.
+Delivery = Literal["exactly_once", "at_least_once"]
+
+#: Who says that a record can be no row: the parser, the columns, or ClickHouse.
+REASONS = ("malformed", "columns", "refused")
 
 
 class Refused(Exception):
@@ -27,7 +38,8 @@ class Refused(Exception):
 
 
 class Rows(NamedTuple):
-    """What a batch becomes: lines for the table, and letters for those that can be none."""
+    """What a batch becomes: lines for the table, and letters for those that can be none. What is in neither was left
+    out as a repeat."""
 
     lines: list[bytes]
     letters: list[DeadLetter]
@@ -40,11 +52,18 @@ class Pipeline(NamedTuple):
     table: str
     version: int
     transform: Transform
+    #: Every reason that Refused may have, and `refused`.
+    reasons: tuple[str, ...] = REASONS
+    delivery: Delivery = "exactly_once"
+    #: Finds events that are there already; None keeps them all.
+    repeats: Repeats | None = None
 
-    def rows(self, partition: int, batch: Batch) -> Rows:
+    def rows(self, partition: int, batch: Batch, left_out: frozenset[Position] = frozenset()) -> Rows:
         """The rows of a batch, in its order."""
         lines, letters, transform = list[bytes](), list[DeadLetter](), self.transform
         for record in batch.records:
+            if record.position in left_out:
+                continue
             try:
                 lines.append(transform(partition, record))
             except Refused as refused:
@@ -93,4 +112,4 @@ def spliced(columns: type[Struct]) -> Transform:
 
 _BRACE = ord("}")
 
-PIPELINES = (Pipeline("hits", "tracker_events", 1, spliced(_Hit)),)
+HITS = Pipeline("hits", "tracker_events", 1, spliced(_Hit))

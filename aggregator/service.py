@@ -13,10 +13,10 @@ from typing import Any
 import structlog
 
 from aggregator.books import Books
+from aggregator.catalogue import configured
 from aggregator.loops import Loop, run
 from aggregator.minutes import Minutes
 from aggregator.partition import Stores
-from aggregator.pipelines import PIPELINES
 from aggregator.sink import Sink
 from aggregator.upkeep import Upkeep
 from shared import clickhouse
@@ -24,7 +24,6 @@ from shared.counting.accounting import account
 from shared.counting.fleet import Fleet
 from shared.log.choice import chosen_log
 from shared.log.cursor import Cursors
-from shared.log.log import Limit
 from shared.metrics import ACCOUNTING
 from shared.postgres import create_pool
 from shared.redis_client import connect
@@ -71,9 +70,11 @@ async def _sinks(settings: Settings, pool: Any) -> AsyncIterator[list[Loop]]:
     async with chosen_log(settings) as record_log, clickhouse.connect(settings) as tables:
         owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         cursors = Cursors(pool, record_log.name, owner)
-        limit = Limit(records=settings.sink_rows, bytes=_BATCH_BYTES, wait_s=settings.sink_wait_s)
-        stores = Stores(record_log, cursors, tables, limit)
-        sinks, books = [Sink(stores, pipeline) for pipeline in PIPELINES], Books(record_log, cursors, tables)
+        books = Books(record_log, cursors, tables)
+        sinks = [
+            Sink(Stores(record_log, cursors, tables, policy.limit(_BATCH_BYTES)), pipeline)
+            for pipeline, policy in configured(settings)
+        ]
 
         async def report() -> None:
             for sink in sinks:

@@ -26,9 +26,9 @@ import uvloop
 
 from aggregator import audit
 from aggregator.books import account
+from aggregator.catalogue import PIPELINES
 from aggregator.garbage import collect_seldom
 from aggregator.partition import Stores
-from aggregator.pipelines import PIPELINES
 from aggregator.sink import Sink
 from loadtest.servers import cores
 from shared import clickhouse, clickhouse_migrate, migrate

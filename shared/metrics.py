@@ -133,10 +133,13 @@ SINK_ROWS = Counter("tallybook_sink_rows_total", "Records of the log that were s
 SINK_DEAD_LETTERS = Counter(
     "tallybook_sink_dead_letters_total", "Records that can be no row of the table, by who says so", ["table", "reason"]
 )
+SINK_DUPLICATES = Counter(
+    "tallybook_sink_duplicates_total", "Records that were left out because the same event lies before them", ["table"]
+)
 SINK_RETRIES = Counter("tallybook_sink_retries_total", "Steps of a sink that were repeated, by store", ["store"])
 ACCOUNTING_RECORDS = Gauge(
     "tallybook_accounting_records",
-    "Records by where they are; difference = appended - stored - dead_lettered - in_flight and should be 0",
+    "Records by where they are; difference = appended - stored - dead_lettered - duplicates - in_flight, should be 0",
     ["table", "state"],
     multiprocess_mode="mostrecent",
 )

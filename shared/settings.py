@@ -196,6 +196,25 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         float, _about("Seconds that a record waits for others, at most, before they are inserted", gt=0, le=600)
     ] = 1.0
 
+    # -- page views ------------------------------------------------------------------------------------------------
+    pages_cut: Annotated[
+        Literal["batch", "time", "hybrid"],
+        _about("When page views are inserted: when there are enough (`batch`), by time, or whatever comes first"),
+    ] = "hybrid"
+    pages_batch: Annotated[
+        int, _about("Page views of a partition that are inserted together; not with `time`", ge=100, le=10_000)
+    ] = 10_000
+    pages_wait_s: Annotated[
+        float, _about("Seconds that a page view waits for others; not with `batch`", gt=0, le=600)
+    ] = 1.0
+    pages_delivery: Annotated[
+        Literal["exactly_once", "at_least_once"],
+        _about("Whether a kill may double a batch of page views (`at_least_once`: a round trip to Postgres less)"),
+    ] = "exactly_once"
+    pages_drop_repeats: Annotated[
+        bool, _about("Leave out page views of the same page, user and time as one before, where their keys agree")
+    ] = False
+
     # -- time-outs -------------------------------------------------------------------------------------------------
     redis_timeout_s: Annotated[float, _about("Seconds until a Redis call counts as failed", gt=0, le=60)] = 2.0
     postgres_timeout_s: Annotated[float, _about("Seconds until a Postgres query counts as failed", gt=0, le=600)] = 15.0
