@@ -25,6 +25,9 @@ REASONS = ("malformed", "columns", "empty_page_id", "negative_duration", "time_o
 #: How far the time of an event may lie before and after the moment at which the log got it. Rows live for 30 days, and
 #: an insert whose rows are of too many months is refused by ClickHouse as a whole.
 _PAST_MS, _FUTURE_MS = 30 * 86_400_000, 86_400_000
+#: Milliseconds from 2001 to 2106, where ClickHouse reads a number as seconds and a DateTime holds it. A topic of Kafka
+#: without LogAppendTime may claim any time for the log's own.
+_FIRST_MS, _LAST_MS = 1_000_000_000_000, 4_294_967_295_000
 #: What a UInt32 holds: 49 days.
 _DURATION_MAX = 2**32 - 1
 #: Characters that are kept of a user agent.
@@ -84,8 +87,10 @@ def view_of(record: Record) -> PageView:
         raise Refused("negative_duration", f"view_duration_ms is {view.view_duration_ms}")
     if view.view_duration_ms > _DURATION_MAX:
         raise Refused("columns", f"view_duration_ms is {view.view_duration_ms}, and {_DURATION_MAX} is the most")
-    ahead_ms = milliseconds(view) - record.time_ms
-    if not -_PAST_MS <= ahead_ms <= _FUTURE_MS:
+    event_ms = milliseconds(view)
+    ahead_ms = event_ms - record.time_ms
+    is_near = -_PAST_MS <= ahead_ms <= _FUTURE_MS
+    if not (is_near and _FIRST_MS <= event_ms <= _LAST_MS and record.time_ms >= _FIRST_MS):
         raise Refused("time_out_of_range", f"timestamp lies {ahead_ms / 1000:.0f} s from the log's own time")
     if view.ip_address:
         _check_address(view.ip_address)
