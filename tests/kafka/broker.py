@@ -42,39 +42,74 @@ default.replication.factor=1
 min.insync.replicas=1
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
+group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
 log.retention.check.interval.ms=1000
 """
 
 
+class Broker:
+    """One broker on a folder: it can be killed and started again with what it had."""
+
+    def __init__(self, folder: Path, advertised: int) -> None:
+        java, jars = _java(), _artefacts()
+        plain, self.faulty_port, controller = _free_ports(3)
+        self.servers = f"127.0.0.1:{plain}"
+        self._port, self._folder = plain, folder
+        folder.mkdir(parents=True)
+        properties = folder / "server.properties"
+        ports = {"plain": plain, "faulty": self.faulty_port, "controller": controller, "advertised": advertised}
+        properties.write_text(_PROPERTIES.format(folder=folder, **ports))
+        run = [java, *_JVM, "-cp", f"{jars}/*"]
+        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        formatting = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(properties)]
+        subprocess.run([*run, *formatting], check=True, capture_output=True, cwd=folder)
+        died = [path, "--pdeathsig", "KILL"] if (path := shutil.which("setpriv")) else []  # not to outlive the tests
+        self._command = [*died, *run, "kafka.Kafka", str(properties)]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        with (self._folder / "kafka.log").open("ab") as output:
+            self._process = subprocess.Popen(self._command, stdout=output, stderr=output, cwd=self._folder)
+        _wait_until_listening(self._process, self._port, self._folder / "kafka.log")
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self._process
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """End it in order, or else."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
+@contextmanager
+def broker(folder: Path, advertised: int = 1) -> Iterator[Broker]:
+    """A broker that runs."""
+    one = Broker(folder, advertised)
+    try:
+        one.start()
+        yield one
+    finally:
+        one.stop()
+
+
 @contextmanager
 def kafka(folder: Path, advertised: int) -> Iterator[tuple[str, int]]:
     """Its address, and the port of a second listener that sends its clients to the port `advertised`: a proxy's."""
-    java, jars = _java(), _artefacts()
-    plain, faulty, controller = _free_ports(3)
-    folder.mkdir(parents=True)
-    properties = folder / "server.properties"
-    ports = {"plain": plain, "faulty": faulty, "controller": controller, "advertised": advertised}
-    properties.write_text(_PROPERTIES.format(folder=folder, **ports))
-    run = [java, *_JVM, "-cp", f"{jars}/*"]
-    cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    formatting = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(properties)]
-    subprocess.run([*run, *formatting], check=True, capture_output=True, cwd=folder)
-    with (folder / "kafka.log").open("wb") as output:
-        died = [path, "--pdeathsig", "KILL"] if (path := shutil.which("setpriv")) else []  # not to outlive the tests
-        process = subprocess.Popen(
-            [*died, *run, "kafka.Kafka", str(properties)], stdout=output, stderr=output, cwd=folder
-        )
-    try:
-        _wait_until_listening(process, plain, folder / "kafka.log")
-        yield f"127.0.0.1:{plain}", faulty
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    with broker(folder, advertised) as one:
+        yield one.servers, one.faulty_port
 
 
 def _java() -> str:
