@@ -16,9 +16,9 @@ rows were written, and another token would store them twice; that is a matter of
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import structlog
 
@@ -55,6 +55,14 @@ _T = TypeVar("_T")
 log = structlog.get_logger()
 
 
+class Letters(Protocol):
+    """A topic of dead letters (`shared/log/letter_topic.py`)."""
+
+    async def publish(self, claim: Claim, end: Position, letters: Sequence[DeadLetter]) -> None:
+        """Have them there, once, however often this is repeated. Raises LogUnavailable."""
+        ...
+
+
 class Stores(NamedTuple):
     """What a sink moves records between, and how many at a time."""
 
@@ -62,6 +70,8 @@ class Stores(NamedTuple):
     cursors: Cursors
     clickhouse: ClickHouse
     limit: Limit
+    #: Where copies of dead letters go; None where nobody wants them.
+    letters: Letters | None = None
 
 
 class Mixed(Exception):
@@ -265,7 +275,10 @@ class Partition:
 
     async def _record(self, batch: Batch, stored: int, letters: list[DeadLetter]) -> None:
         """Move the cursor behind the batch, and say what became of its records."""
-        cursors, claim = self._stores.cursors, self._claim
+        cursors, claim, copies = self._stores.cursors, self._claim, self._stores.letters
+        if copies is not None:
+            await self._patient("log", lambda: copies.publish(claim, batch.end, letters))
+            crash_point("published")
         duplicates = len(batch.records) - stored - len(letters)
 
         async def once() -> Claim:

@@ -22,7 +22,7 @@ from aggregator.upkeep import Upkeep
 from shared import clickhouse
 from shared.counting.accounting import account
 from shared.counting.fleet import Fleet
-from shared.log.choice import chosen_log
+from shared.log.choice import chosen_letters, chosen_log
 from shared.log.cursor import Cursors
 from shared.metrics import ACCOUNTING
 from shared.postgres import create_pool
@@ -67,12 +67,16 @@ async def _sinks(settings: Settings, pool: Any) -> AsyncIterator[list[Loop]]:
     if settings.clickhouse_url is None:
         yield []
         return
-    async with chosen_log(settings) as record_log, clickhouse.connect(settings) as tables:
+    async with (
+        chosen_log(settings) as record_log,
+        clickhouse.connect(settings) as tables,
+        chosen_letters(settings) as letters,
+    ):
         owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         cursors = Cursors(pool, record_log.name, owner)
         books = Books(record_log, cursors, tables)
         sinks = [
-            Sink(Stores(record_log, cursors, tables, policy.limit(_BATCH_BYTES)), pipeline)
+            Sink(Stores(record_log, cursors, tables, policy.limit(_BATCH_BYTES), letters), pipeline)
             for pipeline, policy in configured(settings)
         ]
 

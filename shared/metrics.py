@@ -136,6 +136,11 @@ SINK_DEAD_LETTERS = Counter(
 SINK_DUPLICATES = Counter(
     "tallybook_sink_duplicates_total", "Records that were left out because the same event lies before them", ["table"]
 )
+LETTER_TRANSACTIONS = Counter(
+    "tallybook_letter_transactions_total",
+    "Transactions of dead letters in Kafka: committed, found to be there already (known), or of unknown outcome",
+    ["result"],
+)
 SINK_RETRIES = Counter("tallybook_sink_retries_total", "Steps of a sink that were repeated, by store", ["store"])
 ACCOUNTING_RECORDS = Gauge(
     "tallybook_accounting_records",
@@ -183,6 +188,8 @@ for _outcome in ("ok", "replayed", "full", "error"):
     APPENDS.labels(_outcome)
 for _outcome in ("ok", "duplicate", "past", "error"):
     DRAIN_PAGES.labels(_outcome)
+for _outcome in ("committed", "known", "unknown"):
+    LETTER_TRANSACTIONS.labels(_outcome)
 for _outcome in ("ok", "error"):
     FLUSHES.labels(_outcome)
 for _store in ("log", "postgres", "clickhouse"):

@@ -215,6 +215,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         bool, _about("Leave out page views of the same page, user and time as one before, where their keys agree")
     ] = False
 
+    dead_letters_topic: Annotated[
+        str | None, _about("Topic of Kafka that gets a copy of each dead letter; only where the log is Kafka")
+    ] = None
+
     # -- time-outs -------------------------------------------------------------------------------------------------
     redis_timeout_s: Annotated[float, _about("Seconds until a Redis call counts as failed", gt=0, le=60)] = 2.0
     postgres_timeout_s: Annotated[float, _about("Seconds until a Postgres query counts as failed", gt=0, le=600)] = 15.0
@@ -294,6 +298,8 @@ def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
     _check_cookie(settings)
     _check_scheme("redis_url", settings.redis_url, ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster"))
     _check_scheme("log_url", settings.log_url, ("kafka", "redis", "rediss", "unix"))
+    if settings.dead_letters_topic is not None and not (settings.log_url or "").startswith("kafka://"):
+        raise SettingsError("TALLYBOOK_DEAD_LETTERS_TOPIC needs a TALLYBOOK_LOG_URL that begins with kafka://")
     _check_scheme("database_url", settings.database_url, ("postgresql", "postgres"))
     _check_scheme("clickhouse_url", settings.clickhouse_url, ("http", "https"))
     return settings

@@ -13,19 +13,23 @@ from typing import Any
 import pytest
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaConnectionError
 from redis.asyncio import Redis
 
+from aggregator import partition as partition_module
 from aggregator import patience
+from aggregator.catalogue import PAGE_VIEWS
 from shared import clickhouse, dead_letters
 from shared.clickhouse_migrate import migrate as migrate_clickhouse
 from shared.log.kafka import KafkaLog
+from shared.log.letter_topic import LetterTopic
 from shared.log.log import Log
 from shared.log.streams import StreamsLog
 from shared.postgres import create_pool
 from shared.settings import Settings
 from tests.gateway import Gateway
 from tests.kafka.broker import Broker, broker
-from tests.page_stage import TOPIC, Stage, until
+from tests.page_stage import PATIENCE_S, POLICY, TOPIC, Stage, until
 from tests.pages import Sent, generate, view
 from tests.processes import ROOT
 
@@ -176,6 +180,98 @@ async def test_partitions_move_between_consumers_while_messages_come(stage: Stag
     await stage.check()
 
 
+# -- dead letters as messages ------------------------------------------------------------------------------------------
+
+
+async def letters_in(server: Broker, topic: str) -> list[tuple[str, str, bytes, bytes]]:
+    """(letter, reason, key, value) of what a reader of committed messages finds in the topic."""
+    looks = AIOKafkaConsumer(
+        topic, bootstrap_servers=server.servers, isolation_level="read_committed", auto_offset_reset="earliest"
+    )
+    await looks.start()
+    found = []
+    try:
+        [end] = (await looks.end_offsets([TopicPartition(topic, 0)])).values()
+        while await looks.position(TopicPartition(topic, 0)) < end:
+            for messages in (await looks.getmany(timeout_ms=100)).values():
+                for one in messages:
+                    headers = {name: value.decode() for name, value in one.headers}
+                    found.append((headers["letter"], headers["reason"], one.key or b"", one.value or b""))
+    finally:
+        await looks.stop()
+    return found
+
+
+async def check_letters(stage: Stage, server: Broker, topic: str) -> None:
+    """The topic has what Postgres has, once."""
+    kept = await dead_letters.listed(stage.pool, 100_000)
+    wanted = [(str(one.place), one.reason, one.key or b"", one.value or b"") for one in kept]
+    assert sorted(await letters_in(server, topic)) == sorted(wanted)
+    assert len(wanted) == sum(one.kind not in ("view", "repeat") for one in stage.sent) > 0
+
+
+class Died(Exception):
+    """What a process is after a crash point."""
+
+
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+async def test_letters_are_in_the_topic_once_when_a_consumer_dies_behind_their_transaction(
+    stage: Stage, server: Broker, monkeypatch: pytest.MonkeyPatch, delivery: Any
+) -> None:
+    topic, pipeline = f"letters-{delivery}", PAGE_VIEWS._replace(delivery=delivery)
+    for seed in range(3):
+        await stage.append(generate(seed, 600, int(time.time() * 1000)))
+        died = asyncio.Event()
+
+        def crash_point(here: str, died: asyncio.Event = died) -> None:
+            if here == "published":
+                died.set()
+                raise Died
+
+        monkeypatch.setattr(partition_module, "crash_point", crash_point)
+        letters = LetterTopic(server.servers, topic)
+        sink = stage.sink(pipeline, letters=letters)
+        await asyncio.wait_for(died.wait(), PATIENCE_S)
+        await stage.kill(sink)
+        monkeypatch.setattr(partition_module, "crash_point", lambda here: None)
+        successor = LetterTopic(server.servers, topic)
+        sink = stage.sink(pipeline, POLICY._replace(records=130), letters=successor)
+        await stage.drained()
+        await stage.kill(sink)
+        await letters.close()
+        await successor.close()
+    await check_letters(stage, server, topic)
+    if delivery == "exactly_once":
+        await stage.check()
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+async def test_a_transaction_without_an_answer_is_made_up_for(
+    stage: Stage, server: Broker, monkeypatch: pytest.MonkeyPatch, is_committed: bool
+) -> None:
+    """Its end was lost on the way there, or on the way back."""
+    topic, commit, lost = f"letters-{is_committed}", AIOKafkaProducer.commit_transaction, []
+
+    async def loses_some(self: AIOKafkaProducer) -> None:
+        if len(lost) < 4:
+            lost.append(self)
+            if is_committed:
+                await commit(self)
+            raise KafkaConnectionError
+        await commit(self)
+
+    monkeypatch.setattr(AIOKafkaProducer, "commit_transaction", loses_some)
+    letters = LetterTopic(server.servers, topic)
+    await stage.append(generate(7, 900, int(time.time() * 1000)))
+    stage.sink(letters=letters)
+    await stage.drained()
+    await stage.check()
+    await stage.close()
+    await letters.close()
+    assert len(lost) == 4
+    await check_letters(stage, server, topic)
+
+
 # -- kill -9 of processes ----------------------------------------------------------------------------------------------
 
 
@@ -227,6 +323,7 @@ async def test_kill_9_of_consumers_broker_and_engine_in_the_middle_of_batches(
             tmp_path,
             log_url=f"kafka://{server.servers}",
             redis_url=redis_url,
+            dead_letters_topic="letters-killed",
             **_common(database, settings),
         )
         try:
@@ -249,6 +346,7 @@ async def test_kill_9_of_consumers_broker_and_engine_in_the_middle_of_batches(
                 await sending
             await stage.drained()
             await stage.check()
+            await check_letters(stage, server, "letters-killed")
         finally:
             await consumers.stop()
             gateway.close()
