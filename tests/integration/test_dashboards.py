@@ -55,7 +55,14 @@ for n in itertools.count():
     m.SINK_ROWS.labels("tracker_events").inc(1000)
     m.SINK_DEAD_LETTERS.labels("tracker_events", "columns").inc()
     m.SINK_RETRIES.labels("clickhouse").inc()
-    for state in ("appended", "stored", "dead_lettered", "in_flight", "difference"):
+    m.SINK_DUPLICATES.labels("page_views_raw").inc()
+    m.LETTER_TRANSACTIONS.labels("committed").inc()
+    m.SINK_LAG.labels("page_views_raw").set(n)
+    m.SINK_OLDEST_SECONDS.labels("page_views_raw").set(0.5)
+    m.SINK_BATCH_ROWS.labels("page_views_raw").observe(1000)
+    m.SINK_ROWS.labels("page_views_raw").inc(1000)
+    m.SINK_DEAD_LETTERS.labels("page_views_raw", "empty_page_id").inc()
+    for state in ("appended", "stored", "dead_lettered", "duplicates", "in_flight", "difference"):
         m.ACCOUNTING_RECORDS.labels("tracker_events", state).set(0)
     m.DOUBLES.labels("tracker_events").set(0)
     for state in ("accepted", "persisted", "open", "in_lanes"):

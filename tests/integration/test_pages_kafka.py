@@ -221,11 +221,13 @@ async def test_letters_are_in_the_topic_once_when_a_consumer_dies_behind_their_t
     topic, pipeline = f"letters-{delivery}", PAGE_VIEWS._replace(delivery=delivery)
     for seed in range(3):
         await stage.append(generate(seed, 600, int(time.time() * 1000)))
-        died = asyncio.Event()
+        died, deaths = asyncio.Event(), list[str]()
 
-        def crash_point(here: str, died: asyncio.Event = died) -> None:
+        def crash_point(here: str, died: asyncio.Event = died, deaths: list[str] = deaths) -> None:
             if here == "published":
-                died.set()
+                deaths.append(here)
+                if len(deaths) == PARTITIONS:  # so that no client is cut off while it connects, which aiokafka leaks
+                    died.set()
                 raise Died
 
         monkeypatch.setattr(partition_module, "crash_point", crash_point)
