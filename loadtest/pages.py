@@ -13,6 +13,7 @@ import asyncio
 import json
 import logging
 import math
+import os
 import platform
 import tempfile
 import time
@@ -36,6 +37,7 @@ from aggregator.pipelines import Pipeline
 from aggregator.policy import Policy
 from aggregator.repeats import repeats
 from aggregator.sink import Sink
+from loadtest import cpu
 from loadtest.servers import cores
 from shared import clickhouse, clickhouse_migrate, migrate
 from shared.log.choice import chosen_log
@@ -107,17 +109,22 @@ async def _fill(log: Log, records: int, round_number: int) -> None:
 
 
 async def _drain(stores: Stores, pipeline: Pipeline, wanted: int) -> tuple[float, float]:
-    """Seconds until one sink has stored everything, and seconds of the processor that it took for that."""
+    """Seconds until one sink has stored everything, and seconds of the processors that it, the engine, Redis and
+    Postgres took for that together."""
     log, pool = stores.log, stores.cursors.pool
     sink = Sink(stores, pipeline)
     collect_seldom()
-    cpu, began = time.process_time(), time.perf_counter()
+    used, began = _used(), time.perf_counter()
     sink.start()
     while (await account(log, pool, pipeline)).stored < wanted:  # noqa: ASYNC110 - it is in Postgres
         await asyncio.sleep(0.02)
-    took_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu
+    took_s, cpu_s = time.perf_counter() - began, _used() - used
     await sink.stop()
     return took_s, cpu_s
+
+
+def _used() -> float:
+    return sum(cpu.seconds(os.getpid()).values())
 
 
 async def _parse(log: Log, starts: list[Position]) -> float:
@@ -163,7 +170,7 @@ async def _measure(settings: Settings, records: int, rounds: int) -> Figures:
     await migrate.migrate(settings.database_url or "")
     await clickhouse_migrate.migrate(settings)
     speeds: dict[str, list[float]] = {name: [] for name in (*WAYS, "parse_only")}
-    per_row: list[float] = []
+    used: dict[str, list[float]] = {name: [] for name in WAYS}
     limit = Policy("hybrid", settings.pages_batch, _WAIT_S).limit(_BATCH_BYTES)
     async with chosen_log(settings) as log, create_pool(settings) as pool, clickhouse.connect(settings) as tables:
         await log.prepare(PAGE_VIEWS.topic)
@@ -178,10 +185,9 @@ async def _measure(settings: Settings, records: int, rounds: int) -> Figures:
                 stores = Stores(log, Cursors(pool, log.name, uuid.uuid4().hex), tables, limit)
                 took_s, cpu_s = await _drain(stores, pipeline, stored)
                 speeds[way].append(records / took_s)
-                if way == "exactly_once":
-                    per_row.append(cpu_s / records * 1e6)
+                used[way].append(cpu_s / records * 1e6)
             shown = ", ".join(f"{name} {values[-1]:,.0f}" for name, values in speeds.items())
-            print(f"round {number + 1}, messages/s: {shown}", flush=True)
+            print(f"round {number + 1}, messages/s: {shown}; CPU us: {used}", flush=True)
             if number < rounds - 1:
                 for partition in range(log.partitions):
                     await log.trim(PAGE_VIEWS.topic, partition, await log.end(PAGE_VIEWS.topic, partition), -1)
@@ -190,7 +196,7 @@ async def _measure(settings: Settings, records: int, rounds: int) -> Figures:
             "records": records,
             "messages_per_s": {name: round(median(values)) for name, values in speeds.items()},
             "rounds": {name: [round(one) for one in values] for name, values in speeds.items()},
-            "sink_cpu_us_per_message": round(median(per_row), 1),
+            "cpu_us_per_message": {name: round(median(values), 1) for name, values in used.items()},
             "naive_messages_per_s": round(await _naive(tables, log)),
             "batch": limit.records if math.isfinite(limit.wait_s) else None,
             "partitions": log.partitions,
