@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from aggregator import audit
-from aggregator.pipelines import PIPELINES
+from aggregator.catalogue import PIPELINES
 from shared.clickhouse import ClickHouse
 from shared.log.accounting import account
 from shared.log.cursor import Cursors

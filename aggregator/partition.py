@@ -18,9 +18,9 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import structlog
 
@@ -34,7 +34,7 @@ from shared.dead_letters import DeadLetter, write
 from shared.errors import LogUnavailable
 from shared.event_ids import Range
 from shared.log.cursor import Claim, Cursors, OwnershipLost, Pending
-from shared.log.log import Batch, Limit, Log, LogDamaged
+from shared.log.log import Batch, Limit, Log, LogDamaged, Position
 from shared.log.share import Share
 from shared.metrics import (
     SINK_BATCH_ROWS,
@@ -53,12 +53,18 @@ _TROUBLE = statement("aggregator/partition.trouble.sql")
 
 #: Records in a row that ClickHouse refuses with one code, after which it is not the records' fault.
 IN_A_ROW = 10
-#: Who says that a record can be no row: the parser, the columns, or ClickHouse.
-REASONS = ("malformed", "columns", "refused")
 
 _T = TypeVar("_T")
 
 log = structlog.get_logger()
+
+
+class Letters(Protocol):
+    """A topic of dead letters (`shared/log/letter_topic.py`)."""
+
+    async def publish(self, claim: Claim, end: Position, letters: Sequence[DeadLetter]) -> None:
+        """Have them there, once, however often this is repeated. Raises LogUnavailable."""
+        ...
 
 
 class Stores(NamedTuple):
@@ -68,6 +74,8 @@ class Stores(NamedTuple):
     cursors: Cursors
     clickhouse: ClickHouse
     limit: Limit
+    #: Where copies of dead letters go; None where nobody wants them.
+    letters: Letters | None = None
 
 
 class Mixed(Exception):
@@ -87,6 +95,8 @@ class Partition:
         self._reader = stores.log.reader(pipeline.topic, number, pipeline.table)
         self._ahead: asyncio.Task[Batch] | None = None
         self._is_leaving = False
+        #: What is being read and not begun to be stored.
+        self._reading: asyncio.Task[Batch] | None = None
         #: Records of the next batch at most: fewer while the bad one is looked for.
         self._most = stores.limit.records
         #: The code with which ClickHouse refused the last records, and how many in a row.
@@ -98,8 +108,10 @@ class Partition:
         self._log = log.bind(table=pipeline.table, partition=number)
 
     def leave(self) -> None:
-        """Stop after the batch that is on its way."""
+        """Stop after the batch that is on its way. What is only being read is left to whoever comes next."""
         self._is_leaving = True
+        if self._reading is not None:
+            self._reading.cancel()
 
     async def run(self) -> None:
         """Until told to leave. Raises OwnershipLost."""
@@ -108,14 +120,22 @@ class Partition:
         else:
             await self._patient("postgres", self._leave_gate)
         while not self._is_leaving:
-            batch = await self._next()
-            if batch.end != batch.start:
+            batch = await self._next_unless_left()
+            if batch is not None and batch.end != batch.start:
                 await self._store(batch)
+
+    async def _next_unless_left(self) -> Batch | None:
+        """The next batch; None if it was told to leave meanwhile."""
+        self._reading = asyncio.create_task(self._next())
+        await asyncio.wait({self._reading})
+        reading, self._reading = self._reading, None
+        return None if reading.cancelled() else reading.result()
 
     async def close(self) -> None:
         """Drop what was read ahead, and the reader's connections."""
-        if self._ahead is not None:
-            await end(self._ahead)
+        for reading in (self._reading, self._ahead):
+            if reading is not None:
+                await end(reading)
         with contextlib.suppress(*POSTGRES_ERRORS):  # the next owner does it
             await self._leave_gate()
         await self._reader.close()
@@ -193,14 +213,18 @@ class Partition:
                 break
             batch = await self._halved(batch)
             rows = await self._rows(batch)
-        await self._record(batch, len(batch.records) - len(rows.letters), rows.letters)
+        await self._record(batch, rows.letters, rows.left_out)
         SINK_DUPLICATES.labels(self._pipeline.table).inc(rows.duplicates)
         crash_point("recorded")
         self._most = min(self._stores.limit.records, self._most * 2)
 
     async def _rows(self, batch: Batch) -> Rows:
-        """What a batch becomes. Where rows are left out, nobody else adds any from here on until it is recorded."""
-        rows, own = self._pipeline.rows(self._number, batch), self._own(batch)
+        """What a batch becomes: the same each time that it is asked. Where rows are sifted, nobody else adds any from
+        here on until it is recorded."""
+        find, left_out = self._pipeline.repeats, frozenset[Position]()
+        if find is not None:
+            left_out = await self._patient("clickhouse", lambda: find(self._stores.clickhouse, self._number, batch))
+        rows, own = self._pipeline.rows(self._number, batch, left_out), self._own(batch)
         if not self._pipeline.is_sifted:
             return rows
         await self._enter()
@@ -221,7 +245,11 @@ class Partition:
             await event_gate.leave(self._stores.cursors.pool, self._stores.cursors.log, self._claim)
 
     async def _intend(self, batch: Batch) -> None:
+        """Note the range, for whoever has to repeat it; at least once, only this process knows it."""
         cursors, claim, version = self._stores.cursors, self._claim, self._pipeline.version
+        if self._pipeline.delivery == "at_least_once":
+            self._put(claim._replace(pending=Pending(batch.end, len(batch.records), version)))
+            return
         self._put(
             await self._patient("postgres", lambda: cursors.intend(claim, batch.end, len(batch.records), version))
         )
@@ -273,14 +301,18 @@ class Partition:
         self._refused = (_code(error), in_a_row + 1 if code == _code(error) else 1)
         return self._pipeline.letter(batch.records[0], str(_code(error)), str(error))
 
-    async def _record(self, batch: Batch, stored: int, letters: list[DeadLetter]) -> None:
+    async def _record(self, batch: Batch, letters: list[DeadLetter], left_out: int) -> None:
         """Move the cursor behind the batch, and say what became of its records."""
-        cursors, claim = self._stores.cursors, self._claim
+        stored = len(batch.records) - len(letters) - left_out
+        cursors, claim, copies = self._stores.cursors, self._claim, self._stores.letters
+        if copies is not None:
+            await self._patient("log", lambda: copies.publish(claim, batch.end, letters))
+            crash_point("published")
 
         async def once() -> Claim:
             of = (cursors.log, claim.topic, claim.partition, claim.sink, claim.epoch)
             async with cursors.pool.acquire() as connection, connection.transaction():
-                await connection.execute(_BOOK, *of, *claim.next, stored, len(letters), batch.skipped)
+                await connection.execute(_BOOK, *of, *claim.next, stored, len(letters), batch.skipped + left_out)
                 await write(connection, cursors.log, claim, letters)
                 moved = await cursors.done(claim, batch.end, batch.marks, connection)
                 if self._pipeline.is_sifted:
@@ -291,7 +323,7 @@ class Partition:
         self.waits_since, self.trouble = None, None
         SINK_ROWS.labels(self._pipeline.table).inc(stored)
         for letter in letters:
-            reason = letter.reason if letter.reason in REASONS else "refused"
+            reason = letter.reason if letter.reason in self._pipeline.reasons else "refused"
             SINK_DEAD_LETTERS.labels(self._pipeline.table, reason).inc()
         if letters:
             last = letters[-1]
@@ -313,8 +345,10 @@ class Partition:
                 raise Mixed(
                     f"[{batch.start}, {batch.end}) has {len(rows.lines)} rows, and the table {found[0]} of them"
                 )
-            letters = rows.letters if found[0] == len(rows.lines) else []
-            await self._record(batch, len(batch.records) - len(letters), letters)
+            if found[0] == len(rows.lines):
+                await self._record(batch, rows.letters, rows.left_out)
+            else:
+                await self._record(batch, [], 0)
             return True
 
         self._log.warning("sink_audits", start=str(batch.start), end=str(batch.end), version=version)

@@ -5,8 +5,8 @@ range makes the same rows of it, byte for byte. A change of what it answers is a
 the old one is then audited instead of sent again (`aggregator/partition.py`).
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -16,11 +16,20 @@ from shared.clickhouse import ClickHouse
 from shared.dead_letters import DeadLetter
 from shared.event_ids import Range
 from shared.event_rows import COLUMNS
-from shared.events import TABLE, TOPIC
 from shared.log.log import Batch, Position, Record
 
 #: A number of the record's partition, and the record; answers one line of JSONEachRow or raises Refused.
 Transform = Callable[[int, Record], bytes]
+
+
+#: The ClickHouse of the table, a number of a partition, and a batch; answers the records that are to be left out.
+Repeats = Callable[[ClickHouse, int, Batch], Awaitable[frozenset[Position]]]
+
+#: Exactly once notes what is about to be inserted; at least once does not, and a kill in that moment doubles a batch.
+Delivery = Literal["exactly_once", "at_least_once"]
+
+#: Who says that a record can be no row: the parser, the columns, or ClickHouse.
+REASONS = ("malformed", "columns", "refused")
 
 
 class Refused(Exception):
@@ -32,12 +41,15 @@ class Refused(Exception):
 
 
 class Rows(NamedTuple):
-    """What a batch becomes: rows for the table, and letters for records that can be none."""
+    """What a batch becomes: lines for the table, and letters for those that can be none. What is in neither was left
+    out as a repeat."""
 
     lines: list[bytes]
     letters: list[DeadLetter]
     #: Rows left out because the table has their like.
     duplicates: int = 0
+    #: Records of which nothing is left for that reason.
+    left_out: int = 0
 
 
 class Pipeline(NamedTuple):
@@ -47,6 +59,11 @@ class Pipeline(NamedTuple):
     table: str
     version: int
     transform: Transform
+    #: Every reason that Refused may have, and `refused`.
+    reasons: tuple[str, ...] = REASONS
+    delivery: Delivery = "exactly_once"
+    #: Finds records whose event is there already; None keeps them all.
+    repeats: Repeats | None = None
     #: The column of the table that its partitions are made of.
     day: str = "date"
 
@@ -67,15 +84,18 @@ class Pipeline(NamedTuple):
         """The places in the table of what lies in [start, end)."""
         return Range(partition, *start, *end)
 
-    def rows(self, partition: int, batch: Batch) -> Rows:
+    def rows(self, partition: int, batch: Batch, left_out: frozenset[Position] = frozenset()) -> Rows:
         """The rows of a batch, in its order."""
         lines, letters, transform = list[bytes](), list[DeadLetter](), self.transform
         for record in batch.records:
+            if record.position in left_out:
+                continue
             try:
                 lines.append(transform(partition, record))
             except Refused as refused:
                 letters.append(self.letter(record, refused.reason, str(refused)))
-        return Rows(lines, letters)
+        repeats = len(batch.records) - len(lines) - len(letters)
+        return Rows(lines, letters, repeats, repeats)
 
     def letter(self, record: Record, reason: str, detail: str) -> DeadLetter:
         """The record as a dead letter."""
@@ -120,7 +140,7 @@ def spliced(columns: type[Struct]) -> Transform:
 _BRACE = ord("}")
 
 
-class _Events(Pipeline):
+class Events(Pipeline):
     """Blocks of many events, each of which is stored once, whatever it says when it comes again."""
 
     __slots__ = ()
@@ -130,7 +150,7 @@ class _Events(Pipeline):
         """See Pipeline."""
         return True
 
-    def rows(self, partition: int, batch: Batch) -> Rows:
+    def rows(self, partition: int, batch: Batch, left_out: frozenset[Position] = frozenset()) -> Rows:
         """See Pipeline."""
         lines, letters = list[bytes](), list[DeadLetter]()
         for record in batch.records:
@@ -154,11 +174,9 @@ class _Events(Pipeline):
         return events.range_of(partition, start, end)
 
 
-def _no_line(partition: int, record: Record) -> bytes:
+def no_line(partition: int, record: Record) -> bytes:
+    """The transform of a pipeline whose records are many rows each."""
     raise NotImplementedError("a block of events is many rows")
 
 
-PIPELINES = (
-    Pipeline("hits", "tracker_events", 1, spliced(_Hit)),
-    _Events(TOPIC, TABLE, 1, _no_line, "event_date"),
-)
+HITS = Pipeline("hits", "tracker_events", 1, spliced(_Hit))

@@ -15,20 +15,19 @@ import structlog
 
 from aggregator import outbox_days
 from aggregator.books import Books
+from aggregator.catalogue import configured
 from aggregator.loops import Loop, run
 from aggregator.minutes import Minutes
 from aggregator.outbox import Outbox
 from aggregator.partition import Stores
-from aggregator.pipelines import PIPELINES
 from aggregator.relay import Relay
 from aggregator.sink import Sink
 from aggregator.upkeep import Upkeep
 from shared import clickhouse, erasures, tracing
 from shared.counting.accounting import account
 from shared.counting.fleet import Fleet
-from shared.log.choice import chosen_log
+from shared.log.choice import chosen_letters, chosen_log
 from shared.log.cursor import Cursors
-from shared.log.log import Limit
 from shared.metrics import ACCOUNTING
 from shared.postgres import create_pool
 from shared.redis_client import connect
@@ -74,12 +73,17 @@ async def _sinks(settings: Settings, pool: Any) -> AsyncIterator[list[Loop]]:
     if settings.clickhouse_url is None:
         yield []
         return
-    async with chosen_log(settings) as record_log, clickhouse.connect(settings) as tables:
+    async with (
+        chosen_log(settings) as record_log,
+        clickhouse.connect(settings) as tables,
+        chosen_letters(settings) as letters,
+    ):
         cursors = Cursors(pool, record_log.name, _owner(), settings.sink_lease_s)
-        limit = Limit(records=settings.sink_rows, bytes=_BATCH_BYTES, wait_s=settings.sink_wait_s)
-        stores = Stores(record_log, cursors, tables, limit)
-        sinks = [Sink(stores, pipeline) for pipeline in PIPELINES]
         books = Books(record_log, cursors, tables, settings.journal_dir)
+        sinks = [
+            Sink(Stores(record_log, cursors, tables, policy.limit(_BATCH_BYTES), letters), pipeline)
+            for pipeline, policy in configured(settings)
+        ]
 
         async def report() -> None:
             for sink in sinks:

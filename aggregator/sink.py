@@ -13,13 +13,13 @@ from typing import get_args
 import structlog
 
 from aggregator import patience
-from aggregator.partition import REASONS, Partition, Stores
+from aggregator.partition import Partition, Stores
 from aggregator.pipelines import Pipeline
 from shared.clickhouse import Class
 from shared.errors import LogUnavailable
 from shared.log.cursor import OwnershipLost
 from shared.log.share import Share
-from shared.metrics import SINK_DEAD_LETTERS, SINK_INSERTS, SINK_OLDEST_SECONDS, SINK_PARTITIONS
+from shared.metrics import SINK_DEAD_LETTERS, SINK_DUPLICATES, SINK_INSERTS, SINK_OLDEST_SECONDS, SINK_PARTITIONS
 from shared.postgres import POSTGRES_ERRORS
 from shared.tasks import end
 
@@ -45,10 +45,11 @@ class Sink:
         self._changed = asyncio.Event()
         self._is_registered = False
         self._balancing: asyncio.Task[None] | None = None
-        for reason in REASONS:  # shown as 0, so that the first one is seen as one
+        for reason in pipeline.reasons:  # shown as 0, so that the first one is seen as one
             SINK_DEAD_LETTERS.labels(pipeline.table, reason)
         for result in ("ok", *CLASSES):
             SINK_INSERTS.labels(pipeline.table, result)
+        SINK_DUPLICATES.labels(pipeline.table)
 
     def start(self) -> None:
         """Take partitions and move their records, until `stop`."""

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from ingest import clicks, docs, event_statistics, events, health, hits, stats, track
+from ingest import clicks, docs, event_statistics, events, health, hits, page_statistics, stats, track
 from ingest.access import AccessLine
 from ingest.banners import Banners
 from ingest.body import BodyLimit
@@ -39,6 +39,7 @@ from shared.settings import Settings
 OPERATIONS: list[Operation] = [
     *clicks.OPERATIONS,
     *stats.OPERATIONS,
+    *page_statistics.OPERATIONS,
     *track.OPERATIONS,
     *events.OPERATIONS,
     *event_statistics.OPERATIONS,

@@ -55,7 +55,7 @@ class TrackerCount(Struct, kw_only=True):
     stats: list[TrackerBucket] | UnsetType = UNSET
 
 
-class _Edge(NamedTuple):
+class Edge(NamedTuple):
     """One end of a range: epoch milliseconds, and how the answer writes it."""
 
     epoch_ms: int
@@ -66,7 +66,7 @@ async def tracker_statistics(request: Request) -> Response:
     """Hits of one tracker over a range."""
     values = query(request, _NAMES)
     tracker = parsed_tracker("tracker_id", values.get("tracker_id", ""))
-    since, until = _edge(values, "from", days=0), _edge(values, "to", days=1)
+    since, until = edge(values, "from", days=0), edge(values, "to", days=1)
     if since.epoch_ms >= until.epoch_ms:
         raise invalid("to", "has to be later than from: the range is [from, to), and a date is its whole day.")
     step = choice(values, "step", get_args(Step), "") if "step" in values else None
@@ -93,19 +93,19 @@ async def tracker_statistics(request: Request) -> Response:
 # -- ranges ------------------------------------------------------------------------------------------------------------
 
 
-def _edge(values: Mapping[str, str], name: str, days: int) -> _Edge:
+def edge(values: Mapping[str, str], name: str, days: int) -> Edge:
     """An end of the range; `days` is what has to be added to the begin of a date."""
     text = values.get(name)
     if text is None:
         raise malformed(name, "is missing. Give a date, as 2026-03-01, or an RFC 3339 time.")
     if _DATE.fullmatch(text):
         day = _parsed_day(name, text)
-        return _Edge(((day - _EPOCH).days + days) * _DAY_MS, text)
+        return Edge(((day - _EPOCH).days + days) * _DAY_MS, text)
     second, fraction = instant(name, text)
     # Hits are timed to the millisecond: those at or after an instant are those at or after the next whole one.
     epoch_ms = second * 1000 + -(-int(fraction or 0) * 1000 // 10 ** len(fraction))
     moment = datetime.fromtimestamp(epoch_ms // 1000, UTC)
-    return _Edge(epoch_ms, f"{moment:%Y-%m-%dT%H:%M:%S}.{epoch_ms % 1000:03}Z")
+    return Edge(epoch_ms, f"{moment:%Y-%m-%dT%H:%M:%S}.{epoch_ms % 1000:03}Z")
 
 
 def _parsed_day(name: str, text: str) -> date:

@@ -25,13 +25,13 @@ import structlog
 import uvloop
 
 from aggregator import audit
-from aggregator.books import account
+from aggregator.catalogue import PIPELINES
 from aggregator.garbage import collect_seldom
 from aggregator.partition import Stores
-from aggregator.pipelines import PIPELINES
 from aggregator.sink import Sink
 from loadtest.servers import cores
 from shared import clickhouse, clickhouse_migrate, migrate
+from shared.log.accounting import account
 from shared.log.choice import chosen_log
 from shared.log.cursor import Cursors
 from shared.log.log import Batch, Limit, Log, Position, Record

@@ -133,6 +133,11 @@ SINK_ROWS = Counter("tallybook_sink_rows_total", "Records of the log that were s
 SINK_DEAD_LETTERS = Counter(
     "tallybook_sink_dead_letters_total", "Records that can be no row of the table, by who says so", ["table", "reason"]
 )
+LETTER_TRANSACTIONS = Counter(
+    "tallybook_letter_transactions_total",
+    "Transactions of dead letters in Kafka: committed, found to be there already (known), or of unknown outcome",
+    ["result"],
+)
 SINK_RETRIES = Counter("tallybook_sink_retries_total", "Steps of a sink that were repeated, by store", ["store"])
 ACCOUNTING_RECORDS = Gauge(
     "tallybook_accounting_records",
@@ -197,7 +202,7 @@ UPLOADS_REFUSED = Counter(
 )
 SINK_DUPLICATES = Counter(
     "tallybook_sink_duplicates_total",
-    "Events of the log that were not stored because the table had their ids, or because they stood twice in a batch",
+    "Events that were left out because the table or the batch has the same one before them",
     ["table"],
 )
 APPENDS = Counter(
@@ -250,6 +255,8 @@ for _outcome in ("ok", "replayed", "full", "error"):
     APPENDS.labels(_outcome)
 for _outcome in ("ok", "duplicate", "past", "error"):
     DRAIN_PAGES.labels(_outcome)
+for _outcome in ("committed", "known", "unknown"):
+    LETTER_TRANSACTIONS.labels(_outcome)
 for _outcome in ("ok", "error"):
     FLUSHES.labels(_outcome)
 for _reason in ("unavailable", "full", "refused", "aborted", "given_up"):

@@ -249,6 +249,29 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         float, _about("Share of batches that become traces by themselves; those of events are continued", ge=0, le=1)
     ] = 0.01
 
+    # -- page views ------------------------------------------------------------------------------------------------
+    pages_cut: Annotated[
+        Literal["batch", "time", "hybrid"],
+        _about("When page views are inserted: when there are enough (`batch`), by time, or whatever comes first"),
+    ] = "hybrid"
+    pages_batch: Annotated[
+        int, _about("Page views of a partition that are inserted together; not with `time`", ge=100, le=10_000)
+    ] = 10_000
+    pages_wait_s: Annotated[
+        float, _about("Seconds that a page view waits for others; not with `batch`", gt=0, le=600)
+    ] = 1.0
+    pages_delivery: Annotated[
+        Literal["exactly_once", "at_least_once"],
+        _about("Whether a kill may double a batch of page views (`at_least_once`: a round trip to Postgres less)"),
+    ] = "exactly_once"
+    pages_drop_repeats: Annotated[
+        bool, _about("Leave out page views of the same page, user and time as one before, where their keys agree")
+    ] = False
+
+    dead_letters_topic: Annotated[
+        str | None, _about("Topic of Kafka that gets a copy of each dead letter; only where the log is Kafka")
+    ] = None
+
     # -- time-outs -------------------------------------------------------------------------------------------------
     redis_timeout_s: Annotated[float, _about("Seconds until a Redis call counts as failed", gt=0, le=60)] = 2.0
     postgres_timeout_s: Annotated[float, _about("Seconds until a Postgres query counts as failed", gt=0, le=600)] = 15.0
@@ -328,6 +351,8 @@ def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
     _check_cookie(settings)
     _check_scheme("redis_url", settings.redis_url, ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster"))
     _check_scheme("log_url", settings.log_url, ("kafka", "redis", "rediss", "unix"))
+    if settings.dead_letters_topic is not None and not (settings.log_url or "").startswith("kafka://"):
+        raise SettingsError("TALLYBOOK_DEAD_LETTERS_TOPIC needs a TALLYBOOK_LOG_URL that begins with kafka://")
     _check_scheme("database_url", settings.database_url, ("postgresql", "postgres"))
     _check_scheme("outbox_url", settings.outbox_url, ("postgresql", "postgres"))
     _check_scheme("sentry_dsn", settings.sentry_dsn, ("http", "https"))

@@ -13,8 +13,8 @@ import httpx2
 import msgspec
 
 from aggregator.books import account
+from aggregator.catalogue import PIPELINES
 from aggregator.partition import Stores
-from aggregator.pipelines import PIPELINES
 from aggregator.sink import Sink
 from shared.clickhouse import ClickHouse
 from shared.events import EVENTS

@@ -1,13 +1,18 @@
-"""Which log the settings name: Redis Streams unless `TALLYBOOK_LOG_URL` says kafka://."""
+"""Which log the settings name: Redis Streams unless `TALLYBOOK_LOG_URL` says kafka://. And where copies of dead letters
+go."""
 
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from shared.log.log import Log
 from shared.log.streams import StreamsLog
 from shared.redis_client import connect
 from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from shared.log.letter_topic import LetterTopic
 
 _KAFKA = "kafka://"
 
@@ -22,8 +27,7 @@ async def chosen_log(settings: Settings, records_max: int | None = None) -> Asyn
 
         # Clients whose broker is away log ten lines a second; whoever asks for something gets an error and logs that.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-        servers = url.removeprefix(_KAFKA).rstrip("/")
-        kafka = KafkaLog(servers, settings.log_partitions, records_max)
+        kafka = KafkaLog(_servers(url), settings.log_partitions, records_max)
         try:
             yield kafka
         finally:
@@ -34,3 +38,22 @@ async def chosen_log(settings: Settings, records_max: int | None = None) -> Asyn
         yield StreamsLog(redis, settings.log_partitions, records_max)
     finally:
         await redis.aclose()
+
+
+@asynccontextmanager
+async def chosen_letters(settings: Settings) -> "AsyncIterator[LetterTopic | None]":
+    """The topic for copies of dead letters, if there is to be one."""
+    if settings.dead_letters_topic is None or settings.log_url is None:
+        yield None
+        return
+    from shared.log.letter_topic import LetterTopic  # needs the client of Kafka
+
+    topic = LetterTopic(_servers(settings.log_url), settings.dead_letters_topic)
+    try:
+        yield topic
+    finally:
+        await topic.close()
+
+
+def _servers(url: str) -> str:
+    return url.removeprefix(_KAFKA).rstrip("/")

@@ -27,6 +27,10 @@ Ends = Callable[[TopicPartition], Awaitable[tuple[int, int]]]
 
 #: Records that the client hands over at a time.
 _PAGE = 1000
+#: Seconds of silence after which it is asked whether the log is still there.
+_SILENCE_S = 5.0
+#: What the columns of a mark hold; a header with more is not one of ours.
+_SEQ_MAX, _PLACE_MAX, _NAME_MAX = 2**63 - 1, 2**31 - 1, 255
 
 
 def header(producer: str, seq: int, place: int) -> bytes:
@@ -69,7 +73,9 @@ class KafkaReader:
             wait_s = deadline - time.monotonic()
             if read >= limit.records or wait_s <= 0:
                 break
-            await self._fetch(wait_s)
+            await self._fetch(min(wait_s, _SILENCE_S))
+            if not self._fetched and wait_s > _SILENCE_S:
+                await self._check_end(at)
         if not read:
             await self._check_end(start)
         return Batch(start, at, records, sieve.moved, sieve.skipped)
@@ -179,11 +185,16 @@ class KafkaReader:
 
 
 def _parsed(message: Any) -> tuple[Record, str, Mark]:
-    """The record of a message, its producer and mark. What another program wrote has no producer."""
-    record = Record(Position(message.offset), message.key or b"", message.value or b"")
-    content = dict(message.headers).get(HEADER, b"")
+    """The record of a message, its producer and mark. What another program wrote has no producer, whatever else it has
+    in its headers."""
+    record = Record(Position(message.offset), message.key or b"", message.value or b"", message.timestamp)
+    content = dict(message.headers).get(HEADER) or b""
     try:
-        seq, place, producer = content.decode().split(" ", 2)
-        return record, producer, Mark(int(seq), int(place))
+        number, place, producer = content.decode().split(" ", 2)
+        mark = Mark(int(number), int(place))
     except ValueError:
         return record, "", Mark(0, 0)
+    is_ours = 0 < mark.seq <= _SEQ_MAX and 0 <= mark.place <= _PLACE_MAX
+    if not is_ours or len(producer) > _NAME_MAX or "\0" in producer:
+        return record, "", Mark(0, 0)
+    return record, producer, mark

@@ -51,10 +51,13 @@ class Record(NamedTuple):
     position: Position
     key: bytes
     value: bytes
+    #: When it came into the log, in epoch milliseconds. In a Kafka topic without LogAppendTime its producer says so.
+    time_ms: int = 0
 
 
 class Limit(NamedTuple):
-    """When to cut a batch: at so many records or bytes, or after so many seconds, whatever comes first."""
+    """When to cut a batch: at so many records or bytes, or after so many seconds, whatever comes first. The
+    seconds may be infinity."""
 
     records: int = 10_000
     bytes: int = 16 << 20

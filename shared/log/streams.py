@@ -236,10 +236,11 @@ def _parsed(entry: Any) -> tuple[Record, str, Mark]:
     position = _position(entry_id)
     try:
         _, key, _, value, _, producer, _, seq, _, place, _, _ = fields
-        return Record(position, key, value), producer.decode(), Mark(int(seq), int(place))
+        return Record(position, key, value, position.offset), producer.decode(), Mark(int(seq), int(place))
     except ValueError:
         other = dict(zip(fields[::2], fields[1::2], strict=True))
-        return Record(position, other.get(b"k", b""), other.get(b"v", b"")), "", Mark(0, 0)
+        record = Record(position, other.get(b"k", b""), other.get(b"v", b""), position.offset)
+        return record, "", Mark(0, 0)
 
 
 def _reading(redis: "Redis") -> Any:  # whose types know no commands without callbacks

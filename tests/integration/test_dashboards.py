@@ -60,6 +60,13 @@ for n in itertools.count():
     m.GENERATOR_RETRIES.inc()
     m.GENERATOR_SECONDS.observe(0.01)
     m.GENERATOR_QUEUE.set(10)
+    m.SINK_DUPLICATES.labels("page_views_raw").inc()
+    m.LETTER_TRANSACTIONS.labels("committed").inc()
+    m.SINK_LAG.labels("page_views_raw").set(n)
+    m.SINK_OLDEST_SECONDS.labels("page_views_raw").set(0.5)
+    m.SINK_BATCH_ROWS.labels("page_views_raw").observe(1000)
+    m.SINK_ROWS.labels("page_views_raw").inc(1000)
+    m.SINK_DEAD_LETTERS.labels("page_views_raw", "empty_page_id").inc()
     for state in ("accepted", "stored", "dead_lettered", "skipped", "in_flight", "in_journals", "difference"):
         m.ACCOUNTING_RECORDS.labels("tracker_events", state).set(0)
     m.DOUBLES.labels("tracker_events").set(0)

@@ -23,8 +23,9 @@ from redis.asyncio import Redis
 
 from aggregator import audit, patience
 from aggregator import partition as partition_module
+from aggregator.catalogue import PIPELINES
 from aggregator.partition import Partition, Stores
-from aggregator.pipelines import PIPELINES, Pipeline, Rows
+from aggregator.pipelines import Pipeline, Rows
 from aggregator.sink import Sink
 from ingest.health import Probe
 from shared import clickhouse, dead_letters

@@ -45,6 +45,7 @@ offsets.topic.num.partitions=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=1
+group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
 log.retention.check.interval.ms=1000
 """
@@ -82,6 +83,17 @@ class Broker:
         assert self.process is not None
         _wait_until_listening(self.process, self._port, self._folder / "kafka.log")
 
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        self.launch()
+        self.wait()
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
     def stop(self) -> None:
         """Ask it to end, and kill it if it does not."""
         if self.process is None:
@@ -90,20 +102,25 @@ class Broker:
         try:
             self.process.wait(20)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+            self.kill()
+
+
+@contextmanager
+def broker(folder: Path, advertised: int = 1) -> Iterator[Broker]:
+    """A broker that runs."""
+    one = Broker(folder, advertised)
+    try:
+        one.start()
+        yield one
+    finally:
+        one.stop()
 
 
 @contextmanager
 def kafka(folder: Path, advertised: int) -> Iterator[tuple[str, int]]:
     """Its address, and the port of a second listener that sends its clients to the port `advertised`: a proxy's."""
-    broker = Broker(folder, advertised)
-    broker.launch()
-    try:
-        broker.wait()
-        yield broker.address, broker.faulty
-    finally:
-        broker.stop()
+    with broker(folder, advertised) as one:
+        yield one.address, one.faulty
 
 
 def _java() -> str:

@@ -1,0 +1,417 @@
+"""Page views of producers that are not ours, in a real Kafka, and what kill -9 of anything changes: nothing."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaConnectionError
+from redis.asyncio import Redis
+
+from aggregator import partition as partition_module
+from aggregator import patience
+from aggregator.catalogue import PAGE_VIEWS
+from shared import clickhouse, dead_letters
+from shared.clickhouse_migrate import migrate as migrate_clickhouse
+from shared.log.kafka import KafkaLog
+from shared.log.letter_topic import LetterTopic
+from shared.log.log import Log
+from shared.log.streams import StreamsLog
+from shared.postgres import create_pool
+from shared.settings import Settings
+from tests.gateway import Gateway
+from tests.kafka.broker import Broker, broker
+from tests.page_stage import PATIENCE_S, POLICY, TOPIC, Stage, until
+from tests.pages import Sent, generate, view
+from tests.processes import ROOT
+
+PARTITIONS = 3
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Tracebacks of sinks that die take longer to draw than they live."""
+    before = structlog.get_config()
+    structlog.configure(processors=[structlog.processors.KeyValueRenderer(key_order=["event"], drop_missing=True)])
+    yield
+    structlog.configure(**before)
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits are short."""
+    monkeypatch.setattr(patience, "_WAITS", dict.fromkeys(("unknown", "overload", "readonly"), (0.02, 0.2)))
+
+
+@pytest.fixture(scope="module")
+def server(servers_folder: Path) -> Iterator[Broker]:
+    with broker(servers_folder / "pages-kafka") as one:
+        yield one
+
+
+@pytest.fixture
+async def stage(server: Broker, database: str, clickhouse_settings: Settings) -> AsyncIterator[Stage]:
+    async with staged(server, database, clickhouse_settings) as one:
+        yield one
+
+
+@asynccontextmanager
+async def staged(server: Broker, database: str, settings: Settings) -> AsyncIterator[Stage]:
+    """An empty topic and empty tables."""
+    log = KafkaLog(server.address, PARTITIONS, 1_000_000)
+    await log.prepare(TOPIC)
+    for partition in range(PARTITIONS):  # what an earlier test left is out of this one's way
+        await log.trim(TOPIC, partition, await log.end(TOPIC, partition), -1)
+    async with create_pool(Settings(database_url=database)) as pool, clickhouse.connect(settings) as tables:
+        one = Stage(log, pool, tables)
+        yield one
+        await one.close()
+    await log.close()
+
+
+@asynccontextmanager
+async def producer(server: Broker, **options: Any) -> AsyncIterator[AIOKafkaProducer]:
+    """One of another program: it knows nothing of tallybook."""
+    one = AIOKafkaProducer(bootstrap_servers=server.address, request_timeout_ms=10_000, **options)
+    await one.start()
+    try:
+        yield one
+    finally:
+        await one.stop()
+
+
+async def send(one: AIOKafkaProducer, sent: list[Sent], **more: Any) -> None:
+    """Each message by its key."""
+    await asyncio.gather(*[await one.send(TOPIC, message.value, message.key, **more) for message in sent])
+
+
+async def test_plain_messages_of_other_programs_are_views(stage: Stage, server: Broker) -> None:
+    """They have no marks, or something else in that place."""
+    sent = generate(1, 900, int(time.time() * 1000))
+    headers = [
+        [],
+        [("tallybook", None)],
+        [("tallybook", b"\xff")],
+        [("tallybook", b"%d 0 x" % 2**63)],
+        [("tallybook", b"1 99999999999 x")],
+        [("tallybook", b"1 0 \x00")],
+        [("tallybook", b"0 0 x"), ("other", b"y")],
+        [("tallybook", b"1 0 " + b"x" * 300)],
+    ]
+    async with producer(server) as one:
+        for number in range(0, 900, 100):
+            await send(one, sent[number : number + 100], headers=headers[number // 100 % len(headers)])
+    stage.sent += sent
+    stage.sink()
+    stage.sink()
+    await stage.drained()
+    await stage.check()
+
+
+async def test_aborted_transactions_are_not_read_and_their_marks_are_no_gaps(stage: Stage, server: Broker) -> None:
+    async with producer(server, transactional_id="pages", enable_idempotence=True) as one:
+        stage.sink()
+        for number in range(6):
+            sent = generate(number, 200, int(time.time() * 1000))
+            try:
+                async with one.transaction():
+                    await send(one, sent)
+                    if number % 2:
+                        raise LookupError
+            except LookupError:
+                continue
+            stage.sent += sent
+        await stage.drained()
+        await stage.check()
+        async with one.transaction():
+            await send(one, [view("/open")])
+            await asyncio.sleep(0.3)  # nothing of it is read before its end
+            await stage.check()
+        stage.sent.append(view("/open"))
+        await stage.drained()
+        assert await stage.tables.query("SELECT count() FROM page_views_raw WHERE page_id = '/open'") == [(1,)]
+
+
+async def test_the_group_shows_offsets_only_behind_what_is_stored(stage: Stage, server: Broker) -> None:
+    await stage.append(generate(1, 500, int(time.time() * 1000)))
+    stage.sink()
+    await stage.drained()
+    looks = AIOKafkaConsumer(
+        bootstrap_servers=server.address, group_id="tallybook-page_views_raw", enable_auto_commit=False
+    )
+    await looks.start()
+    try:
+        places = [TopicPartition(TOPIC, number) for number in range(PARTITIONS)]
+        looks.assign(places)
+        ends = await looks.end_offsets(places)
+
+        async def are_shown() -> bool:
+            shown = {place: await looks.committed(place) for place in places}
+            return shown == ends
+
+        await until(are_shown, "the offsets of the group are the ends")
+    finally:
+        await looks.stop()
+
+
+async def test_partitions_move_between_consumers_while_messages_come(stage: Stage, server: Broker) -> None:
+    stage.sink()
+    async with producer(server) as one:
+        for number in range(6):
+            sent = generate(number, 400, int(time.time() * 1000))
+            await send(one, sent)
+            stage.sent += sent
+            if number % 3 == 1:
+                await stage.sinks.pop(0).stop()
+            elif number % 3 == 2:
+                await stage.kill(stage.sinks[0])
+                stage.sink()
+            else:
+                stage.sink()
+    await stage.drained()
+    await stage.check()
+
+
+# -- dead letters as messages ------------------------------------------------------------------------------------------
+
+
+async def letters_in(server: Broker, topic: str) -> list[tuple[str, str, bytes, bytes]]:
+    """(letter, reason, key, value) of what a reader of committed messages finds in the topic."""
+    looks = AIOKafkaConsumer(
+        topic, bootstrap_servers=server.address, isolation_level="read_committed", auto_offset_reset="earliest"
+    )
+    await looks.start()
+    found = []
+    try:
+        [end] = (await looks.end_offsets([TopicPartition(topic, 0)])).values()
+        while await looks.position(TopicPartition(topic, 0)) < end:
+            for messages in (await looks.getmany(timeout_ms=100)).values():
+                for one in messages:
+                    headers = {name: value.decode() for name, value in one.headers}
+                    found.append((headers["letter"], headers["reason"], one.key or b"", one.value or b""))
+    finally:
+        await looks.stop()
+    return found
+
+
+async def check_letters(stage: Stage, server: Broker, topic: str) -> None:
+    """The topic has what Postgres has, once."""
+    kept = await dead_letters.listed(stage.pool, 100_000)
+    wanted = [(str(one.place), one.reason, one.key or b"", one.value or b"") for one in kept]
+    assert sorted(await letters_in(server, topic)) == sorted(wanted)
+    assert len(wanted) == sum(one.kind not in ("view", "repeat") for one in stage.sent) > 0
+
+
+class Died(Exception):
+    """What a process is after a crash point."""
+
+
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+async def test_letters_are_in_the_topic_once_when_a_consumer_dies_behind_their_transaction(
+    stage: Stage, server: Broker, monkeypatch: pytest.MonkeyPatch, delivery: Any
+) -> None:
+    topic, pipeline = f"letters-{delivery}", PAGE_VIEWS._replace(delivery=delivery)
+    for seed in range(3):
+        await stage.append(generate(seed, 600, int(time.time() * 1000)))
+        died, deaths = asyncio.Event(), list[str]()
+
+        def crash_point(here: str, died: asyncio.Event = died, deaths: list[str] = deaths) -> None:
+            if here == "published":
+                deaths.append(here)
+                if len(deaths) == PARTITIONS:  # so that no client is cut off while it connects, which aiokafka leaks
+                    died.set()
+                raise Died
+
+        monkeypatch.setattr(partition_module, "crash_point", crash_point)
+        letters = LetterTopic(server.address, topic)
+        sink = stage.sink(pipeline, letters=letters)
+        await asyncio.wait_for(died.wait(), PATIENCE_S)
+        await stage.kill(sink)
+        monkeypatch.setattr(partition_module, "crash_point", lambda here: None)
+        successor = LetterTopic(server.address, topic)
+        sink = stage.sink(pipeline, POLICY._replace(records=130), letters=successor)
+        await stage.drained()
+        await stage.kill(sink)
+        await letters.close()
+        await successor.close()
+    await check_letters(stage, server, topic)
+    if delivery == "exactly_once":
+        await stage.check()
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+async def test_a_transaction_without_an_answer_is_made_up_for(
+    stage: Stage, server: Broker, monkeypatch: pytest.MonkeyPatch, is_committed: bool
+) -> None:
+    """Its end was lost on the way there, or on the way back."""
+    topic, commit, lost = f"letters-{is_committed}", AIOKafkaProducer.commit_transaction, []
+
+    async def loses_some(self: AIOKafkaProducer) -> None:
+        if len(lost) < 4:
+            lost.append(self)
+            if is_committed:
+                await commit(self)
+            raise KafkaConnectionError
+        await commit(self)
+
+    monkeypatch.setattr(AIOKafkaProducer, "commit_transaction", loses_some)
+    letters = LetterTopic(server.address, topic)
+    await stage.append(generate(7, 900, int(time.time() * 1000)))
+    stage.sink(letters=letters)
+    await stage.drained()
+    await stage.check()
+    await stage.close()
+    await letters.close()
+    assert len(lost) == 4
+    await check_letters(stage, server, topic)
+
+
+# -- kill -9 of processes ----------------------------------------------------------------------------------------------
+
+
+class Consumers:
+    """Two aggregators as they are run; each that dies is followed by another."""
+
+    def __init__(self, stage: Stage, folder: Path, **settings: object) -> None:
+        self._stage, self._folder = stage, folder
+        self._settings = {f"TALLYBOOK_{name.upper()}": str(value) for name, value in settings.items()}
+        self._running: list[asyncio.subprocess.Process] = []
+
+    async def start(self) -> None:
+        """One more."""
+        environ = {**os.environ, "TALLYBOOK_DATA_DIR": str(self._folder), **self._settings}
+        with (self._folder / "aggregator.log").open("ab") as log:
+            self._running.append(
+                await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-m", "aggregator"), cwd=ROOT, env=environ, stdout=log, stderr=log
+                )
+            )
+
+    async def kill_oldest(self) -> None:
+        """kill -9, and another one takes over."""
+        one = self._running.pop(0)
+        assert one.returncode is None, (self._folder / "aggregator.log").read_text()[-3000:]
+        one.kill()
+        await one.wait()
+        await self.start()
+        await self._stage.end_leases()
+
+    async def stop(self) -> None:
+        """In order."""
+        for one in self._running:
+            with suppress(ProcessLookupError):  # which the test has noticed
+                one.terminate()
+            await one.wait()
+
+
+async def test_kill_9_of_consumers_broker_and_engine_in_the_middle_of_batches(
+    server: Broker, redis_url: str, database: str, servers_folder: Path, tmp_path: Path
+) -> None:
+    gateway = Gateway(servers_folder / "pages-kafka-gateway")
+    gateway.start()
+    settings = gateway.settings("tallybook", clickhouse_timeout_s=10.0)
+    await migrate_clickhouse(settings)
+    async with staged(server, database, settings) as stage, producer(server, enable_idempotence=True) as one:
+        consumers = Consumers(
+            stage,
+            tmp_path,
+            log_url=f"kafka://{server.address}",
+            redis_url=redis_url,
+            dead_letters_topic="letters-killed",
+            **_common(database, settings),
+        )
+        try:
+            await consumers.start()
+            await consumers.start()
+            faults = ["consumer", "engine", "broker", "consumer", "engine", "consumer"]
+            for seed, fault in enumerate(faults):
+                sent = generate(seed, 3000, int(time.time() * 1000))
+                sending = asyncio.create_task(send(one, sent))
+                stage.sent += sent
+                await _begun(stage, len(stage.sent) - 2500)
+                if fault == "consumer":
+                    await consumers.kill_oldest()
+                elif fault == "engine":
+                    gateway.signal(signal.SIGKILL)
+                    await asyncio.to_thread(gateway.start)
+                else:
+                    server.kill()
+                    await asyncio.to_thread(server.start)
+                await sending
+            await stage.drained()
+            await stage.check()
+            await check_letters(stage, server, "letters-killed")
+        finally:
+            await consumers.stop()
+            gateway.close()
+
+
+async def test_kill_9_of_consumers_and_engine_with_redis_streams(
+    redis_client: "Redis", redis_url: str, database: str, servers_folder: Path, tmp_path: Path
+) -> None:
+    gateway = Gateway(servers_folder / "pages-streams-gateway")
+    gateway.start()
+    settings = gateway.settings("tallybook", clickhouse_timeout_s=10.0)
+    await migrate_clickhouse(settings)
+    log: Log = StreamsLog(redis_client, PARTITIONS, 1_000_000)
+    async with create_pool(Settings(database_url=database)) as pool, clickhouse.connect(settings) as tables:
+        stage = Stage(log, pool, tables)
+        consumers = Consumers(
+            stage, tmp_path, redis_url=redis_url, pages_drop_repeats="true", **_common(database, settings)
+        )
+        try:
+            await consumers.start()
+            await consumers.start()
+            for seed, fault in enumerate(["consumer", "engine", "consumer", "engine", "consumer"]):
+                await stage.append(generate(seed, 3000, int(time.time() * 1000)))
+                await _begun(stage, len(stage.sent) - 2500)
+                if fault == "consumer":
+                    await consumers.kill_oldest()
+                else:
+                    gateway.signal(signal.SIGKILL)
+                    await asyncio.to_thread(gateway.start)
+            await stage.drained()
+            await stage.check(without_repeats=True)
+        finally:
+            await consumers.stop()
+            gateway.close()
+
+
+def _common(database: str, settings: Settings) -> dict[str, object]:
+    return {
+        "database_url": database,
+        "clickhouse_url": settings.clickhouse_url,
+        "clickhouse_timeout_s": 10,
+        "log_partitions": PARTITIONS,
+        "pages_batch": 200,
+        "pages_wait_s": 0.05,
+        "metrics_port": 0,
+    }
+
+
+async def _begun(stage: Stage, wanted: int) -> None:
+    """Wait until so many are stored or refused: the next batches are on their way then."""
+
+    async def is_so() -> bool:
+        done = await stage.pool.fetchval("SELECT coalesce(sum(stored + dead_lettered), 0) FROM sink_cursor")
+        return int(done) >= wanted
+
+    await until(is_so, f"{wanted} records are stored")
+
+
+async def test_a_dead_letter_of_kafka_says_where_the_message_lies(stage: Stage, server: Broker) -> None:
+    async with producer(server) as one:
+        at = await one.send_and_wait(TOPIC, b"{broken", b"k", partition=2)
+    stage.sent.append(Sent("malformed", b"k", b"{broken"))
+    stage.sink()
+    await stage.drained()
+    [letter] = await dead_letters.listed(stage.pool, 10)
+    assert (letter.place.partition, letter.place.position.offset, letter.value) == (2, at.offset, b"{broken")

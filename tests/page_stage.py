@@ -1,0 +1,133 @@
+"""Page views on real stores: a log, sinks that can be killed, and the ledger that all tables are compared with."""
+
+import asyncio
+import itertools
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aggregator import audit
+from aggregator.catalogue import PAGE_VIEWS
+from aggregator.partition import Stores
+from aggregator.pipelines import Pipeline
+from aggregator.policy import Policy
+from aggregator.sink import Sink
+from shared import dead_letters
+from shared.clickhouse import ClickHouse
+from shared.log.accounting import account
+from shared.log.cursor import Cursors
+from shared.log.log import Log
+from shared.tasks import end
+from tests.pages import HOUR_MS, MINUTE_MS, MINUTES_DAYS, Bucket, Sent, buckets, rows
+
+TOPIC = "page_views"
+#: Of the sinks of the tests, in seconds.
+LEASE_S = 1.5
+#: Small batches, so that there are many.
+POLICY = Policy("hybrid", 100, 0.05)
+
+#: Seconds until something must have happened on a busy machine.
+PATIENCE_S = 60.0
+
+_RAW = "SELECT page_id, user_id, toUnixTimestamp64Milli(event_time), duration_ms, is_bounce FROM page_views_raw"
+_SUMS = (
+    "SELECT toUnixTimestamp({0}) AS begin, page_id, sum(views), sum(bounces), sum(duration), uniqMerge(users)"
+    " FROM page_views_agg_{0} GROUP BY begin, page_id"
+)
+
+
+class Stage:
+    """The stores, what was sent, and the sinks."""
+
+    def __init__(self, log: Log, pool: Any, tables: ClickHouse) -> None:
+        self.log, self.pool, self.tables = log, pool, tables
+        self.sent: list[Sent] = []
+        self.sinks: list[Sink] = []
+        self._seqs: Counter[int] = Counter()
+        self._owners = itertools.count()
+
+    def sink(self, pipeline: Pipeline = PAGE_VIEWS, policy: Policy = POLICY, **stores: Any) -> Sink:
+        """One of a new process, which runs."""
+        cursors = Cursors(self.pool, self.log.name, f"owner {next(self._owners)}", LEASE_S)
+        made = {"log": self.log, "cursors": cursors, "clickhouse": self.tables, "limit": policy.limit(16 << 20)}
+        one = Sink(Stores(**{**made, **stores}), pipeline)
+        self.sinks.append(one)
+        one.start()
+        return one
+
+    async def append(self, sent: list[Sent]) -> None:
+        """As tallybook itself appends: each partition's share at once."""
+        shares: dict[int, list[Sent]] = {}
+        for one in sent:
+            shares.setdefault(self.log.partition_of(one.key), []).append(one)
+        for partition, share in shares.items():
+            self._seqs[partition] += 1
+            await self.log.append(
+                TOPIC,
+                partition,
+                [(one.key, one.value) for one in share],
+                producer="tests",
+                seq=self._seqs[partition],
+            )
+        self.sent += sent
+
+    async def drained(self) -> None:
+        """Wait until nothing is in flight."""
+        await until(self._is_drained, "every record is somewhere")
+
+    async def _is_drained(self) -> bool:
+        taken = await account(self.log, self.pool, PAGE_VIEWS)
+        return taken.stored + taken.dead_lettered + taken.skipped >= len(self.sent)
+
+    async def check(self, *, without_repeats: bool = False) -> None:
+        """Raw rows, minutes, hours, dead letters and books: each equal to what was sent."""
+        good = [one for one in self.sent if one.kind in ("view", "repeat")]
+        bad = [one for one in self.sent if one.kind not in ("view", "repeat")]
+        if without_repeats:  # two views of one page, user and millisecond are one event, whoever meant what
+            good = list({(one.page, one.user, one.ms): one for one in reversed(good)}.values())
+        repeats = len(self.sent) - len(good) - len(bad)
+        assert Counter(map(tuple, await self.tables.query(_RAW))) == rows(good)
+        kept_s = time.time() - MINUTES_DAYS * 86_400  # of older minutes some have expired
+        minutes = {key: one for key, one in (await self.sums("minute")).items() if key[0] > kept_s}
+        assert minutes == {key: one for key, one in buckets(good, MINUTE_MS).items() if key[0] > kept_s}
+        assert await self.sums("hour") == buckets(good, HOUR_MS)
+        letters = await dead_letters.listed(self.pool, 100_000, settled=True)
+        refused = Counter((one.reason, one.key, one.value) for one in letters)
+        assert refused == Counter((one.kind, one.key, one.value) for one in bad)
+        assert await audit.doubles(self.tables, "page_views_raw", days=10_000) == 0
+        taken = await account(self.log, self.pool, PAGE_VIEWS)
+        assert (taken.stored, taken.dead_lettered, taken.skipped) == (len(good), len(bad), repeats)
+        assert (taken.in_flight, taken.difference) == (0, 0) or self.log.name == "kafka"
+
+    async def sums(self, step: str) -> dict[tuple[int, str], Bucket]:
+        """What a table of sums has."""
+        found = await self.tables.query(_SUMS.format(step))
+        return {(begin, page): Bucket(*sums) for begin, page, *sums in found}
+
+    async def kill(self, sink: Sink) -> None:
+        """As kill -9 would: nothing is given back, and some time later the leases are over."""
+        assert sink._balancing is not None
+        await end(sink._balancing, *(task for _, task in sink._partitions.values()))
+        await asyncio.gather(*sink._closing)
+        self.sinks.remove(sink)
+        await self.end_leases()
+
+    async def end_leases(self) -> None:
+        """As if all were silent for long."""
+        await self.pool.execute("UPDATE sink_cursor SET lease_until = now() - interval '1 s' WHERE owner IS NOT NULL")
+        await self.pool.execute("UPDATE sink_member SET lease_until = now() - interval '1 s'")
+
+    async def close(self) -> None:
+        """Stop what still runs."""
+        for sink in self.sinks:
+            await sink.stop()
+        self.sinks.clear()
+
+
+async def until(is_so: Callable[[], Awaitable[object]], what: str) -> None:
+    """Come back when it is so."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not await is_so():
+        assert time.monotonic() < deadline, f"never: {what}"
+        await asyncio.sleep(0.02)

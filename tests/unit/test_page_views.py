@@ -1,0 +1,122 @@
+"""A page view as a row: a pure function of its record; and when batches of them are cut."""
+
+import json
+import math
+
+import pytest
+
+from aggregator.catalogue import PAGE_VIEWS, configured
+from aggregator.pipelines import Refused
+from aggregator.policy import RECORDS_MAX, Policy
+from shared.log.log import Limit, Position, Record
+from shared.settings import Settings
+from tests.pages import DAY_MS, MINUTE_MS, faulty, generate, view
+
+CAME_MS = 1_795_000_000_123
+
+
+def record(value: bytes, time_ms: int = CAME_MS) -> Record:
+    return Record(Position(7, 3), b"key", value, time_ms)
+
+
+def refusal(value: bytes, time_ms: int = CAME_MS) -> str:
+    with pytest.raises(Refused) as caught:
+        PAGE_VIEWS.transform(2, record(value, time_ms))
+    return caught.value.reason
+
+
+def test_a_row_is_made_of_the_record_alone() -> None:
+    one = record(view("/a", "u", CAME_MS - 1, 5, ip_address="::1", spare=1).value)
+    line = PAGE_VIEWS.transform(2, one)
+    assert line == PAGE_VIEWS.transform(2, one)
+    assert json.loads(line) == {
+        "event_time": "1795000000.122",
+        "page_id": "/a",
+        "user_id": "u",
+        "duration_ms": 5,
+        "user_agent": "",
+        "ip_address": "::1",
+        "region": "",
+        "is_bounce": False,
+        "processed_time": "1795000000.123",
+        "log_partition": 2,
+        "log_offset": 7,
+        "log_seq": 3,
+    }
+
+
+@pytest.mark.parametrize("reason", ["malformed", "columns", "empty_page_id", "negative_duration", "time_out_of_range"])
+def test_what_can_be_no_row_says_why(reason: str) -> None:
+    assert refusal(faulty(reason, view(ms=CAME_MS)).value) == reason
+
+
+@pytest.mark.parametrize("ms", [CAME_MS - 30 * DAY_MS - 1, CAME_MS + DAY_MS + 1])
+def test_a_time_may_not_be_far_from_when_the_record_came(ms: int) -> None:
+    assert refusal(view(ms=ms).value) == "time_out_of_range"
+    inside = ms + MINUTE_MS if ms < CAME_MS else ms - MINUTE_MS
+    assert PAGE_VIEWS.transform(0, record(view(ms=inside).value))
+
+
+@pytest.mark.parametrize("came_ms", [-1, 0, 5, 4_294_967_296_000])
+def test_a_log_whose_time_cannot_be_gives_no_rows(came_ms: int) -> None:
+    assert refusal(view(ms=max(came_ms, 0)).value, came_ms) == "time_out_of_range"
+
+
+def test_offsets_and_fractions_of_times_mean_what_they_say() -> None:
+    value = view(ms=CAME_MS).value
+    text = json.loads(value)["timestamp"]
+    for other, wanted in (
+        (text.replace("Z", "999Z"), "1795000000.123"),
+        (text.replace("Z", "+00:30"), "1794998200.123"),
+        (text[:19] + "Z", "1795000000.000"),
+    ):
+        line = PAGE_VIEWS.transform(0, record(value.replace(text.encode(), other.encode())))
+        assert json.loads(line)["event_time"] == wanted
+
+
+def test_the_generator_of_the_tests_makes_what_it_says() -> None:
+    sent = generate(1, 20_000, CAME_MS)
+    assert sent == generate(1, 20_000, CAME_MS)
+    kinds = [one.kind for one in sent]
+    faults = len(sent) - kinds.count("view") - kinds.count("repeat")
+    assert 0.008 < kinds.count("repeat") / len(sent) < 0.012
+    assert 0.045 < faults / len(sent) < 0.055
+    assert 0.09 < sum(one.is_bounce for one in sent) / kinds.count("view") < 0.11
+    for one in sent[:2000]:
+        if one.kind in ("view", "repeat"):
+            assert PAGE_VIEWS.transform(0, record(one.value))
+        else:
+            assert refusal(one.value) == one.kind
+
+
+# -- policies ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("policy", "limit"),
+    [
+        (Policy("batch", 100, 2.0), Limit(100, 9, math.inf)),
+        (Policy("time", 100, 2.0), Limit(RECORDS_MAX, 9, 2.0)),
+        (Policy("hybrid", 100, 2.0), Limit(100, 9, 2.0)),
+    ],
+)
+def test_a_policy_is_a_limit_of_the_log(policy: Policy, limit: Limit) -> None:
+    assert policy.limit(9) == limit
+
+
+def test_the_settings_choose_the_policy_the_delivery_and_what_repeats_are() -> None:
+    (_, hits), (views, policy) = configured(Settings(sink_rows=7, sink_wait_s=3.0))
+    assert (hits, policy) == (Policy("hybrid", 7, 3.0), Policy("hybrid", 10_000, 1.0))
+    assert (views.delivery, views.repeats) == ("exactly_once", None)
+    settings = Settings(
+        pages_cut="batch",
+        pages_batch=100,
+        pages_wait_s=2.0,
+        pages_delivery="at_least_once",
+        pages_drop_repeats=True,
+    )
+    (hit, _), (views, policy) = configured(settings)
+    assert policy == Policy("batch", 100, 2.0)
+    assert views.delivery == "at_least_once"
+    assert views.repeats is not None
+    assert (hit.delivery, hit.repeats) == ("exactly_once", None)
