@@ -6,13 +6,12 @@ processes apply at once, is applied again as a whole. Afterwards no table may be
 there a repeated insert would count twice. There is no way back; a mistake is mended by the next file.
 """
 
-import hashlib
 import json
 import re
 from pathlib import Path
 
 from shared.clickhouse import ClickHouse, connect, connect_without_database, database
-from shared.migrate import SchemaError
+from shared.migrate import Migration, SchemaError, migrations, unapplied
 from shared.postgres import statement
 from shared.settings import Settings
 
@@ -64,7 +63,7 @@ async def pending(settings: Settings) -> list[str]:
     async with connect_without_database(settings) as clickhouse:
         made = await clickhouse.query(_CREATION, {"database": database(settings)})
     if "schema_migrations" not in {name for name, _ in made}:
-        return [name for name, _, _ in _files()]
+        return [name for name, _, _ in migrations(_FOLDER)]
     async with connect(settings) as clickhouse:
         return [name for name, _, _ in await _missing(clickhouse)]
 
@@ -113,20 +112,8 @@ async def _set_retention(clickhouse: ClickHouse, days: int | None) -> None:
         await clickhouse.execute(f"ALTER TABLE {_EXPIRING} REMOVE TTL")
 
 
-def _files() -> list[tuple[str, str, str]]:
-    """(name, text, SHA-256) of each migration in order."""
-    texts = ((path.name, path.read_text()) for path in sorted(_FOLDER.glob("*.sql")))
-    return [(name, text, hashlib.sha256(text.encode()).hexdigest()) for name, text in texts]
-
-
-async def _missing(clickhouse: ClickHouse) -> list[tuple[str, str, str]]:
+async def _missing(clickhouse: ClickHouse) -> list[Migration]:
     applied = {
         str(name): str(digest) for name, digest in await clickhouse.query("SELECT name, sha256 FROM schema_migrations")
     }
-    files = _files()
-    if unknown := sorted(applied.keys() - {name for name, _, _ in files}):
-        raise SchemaError(f"the database has migrations that this version does not know: {', '.join(unknown)}")
-    for name, _, digest in files:
-        if applied.get(name, digest) != digest:
-            raise SchemaError(f"{name} was changed after it had been applied to this database")
-    return [file for file in files if file[0] not in applied]
+    return unapplied(migrations(_FOLDER), applied)

@@ -6,9 +6,10 @@ together with its row in `schema_migrations`. There is no way back; a mistake is
 """
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import asyncpg
 
@@ -31,6 +32,14 @@ class SchemaError(Exception):
     one."""
 
 
+class Migration(NamedTuple):
+    """One file; `digest` is its SHA-256."""
+
+    name: str
+    text: str
+    digest: str
+
+
 async def migrate(database_url: str) -> list[str]:
     """Apply what is missing and return the names applied. Raises SchemaError, or an asyncpg or OS error when Postgres
     refuses."""
@@ -50,7 +59,7 @@ async def pending(database_url: str) -> list[str]:
     """The names that `migrate` would apply now. Raises as `migrate` does."""
     async with _connection(database_url) as connection:
         if await connection.fetchval("SELECT to_regclass('schema_migrations')") is None:
-            return [name for name, _, _ in _files()]
+            return [name for name, _, _ in migrations(_FOLDER)]
         return [name for name, _, _ in await _missing(connection)]
 
 
@@ -63,20 +72,25 @@ async def _connection(database_url: str) -> AsyncIterator["asyncpg.Connection[as
         await connection.close()
 
 
-def _files() -> list[tuple[str, str, str]]:
-    """(name, text, SHA-256) of each migration in order."""
-    texts = ((path.name, path.read_text()) for path in sorted(_FOLDER.glob("*.sql")))
-    return [(name, text, hashlib.sha256(text.encode()).hexdigest()) for name, text in texts]
+def migrations(folder: Path) -> list[Migration]:
+    """Those of the folder, in order."""
+    texts = ((path.name, path.read_text()) for path in sorted(folder.glob("*.sql")))
+    return [Migration(name, text, hashlib.sha256(text.encode()).hexdigest()) for name, text in texts]
 
 
-async def _missing(connection: "asyncpg.Connection[asyncpg.Record]") -> list[tuple[str, str, str]]:
-    applied = {
-        row["name"]: row["sha256"] for row in await connection.fetch("SELECT name, sha256 FROM schema_migrations")
-    }
-    files = _files()
+def unapplied(files: list[Migration], applied: Mapping[str, str]) -> list[Migration]:
+    """Those whose names are not among what was applied, {name: SHA-256}. Raises SchemaError when some of
+    that is not as it is in the files."""
     if unknown := sorted(applied.keys() - {name for name, _, _ in files}):
         raise SchemaError(f"the database has migrations that this version does not know: {', '.join(unknown)}")
     for name, _, digest in files:
         if applied.get(name, digest) != digest:
             raise SchemaError(f"{name} was changed after it had been applied to this database")
-    return [file for file in files if file[0] not in applied]
+    return [file for file in files if file.name not in applied]
+
+
+async def _missing(connection: "asyncpg.Connection[asyncpg.Record]") -> list[Migration]:
+    applied = {
+        row["name"]: row["sha256"] for row in await connection.fetch("SELECT name, sha256 FROM schema_migrations")
+    }
+    return unapplied(migrations(_FOLDER), applied)

@@ -24,6 +24,7 @@ from tallybook import clickhouse
 from tallybook.exits import Exit
 from tests.clicks import Ledger, counted, crowd, fetched
 from tests.processes import PATIENCE_S, ROOT, Program, descendants, free_port, lives, program, wait_for
+from tests.services import enterable
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -50,10 +51,7 @@ def port() -> int:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A data folder that the servers may enter."""
-    for parent in (tmp_path, *tmp_path.parents):
-        if parent.name.startswith(("pytest-", "test_")):
-            parent.chmod(0o755)
-    return tmp_path / "data"
+    return enterable(tmp_path) / "data"
 
 
 @pytest.fixture

@@ -85,6 +85,15 @@ class Crowd:
         await self.minutes.flush()
         await self.minutes.flush()
 
+    async def conclude(self) -> dict[int, int]:
+        """Stop and settle; then each acknowledged click is counted, once. Answers clicks by banner."""
+        await self.stop()
+        await self.settle()
+        acked = {banner: self.ledger.acked[banner] for banner in (*PLAIN, *KEYED)}
+        assert await self.counted() == await self.persisted() == acked
+        assert await self.difference() == 0
+        return acked
+
     async def close(self) -> None:
         """The lanes are free and nothing is connected."""
         for counter in self.counters:

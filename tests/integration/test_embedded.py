@@ -25,7 +25,7 @@ from tallybook.exits import Exit, Stop
 from tallybook.folder import DataFolder
 from tallybook.launcher import SAME, server_identity
 from tests.processes import ROOT, Program, lives, program, wait_for
-from tests.services import missing
+from tests.services import enterable, missing
 
 #: An owner of a folder, as the supervisor is one, that says where its servers are and keeps them alive.
 OWNER = """
@@ -67,10 +67,7 @@ Owner = Callable[[], AbstractContextManager[Program]]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A data folder that other users may enter."""
-    for parent in (tmp_path, *tmp_path.parents):
-        if parent.name.startswith(("pytest-", "test_")):
-            parent.chmod(0o755)
-    return tmp_path / "data"
+    return enterable(tmp_path) / "data"
 
 
 @pytest.fixture
