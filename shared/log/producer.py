@@ -37,8 +37,6 @@ from shared.tasks import end
 
 #: Records and bytes of one append. Redis does nothing else while it takes one.
 _BATCH_RECORDS, _BATCH_BYTES = 500, 512 * 1024
-#: Seconds that a busy line waits between two appends: an append costs as much as some ten of its records.
-_GATHER_S = 0.002
 #: Appends that may be ahead of a record in a log that answers; above it the record is written to the journal.
 _AHEAD_MAX = 8
 #: Seconds of the first and of the longest wait before an append is sent again.
@@ -282,8 +280,6 @@ class Producer:
                 self._note_success(line)
                 self._tell(batch, "log")
                 await self._clear()
-                if False:
-                    await asyncio.sleep(_GATHER_S)
                 continue
             await asyncio.sleep(wait_s * random.uniform(0.5, 1))  # noqa: S311 - jitter
             wait_s = min(2 * wait_s, _BACKOFF_S[1])
