@@ -208,18 +208,18 @@ def measured(side: Side, name: str, number: int, connections: int, seconds: floa
     }
 
 
-def race(rounds: int, seconds: float, folder: Path, names: Sequence[str], first: int) -> list[Row]:
+def race(options: argparse.Namespace, names: Sequence[str], folder: Path) -> list[Row]:
     """All sides in each round."""
     rows = list[Row]()
-    for number in range(first, first + rounds):
+    for number in range(options.first, options.first + options.rounds):
         at = number % len(names)
         for name in (*names[at:], *names[:at]):
             place = folder / f"{number}-{names.index(name)}"
             side = SIDES[name](place)
             try:
                 side.start()
-                for connections in CONNECTIONS:
-                    rows.append(measured(side, name, number, connections, seconds))
+                for connections in options.connections or CONNECTIONS:
+                    rows.append(measured(side, name, number, connections, options.seconds))
                     print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
             finally:
                 side.stop()
@@ -232,7 +232,7 @@ def _former(options: argparse.Namespace) -> list[Row]:
     if not options.first or not options.output.exists():
         return []
     result = json.loads(options.output.read_text())
-    rows = [row for connections in CONNECTIONS for row in result[f"c{connections}"]["rows"]]
+    rows = [row for name, part in result.items() if name != "machine" for row in part["rows"]]
     return [row for row in rows if row["round"] < options.first]
 
 
@@ -242,6 +242,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default 5)")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of one run of wrk (default 3)")
     parser.add_argument("--first", type=int, default=0, help="number of the first round; rounds before it are kept")
+    parser.add_argument("--connections", type=int, action="append", help=f"of wrk (default {CONNECTIONS})")
     parser.add_argument("--only", action="append", choices=tuple(SIDES), help="this side; may be repeated")
     parser.add_argument("--output", type=Path, default=RESULT)
     options = parser.parse_args(arguments)
@@ -251,13 +252,13 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             if PEER in names:
                 install()
-            rows = _former(options) + race(options.rounds, options.seconds, Path(text), names, options.first)
+            rows = _former(options) + race(options, names, Path(text))
             machine = describe(f"{datetime.now(UTC):%Y-%m-%d}", Path(text))
         except (StartError, WrkError, PeerError) as error:
             print(f"cannot measure: {error}", file=sys.stderr)
             return 2
     result: dict[str, Any] = {"machine": machine}
-    for connections in CONNECTIONS:
+    for connections in sorted({row["connections"] for row in rows}):
         of = [row for row in rows if row["connections"] == connections]
         ratios = {name: paired(of, *sides) for name, sides in _RATIOS.items()}
         result[f"c{connections}"] = {**ratios, "rows": of}
