@@ -188,8 +188,30 @@ def test_s1_only_nginx_publishes_ports_and_stores_have_no_way_out() -> None:
     assert "back" not in SERVICES["nginx"]["networks"]
     for network in ("back", "watch"):
         assert COMPOSE["networks"][network]["internal"] is True
-    for name in ("clickhouse", "redis", "postgres", "migrate"):
+    for name in ("clickhouse", "kafka", "redis", "postgres", "migrate"):
         assert SERVICES[name]["networks"] == ["back"]
+
+
+def test_kafka_is_there_for_those_who_ask_for_it_and_takes_what_the_log_expects() -> None:
+    assert [name for name in sorted(SERVICES) if "profiles" in SERVICES[name]] == ["kafka"]
+    kafka = SERVICES["kafka"]
+    assert kafka["profiles"] == ["kafka"]
+    settings = load({"TALLYBOOK_LOG_URL": "kafka://kafka:9092"})  # as the comment above the service says
+    assert settings.log_url in (ROOT / "compose.yaml").read_text()
+    assert kafka["environment"]["KAFKA_ADVERTISED_LISTENERS"] == "PLAINTEXT://kafka:9092"
+    assert kafka["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
+    assert all(isinstance(value, str) for value in kafka["environment"].values())
+    # The broker of the tests, of the same version.
+    pom = (ROOT / "tests/kafka/pom.xml").read_text()
+    assert f"<kafka.version>{kafka['image'].rpartition(':')[2]}</kafka.version>" in pom
+    assert "TALLYBOOK_LOG_URL" in SERVICES["ingest"]["environment"]
+
+
+def test_hits_pass_through_nginx() -> None:
+    configuration = (ROOT / "deploy/nginx/nginx.conf").read_text()
+    assert re.search(r"location / \{\s+proxy_pass http://ingest;", configuration)
+    for header in ("X-Forwarded-For $remote_addr", "X-Forwarded-Proto $scheme", "X-Forwarded-Host $http_host"):
+        assert f"proxy_set_header {header};" in configuration
 
 
 def test_redis_keeps_what_it_acknowledged() -> None:
@@ -209,6 +231,7 @@ def test_what_must_last_is_on_named_volumes() -> None:
         "redis": "/data",
         "postgres": "/var/lib/postgresql",
         "clickhouse": "/var/lib/clickhouse",
+        "kafka": "/var/lib/kafka/data",
     }
     for name, folder in folders.items():
         named = [volume.split(":") for volume in SERVICES[name]["volumes"]]
