@@ -4,7 +4,7 @@ Requests and imports make the same bytes of the same event, so its content can b
 
     row      one row of RowBinary up to `received_at`: COLUMNS without the place
     content  the row without `received_at`; properties are canonical (sorted names, no blanks)
-    block    many rows as one record of the log: magic, number of rows, CRC-32 of that and what follows, their lengths, the rows
+    block    many rows as one record of the log: magic, number of rows, CRC-32 of that and the rest, lengths, rows
 """
 
 import struct
