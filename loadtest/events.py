@@ -209,7 +209,8 @@ async def _measure(settings: Settings, arguments: argparse.Namespace, folder: Pa
             print(json.dumps(figures["http"]), flush=True)
             for child in children:
                 child.send_signal(signal.SIGTERM)
-                child.wait()
+            for child in children:
+                await asyncio.to_thread(child.wait)
             figures["import"] = await imported(settings, tables, arguments.rows, folder)
             print(json.dumps(figures["import"]), flush=True)
             for name, measure in MEASURES.items():
