@@ -113,7 +113,181 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
                 trackers=trackers,
                 log=log,
                 hits=await stack.enter_async_context(_producer(settings, log)),
-                events=await stack.enter_async_context(_events(settings)),
+                events=await stack.enter_async_context(_events(settings, log)),
+                window=EventWindow(settings, redis),
+                cookie=Cookie(settings),
+                origins=Origins(settings.track_origins),
+                clickhouse=await _clickhouse(settings, stack),
+                probe=health.Probe(),
+                stock_taking=asyncio.Lock(),
+                redis=redis,
+                pool=pool,
+                outbox_pool=await _outbox_pool(settings, pool, stack),
+            )
+
+    return lifespan
+
+
+@asynccontextmanager
+async def _producer(settings: Settings, log: Log) -> AsyncIterator[Producer]:
+    """What appends hits to the log, with the journal of this worker; and whoever finds those of dead ones."""
+    name = new_name()
+    journal = await asyncio.to_thread(Journal.create, settings.journal_dir, name, settings.journal_bytes_max)
+    hits_to = Producer(
+        log,
+        hits.TOPIC,
+        name,
+        journal,
+        records_max=settings.log_waiting_max,
+        bytes_max=settings.log_waiting_bytes_max,
+        most=settings.log_records_max,
+        is_ordered=False,  # hits know when they were
+    )
+    orphans = Orphans(settings.journal_dir, log)
+    await hits_to.start()
+    orphans.start()
+    try:
+        yield hits_to
+    finally:
+        await orphans.stop()
+        await hits_to.stop(settings.redis_timeout_s)
+
+
+@asynccontextmanager
+async def _events(settings: Settings, log: Log) -> AsyncIterator[Producer]:
+    """What appends blocks of events to the log. Whoever uploads them repeats, so there is no journal."""
+    to = Producer(
+        log,
+        TOPIC,
+        new_name(),
+        None,
+        records_max=settings.log_waiting_max,
+        bytes_max=settings.log_waiting_bytes_max,
+        most=settings.events_blocks_max,
+    )
+    await to.start()
+    try:
+        yield to
+    finally:
+        await to.stop(settings.redis_timeout_s)
+
+
+"""The Starlette application: every route, what they share, and what is started and stopped around them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any, TypedDict
+
+from redis.asyncio import Redis
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from ingest import clicks, docs, event_statistics, events, health, hits, page_statistics, stats, track
+from ingest.access import AccessLine
+from ingest.banners import Banners
+from ingest.body import BodyLimit
+from ingest.client import ClientAddress
+from ingest.cookie import Cookie
+from ingest.limits import Limiter
+from ingest.openapi import Operation, published, routes
+from ingest.origins import Origins
+from ingest.problems import HANDLERS
+from ingest.trackers import Trackers
+from shared.clickhouse import ClickHouse
+from shared.clickhouse import connect as connect_to_clickhouse
+from shared.counting.drain import Counter
+from shared.counting.keyed import Keyed
+from shared.counting.reader import Reader
+from shared.event_window import EventWindow
+from shared.events import TOPIC
+from shared.log.choice import chosen_log
+from shared.log.journal import Journal
+from shared.log.log import Log
+from shared.log.orphans import Orphans
+from shared.log.producer import Producer, new_name
+from shared.postgres import create_pool
+from shared.redis_client import connect
+from shared.settings import Settings
+
+OPERATIONS: list[Operation] = [
+    *clicks.OPERATIONS,
+    *stats.OPERATIONS,
+    *page_statistics.OPERATIONS,
+    *track.OPERATIONS,
+    *events.OPERATIONS,
+    *event_statistics.OPERATIONS,
+    *health.OPERATIONS,
+    *docs.OPERATIONS,
+]
+
+
+class State(TypedDict):
+    """What the handlers find in `request.state`."""
+
+    settings: Settings
+    counter: Counter
+    keyed: Keyed
+    reader: Reader
+    banners: Banners
+    limiter: Limiter
+    client: ClientAddress
+    trackers: Trackers
+    log: Log
+    hits: Producer
+    events: Producer
+    window: EventWindow
+    cookie: Cookie
+    origins: Origins
+    clickhouse: ClickHouse | None
+    probe: health.Probe
+    stock_taking: asyncio.Lock
+    redis: "Redis"
+    pool: Any
+    outbox_pool: Any
+
+
+def create_app(settings: Settings) -> Starlette:
+    """The application of one worker. Nothing connects before its lifespan begins."""
+    limits = {"/stats": settings.bulk_body_max_bytes, events.PATH: settings.events_body_max_bytes}
+    bodies = Middleware(BodyLimit, settings=settings, limits=limits, packed=frozenset({events.PATH}))
+    app = Starlette(
+        routes=routes(published(OPERATIONS, settings)),
+        middleware=[Middleware(AccessLine), bodies],
+        exception_handlers=HANDLERS,
+        lifespan=_lifespan(settings),
+    )
+    app.router.redirect_slashes = False  # the address of a redirect would be made from the client's Host header
+    return app
+
+
+def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextManager[State]]:
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[State]:
+        async with AsyncExitStack() as stack:
+            redis = connect(settings)
+            stack.push_async_callback(lambda: asyncio.shield(redis.aclose()))
+            pool = await stack.enter_async_context(create_pool(settings))
+            banners, trackers = Banners(settings, pool), Trackers(pool)
+            for registry in (banners, trackers):
+                await registry.start()
+                stack.push_async_callback(registry.stop)
+            log = await stack.enter_async_context(chosen_log(settings))
+            counter = Counter(settings, banners.gate)
+            counter.start()
+            stack.push_async_callback(counter.stop, settings.redis_timeout_s)
+            yield State(
+                settings=settings,
+                counter=counter,
+                keyed=Keyed(settings, redis),
+                reader=Reader(settings, redis, pool),
+                banners=banners,
+                limiter=Limiter(settings, redis),
+                client=ClientAddress(settings.trusted_proxies),
+                trackers=trackers,
+                log=log,
+                hits=await stack.enter_async_context(_producer(settings, log)),
+                events=await stack.enter_async_context(_events(settings, log)),
                 window=EventWindow(settings, redis),
                 cookie=Cookie(settings),
                 origins=Origins(settings.track_origins),

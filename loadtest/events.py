@@ -87,13 +87,13 @@ async def uploaded(settings: Settings, tables: ClickHouse, count: int) -> Figure
         async with httpx2.AsyncClient(timeout=60, headers={"content-type": "application/json"}) as http:
             while bodies:
                 body, began = bodies.pop(), time.perf_counter()
-                while (answer := await http.post(url, content=body)).status_code == 503:  # noqa: ASYNC110 - asked again
+                while (answer := await http.post(url, content=body)).status_code == 503:  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
                 latencies.append(time.perf_counter() - began)
                 found = re.match(rb'\{"accepted":(\d+)', answer.content)
                 accepted += int(found[1]) if found else 0
 
-    began = time.perf_counter()
+    cpu, began = cpu_seconds(), time.perf_counter()
     await asyncio.gather(*(client() for _ in range(CONNECTIONS)))
     answered_s = time.perf_counter() - began
     visible = 0
@@ -109,6 +109,7 @@ async def uploaded(settings: Settings, tables: ClickHouse, count: int) -> Figure
         "visible_per_s": round(sent / seconds),
         "upload_p50_ms": round(latencies[len(latencies) // 2] * 1000),
         "upload_p99_ms": round(latencies[int(len(latencies) * 0.99)] * 1000),
+        "cpu_us_per_event": used_us(cpu, sent),
         "exact": accepted == visible == sent,
     }
 
@@ -122,12 +123,15 @@ async def imported(settings: Settings, tables: ClickHouse, count: int, folder: P
         for one in events(count, seed=2):
             rows.writerow((*list(one.values())[:4], msgspec.json.encode(one["properties"]).decode()))
     before = int((await tables.query("SELECT count() FROM events"))[0][0])
+    cpu = cpu_seconds()
     first, peaks = await _run_import(settings, path)
+    used = used_us(cpu, count)
     again, _ = await _run_import(settings, path)
     after = int((await tables.query(f"SELECT count() FROM {EVENTS}"))[0][0])  # noqa: S608 - a constant
     return {
         "rows": count,
         "rows_per_s": first["rows_per_s"],
+        "cpu_us_per_row": used | {"import": round(first["cpu_s"] * 1e6 / count, 1)},
         "repeated_rows_per_s": again["rows_per_s"],
         "memory_mb_at_quarters": peaks,
         "exact": first["stored"] == after - before == again["duplicates"] == count,
@@ -139,16 +143,39 @@ async def _run_import(settings: Settings, path: Path) -> tuple[Figures, list[int
     command = [sys.executable, "-m", "tallybook", "import-events", "--json", str(path)]
     process = await asyncio.create_subprocess_exec(*command, env=environ(settings), cwd=ROOT, stdout=subprocess.PIPE)
     memory, one = list[int](), psutil.Process(process.pid)
-    waiting = asyncio.create_task(process.communicate())
+    waiting, cpu_s = asyncio.create_task(process.communicate()), 0.0
     while not waiting.done():
         try:
             memory.append(one.memory_info().rss >> 20)
+            cpu_s = sum(one.cpu_times()[:2])
         except psutil.Error:
             break
         await asyncio.wait([waiting], timeout=0.2)
     said, _ = await waiting
     quarters = [max(memory[: max(1, len(memory) * part // 4)]) for part in (1, 2, 3, 4)]
-    return json.loads(said), quarters
+    return json.loads(said) | {"cpu_s": cpu_s}, quarters
+
+
+def cpu_seconds() -> dict[str, float]:
+    """Seconds of the processor so far, by part: what this process started, and itself as `client`."""
+    used = dict.fromkeys(("client", "ingest", "aggregator", "clickhouse", "valkey", "postgres"), 0.0)
+    me = psutil.Process()
+    used["client"] = sum(me.cpu_times()[:2])
+    for child in me.children(recursive=True):
+        try:
+            words, seconds = " ".join([child.name(), *child.cmdline()]), sum(child.cpu_times()[:2])
+        except psutil.Error:
+            continue
+        part = next(
+            (name for name in used if name in words), "ingest"
+        )  # whose workers are named as their parent's fork
+        used[part] += seconds
+    return used
+
+
+def used_us(before: dict[str, float], count: int) -> dict[str, float]:
+    """Microseconds of each part for each of so many, since a look before."""
+    return {part: round((seconds - before[part]) * 1e6 / count, 1) for part, seconds in cpu_seconds().items()}
 
 
 def environ(settings: Settings) -> dict[str, str]:
@@ -182,7 +209,8 @@ async def _measure(settings: Settings, arguments: argparse.Namespace, folder: Pa
             print(json.dumps(figures["http"]), flush=True)
             for child in children:
                 child.send_signal(signal.SIGTERM)
-                child.wait()
+            for child in children:
+                await asyncio.to_thread(child.wait)
             figures["import"] = await imported(settings, tables, arguments.rows, folder)
             print(json.dumps(figures["import"]), flush=True)
             for name, measure in MEASURES.items():

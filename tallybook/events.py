@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import structlog
 
 from shared.settings import Settings
 from tallybook.exits import Exit, Stop
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two lines that say how far it is, where there is no terminal.
 _LINE_S = 5.0
+
+log = structlog.get_logger()
 
 
 @click.command("import-events")
@@ -111,11 +114,9 @@ def _shown(path: str, progress: "Progress") -> "AbstractContextManager[Callable[
     def line(batch: "FileBatch") -> None:
         nonlocal said_at
         if time.monotonic() - said_at >= _LINE_S:
-            import structlog
-
             said_at = time.monotonic()
             figures = {"rows": progress.note.counts.read, "rows_per_s": round(rate()), "bytes": batch.position}
-            structlog.get_logger().info("import_goes_on", path=path, **figures)
+            log.info("import_goes_on", path=path, **figures)
 
     return nullcontext(line)
 
