@@ -8,11 +8,11 @@ UV := $(shell command -v uv 2>/dev/null)
 PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$p && break; done)
 
-.PHONY: help up test chaos lint format load bench docs requirements clean
+.PHONY: help up test chaos lint format load bench bench-events docs requirements clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 up: $(VENV)/.installed ## run everything on this machine, until Ctrl-C
 	@$(if $(PORT),export TALLYBOOK_PORT="$${TALLYBOOK_PORT:-$(PORT)}"; )exec $(BIN)/tallybook up $(ARGS)
@@ -38,6 +38,9 @@ load: $(VENV)/.installed-dev ## a load test with Locust: ARGS="spike"
 
 bench: $(VENV)/.installed-dev ## the benchmark side by side with Go, into loadtest/results/bench.json
 	@$(BIN)/python -m loadtest.bench $(ARGS)
+
+bench-events: $(VENV)/.installed-dev ## events over HTTP and from CSV, into loadtest/results/events.json
+	@$(BIN)/python -m loadtest.events $(ARGS)
 
 docs: $(VENV)/.installed-dev ## renew what is generated: configuration, OpenAPI, performance
 	@$(BIN)/python -m shared.configuration > docs/configuration.md

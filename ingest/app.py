@@ -149,7 +149,7 @@ async def _producer(settings: Settings) -> AsyncIterator[Producer]:
 @asynccontextmanager
 async def _events(settings: Settings) -> AsyncIterator[Producer]:
     """What appends blocks of events to the log. Whoever uploads them repeats, so there is no journal."""
-    async with chosen_log(settings, settings.events_blocks_max) as log:
+    async with chosen_log(settings) as log:
         most = {"records_max": settings.log_waiting_max, "bytes_max": settings.log_waiting_bytes_max}
         to = Producer(log, TOPIC, new_name(), None, **most, most=settings.events_blocks_max)
         await to.start()

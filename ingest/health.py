@@ -14,6 +14,7 @@ from ingest.openapi import Answer, Operation
 from shared.counting import keys
 from shared.counting.accounting import Account, account
 from shared.errors import PostgresUnavailable, RedisUnavailable, Unavailable
+from shared.log.producer import Producer
 from shared.postgres import statement
 from shared.redis_client import masters
 
@@ -131,7 +132,7 @@ async def ready(request: Request) -> Response:
         "lanes": "unavailable" if fill >= _LANE_UNAVAILABLE else "degraded" if fill >= _LANE_DEGRADED else "ok",
         "banners": "ok" if request.state.banners.is_loaded() else "unavailable",
         "trackers": "ok" if request.state.trackers.is_loaded() else "degraded",
-        "log": "degraded" if request.state.hits.failing_s() > _BELIEVED_S else "ok",
+        "log": "degraded" if _log_failing_s(request) > _BELIEVED_S else "ok",
         **await request.state.probe.states(request),
     }
     worst: State = "ok"
@@ -139,6 +140,11 @@ async def ready(request: Request) -> Response:
         if state in checks.values():
             worst = state
     return _json(Ready(worst, checks, request.state.probe.reasons), 503 if worst == "unavailable" else 200)
+
+
+def _log_failing_s(request: Request) -> float:
+    producers: tuple[Producer, ...] = (request.state.hits, request.state.events)
+    return max(producer.failing_s() for producer in producers)
 
 
 async def accounting(request: Request) -> Response:

@@ -87,7 +87,7 @@ async def uploaded(settings: Settings, tables: ClickHouse, count: int) -> Figure
         async with httpx2.AsyncClient(timeout=60, headers={"content-type": "application/json"}) as http:
             while bodies:
                 body, began = bodies.pop(), time.perf_counter()
-                while (answer := await http.post(url, content=body)).status_code == 503:
+                while (answer := await http.post(url, content=body)).status_code == 503:  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
                 latencies.append(time.perf_counter() - began)
                 found = re.match(rb'\{"accepted":(\d+)', answer.content)

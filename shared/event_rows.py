@@ -4,7 +4,7 @@ Requests and imports make the same bytes of the same event, so its content can b
 
     row      one row of RowBinary up to `received_at`: COLUMNS without the place
     content  the row without `received_at`; properties are canonical (sorted names, no blanks)
-    block    many rows as one record of the log: magic, number of rows, CRC-32 of what follows, their lengths, the rows
+    block    many rows as one record of the log: magic, number of rows, CRC-32 of that and the rest, lengths, rows
 """
 
 import struct
@@ -178,7 +178,7 @@ def blocks(rows: Sequence[bytes], cut: Cut) -> Iterator[tuple[bytes, bytes]]:
 
 def _block(rows: Sequence[bytes]) -> bytes:
     rest = b"".join((struct.pack(f"<{len(rows)}I", *map(len, rows)), *rows))
-    return _BLOCK.pack(_MAGIC, len(rows), crc32(rest)) + rest
+    return _BLOCK.pack(_MAGIC, len(rows), crc32(rest, len(rows))) + rest
 
 
 def is_block(value: bytes) -> bool:
@@ -191,7 +191,7 @@ def rows_of(block: bytes) -> list[bytes]:
     if len(block) < _BLOCK.size or block[:4] != _MAGIC:
         raise ValueError("this is no block of events")
     _, count, checksum = _BLOCK.unpack_from(block)
-    if crc32(memoryview(block)[_BLOCK.size :]) != checksum:
+    if crc32(memoryview(block)[_BLOCK.size :], count) != checksum:
         raise ValueError("the block of events is damaged")
     lengths = struct.unpack_from(f"<{count}I", block, _BLOCK.size)
     begins = accumulate(lengths, initial=_BLOCK.size + 4 * count)

@@ -13,6 +13,7 @@ takes the id over.
     tallybook:{events.ids.<shard>}:since     string   when `now` began
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -51,28 +52,33 @@ class EventWindow:
     async def claim(self, events: Sequence[Named]) -> list[int]:
         """For each event, in order, NEW, STORED, CLAIMED or OTHER; no id may be there twice. Raises
         RedisUnavailable."""
-        settings = self._settings
-        most = max(1, settings.events_window_ids // settings.shards)
         verdicts = [NEW] * len(events)
-        for shard, places in self._by_shard(events):
-            of = _prefix(shard)
-            blob = b"".join(part for place in places for part in events[place])
-            arguments = [settings.events_window_s, most, HOLD_S, blob]
-            try:
-                answer = await _CLAIM(self._redis, [of + "now", of + "former", of + "since"], arguments)
-            except REDIS_ERRORS as error:
-                raise RedisUnavailable(
-                    "Redis does not answer, so no event was taken. Send the upload again."
-                ) from error
+        pieces = self._by_shard(events)
+        try:  # at once, so that they share an fsync
+            answers = await asyncio.gather(
+                *(self._claim(shard, [events[at] for at in places]) for shard, places in pieces)
+            )
+        except REDIS_ERRORS as error:
+            raise RedisUnavailable("Redis does not answer, so no event was taken. Send the upload again.") from error
+        for (_, places), answer in zip(pieces, answers, strict=True):
             for place, verdict in zip(places, answer, strict=True):
                 verdicts[place] = verdict
         return verdicts
 
     async def confirm(self, events: Sequence[Named]) -> None:
         """These are in the log. Raises REDIS_ERRORS."""
-        for shard, places in self._by_shard(events):
-            blob = b"".join(part for place in places for part in events[place])
-            await _CONFIRM(self._redis, [_prefix(shard) + "now"], [self._settings.events_window_s, blob])
+        pieces = self._by_shard(events)
+        await asyncio.gather(*(self._confirm(shard, [events[at] for at in places]) for shard, places in pieces))
+
+    async def _claim(self, shard: int, events: Sequence[Named]) -> bytes:
+        of, settings = _prefix(shard), self._settings
+        most = max(1, settings.events_window_ids // settings.shards)
+        arguments = [settings.events_window_s, most, HOLD_S, _blob(events)]
+        answer: bytes = await _CLAIM(self._redis, [of + "now", of + "former", of + "since"], arguments)
+        return answer
+
+    async def _confirm(self, shard: int, events: Sequence[Named]) -> None:
+        await _CONFIRM(self._redis, [_prefix(shard) + "now"], [self._settings.events_window_s, _blob(events)])
 
     def _by_shard(self, events: Sequence[Named]) -> list[tuple[int, list[int]]]:
         """Places of events, in pieces of one script call."""
@@ -85,6 +91,10 @@ class EventWindow:
         return [
             (shard, places[at : at + _CHUNK]) for shard, places in found.items() for at in range(0, len(places), _CHUNK)
         ]
+
+
+def _blob(events: Sequence[Named]) -> bytes:
+    return b"".join(part for event in events for part in event)
 
 
 def _prefix(shard: int) -> str:

@@ -24,7 +24,7 @@ import asyncio
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
@@ -57,10 +57,20 @@ class KafkaLog:
 
     name = "kafka"
 
-    def __init__(self, servers: str, partitions: int, records_max: int, timeout_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        servers: str,
+        partitions: int,
+        records_max: int,
+        timeout_s: float = 10.0,
+        *,
+        topics: Mapping[str, int] | None = None,
+    ) -> None:
+        """A partition holds `records_max` records, or as many as `topics` says of its topic."""
         self._servers = servers
         self.partitions = partitions
         self._records_max = records_max
+        self._topics = topics or {}
         self._timeout_s = timeout_s
         self._connecting = asyncio.Lock()
         self._producer: AIOKafkaProducer | None = None
@@ -95,7 +105,7 @@ class KafkaLog:
         self, topic: str, partition: int, records: Sequence[tuple[bytes, bytes]], *, producer: str, seq: int
     ) -> None:
         """See Log. Whether the partition is full is known to a second; it may grow a little beyond."""
-        check(records, seq, self._records_max)
+        check(records, seq, self._most(topic))
         where = TopicPartition(topic, partition)
         with _translated():
             async with asyncio.timeout(self._timeout_s), self._turns[where]:
@@ -124,7 +134,7 @@ class KafkaLog:
         with _translated():
             first, end = await self._ends(where)
             limit = min(before.offset, end)
-            if (end - first) * 2 < self._records_max:
+            if (end - first) * 2 < self._most(topic):
                 limit = min(limit, await self._first_since(where, keep_s, end))
             if limit > first:
                 admin = await self._administration()
@@ -167,11 +177,14 @@ class KafkaLog:
             piece.close()
             await (await client.send_batch(piece, where.topic, partition=where.partition))
 
+    def _most(self, topic: str) -> int:
+        return self._topics.get(topic, self._records_max)
+
     async def _make_room(self, where: TopicPartition, more: int) -> None:
         room, seen = self._room.get(where, (0, 0.0))
         if room < more or time.monotonic() - seen > _ENDS_S:
             first, end = await self._ends(where)
-            room, seen = self._records_max - (end - first), time.monotonic()
+            room, seen = self._most(where.topic) - (end - first), time.monotonic()
         if room < more:
             self._room.pop(where, None)
             raise LogFull

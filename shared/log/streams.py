@@ -62,10 +62,14 @@ class StreamsLog:
 
     name = "streams"
 
-    def __init__(self, redis: "Redis", partitions: int, records_max: int) -> None:
+    def __init__(
+        self, redis: "Redis", partitions: int, records_max: int, *, topics: Mapping[str, int] | None = None
+    ) -> None:
+        """A partition holds `records_max` records, or as many as `topics` says of its topic."""
         self._redis = redis
         self.partitions = partitions
         self._records_max = records_max
+        self._topics = topics or {}
 
     def partition_of(self, key: bytes) -> int:
         """See Log."""
@@ -82,9 +86,10 @@ class StreamsLog:
         self, topic: str, partition: int, records: Sequence[tuple[bytes, bytes]], *, producer: str, seq: int
     ) -> None:
         """See Log."""
-        check(records, seq, self._records_max)
+        most = self._topics.get(topic, self._records_max)
+        check(records, seq, most)
         of = prefix(topic, partition)
-        arguments = [producer, seq, self._records_max, *(part for record in records for part in record)]
+        arguments = [producer, seq, most, *(part for record in records for part in record)]
         try:
             answer, *rest = await _APPEND(self._redis, [of + "log", of + "seqs", of + "book"], arguments)
         except OutOfMemoryError as error:  # refused before the script began
@@ -118,7 +123,7 @@ class StreamsLog:
         """See Log."""
         of = prefix(topic, partition)
         try:
-            arguments = [str(before), int(keep_s * 1000), self._records_max]
+            arguments = [str(before), int(keep_s * 1000), self._topics.get(topic, self._records_max)]
             await _TRIM(self._redis, [of + "log", of + "book"], arguments)
         except REDIS_ERRORS as error:
             raise LogUnavailable from error

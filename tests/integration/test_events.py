@@ -15,7 +15,11 @@ from redis.asyncio import Redis
 
 from shared import clickhouse
 from shared.clickhouse import ClickHouse
+from shared.errors import LogFull
 from shared.event_window import HOLD_S
+from shared.events import TOPIC
+from shared.log.choice import chosen_log
+from shared.log.log import BEGIN
 from shared.settings import Settings
 from tests.events import EventStage, event, event_stage, moment
 
@@ -242,7 +246,7 @@ async def test_a_worker_that_is_killed_loses_and_doubles_no_event(
     async with event_stage(tmp_path, redis_url, database, clickhouse_settings, tables, environ=environ) as stage:
         sent: set[str] = set()
         answers, unanswered = 0, 0
-        while answers < 3 or not unanswered:
+        while answers < 2 or not unanswered:
             key = {"idempotency-key": f"upload-{answers}"} if point == "upload_taken" else {}
             events = [event() for _ in range(100)]
             while True:
@@ -310,6 +314,18 @@ async def test_while_redis_is_away_nothing_is_kept(
         assert await stage.statuses(one) in (["accepted"], ["duplicate"])
         await stage.settle()
         assert set(await stage.rows()) == {one["event_id"]}
+
+
+async def test_a_log_half_full_of_blocks_keeps_none_that_is_stored(redis_url: str, redis_client: "Redis") -> None:
+    """The bound of blocks is another one than that of records, for whoever appends and for whoever trims."""
+    async with chosen_log(Settings(redis_url=redis_url, events_blocks_max=4, log_partitions=1)) as log:
+        for seq in (1, 2, 3):
+            await log.append(TOPIC, 0, [(b"", b"")], producer="tests", seq=seq)
+        with pytest.raises(LogFull):
+            await log.append(TOPIC, 0, [(b"", b"")] * 2, producer="tests", seq=4)
+        await log.trim(TOPIC, 0, await log.end(TOPIC, 0), 3600)
+        await log.append(TOPIC, 0, [(b"", b"")] * 2, producer="tests", seq=4)
+        assert (await log.stock(TOPIC, 0, BEGIN)).waiting == 2
 
 
 # -- uploads under a key -----------------------------------------------------------------------------------------------
