@@ -19,6 +19,7 @@ REDIS = ("--target", "redis://127.0.0.1:1")
         ((*REDIS, "--resume"), "name a --target"),
         (("--target", "ftp://x"), "a target begins with kafka://"),
         (("--target", "http://127.0.0.1/track"), "an HTTP target ends with /events or /stats"),
+        (("--target", "kafka://"), "a target has a host"),
         ((*REDIS, "--faulty", "1.5"), "faulty_ratio"),
         ((*REDIS, "--low", "20"), "regular_low_per_s"),
         ((*REDIS, "--mode", "fast"), "--mode"),
