@@ -305,14 +305,14 @@ async def test_after_kill_9_a_run_goes_on_and_its_ledger_is_exact(
     log: Log, ledger: Path, tmp_path: Path, way: str
 ) -> None:
     """Twice killed, and then it ends by itself: every event once, the same ones that no kill would have made."""
-    events = 20_000
-    words = command(log, ledger, "--mode", "max", "--max-rate", 8_000, "--events", events, "--seed", 5, "--way", way)
+    events = 60_000
+    words = command(log, ledger, "--mode", "max", "--max-rate", 20_000, "--events", events, "--seed", 5, "--way", way)
     again = ["-m", "tallybook", "generate", "--ledger", str(ledger), "--resume"]
     in_doubt = []
     for number, arguments in enumerate((words, again, again)):
         with program(*arguments, log=tmp_path / "log", TALLYBOOK_LOG_PARTITIONS=str(PARTITIONS)) as one:
             if number < 2:
-                goal = count_lines(ledger) + 4_000
+                goal = count_lines(ledger) + 6_000
                 await asyncio.to_thread(wait_for, lambda goal=goal: count_lines(ledger) > goal, "lines to be written")
                 one.signal(signal.SIGKILL)
                 reach = max(json.loads(line).get("number", 0) for line in whole_lines(ahead(ledger))[1:])
