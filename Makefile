@@ -8,7 +8,7 @@ UV := $(shell command -v uv 2>/dev/null)
 PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$p && break; done)
 
-.PHONY: help up test chaos chaos-records lint format load bench bench-events docs requirements clean
+.PHONY: help up test chaos chaos-records lint format load bench bench-events generate docs requirements clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -19,6 +19,9 @@ up: $(VENV)/.installed ## run everything on this machine, until Ctrl-C
 
 test: $(VENV)/.installed-dev ## run all tests
 	@$(BIN)/python -m pytest $(ARGS)
+
+generate: $(VENV)/.installed ## page views, good and faulty: ARGS="--target redis://127.0.0.1 --mode bursts"
+	@exec $(BIN)/tallybook generate $(ARGS)
 
 chaos: $(VENV)/.installed-dev ## attack the counter, then hunt its mutants: SECONDS=120 SEED=...
 	@$(BIN)/python -m tests.chaos.run --mutants --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -1,5 +1,6 @@
 """Where messages go, by URL."""
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Literal, NamedTuple
@@ -48,6 +49,8 @@ def check(url: str) -> None:
             raise ValueError(f"an HTTP target ends with {' or '.join(_ROUTES)}, as http://127.0.0.1:8080/events")
     elif parts.scheme not in ("kafka", "redis", "rediss", "unix"):
         raise ValueError("a target begins with kafka://, redis://, rediss://, unix://, http:// or https://")
+    elif not parts.netloc and parts.scheme != "unix":
+        raise ValueError(f"a target has a host, as {parts.scheme}://127.0.0.1:9092")
 
 
 @asynccontextmanager
@@ -62,6 +65,7 @@ async def sender(target: Target, settings: Settings, ledger: Ledger) -> AsyncIte
     elif scheme == "kafka":
         from generator.kafka import KafkaSender
 
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what fails is raised, and said once
         producing = target.producing
         yield KafkaSender(
             target.url.removeprefix("kafka://").rstrip("/"),

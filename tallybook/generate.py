@@ -173,6 +173,8 @@ def _order(target: str | None, events: int | None, port: int | None, flags: dict
         raise click.UsageError("--speed above 1 needs a --start in the past: timestamps would lie in the future")
     if flags["transactions"] and (flags["way"] != "batch" or flags["ways_of"]):
         raise click.UsageError("--transactions needs --way batch: each batch is one")
+    if flags["aborts"] and not flags["transactions"]:
+        raise click.UsageError("--aborts needs --transactions")
     return Order(
         target=target or "",
         profile=changed(Profile(), wishes),

@@ -49,7 +49,20 @@ def test_each_metric_has_the_labels_that_its_users_bind(name: str, labels: tuple
 
 
 def test_s1_labels_are_closed_sets_and_no_ids(tmp_path: Path) -> None:
-    allowed = {"route", "method", "status", "reason", "outcome", "loop", "state", "version", "table", "result", "store"}
+    allowed = {
+        "route",
+        "method",
+        "status",
+        "reason",
+        "outcome",
+        "loop",
+        "state",
+        "version",
+        "table",
+        "result",
+        "store",
+        "kind",
+    }
     for family in families(tmp_path).values():
         assert set(family.labels) <= allowed, family.name
 
@@ -63,7 +76,7 @@ def test_all_names_begin_alike_and_carry_their_unit(tmp_path: Path) -> None:
 
 def test_gauges_of_several_processes_show_one_value() -> None:
     gauges = [item for item in vars(metrics).values() if isinstance(item, Gauge)]
-    assert len(gauges) == 9
+    assert len(gauges) == 10
     assert {gauge._multiprocess_mode for gauge in gauges} == {"mostrecent"}
 
 
