@@ -17,6 +17,7 @@ import argparse
 import asyncio
 import json
 import logging
+import os
 import platform
 import tempfile
 import time
@@ -32,6 +33,7 @@ import uvloop
 
 from aggregator.garbage import collect_seldom
 from aggregator.outbox import Outbox, claimed, release, step
+from loadtest import cpu
 from loadtest.servers import cores
 from shared import clickhouse, clickhouse_migrate, migrate
 from shared.postgres import create_pool
@@ -98,17 +100,24 @@ async def _relay(outbox: Outbox) -> tuple[int, float]:
 
 
 async def _relayed(outbox: Outbox, events: int, rounds: int) -> Figures:
-    rates = []
+    rates, costs, loads = list[float](), list[dict[str, float]](), list[float]()
     for number in range(rounds):
         await _fill(outbox.pool, events)
+        loads.append(os.getloadavg()[0])
+        before = cpu.seconds(os.getpid())
         moved, took_s = await _relay(outbox)
+        costs.append(cpu.per_request_us(before, cpu.seconds(os.getpid()), moved))
         rates.append(moved / took_s)
-        print(f"relay, round {number + 1}: {rates[-1]:,.0f} events/s", flush=True)
+        print(f"relay, round {number + 1}: {rates[-1]:,.0f} events/s, {costs[-1]}, load {loads[-1]}", flush=True)
         await outbox.pool.execute("TRUNCATE tallybook_outbox")
     found = await outbox.clickhouse.query("SELECT count(), uniqExact(event_id), uniqExact(outbox_id) FROM event_log")
     return {
         "events_per_s": round(median(rates)),
         "rounds": [round(rate) for rate in rates],
+        # All processes together: the relay, Postgres and the engine. What is free of the two cores decides the rate.
+        "cpu_us_per_event": round(median(cost["total"] for cost in costs), 1),
+        "of_it_postgres": round(median(cost["postgres"] for cost in costs), 1),
+        "load_average": [round(load, 1) for load in loads],
         "events": events,
         "batch_rows": outbox.rows,
         "exact": tuple(found[0]) == (events * rounds,) * 3,
@@ -151,19 +160,27 @@ async def _rate(url: str, seconds: float, work: Callable[[Any, int], Awaitable[A
 async def _published(url: str, rounds: int, seconds: float) -> Figures:
     """Turn and turn about, in short turns, as the machine is never the same for long."""
     turns: dict[bool, list[float]] = {False: [], True: []}
+    processor: dict[bool, list[float]] = {False: [], True: []}
     for number in range(2 * rounds):
         for publishes in (False, True) if number % 2 else (True, False):
 
             async def work(connection: Any, at: int, publishes: bool = publishes) -> None:
                 await _transaction(connection, at, publishes)
 
+            before = cpu.seconds(os.getpid())
             turns[publishes].append(await _rate(url, seconds / 2, work))
+            used = cpu.per_request_us(before, cpu.seconds(os.getpid()), round(turns[publishes][-1] * seconds / 2))
+            processor[publishes].append(used["total"])
     costs = [1 - with_one / without for without, with_one in zip(turns[False], turns[True], strict=True)]
+    more = [with_one / without - 1 for without, with_one in zip(processor[False], processor[True], strict=True)]
     figures = {
         "transactions_per_s": round(median(turns[False])),
         "transactions_with_event_per_s": round(median(turns[True])),
         "cost": round(median(costs), 4),
         "costs": [round(cost, 4) for cost in costs],
+        "cpu_us_per_transaction": round(median(processor[False])),
+        "cpu_us_per_transaction_with_event": round(median(processor[True])),
+        "cpu_more": round(median(more), 4),
         "clients": _CLIENTS,
     }
     print(f"publish: {figures}", flush=True)

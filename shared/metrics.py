@@ -181,7 +181,7 @@ OUTBOX_DEAD_LETTERS = Counter("tallybook_outbox_dead_letters_total", "Events tha
 OUTBOX_FAILURES = Counter(
     "tallybook_outbox_failures_total",
     "Batches of the outbox that failed and are repeated, by class of the error",
-    ["class"],
+    ["result"],
 )
 OUTBOX_BATCH_ROWS = Histogram(
     "tallybook_outbox_batch_rows", "Events of a batch that was stored", buckets=_BATCH_BUCKETS

@@ -42,7 +42,9 @@ class Endpoint:
                 self._read(_unpacked(body, headers.get("content-encoding")))
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
                 await writer.drain()
-        except asyncio.IncompleteReadError:
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
             writer.close()
 
     async def _body(self, reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:

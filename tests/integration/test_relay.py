@@ -256,7 +256,7 @@ async def test_an_aggregator_that_is_killed_at_any_point_again_and_again(
         "TALLYBOOK_CLICKHOUSE_URL": clickhouse_settings.clickhouse_url or "",
         "TALLYBOOK_OUTBOX_ROWS": "50",
         "TALLYBOOK_OUTBOX_WAIT_S": "0",
-        "TALLYBOOK_CRASH": ",".join(f"{point}=0.05" for point in POINTS),
+        "TALLYBOOK_CRASH": ",".join(f"{point}=0.03" for point in POINTS),
     }
     for _ in range(20):
         await stage.publish(100)
