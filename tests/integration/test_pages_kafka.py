@@ -274,6 +274,20 @@ async def test_a_transaction_without_an_answer_is_made_up_for(
     await check_letters(stage, server, topic)
 
 
+async def test_a_topic_that_does_not_ask_how_far_it_came_is_caught(
+    stage: Stage, server: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mutant: each new producer believes that nothing is there."""
+    begun = LetterTopic._begun
+
+    async def forgets(self: LetterTopic, claim: Any) -> tuple[AIOKafkaProducer, int]:
+        return (await begun(self, claim))[0], -1
+
+    monkeypatch.setattr(LetterTopic, "_begun", forgets)
+    with pytest.raises(AssertionError):
+        await test_a_transaction_without_an_answer_is_made_up_for(stage, server, monkeypatch, True)
+
+
 # -- kill -9 of processes ----------------------------------------------------------------------------------------------
 
 

@@ -72,3 +72,11 @@ def test_a_refused_url_keeps_its_password() -> None:
     with pytest.raises(SettingsError) as caught:
         load({"TALLYBOOK_DATABASE_URL": "mysql://u:hunter2@db"})
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", [None, "redis://cache"])
+def test_a_topic_of_dead_letters_needs_a_log_in_kafka(url: str | None) -> None:
+    environ = {"TALLYBOOK_DEAD_LETTERS_TOPIC": "letters"}
+    assert load({**environ, "TALLYBOOK_LOG_URL": "kafka://one:9092"}).dead_letters_topic == "letters"
+    with pytest.raises(SettingsError, match="kafka://"):
+        load({**environ, "TALLYBOOK_LOG_URL": url or ""})
