@@ -54,7 +54,7 @@ class Engine:
     def open(self) -> None:
         """Raises Failure when another process has the folder, or when its files cannot be read."""
         with _failures():
-            self._keeper = chdb.connect(self._address)  # type: ignore[no-untyped-call]
+            self._keeper = chdb.connect(self._address)
             self.timezone = str(self._keeper.query("SELECT timezone()", "TSV")).strip()
 
     def close(self) -> None:
@@ -69,7 +69,7 @@ class Engine:
         sql = b"\n".join(part for part in (statement.text, body) if part)
         if not sql.strip():
             raise refusal(62, "SYNTAX_ERROR", "Syntax error: Empty query.")
-        with _failures(), contextlib.closing(chdb.connect(self._address)) as handle:  # type: ignore[no-untyped-call]
+        with _failures(), contextlib.closing(chdb.connect(self._address)) as handle:
             _prepare(handle, statement)
             insert = split_insert(sql)
             if insert is None:
