@@ -57,7 +57,7 @@ CRASH = {
     "recorded": 0.003,
 }
 #: Seconds that a mutant may live.
-MUTANT_S = 60.0
+MUTANT_S = 150.0
 #: Seconds in which everything has to be in its place once the faults have ended.
 _SETTLE_S = 60.0
 _AWAY = (*POSTGRES_ERRORS, *CLICKHOUSE_ERRORS)
@@ -212,7 +212,7 @@ def _ran(seed: int, seconds: float, **options: Any) -> RecordReport:
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.records", description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=120.0, help="of attack on each log; a mutant may live for 60")
+    parser.add_argument("--seconds", type=float, default=120.0, help="of attack on each log; a mutant may live for 150")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--log", choices=LOGS, help="this log only")
     parser.add_argument("--faults", default="", help="some of them only, comma separated")
