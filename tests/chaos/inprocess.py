@@ -122,6 +122,8 @@ class Crowd:
             settings=self.settings,
             counter=self.counters[0],
             banners=SimpleNamespace(is_loaded=lambda: True),
+            trackers=SimpleNamespace(is_loaded=lambda: True),
+            hits=SimpleNamespace(failing_s=lambda: 0.0),
             probe=self._probe,
             redis=self.redis,
             pool=self.pool,

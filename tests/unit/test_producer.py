@@ -102,6 +102,7 @@ async def producing(
     for task in producer._tasks:  # as a kill does: nothing is finished
         task.cancel()
     await asyncio.gather(*producer._tasks, return_exceptions=True)
+    await producer._journal_lock.acquire()  # a thread would write to whatever gets the number of the descriptor next
     if journal is not None:
         os.close(journal._descriptor)
 
