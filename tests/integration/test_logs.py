@@ -4,32 +4,45 @@ import csv
 import io
 import json
 import random
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx2
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from starlette.applications import Starlette
 
-from ingest import logs, loopback
+from ingest import event_statistics, logs, loopback
 from ingest.openapi import routes
 from ingest.problems import HANDLERS
 from shared import clickhouse
 from shared.clickhouse import ClickHouse
 from shared.errors import LogsClosed
 from shared.postgres import create_pool
+from shared.segment.parser import LENGTH_MOST, parse
+from shared.segment.syntax import Node, write
 from shared.settings import Settings
 from tests.outbox import Stage
+from tests.segments import documents, matches, nodes
 from tests.tracking import tracking
 
 SECOND = 1_000_000
 #: 2026-03-01T12:00:00Z
 NOON = 1_772_366_400 * SECOND
 RANGE = {"from": "2026-03-01", "to": "2026-03-02"}
+#: Examples of a comparison with the model; each of them is some statements of the engine.
+EXAMPLES = hypothesis_settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
+)
 
 
 @pytest.fixture
@@ -192,6 +205,27 @@ async def test_events_are_chosen(
         event(3, NOON + 2, "refused", "production", amount=101, **odd),
     )
     assert await numbers(service, order="asc", **params) == found
+
+
+@EXAMPLES
+@given(
+    contexts=st.lists(documents(), min_size=1, max_size=8),
+    node=nodes().filter(lambda node: "user_id" not in write(node) and len(write(node)) <= LENGTH_MOST - 200),
+)
+async def test_a_filter_means_the_same_in_clickhouse_as_in_words(
+    tables: ClickHouse, contexts: list[dict[str, Any]], node: Node
+) -> None:
+    await tables.execute("TRUNCATE TABLE event_log")
+    events = [{**event(number), "event_context": context} for number, context in enumerate(contexts)]
+    await store(tables, uuid4().hex, *events)
+    text = re.sub(r"\bproperties\.", "event_context.", write(node))
+    async with serving(tables) as service:
+        answer = await asked(service, filter=text, limit=10)
+    assert answer.status_code == 200, answer.text
+    found = {one["event_id"] for one in answer.json()["events"]}
+    as_properties = parse(text.replace("event_context.", "properties."), event_statistics.FIELDS)
+    model = [{"event_type": "paid", "properties": context} for context in contexts]
+    assert found == {one["event_id"] for one, of in zip(events, model, strict=True) if matches(as_properties, of)}
 
 
 async def test_pages_come_as_ndjson_and_csv(service: httpx2.AsyncClient, tables: ClickHouse) -> None:
