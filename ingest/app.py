@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from ingest import clicks, docs, event_statistics, events, health, hits, page_statistics, stats, track
+from ingest import clicks, docs, event_statistics, events, health, hits, logs, page_statistics, stats, track
 from ingest.access import AccessLine
 from ingest.banners import Banners
 from ingest.body import BodyLimit
@@ -43,6 +43,7 @@ OPERATIONS: list[Operation] = [
     *track.OPERATIONS,
     *events.OPERATIONS,
     *event_statistics.OPERATIONS,
+    *logs.OPERATIONS,
     *health.OPERATIONS,
     *docs.OPERATIONS,
 ]

@@ -25,7 +25,8 @@ _COUNT = statement("ingest/tracker_statistics.count.sql")
 _SERIES = statement("ingest/tracker_statistics.series.sql")
 
 _NAMES = ("tracker_id", "from", "to", "step")
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+#: A date as an end of a range.
+DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _SECONDS: Mapping[str, int] = {"minute": 60, "hour": 3600, "day": 86_400}
 _DAY_MS = 86_400_000
 _EPOCH = date(1970, 1, 1)
@@ -98,7 +99,7 @@ def edge(values: Mapping[str, str], name: str, days: int) -> Edge:
     text = values.get(name)
     if text is None:
         raise malformed(name, "is missing. Give a date, as 2026-03-01, or an RFC 3339 time.")
-    if _DATE.fullmatch(text):
+    if DATE.fullmatch(text):
         day = _parsed_day(name, text)
         return Edge(((day - _EPOCH).days + days) * _DAY_MS, text)
     second, fraction = instant(name, text)

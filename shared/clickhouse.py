@@ -35,6 +35,8 @@ _INSERT: Mapping[str, Any] = {
     "wait_end_of_query": 1,
     "date_time_input_format": "best_effort",
     "input_format_skip_unknown_fields": 0,
+    "input_format_try_infer_dates": 0,  # a text in a JSON column stays what was written
+    "input_format_try_infer_datetimes": 0,
 }
 
 

@@ -52,10 +52,12 @@ class UserTable(NamedTuple):
     moment: str
 
 
-#: Every table that has a user's id. A test looks for one that is missing.
+#: Every table that has a user's id in a column. A test looks for one that is missing. What page views add up to has
+#: hashes of ids in states that nothing can be taken out of, and event logs have what applications put into them.
 USER_TABLES = (
     UserTable("events", "user_id", "occurred_at"),
     UserTable("tracker_events", "toString(user_id)", "date_time"),
+    UserTable("page_views_raw", "user_id", "event_time"),
 )
 
 

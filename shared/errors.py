@@ -3,6 +3,7 @@
     TallybookError                     status  code                   retryable
       Malformed                        400     malformed
       Unauthorized                     401     unauthorized
+      LogsClosed                       403     logs_closed
       NotFound                         404     not_found
         UnknownBanner                  404     unknown_banner
         UnknownTracker                 404     unknown_tracker
@@ -73,6 +74,12 @@ class Unauthorized(TallybookError):
     """This route needs a key. Send it in the Authorization header."""
 
     status, code = 401, "unauthorized"
+
+
+class LogsClosed(TallybookError):
+    """Event logs are read on this host alone: bind loopback, with no proxy before it, or set TALLYBOOK_LOGS_OPEN."""
+
+    status, code = 403, "logs_closed"
 
 
 class NotFound(TallybookError):

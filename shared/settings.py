@@ -249,6 +249,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         float, _about("Share of batches that become traces by themselves; those of events are continued", ge=0, le=1)
     ] = 0.01
 
+    # -- event logs ------------------------------------------------------------------------------------------------
+    logs_open: Annotated[
+        bool, _about("Answer `GET /logs` to everybody who reaches the service, also from other hosts")
+    ] = False
+
     # -- page views ------------------------------------------------------------------------------------------------
     pages_cut: Annotated[
         Literal["batch", "time", "hybrid"],

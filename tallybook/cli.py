@@ -14,6 +14,7 @@ from tallybook.events import import_events
 from tallybook.exits import Exit, Stop
 from tallybook.generate import generate
 from tallybook.options import DATA_DIR, configured
+from tallybook.outbox_command import outbox
 from tallybook.trackers import trackers
 from tallybook.users import users
 
@@ -53,6 +54,7 @@ main.add_command(banners)
 main.add_command(dlq)
 main.add_command(import_events)
 main.add_command(generate)
+main.add_command(outbox)
 main.add_command(trackers)
 main.add_command(users)
 

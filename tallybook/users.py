@@ -18,7 +18,7 @@ _T = TypeVar("_T")
 
 @click.group()
 def users() -> None:
-    """What is kept of one user: product events, and hits of trackers by the id of the cookie.
+    """What is kept of one user: product events, page views, and hits of trackers by the id of the cookie.
 
     \b
     Examples:

@@ -351,7 +351,11 @@ async def test_rows_are_on_the_disk_when_they_are_acknowledged(client: ClickHous
 async def test_the_retention_follows_its_setting(
     client: ClickHouse, clickhouse_settings: Settings, setting: str, table: str, day: str
 ) -> None:
-    sql = "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase()"
+    # Page views have a retention of their own, which no setting moves.
+    sql = (
+        "SELECT name, create_table_query FROM system.tables"
+        " WHERE database = currentDatabase() AND name NOT LIKE 'page_views_%'"
+    )
     for days in (30, 30, 90, None, None):
         await clickhouse_migrate.migrate(msgspec.structs.replace(clickhouse_settings, **{setting: days}))
         texts = {str(name): str(text) for name, text in await client.query(sql)}

@@ -115,9 +115,11 @@ def test_who_is_erased_is_in_no_table_and_nobody_else_is_touched(stores: Setting
 
     with_stores(stores, hits)
     erased = run("erase", ODD, "--yes", "--json")
-    assert json.loads(erased.stdout) == {"erased": {"events": 2, "tracker_events": 0, "dead letters": 0}, "left": 0}
+    found = {"events": 2, "tracker_events": 0, "page_views_raw": 0}
+    assert json.loads(erased.stdout) == {"erased": {**found, "dead letters": 0}, "left": 0}
     assert users(stores) == ["other", COOKIE]
-    assert run("erase", COOKIE, stdin="y\n").stdout.endswith("events: 1, tracker_events: 1, dead letters: 0; left: 0\n")
+    said = "events: 1, tracker_events: 1, page_views_raw: 0, dead letters: 0; left: 0\n"
+    assert run("erase", COOKIE, stdin="y\n").stdout.endswith(said)
     assert users(stores) == ["other"]
     assert run("export", COOKIE).stdout == ""
 
@@ -130,6 +132,46 @@ def test_who_is_erased_is_in_no_table_and_nobody_else_is_touched(stores: Setting
 
     digests = {hashlib.sha256(user.encode()).digest() for user in (ODD, COOKIE)}
     assert with_stores(stores, traces) == (1, digests)
+
+
+def page_view(number: int, user: str, at: datetime) -> bytes:
+    row = {"event_time": f"{at.timestamp():.3f}", "page_id": "/", "user_id": user, "duration_ms": 7, "user_agent": "x"}
+    row |= {"ip_address": "203.0.113.9", "region": "DE", "is_bounce": False, "processed_time": f"{at.timestamp():.3f}"}
+    return json.dumps(row | {"log_partition": 0, "log_offset": number, "log_seq": 0}).encode()
+
+
+def test_page_views_of_a_user_are_erased_and_what_they_added_up_to_stays(stores: Settings) -> None:
+    at = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
+    lines = [page_view(1, ODD, at), page_view(2, "other", at), page_view(3, ODD, at + timedelta(minutes=1))]
+
+    async def views(clickhouse: ClickHouse, _: Any) -> None:
+        await clickhouse.insert("page_views_raw", b"\n".join(lines), "views")
+
+    async def left(clickhouse: ClickHouse, _: Any) -> tuple[list[str], list[Any]]:
+        raw = await clickhouse.query("SELECT user_id FROM page_views_raw ORDER BY log_offset")
+        sums = await clickhouse.query("SELECT sum(views), uniqMerge(users) FROM page_views_agg_hour")
+        return [user for [user] in raw], [tuple(row) for row in sums]
+
+    with_stores(stores, views)
+    rows = [json.loads(line) for line in run("export", ODD).stdout.splitlines()]
+    assert [(row["table"], row["user_id"], int(row["log_offset"])) for row in rows] == [
+        ("page_views_raw", ODD, 1),
+        ("page_views_raw", ODD, 3),
+    ]
+    header, *table = list(csv.reader(io.StringIO(run("export", ODD, "--format", "csv").stdout, newline="")))
+    assert [row[header.index("duration_ms")] for row in table] == ["7", "7"]
+    assert json.loads(run("erase", ODD, "--yes", "--json").stdout)["erased"]["page_views_raw"] == 2
+    assert with_stores(stores, left) == (["other"], [(3, 2)])
+
+    async def again(clickhouse: ClickHouse, pool: Any) -> int:
+        later = page_view(4, ODD, datetime.now(UTC) + timedelta(hours=1))
+        await clickhouse.insert("page_views_raw", lines[0] + b"\n" + later, "as if it had been on its way")
+        found = await sweep(clickhouse, pool)
+        await erasures._mutated(clickhouse, "page_views_raw")
+        return found
+
+    assert with_stores(stores, again) == 1
+    assert with_stores(stores, left)[0] == ["other", ODD]
 
 
 def test_whoever_does_not_say_yes_erases_nothing(stores: Settings) -> None:
