@@ -3,6 +3,7 @@
     TallybookError                     status  code                   retryable
       Malformed                        400     malformed
       Unauthorized                     401     unauthorized
+      Forbidden                        403     forbidden
       NotFound                         404     not_found
         UnknownBanner                  404     unknown_banner
         UnknownTracker                 404     unknown_tracker
@@ -73,6 +74,12 @@ class Unauthorized(TallybookError):
     """This route needs a key. Send it in the Authorization header."""
 
     status, code = 401, "unauthorized"
+
+
+class Forbidden(TallybookError):
+    """The key is good, but not for this route. Use one with the scope that it needs."""
+
+    status, code = 403, "forbidden"
 
 
 class NotFound(TallybookError):
