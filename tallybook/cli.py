@@ -60,9 +60,13 @@ main.add_command(users)
 
 
 def _supervise(services: list[str], **flags: Any) -> None:
+    from ingest.tokens import Tokens
     from tallybook.supervisor import Supervisor
 
-    Supervisor(configured("supervisor", **flags), services).run()
+    settings = configured("supervisor", **flags)
+    if "ingest" in services and settings.jwt_algorithm is not None:
+        Tokens(settings)  # a worker would find out, too, again and again
+    Supervisor(settings, services).run()
 
 
 @main.command()
