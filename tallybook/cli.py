@@ -206,6 +206,7 @@ def accounting(key_file: IO[str] | None, **flags: Any) -> None:
         with urlopen(Request(url, headers=headers), timeout=30) as answer:  # noqa: S310 - http:// and our own address
             click.echo(answer.read())
     except HTTPError as error:
+        error.close()
         if error.code in (401, 403):
             raise Stop(Exit.FAILED, f"{url} needs a key with the scope admin: give it with --key-file.") from None
         raise Stop(

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -19,9 +19,10 @@ from click.testing import CliRunner, Result
 from redis.asyncio import Redis
 
 from ingest import keys as module
+from ingest.app import OPERATIONS
 from ingest.keys import Keys
 from shared import key_table
-from shared.api_keys import Key, new, parsed
+from shared.api_keys import Key, KeyScope, new, parsed
 from shared.errors import Busy, PostgresUnavailable, Unauthorized
 from shared.postgres import create_pool
 from shared.settings import Settings
@@ -135,6 +136,39 @@ async def test_clicks_and_hits_need_a_key_where_that_is_set(
         assert len(await one.hits()) == 1
         answer = await read(one)  # reading is open here
         assert answer.status_code == 200
+
+
+async def test_a5_every_route_with_a_scope_refuses_who_has_no_key(
+    redis_client: "Redis", redis_url: str, database: str, tmp_path: Path
+) -> None:
+    every = ",".join(get_args(KeyScope))
+    asked = [(one.method, one.path.replace("{bannerId}", "42")) for one in OPERATIONS if one.scope]
+    assert len(asked) >= 14
+    async with tracking(tmp_path, redis_url, database, keys="required", keys_for=every) as one:
+        for method, path in asked:
+            assert_refused(await one.http.request(method, path), 401, "")
+            if method == "GET":
+                assert (await one.http.head(path)).status_code == 401
+
+
+async def test_the_command_of_the_books_sends_a_key(
+    redis_client: "Redis",
+    redis_url: str,
+    database: str,
+    tmp_path: Path,
+    make: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with tracking(tmp_path, redis_url, database, keys="required") as one:
+        monkeypatch.setenv("TALLYBOOK_PORT", str(one.port))
+        monkeypatch.setenv("TALLYBOOK_DATA_DIR", str(tmp_path / "none"))
+        (tmp_path / "one").write_text((await make("admin")).text + "\n")
+        asked = ["accounting", "--key-file", str(tmp_path / "one")]
+        books = await asyncio.to_thread(CliRunner().invoke, main, asked)
+        assert json.loads(books.stdout)["difference"] == 0
+        refused = await asyncio.to_thread(CliRunner().invoke, main, ["accounting"])
+        assert refused.exit_code == Exit.FAILED
+        assert "--key-file" in refused.stderr
 
 
 async def test_on_loopback_nobody_needs_a_key(
