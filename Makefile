@@ -55,7 +55,7 @@ docs: $(VENV)/.installed-dev ## renew what is generated: configuration, OpenAPI,
 
 requirements: ## pin what pyproject.toml asks for, with hashes and without addresses
 	@uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
-		--extra embedded --extra kafka --extra generator --extra sentry --group build pyproject.toml -o requirements.txt
+		--extra embedded --extra kafka --extra generator --extra jwt --extra sentry --group build pyproject.toml -o requirements.txt
 	@uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 -c requirements.txt \
 		--all-extras --group build --group test --group lint --group load pyproject.toml -o requirements-dev.txt
 

@@ -15,10 +15,13 @@ from ingest.banners import Banners
 from ingest.body import BodyLimit
 from ingest.client import ClientAddress
 from ingest.cookie import Cookie
+from ingest.guard import guarded
+from ingest.keys import Keys
 from ingest.limits import Limiter
 from ingest.openapi import Operation, published, routes
 from ingest.origins import Origins
 from ingest.problems import HANDLERS
+from ingest.tokens import Tokens
 from ingest.trackers import Trackers
 from shared.clickhouse import ClickHouse
 from shared.clickhouse import connect as connect_to_clickhouse
@@ -58,6 +61,9 @@ class State(TypedDict):
     reader: Reader
     banners: Banners
     limiter: Limiter
+    key_limiter: Limiter
+    keys: Keys | None
+    tokens: Tokens | None
     client: ClientAddress
     trackers: Trackers
     log: Log
@@ -79,7 +85,7 @@ def create_app(settings: Settings) -> Starlette:
     limits = {"/stats": settings.bulk_body_max_bytes, events.PATH: settings.events_body_max_bytes}
     bodies = Middleware(BodyLimit, settings=settings, limits=limits, packed=frozenset({events.PATH}))
     app = Starlette(
-        routes=routes(published(OPERATIONS, settings)),
+        routes=routes(guarded(published(OPERATIONS, settings), settings)),
         middleware=[Middleware(AccessLine), bodies],
         exception_handlers=HANDLERS,
         lifespan=_lifespan(settings),
@@ -96,7 +102,9 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
             stack.push_async_callback(lambda: asyncio.shield(redis.aclose()))
             pool = await stack.enter_async_context(create_pool(settings))
             banners, trackers = Banners(settings, pool), Trackers(pool)
-            for registry in (banners, trackers):
+            keys = Keys(pool) if settings.keyed else None
+            registries: list[Banners | Trackers | Keys] = [banners, trackers, *([keys] if keys else [])]
+            for registry in registries:
                 await registry.start()
                 stack.push_async_callback(registry.stop)
             log = await stack.enter_async_context(chosen_log(settings))
@@ -109,7 +117,10 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
                 keyed=Keyed(settings, redis),
                 reader=Reader(settings, redis, pool),
                 banners=banners,
-                limiter=Limiter(settings, redis),
+                limiter=Limiter(settings.rate_limit_per_s, settings.rate_limit_burst, redis),
+                key_limiter=Limiter(settings.key_rate_limit_per_s, settings.key_rate_limit_burst, redis, named=str),
+                keys=keys,
+                tokens=Tokens(settings) if settings.keyed and settings.jwt_algorithm else None,
                 client=ClientAddress(settings.trusted_proxies),
                 trackers=trackers,
                 log=log,

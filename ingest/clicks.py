@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ingest.bulk import KEY_MAX, KEY_PATTERN, Click, Counted, count_all, is_key, keyed_click, reason
+from ingest.limits import limited
 from ingest.openapi import Answer, BannerId, Body, Operation, Parameter
 from ingest.query import parsed_banner
 from shared.errors import (
@@ -97,8 +98,7 @@ async def _limited(request: Request) -> dict[str, str]:
     """The headers of the rate limit; none where it is off. Raises Limited."""
     if request.state.settings.rate_limit_per_s == 0:
         return {}
-    headers: dict[str, str] = await request.state.limiter.take(request.state.client.of(request.scope))
-    return headers
+    return await limited(request)
 
 
 # -- operations --------------------------------------------------------------------------------------------------------
@@ -114,6 +114,7 @@ OPERATIONS = [
         method="POST",
         path="/stats/{bannerId}",
         handler=count_click,
+        scope="clicks:write",
         summary="Count one click",
         description="Counted in the minute in which it is accepted, exactly once. A body is ignored. With an "
         "`Idempotency-Key`, the same key on the same banner counts once within ${idempotency_window_s} seconds at "
@@ -149,6 +150,7 @@ OPERATIONS = [
         method="POST",
         path="/stats",
         handler=count_clicks,
+        scope="clicks:write",
         summary="Count many clicks",
         description="For servers and SDKs: up to ${bulk_items_max} items in ${bulk_body_max_bytes} bytes. All valid "
         "items are counted, and the answer names the others. An item's `id` makes it count once within "

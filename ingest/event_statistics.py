@@ -253,6 +253,7 @@ OPERATIONS = [
         method="GET",
         path="/stats/dau",
         handler=daily_users,
+        scope="stats:read",
         summary="Unique users by day",
         description="Every day of the range, those without users included. Exact, unless `approx=true` is asked for: "
         f"then `error` is the relative error that 99.7 % of the days stay below, {ERROR}.",
@@ -282,6 +283,7 @@ OPERATIONS = [
         method="GET",
         path="/stats/top-events",
         handler=top_events,
+        scope="stats:read",
         summary="The most frequent types of events",
         description="Best first; of equal ones the first by name.",
         tag="events",
@@ -305,6 +307,7 @@ OPERATIONS = [
         method="GET",
         path="/stats/retention",
         handler=retention,
+        scope="stats:read",
         summary="Who came back",
         description="A user belongs to the window of the first event ever, of `event_type` if that is given; whoever "
         "came before `start_date` belongs to none. `users` says how many of a cohort were active in their own window, "

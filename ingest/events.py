@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from ingest import uploads
 from ingest.bulk import KEY_MAX, KEY_PATTERN, is_key
+from ingest.limits import limited
 from ingest.openapi import Answer, Body, Operation, Parameter
 from ingest.uploaded import ACCEPTED, CONFLICT, DUPLICATE, Taken, Uploaded, unpacked
 from shared.crash import crash_point
@@ -53,7 +54,7 @@ async def take_events(request: Request) -> Response:
     """An upload: each event by itself is accepted, a duplicate, a conflict or rejected."""
     state = request.state
     try:
-        headers: dict[str, str] = await state.limiter.take(state.client.of(request.scope))
+        headers: dict[str, str] = await limited(request)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in _ARRAYS | _LINES:
             raise UnsupportedMediaType("Send application/json or application/x-ndjson, plain or with gzip.")
@@ -164,6 +165,7 @@ OPERATIONS = [
         method="POST",
         path=PATH,
         handler=take_events,
+        scope="events:write",
         summary="Take product events",
         description="Up to ${events_max} events in ${events_body_max_bytes} bytes: a JSON array, or NDJSON "
         "(`application/x-ndjson`), either of them plain or with `Content-Encoding: gzip`. Each event has its own "

@@ -49,7 +49,9 @@ class Ready(Struct):
     status: State
     checks: Annotated[
         dict[str, State],
-        Meta(description="State of lanes, redis, postgres, minutes, banners, trackers, log, its sinks, and outbox"),
+        Meta(
+            description="State of lanes, redis, postgres, minutes, banners, trackers, keys, log, its sinks, and outbox"
+        ),
     ]
     reasons: Annotated[
         list[str],
@@ -145,6 +147,7 @@ async def ready(request: Request) -> Response:
         "lanes": "unavailable" if fill >= _LANE_UNAVAILABLE else "degraded" if fill >= _LANE_DEGRADED else "ok",
         "banners": "ok" if request.state.banners.is_loaded() else "unavailable",
         "trackers": "ok" if request.state.trackers.is_loaded() else "degraded",
+        **_keys(request),
         "log": "degraded" if _log_failing_s(request) > _BELIEVED_S else "ok",
         **await request.state.probe.states(request),
     }
@@ -153,6 +156,12 @@ async def ready(request: Request) -> Response:
         if state in checks.values():
             worst = state
     return _json(Ready(worst, checks, request.state.probe.reasons), 503 if worst == "unavailable" else 200)
+
+
+def _keys(request: Request) -> dict[str, State]:
+    """Of the keys, where any are needed: until they were read once, each depends on Postgres."""
+    keys = request.state.keys
+    return {} if keys is None else {"keys": "ok" if keys.is_loaded() else "degraded"}
 
 
 def _log_failing_s(request: Request) -> float:
@@ -203,6 +212,7 @@ OPERATIONS = [
         method="GET",
         path="/accounting",
         handler=accounting,
+        scope="admin",
         summary="Where is every accepted click, and every record?",
         description="Of clicks `accepted = persisted + open + inLanes` at every moment, and of the records of each "
         "table `accepted = stored + deadLettered + skipped + inFlight + inJournals`. A `difference` other than 0 that "

@@ -41,8 +41,8 @@ class Ingest:
         self._settings = settings
         self._counter: Counter | None = None
         self._hits: PlainHits | None = None
-        # With a rate limit every click needs to know its client, and that is the slow twin's work.
-        self._is_plain = settings.rate_limit_per_s == 0
+        # With a rate limit every click needs to know its client, or its key, and that is the slow twin's work.
+        self._is_plain = settings.rate_limit_per_s == 0 and "clicks:write" not in settings.keyed
         self._is_durable = settings.ack == "redis"
         self._answered = self._refused = self._reported = 0
         self._seconds = HTTP_SECONDS.labels(f"POST {_ROUTE}")

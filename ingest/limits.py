@@ -1,4 +1,8 @@
-"""The optional rate limit of writes per client: exact over all workers while Redis answers, else kept per worker.
+"""The optional rate limits, of writes per client and of requests per key: exact over all workers while Redis answers,
+else kept per worker.
+
+A request that came under a limited key counts against the key, and not against its address as well: servers with keys
+share addresses, and write more than a browser.
 
 The generic cell rate algorithm keeps one number per client: its theoretical arrival time, the moment at which it will
 have its whole burst again. Redis keeps the true one, by its own clock. Each worker remembers what Redis last said,
@@ -16,12 +20,12 @@ from ipaddress import IPv6Address, ip_address
 
 import structlog
 from redis.asyncio import Redis
+from starlette.requests import Request
 
 from shared.errors import Limited
 from shared.redis_client import REDIS_ERRORS, Script
-from shared.settings import Settings
 
-#: Clients that a worker remembers; the least recently seen one goes first. About 20 MB.
+#: Clients, and keys, that a worker remembers; the least recently seen one goes first. About 20 MB.
 _CLIENTS_MAX = 100_000
 #: Seconds that Redis may take to answer: a click does not wait longer for its limit.
 _PATIENCE_S = 0.25
@@ -29,6 +33,9 @@ _PATIENCE_S = 0.25
 _PAUSE_S = 1.0
 #: Bits of an IPv6 address that name one client: providers give each customer a network of this size or larger.
 _IPV6_PREFIX = 64
+
+#: In the scope of a request whose key has a limit of its own, which has been taken.
+TAKEN = "tallybook.limit_taken"
 
 _GCRA = Script("ingest/limits.gcra.lua")
 
@@ -66,20 +73,24 @@ class Buckets:
 
 
 class Limiter:
-    """Counts writes per client. One per worker; `clock` is monotonic, in seconds."""
+    """Counts what each client or key does. One of either per worker; `clock` is monotonic, in seconds. A rate of 0 is
+    no limit. `named` says what shares one limit."""
 
     def __init__(
         self,
-        settings: Settings,
+        rate_per_s: float,
+        burst: int,
         redis: "Redis",
         *,
+        named: Callable[[str], str] | None = None,
         clock: Callable[[], float] = time.monotonic,
         clients_max: int = _CLIENTS_MAX,
     ) -> None:
         self._redis = redis
         self._clock = clock
-        self._is_on = settings.rate_limit_per_s > 0
-        self._buckets = Buckets(settings.rate_limit_per_s or 1, settings.rate_limit_burst, clock, clients_max)
+        self._named = named or group
+        self.is_on = rate_per_s > 0
+        self._buckets = Buckets(rate_per_s or 1, burst, clock, clients_max)
         self._asks_again_at = -math.inf
         self._is_failing = False
 
@@ -88,9 +99,9 @@ class Limiter:
 
         Raises Limited, which says when to come again.
         """
-        if not self._is_on:
+        if not self.is_on:
             return {}
-        buckets, name = self._buckets, group(client)
+        buckets, name = self._buckets, self._named(client)
         ahead_s = buckets.ahead_s(name)
         if not buckets.is_over(ahead_s):
             is_allowed, ahead_s = await self._ask(name)
@@ -140,6 +151,18 @@ class Limiter:
             "RateLimit-Remaining": str(remaining),
             "RateLimit-Reset": str(math.ceil(ahead_s)),
         }
+
+
+async def limited(request: Request) -> dict[str, str]:
+    """Take one write of the client that asks, unless it was taken under its key (`ingest/guard.py`); answers headers.
+
+    Raises Limited.
+    """
+    if request.scope.get(TAKEN, False):
+        return {}
+    state = request.state
+    headers: dict[str, str] = await state.limiter.take(state.client.of(request.scope))
+    return headers
 
 
 def group(client: str) -> str:

@@ -21,13 +21,13 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ingest import loopback, tables, tabular
+from ingest import tables, tabular
 from ingest.openapi import Answer, Operation, Parameter
 from ingest.query import choice, integer, invalid, malformed, query
 from ingest.ranges import instant
 from ingest.tables import Table
 from ingest.tracker_statistics import DATE, edge
-from shared.errors import ClickHouseUnavailable, Invalid, LogsClosed, Malformed
+from shared.errors import ClickHouseUnavailable, Invalid, Malformed
 from shared.postgres import statement
 from shared.segment.condition import EVERYTHING, Condition, condition
 from shared.segment.fields import Document, Field, Text
@@ -143,7 +143,6 @@ class _Asked(NamedTuple):
 
 async def event_logs(request: Request) -> Response:
     """Event logs of a range."""
-    loopback.check(request.state.settings)
     asked = _asked(query(request, _NAMES))
     found = await tables.rows(request, asked.sql, asked.parameters)
     events = _once(found)
@@ -278,11 +277,11 @@ OPERATIONS = [
         method="GET",
         path="/logs",
         handler=event_logs,
+        scope="logs:read",
         summary="Event logs of a range, page by page",
         description="Events that applications have published through the outbox, the newest first unless `order=asc`. "
         "While there are more, `next` and the header `Link` lead to the next page. New events shift no page. A page "
-        f"ends early when its contexts have more than {PAGE_BYTES >> 20} MiB.\n\nAnswers only where the service is "
-        "bound to loopback without a proxy before it, or with `TALLYBOOK_LOGS_OPEN=true`.",
+        f"ends early when its contexts have more than {PAGE_BYTES >> 20} MiB.",
         tag="logs",
         parameters=(
             Parameter(
@@ -351,7 +350,7 @@ OPERATIONS = [
                 },
             )
         },
-        errors=(Malformed, LogsClosed, Invalid, ClickHouseUnavailable),
+        errors=(Malformed, Invalid, ClickHouseUnavailable),
         order=430,
     )
 ]

@@ -17,14 +17,19 @@ from starlette.responses import Response
 from starlette.routing import Route, request_response
 from starlette.types import Receive, Scope, Send
 
+from shared.api_keys import KeyScope
 from shared.counting.lane import BANNER_MAX
 from shared.errors import (
     BodyTimeout,
     Busy,
+    Forbidden,
+    Limited,
     Malformed,
     MethodNotAllowed,
+    PostgresUnavailable,
     TallybookError,
     TooLarge,
+    Unauthorized,
     Unexpected,
     UnsupportedMediaType,
 )
@@ -45,6 +50,11 @@ _VERSION = "3.1.0"
 #: What every route can answer, and what those with a body can: the middleware raises it, not the handler.
 _OF_ALL = (Malformed, Unexpected)
 _OF_BODIES = (BodyTimeout, TooLarge, UnsupportedMediaType, Busy)
+#: What those with a scope can answer, where a key is needed: the guard raises it.
+_OF_KEYED = (Unauthorized, Forbidden, Limited, PostgresUnavailable, Busy)
+
+#: The name of the security scheme.
+_KEY = "key"
 
 
 class Problem(Struct, kw_only=True, omit_defaults=True, rename="camel"):
@@ -100,7 +110,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     Descriptions are Markdown and may name settings as `${bulk_items_max}`. `errors` lists what the handler can raise;
     what the middleware can raise is added by itself. `order` is the place in the document; routes sort themselves. The
     function's name is the operation's id. One that is not described (`is_described`) is served, but stands in no
-    document.
+    document. `scope` is what a key has to be good for where the settings ask for one (`ingest/guard.py`).
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -115,6 +125,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     errors: tuple[type[TallybookError], ...] = ()
     order: int = 100
     is_described: bool = True
+    scope: KeyScope | None = None
 
     @property
     def id(self) -> str:
@@ -192,7 +203,7 @@ def build(operations: Iterable[Operation], settings: Settings) -> dict[str, Any]
     schemas = _Schemas(ordered)
     paths: dict[str, dict[str, Any]] = {}
     for operation in ordered:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _described(operation, schemas)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _described(operation, schemas, settings)
     document = {
         "openapi": _VERSION,
         "info": {
@@ -204,7 +215,7 @@ def build(operations: Iterable[Operation], settings: Settings) -> dict[str, Any]
         "servers": [{"url": "/"}],
         "tags": [{"name": tag} for tag in dict.fromkeys(operation.tag for operation in ordered)],
         "paths": paths,
-        "components": {"schemas": schemas.components},
+        "components": {"schemas": schemas.components, "securitySchemes": _SCHEMES},
         "x-problems": [
             {"code": error.code, "status": error.status, "retryable": error.retryable, "title": error.title()}
             for error in sorted(_errors(TallybookError), key=lambda error: error.status)
@@ -224,6 +235,17 @@ def _filled(value: Any, settings: Mapping[str, object]) -> Any:
         case list():
             return [_filled(item, settings) for item in value]
     return value
+
+
+_SCHEMES = {
+    _KEY: {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A key of `tallybook keys create`, or a token (JWT) where the settings take them. Operations "
+        "name the scope that they need; `admin` is good for all. Where `{}` stands beside it, this service asks for no "
+        "key. A wrong, revoked or expired key is 401, and one without the scope 403.",
+    }
+}
 
 
 class _Schemas:
@@ -246,7 +268,7 @@ class _Schemas:
         return self._by_id[id(kind)]
 
 
-def _described(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+def _described(operation: Operation, schemas: _Schemas, settings: Settings) -> dict[str, Any]:
     answers = {str(status): _answer(answer, schemas) for status, answer in operation.answers.items()}
     described: dict[str, Any] = {
         "operationId": operation.id,
@@ -256,9 +278,20 @@ def _described(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
         "parameters": [_parameter(parameter, schemas) for parameter in operation.parameters],
         "responses": {
             **answers,
-            **_refusals([*operation.errors, *(_OF_BODIES if operation.body else ()), *_OF_ALL], schemas),
+            **_refusals(
+                [
+                    *operation.errors,
+                    *(_OF_BODIES if operation.body else ()),
+                    *(_OF_KEYED if operation.scope else ()),
+                    *_OF_ALL,
+                ],
+                schemas,
+            ),
         },
     }
+    if operation.scope:
+        needed = {_KEY: [operation.scope]}
+        described["security"] = [needed] if operation.scope in settings.keyed else [{}, needed]
     if operation.body:
         content = _content(operation.body.type, operation.body.media, operation.body.example, schemas)
         described["requestBody"] = {

@@ -61,7 +61,7 @@ class PlainHits:
     """Those of one worker. `state` is what the application's lifespan made."""
 
     def __init__(self, settings: Settings, state: dict[str, Any]) -> None:
-        self._is_limited = settings.rate_limit_per_s > 0
+        self._is_limited = settings.rate_limit_per_s > 0 or "hits:write" in settings.keyed
         self._is_truncating = settings.track_ip == "truncated"
         self._honours_dnt = settings.honour_dnt
         self._value = state["trackers"].known

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from ingest import cookie, hits
 from ingest.address import url
 from ingest.client import truncated
+from ingest.limits import limited
 from ingest.openapi import Answer, Operation, Parameter
 from ingest.query import malformed, quoted
 from shared.errors import (
@@ -102,7 +103,7 @@ async def _counted(request: Request) -> dict[str, str]:
         await state.trackers.value(tracker)
         return {}
     address = state.client.of(request.scope)
-    added: dict[str, str] = await state.limiter.take(address)
+    added: dict[str, str] = await limited(request)
     value = await state.trackers.value(tracker)
     settings, user = state.settings, str(NIL)
     is_private = hits.is_private(headers, honours_dnt=settings.honour_dnt)
@@ -168,6 +169,7 @@ def _operation(method: str, path: str, handler: Callable[[Request], Awaitable[Re
         method=method,  # type: ignore[arg-type]
         path=path,
         handler=handler,
+        scope="hits:write",
         summary=summary,
         description=_DESCRIPTION,
         tag="trackers",

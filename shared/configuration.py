@@ -64,6 +64,8 @@ def _range(schema: dict[str, Any]) -> str:
 def _default(value: Any) -> str:
     if value is None or value == ():
         return "unset"
+    if isinstance(value, tuple):
+        return f"`{','.join(value)}`"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"

@@ -3,7 +3,7 @@
     TallybookError                     status  code                   retryable
       Malformed                        400     malformed
       Unauthorized                     401     unauthorized
-      LogsClosed                       403     logs_closed
+      Forbidden                        403     forbidden
       NotFound                         404     not_found
         UnknownBanner                  404     unknown_banner
         UnknownTracker                 404     unknown_tracker
@@ -76,10 +76,10 @@ class Unauthorized(TallybookError):
     status, code = 401, "unauthorized"
 
 
-class LogsClosed(TallybookError):
-    """Event logs are read on this host alone: bind loopback, with no proxy before it, or set TALLYBOOK_LOGS_OPEN."""
+class Forbidden(TallybookError):
+    """The key is good, but not for this route. Use one with the scope that it needs."""
 
-    status, code = 403, "logs_closed"
+    status, code = 403, "forbidden"
 
 
 class NotFound(TallybookError):

@@ -42,6 +42,9 @@ HIT_REASONS: Final = (
     "postgres",
 )
 
+#: What becomes of a request to a route that needs a key.
+KEY_OUTCOMES: Final = ("ok", "missing", "invalid", "forbidden", "limited", "unavailable")
+
 #: Upper bounds in seconds: of a request, where a click takes tens of microseconds on the server and a read some
 #: milliseconds; the alert on the 95th percentile needs 0.2.
 _HTTP_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5)
@@ -196,6 +199,7 @@ HITS = Counter(
 )
 HITS_BOT = Counter("tallybook_hits_bot_total", "Hits among them whose user agent is a machine's")
 HITS_REJECTED = Counter("tallybook_hits_rejected_total", "Hits that were not counted, by reason", ["reason"])
+KEY_CHECKS = Counter("tallybook_key_checks_total", "Requests to routes that need a key, by outcome", ["outcome"])
 EVENTS = Counter("tallybook_events_total", "Events of uploads that were answered, by result", ["outcome"])
 UPLOADS_REFUSED = Counter(
     "tallybook_event_uploads_refused_total", "Uploads of events that were refused as a whole, by code", ["reason"]
@@ -249,6 +253,8 @@ for _reason in HIT_REASONS:
     HITS_REJECTED.labels(_reason)
 for _outcome in ("accepted", "duplicate", "conflict", "rejected"):
     EVENTS.labels(_outcome)
+for _outcome in KEY_OUTCOMES:
+    KEY_CHECKS.labels(_outcome)
 for _outcome in ("log", "journal"):
     HITS.labels(_outcome)
 for _outcome in ("ok", "replayed", "full", "error"):

@@ -8,13 +8,15 @@ from this struct.
 import os
 import re
 from collections.abc import Mapping
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
+
+from shared.api_keys import KeyScope
 
 PREFIX = "TALLYBOOK_"
 
@@ -28,7 +30,11 @@ NOT_SETTINGS = frozenset(
 
 
 #: Settings that are lists, with commas between their items.
-_LISTS = frozenset({"trusted_proxies", "track_origins"})
+_LISTS = frozenset({"trusted_proxies", "track_origins", "keys_for"})
+#: Settings that are secrets as a whole; of a URL only the password is one.
+_SECRETS = frozenset({"jwt_secret", "jwt_keys"})
+#: Bytes of a secret that signs tokens: as many as the hash has (RFC 7518, 3.2).
+_JWT_SECRET_MIN = 32
 #: An origin as browsers write it, and a domain of cookies.
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 _DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
@@ -100,6 +106,35 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rate_limit_burst: Annotated[
         int, _about("Writes that one client may make at once under the limit", ge=1, le=1_000_000)
     ] = 100
+
+    # -- keys ------------------------------------------------------------------------------------------------------
+    keys: Annotated[
+        Literal["auto", "off", "required"],
+        _about("Whether routes need a key: always, never, or unless this host alone reaches the service (`auto`)"),
+    ] = "auto"
+    keys_for: Annotated[
+        tuple[KeyScope, ...],
+        _about("What needs a key then, by scope; with `clicks:write` and `hits:write` also what browsers send"),
+    ] = ("events:write", "stats:read", "logs:read", "admin")
+    key_rate_limit_per_s: Annotated[
+        float,
+        _about("Requests a second under one key, in place of the limit of its address; 0 is no limit", ge=0, le=1e9),
+    ] = 0.0
+    key_rate_limit_burst: Annotated[
+        int, _about("Requests at once under one key, where they are limited", ge=1, le=1_000_000)
+    ] = 1000
+    jwt_algorithm: Annotated[
+        Literal["HS256", "RS256", "PS256", "ES256", "EdDSA"] | None,
+        _about("The one algorithm of tokens (JWT) that are taken as keys; unset takes none"),
+    ] = None
+    jwt_issuer: Annotated[str | None, _about("Who has to have made a token: its claim `iss`")] = None
+    jwt_audience: Annotated[str | None, _about("Whom a token has to be for: one of its claim `aud`")] = None
+    jwt_secret: Annotated[
+        str | None, _about("Secret of `HS256`, 32 bytes or longer; as a file: TALLYBOOK_JWT_SECRET_FILE")
+    ] = None
+    jwt_keys: Annotated[str | None, _about("Public keys of the issuer, a JWKS; as a file: TALLYBOOK_JWT_KEYS_FILE")] = (
+        None
+    )
 
     # -- counting --------------------------------------------------------------------------------------------------
     ack: Annotated[
@@ -249,11 +284,6 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         float, _about("Share of batches that become traces by themselves; those of events are continued", ge=0, le=1)
     ] = 0.01
 
-    # -- event logs ------------------------------------------------------------------------------------------------
-    logs_open: Annotated[
-        bool, _about("Answer `GET /logs` to everybody who reaches the service, also from other hosts")
-    ] = False
-
     # -- page views ------------------------------------------------------------------------------------------------
     pages_cut: Annotated[
         Literal["batch", "time", "hybrid"],
@@ -315,17 +345,34 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return Path(self.data_dir) / "journal"
 
     @property
+    def keyed(self) -> frozenset[str]:
+        """Scopes without which the routes of this service do nothing."""
+        is_private = is_loopback(self.host) and not self.trusted_proxies  # behind a proxy everybody comes from there
+        is_open = self.keys == "off" or (self.keys == "auto" and is_private)
+        return frozenset() if is_open else frozenset(self.keys_for)
+
+    @property
     def worker_count(self) -> int:
         """Ingest workers to start: as set, else one per core that this process may use."""
         return self.workers or len(os.sched_getaffinity(0))
 
     def __repr__(self) -> str:
-        shown = (f"{name}={masked(getattr(self, name))!r}" for name in self.__struct_fields__)
+        shown = (f"{name}={masked(getattr(self, name), name)!r}" for name in self.__struct_fields__)
         return f"Settings({', '.join(shown)})"
 
 
-def masked(value: object) -> object:
-    """The value without the password of a URL."""
+def is_loopback(host: str) -> bool:
+    """Whether only this host reaches what is bound to the address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def masked(value: object, name: str = "") -> object:
+    """The value of a setting without what is secret in it: the password of a URL, or everything."""
+    if name in _SECRETS and value is not None:
+        return "***"
     if not isinstance(value, str) or "://" not in value:
         return value
     parts = urlsplit(value)
@@ -354,6 +401,7 @@ def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
     _check_networks(settings.trusted_proxies)
     _check_origins(settings.track_origins)
     _check_cookie(settings)
+    _check_jwt(settings)
     _check_scheme("redis_url", settings.redis_url, ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster"))
     _check_scheme("log_url", settings.log_url, ("kafka", "redis", "rediss", "unix"))
     if settings.dead_letters_topic is not None and not (settings.log_url or "").startswith("kafka://"):
@@ -381,7 +429,7 @@ def _converted(name: str, value: Any) -> Any:
     try:
         return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"{PREFIX}{name.upper()}={masked(value)} cannot be used: {error}") from None
+        raise SettingsError(f"{PREFIX}{name.upper()}={masked(value, name)} cannot be used: {error}") from None
 
 
 def _check_scheme(name: str, url: str | None, schemes: tuple[str, ...]) -> None:
@@ -411,3 +459,20 @@ def _check_cookie(settings: Settings) -> None:
         )
     if settings.cookie_domain is not None and not _DOMAIN.fullmatch(settings.cookie_domain):
         raise SettingsError("TALLYBOOK_COOKIE_DOMAIN has to be a domain in small letters, as example.org")
+
+
+def _check_jwt(settings: Settings) -> None:
+    algorithm, secret = settings.jwt_algorithm, settings.jwt_secret
+    if algorithm is None:
+        if secret or settings.jwt_keys or settings.jwt_issuer or settings.jwt_audience:
+            raise SettingsError("TALLYBOOK_JWT_ALGORITHM has to be set where another TALLYBOOK_JWT_... is")
+        return
+    if not settings.jwt_issuer or not settings.jwt_audience:
+        raise SettingsError("TALLYBOOK_JWT_ALGORITHM needs TALLYBOOK_JWT_ISSUER and TALLYBOOK_JWT_AUDIENCE")
+    wanted, other = ("jwt_secret", "jwt_keys") if algorithm == "HS256" else ("jwt_keys", "jwt_secret")
+    if not getattr(settings, wanted) or getattr(settings, other):
+        raise SettingsError(
+            f"TALLYBOOK_JWT_ALGORITHM={algorithm} needs {PREFIX}{wanted.upper()}, and no {PREFIX}{other.upper()}"
+        )
+    if secret and len(secret.encode()) < _JWT_SECRET_MIN:
+        raise SettingsError(f"TALLYBOOK_JWT_SECRET has to have {_JWT_SECRET_MIN} bytes or more: openssl rand -hex 32")

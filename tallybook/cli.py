@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from typing import Any
+from typing import IO, Any
 
 import click
 
@@ -13,6 +13,7 @@ from tallybook.dlq import dlq
 from tallybook.events import import_events
 from tallybook.exits import Exit, Stop
 from tallybook.generate import generate
+from tallybook.keys import keys
 from tallybook.options import DATA_DIR, configured
 from tallybook.outbox_command import outbox
 from tallybook.trackers import trackers
@@ -55,14 +56,19 @@ main.add_command(dlq)
 main.add_command(import_events)
 main.add_command(generate)
 main.add_command(outbox)
+main.add_command(keys)
 main.add_command(trackers)
 main.add_command(users)
 
 
 def _supervise(services: list[str], **flags: Any) -> None:
+    from ingest.tokens import Tokens
     from tallybook.supervisor import Supervisor
 
-    Supervisor(configured("supervisor", **flags), services).run()
+    settings = configured("supervisor", **flags)
+    if "ingest" in services and settings.jwt_algorithm is not None:
+        Tokens(settings)  # a worker would find out, too, again and again
+    Supervisor(settings, services).run()
 
 
 @main.command()
@@ -182,7 +188,8 @@ def env(**flags: Any) -> None:
 
 @main.command()
 @DATA_DIR
-def accounting(**flags: Any) -> None:
+@click.option("--key-file", type=click.File(), help="A file with a key of the scope admin; `-` is stdin.")
+def accounting(key_file: IO[str] | None, **flags: Any) -> None:
     """Ask the running service where every accepted click and every record is: `GET /accounting`.
 
     \b
@@ -191,15 +198,19 @@ def accounting(**flags: Any) -> None:
       tallybook accounting | jq '.records[].difference'
     """
     from urllib.error import HTTPError
-    from urllib.request import urlopen
+    from urllib.request import Request, urlopen
 
     from tallybook.stack import address
 
     url = f"{address(load(**flags))}/accounting"
     try:
-        with urlopen(url, timeout=30) as answer:  # noqa: S310 - http:// and our own address
+        headers = {} if key_file is None else {"Authorization": f"Bearer {key_file.read().strip()}"}
+        with urlopen(Request(url, headers=headers), timeout=30) as answer:  # noqa: S310 - http:// and our own address
             click.echo(answer.read())
     except HTTPError as error:
+        error.close()
+        if error.code in (401, 403):
+            raise Stop(Exit.FAILED, f"{url} needs a key with the scope admin: give it with --key-file.") from None
         raise Stop(
             Exit.UNREACHABLE, f"{url} answers {error.code}: a store is away; `tallybook check` says which."
         ) from None

@@ -98,7 +98,7 @@ async def test_every_use_of_redis_has_its_way_in_a_cluster(clustered: Settings, 
         await redis.hset(f"{keys.prefix(3)}i:{large}", mapping={str(banner): "1" for banner in range(1, 6001)})
         await redis.zadd(keys.prefix(3) + "live", {large: LONG_AGO})
         assert await one.minutes.flush() == 6000  # read with a cursor
-    limiter = Limiter(Settings(rate_limit_per_s=0.001, rate_limit_burst=2), redis)
+    limiter = Limiter(0.001, 2, redis)
     await limiter.take("192.0.2.1")
     await limiter.take("192.0.2.1")
     with pytest.raises(Limited):

@@ -22,8 +22,7 @@ async def workers(redis_url: str, redis_client: "Redis") -> AsyncIterator[Callab
     clients = [connect(Settings(redis_url=redis_url)) for _ in range(3)]
 
     def make(rate: float, burst: int) -> list[Limiter]:
-        settings = Settings(rate_limit_per_s=rate, rate_limit_burst=burst)
-        return [Limiter(settings, client) for client in clients]
+        return [Limiter(rate, burst, client) for client in clients]
 
     yield make
     for client in clients:
@@ -99,7 +98,7 @@ async def test_an_arrival_time_of_a_clock_that_was_set_back_is_cut_to_a_burst(
 
 async def test_while_redis_is_away_clients_write_under_the_limit_of_the_worker(tmp_path: Path) -> None:
     redis = connect(Settings(redis_url=f"unix://{tmp_path}/none.sock"))
-    limiter = Limiter(Settings(rate_limit_per_s=SLOW, rate_limit_burst=10), redis)
+    limiter = Limiter(SLOW, 10, redis)
     allowed = [await is_allowed(limiter, "192.0.2.1") for _ in range(15)]
     assert allowed == [True] * 10 + [False] * 5
     await redis.aclose()
@@ -110,7 +109,7 @@ async def test_after_redis_has_failed_it_is_asked_again_and_the_limit_is_exact(
 ) -> None:
     now = 1000.0
     redis = connect(Settings(redis_url=redis_url))
-    limiter = Limiter(Settings(rate_limit_per_s=SLOW, rate_limit_burst=10), redis, clock=lambda: now)
+    limiter = Limiter(SLOW, 10, redis, clock=lambda: now)
     await limiter.take("192.0.2.1")
     (name,) = await redis_client.keys("*")
     await redis_client.delete(name)

@@ -19,12 +19,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 
-from ingest import event_statistics, logs, loopback
+from ingest import event_statistics, logs
 from ingest.openapi import routes
 from ingest.problems import HANDLERS
 from shared import clickhouse
 from shared.clickhouse import ClickHouse
-from shared.errors import LogsClosed
 from shared.postgres import create_pool
 from shared.segment.parser import LENGTH_MOST, parse
 from shared.segment.syntax import Node, write
@@ -302,26 +301,3 @@ async def test_the_whole_service_answers(
     url = clickhouse_settings.clickhouse_url
     async with tracking(tmp_path, redis_url, database, clickhouse_url=url) as one:
         assert await numbers(one.http) == [1]
-
-
-@pytest.mark.parametrize(
-    ("settings", "is_open"),
-    [
-        (Settings(), True),
-        (Settings(host="127.9.9.9"), True),
-        (Settings(host="::1"), True),
-        (Settings(host="localhost"), True),
-        (Settings(host="0.0.0.0"), False),
-        (Settings(host="::"), False),
-        (Settings(host=""), False),
-        (Settings(host="localhost.example.org"), False),
-        (Settings(trusted_proxies=("127.0.0.1/32",)), False),
-        (Settings(host="::", logs_open=True), True),
-    ],
-)
-def test_logs_are_open_on_loopback_and_where_a_setting_says_so(settings: Settings, is_open: bool) -> None:
-    if is_open:
-        loopback.check(settings)
-    else:
-        with pytest.raises(LogsClosed):
-            loopback.check(settings)

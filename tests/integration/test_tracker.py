@@ -19,7 +19,7 @@ import httpx2
 import pytest
 from redis.asyncio import Redis
 
-from ingest import trackers as module
+from ingest import followed as module
 from ingest.trackers import Trackers
 from shared.clickhouse import connect as connect_to_clickhouse
 from shared.errors import Busy, PostgresUnavailable, UnknownTracker

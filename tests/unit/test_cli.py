@@ -132,3 +132,12 @@ def test_exit_codes_stand_in_the_manual() -> None:
     page = (ROOT / "docs/operate.md").read_text()
     rows = re.findall(r"^\| (\d+) \| ([A-Z_]+) \|", page, re.MULTILINE)
     assert rows == [(str(int(code)), code.name) for code in Exit]
+
+
+def test_keys_of_tokens_that_cannot_be_used_end_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    values = {"ALGORITHM": "RS256", "ISSUER": "https://id.example", "AUDIENCE": "tallybook", "KEYS": '{"keys": []}'}
+    for name, value in values.items():
+        monkeypatch.setenv(f"TALLYBOOK_JWT_{name}", value)
+    result = CliRunner().invoke(main, ["up", "--data-dir", str(tmp_path)])
+    assert result.exit_code == Exit.SETTINGS
+    assert "TALLYBOOK_JWT_KEYS" in result.stderr

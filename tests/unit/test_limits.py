@@ -42,8 +42,7 @@ def limiter(no_redis: "Redis", clock: Clock) -> Callable[..., Limiter]:
     """Makes limiters of a worker that has no Redis."""
 
     def make(rate: float, burst: int, clients_max: int = 100) -> Limiter:
-        settings = Settings(rate_limit_per_s=rate, rate_limit_burst=burst)
-        return Limiter(settings, no_redis, clock=clock, clients_max=clients_max)
+        return Limiter(rate, burst, no_redis, clock=clock, clients_max=clients_max)
 
     return make
 

@@ -1,0 +1,213 @@
+"""A small table of Postgres, as trackers and API keys are, in the memory of each worker.
+
+The table is read again when its version has changed, which is looked at every second, so a changed row is effective
+from then on. An id that is not known is looked up at once, so a row works from the moment at which it was added. To
+keep a flood of invented ids away from Postgres, one look-up at a time serves all that wait, so many times a second at
+most, and a "no" is believed for a while. While Postgres is away the known rows go on working.
+"""
+
+import asyncio
+import random
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import structlog
+
+from shared.errors import Busy, PostgresUnavailable
+from shared.metrics import LOOP_ERRORS
+from shared.postgres import POSTGRES_ERRORS
+from shared.tasks import end
+
+_Id = TypeVar("_Id")
+_Value = TypeVar("_Value")
+
+#: Seconds between two looks at the table's version, and after a failed one.
+_LOOK_S = 1.0
+_AFTER_FAILURE_S = (0.25, 2.0)
+#: Reading the whole table may take this share of a worker's time: a large one that always changes is read less often.
+_LOAD_SHARE = 0.1
+#: Rows that are read at once: some 10 ms in which no hit is served.
+_PAGE_ROWS = 10_000
+#: Seconds that a start waits for Postgres before it goes on without.
+_START_S = 2.0
+
+#: Seconds between two look-ups of unknown ids, seconds that one may take, ids in one, and ids that may wait for it.
+_LOOK_UP_EVERY_S, _LOOK_UP_S, _LOOK_UP_IDS, _WAITING_MAX = 0.1, 1.0, 1000, 10_000
+#: Seconds for which an id that was not found is not looked up again, and the most ids of which that is remembered.
+_ABSENT_S, _ABSENT_MAX = 2.0, 100_000
+
+log = structlog.get_logger()
+
+
+class Table(NamedTuple):
+    """How a table is read. The first column of what `page` and `look_up` answer is the id."""
+
+    #: What the log, the metrics and clients call it.
+    name: str
+    #: One number, which every change raises.
+    version: str
+    #: Rows by id: $1 the last id of the page before, at first `before`; $2 rows at most.
+    page: str
+    before: Any
+    #: The rows with the ids $1, an array.
+    look_up: str
+
+
+class Followed(Generic[_Id, _Value]):
+    """The rows of a table as one worker knows them; `made` makes a value of a row. Await `start` in its event loop."""
+
+    def __init__(self, pool: Any, table: Table, made: Callable[[Any], _Value]) -> None:
+        self._pool, self._table, self._made = pool, table, made
+        self._values: dict[_Id, _Value] = {}
+        self._version: int | None = None
+        self._load_s = 0.0
+        self._is_failing = False
+        self._absent: OrderedDict[_Id, float] = OrderedDict()
+        self._waiting: dict[_Id, asyncio.Future[_Value | None]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._wake = asyncio.Event()
+
+    def is_loaded(self) -> bool:
+        """Whether the table was ever read. Until then each use of a row depends on Postgres."""
+        return self._version is not None
+
+    def known(self, one: _Id) -> _Value | None:
+        """The value of this id, if it is in memory. From any thread."""
+        return self._values.get(one)
+
+    async def found(self, one: _Id) -> _Value | None:
+        """The value of this id; None when the table has no such row. Raises PostgresUnavailable or Busy if nobody can
+        say."""
+        value = self._values.get(one)
+        if value is not None:
+            return value
+        if self._absent.get(one, 0.0) > time.monotonic():
+            return None
+        if not self._tasks:
+            raise self._away()
+        future = self._waiting.get(one)
+        if future is None:
+            if len(self._waiting) >= _WAITING_MAX:
+                raise Busy(f"Too many unknown {self._table.name} wait to be looked up.")
+            future = self._waiting[one] = asyncio.get_running_loop().create_future()
+            self._wake.set()
+        await asyncio.wait((future,))  # others may wait for the same: none of them may cancel it
+        if future.cancelled():
+            raise self._away()
+        return future.result()
+
+    def _away(self) -> PostgresUnavailable:
+        return PostgresUnavailable(
+            f"Postgres does not answer, and this is none of the known {self._table.name}. Nothing was done; repeat it."
+        )
+
+    # -- look-ups --------------------------------------------------------------------------------------------------
+
+    async def _look_up_waiting(self) -> None:
+        """Answer those that wait, all with one query, then those that came meanwhile."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                batch = list(self._waiting)[:_LOOK_UP_IDS]
+                self._answer(batch, await self._look_up(batch))
+                await asyncio.sleep(_LOOK_UP_EVERY_S)
+
+    async def _look_up(self, batch: list[_Id]) -> dict[_Id, _Value] | None:
+        """The values of those that there are; None when Postgres does not say."""
+        try:
+            async with asyncio.timeout(_LOOK_UP_S):
+                return {row[0]: self._made(row) for row in await self._pool.fetch(self._table.look_up, batch)}
+        except POSTGRES_ERRORS as error:
+            self._note_failure(error)
+        except Exception as error:  # whatever it is, those that wait have to be answered
+            self._note_failure(error)
+            log.exception("table_refresh_broke", table=self._table.name, error=type(error).__name__)
+        return None
+
+    def _answer(self, batch: list[_Id], found: dict[_Id, _Value] | None) -> None:
+        until = time.monotonic() + _ABSENT_S
+        for one in batch:
+            future = self._waiting.pop(one)
+            if found is None:
+                future.cancel()
+                continue
+            value = found.get(one)
+            if value is not None:  # unless the table was read meanwhile, which may know a newer one
+                value = self._values.setdefault(one, value)
+            else:
+                self._absent[one] = until
+                self._absent.move_to_end(one)
+            future.set_result(value)
+        while len(self._absent) > _ABSENT_MAX:
+            self._absent.popitem(last=False)
+
+    # -- the whole table -------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Read the table, if Postgres answers soon, and begin to follow it in the background."""
+        try:
+            async with asyncio.timeout(_START_S):
+                await self._refresh()
+        except TimeoutError as error:
+            self._note_failure(error)
+        self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._look_up_waiting())]
+
+    async def stop(self) -> None:
+        """End what `start` began. Those that still wait for a look-up are told that Postgres did not answer."""
+        await end(*self._tasks)
+        self._tasks = []
+        self._answer(list(self._waiting), None)
+
+    async def _follow(self) -> None:
+        wait_s = _AFTER_FAILURE_S[0]
+        while True:
+            if self._is_failing:
+                await asyncio.sleep(wait_s * random.uniform(0.5, 1))  # noqa: S311 - jitter
+                wait_s = min(2 * wait_s, _AFTER_FAILURE_S[1])
+            else:
+                wait_s = _AFTER_FAILURE_S[0]
+                await asyncio.sleep(max(_LOOK_S, self._load_s / _LOAD_SHARE))
+            await self._refresh()
+
+    async def _refresh(self) -> None:
+        """Read the table if its version is not the one that is known. A failure leaves everything as it was."""
+        began = time.monotonic()
+        try:
+            version = await self._pool.fetchval(self._table.version)
+            if version != self._version:
+                self._version, self._values = await self._load()
+                self._absent.clear()
+                self._load_s = time.monotonic() - began
+                took_ms = round(self._load_s * 1000, 1)
+                log.info("table_refreshed", table=self._table.name, rows=len(self._values), took_ms=took_ms)
+        except POSTGRES_ERRORS as error:
+            self._note_failure(error)
+        except Exception as error:  # whatever it is, the table has to be followed
+            self._note_failure(error)
+            log.exception("table_refresh_broke", table=self._table.name, error=type(error).__name__)
+        else:
+            self._is_failing = False
+
+    async def _load(self) -> tuple[int, dict[_Id, _Value]]:
+        """The table's version and its rows, as they were at one moment."""
+        values: dict[_Id, _Value] = {}
+        async with (
+            self._pool.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            version: int = await connection.fetchval(self._table.version)
+            last = self._table.before
+            while rows := await connection.fetch(self._table.page, last, _PAGE_ROWS):
+                values.update((row[0], self._made(row)) for row in rows)
+                last = rows[-1][0]
+        return version, values
+
+    def _note_failure(self, error: Exception) -> None:
+        LOOP_ERRORS.labels(self._table.name).inc()
+        if not self._is_failing:
+            self._is_failing = True
+            table, reason = self._table.name, type(error).__name__
+            log.warning("table_refresh_failed", table=table, error=reason, is_loaded=self.is_loaded())

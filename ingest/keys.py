@@ -1,0 +1,130 @@
+"""API keys as one worker knows them (`ingest/followed.py`), and when each was used last.
+
+Uses are gathered and written together, now and then: what is lost when a worker is killed is a date, not a count.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import structlog
+
+from ingest.followed import Followed, Table
+from shared.api_keys import Key, is_equal
+from shared.errors import Unauthorized
+from shared.metrics import LOOP_ERRORS
+from shared.postgres import POSTGRES_ERRORS, statement
+from shared.tasks import end
+
+#: Seconds between two writes of uses, the most that a stop waits for the last one, and keys of one statement.
+_WRITE_EVERY_S, _WRITE_S, _WRITE_MAX = 10.0, 2.0, 1000
+#: Keys whose uses wait for Postgres; of more the oldest are forgotten.
+_USED_MAX = 100_000
+#: Compared with when there is no such key, so that an unknown prefix takes the same way as a wrong secret.
+_NOBODY = bytes(32)
+
+_TABLE = Table(
+    name="keys",
+    version="SELECT version FROM api_keys_version",
+    page=statement("ingest/keys.page.sql"),
+    before="",
+    look_up="SELECT prefix, hash, scopes, expires_at, revoked_at FROM api_keys WHERE prefix = ANY($1::text[])",
+)
+_USED = statement("ingest/keys.used.sql")
+
+log = structlog.get_logger()
+
+
+class Stored(NamedTuple):
+    """What a worker has to know of a key."""
+
+    hash: bytes
+    scopes: frozenset[str]
+    expires_at: datetime | None
+    is_revoked: bool
+
+
+def _made(row: Any) -> Stored:
+    return Stored(row["hash"], frozenset(row["scopes"]), row["expires_at"], row["revoked_at"] is not None)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Keys(Followed[str, Stored]):
+    """The keys of one worker. `clock` tells the time; keys expire by it."""
+
+    def __init__(self, pool: Any, clock: Callable[[], datetime] = _now) -> None:
+        super().__init__(pool, _TABLE, _made)
+        self._clock = clock
+        self._used: dict[str, datetime] = {}
+        self._writer: asyncio.Task[None] | None = None
+
+    async def scopes(self, key: Key) -> frozenset[str]:
+        """What the key is good for now. Raises Unauthorized, and PostgresUnavailable or Busy if nobody can say."""
+        stored = await self.found(key.prefix)
+        is_right = is_equal(key, _NOBODY if stored is None else stored.hash)
+        if stored is None or not is_right:
+            raise Unauthorized("This is not a key.")
+        # Who has the secret may know why it is worthless.
+        if stored.is_revoked:
+            raise Unauthorized("This key was revoked.")
+        now = self._clock()
+        if stored.expires_at is not None and stored.expires_at <= now:
+            raise Unauthorized("This key has expired.")
+        self._note_use(key.prefix, now)
+        return stored.scopes
+
+    # -- uses ------------------------------------------------------------------------------------------------------
+
+    def _note_use(self, prefix: str, now: datetime) -> None:
+        self._used.pop(prefix, None)  # the latest use stands at the end
+        self._used[prefix] = now
+        if len(self._used) > _USED_MAX:
+            del self._used[next(iter(self._used))]
+
+    async def start(self) -> None:
+        """Begin to follow the table, and to write uses."""
+        await super().start()
+        self._writer = asyncio.create_task(self._write_uses())
+
+    async def stop(self) -> None:
+        """End both, with the uses that were not written yet."""
+        if self._writer is not None:
+            await end(self._writer)
+            self._writer = None
+            try:
+                async with asyncio.timeout(_WRITE_S):
+                    await self.write_uses()
+            except TimeoutError as error:
+                self._note_lost(error)
+        await super().stop()
+
+    async def _write_uses(self) -> None:
+        while True:
+            await asyncio.sleep(_WRITE_EVERY_S * random.uniform(0.5, 1))  # noqa: S311 - jitter
+            await self.write_uses()
+
+    async def write_uses(self) -> None:
+        """Write what was used since the last time. What Postgres does not take stays for the next."""
+        while self._used:
+            batch = dict(list(self._used.items())[:_WRITE_MAX])
+            try:
+                await self._pool.execute(_USED, list(batch), list(batch.values()))
+            except POSTGRES_ERRORS as error:
+                self._note_lost(error)
+                return
+            except Exception as error:  # whatever it is, uses have to be written
+                self._note_lost(error)
+                log.exception("key_uses_broke", error=type(error).__name__)
+                return
+            for prefix, at in batch.items():
+                if self._used.get(prefix) == at:
+                    del self._used[prefix]
+
+    def _note_lost(self, error: Exception) -> None:
+        LOOP_ERRORS.labels("key_uses").inc()
+        log.warning("key_uses_waiting", error=type(error).__name__, keys=len(self._used))

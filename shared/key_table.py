@@ -1,0 +1,58 @@
+"""The table of API keys: what the command line does with it.
+
+Workers notice a change within about a second, and a new key at its first use (`ingest/keys.py`).
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import NamedTuple, get_args
+
+import asyncpg
+
+from shared.api_keys import Key, KeyScope, new
+from shared.postgres import statement
+
+#: Bytes of a key's name; the table has the same bound.
+NAME_MAX_BYTES = 200
+
+_CREATE = "INSERT INTO api_keys (prefix, hash, name, scopes, expires_at) VALUES ($1, $2, $3, $4, $5)"
+_REVOKE = "UPDATE api_keys SET revoked_at = now() WHERE prefix = $1 AND revoked_at IS NULL"
+_IS_THERE = "SELECT true FROM api_keys WHERE prefix = $1"
+_PAGE = statement("shared/key_table.page.sql")
+
+
+class Row(NamedTuple):
+    """What may be shown of a key."""
+
+    prefix: str
+    name: str
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
+async def create(
+    connection: "asyncpg.Connection[asyncpg.Record]", name: str, scopes: Collection[str], expires_at: datetime | None
+) -> Key:
+    """Add a key. What is answered is the only copy of its secret. Raises ValueError for what does not fit."""
+    if not 1 <= len(name.encode()) <= NAME_MAX_BYTES or "\0" in name:
+        raise ValueError(f"a name has 1 to {NAME_MAX_BYTES} bytes and no NUL")
+    if not scopes or not set(scopes) <= set(get_args(KeyScope)):
+        raise ValueError(f"scopes are one or more of {', '.join(get_args(KeyScope))}")
+    key = new()
+    await connection.execute(_CREATE, key.prefix, key.hash, name, sorted(set(scopes)), expires_at)
+    return key
+
+
+async def revoke(connection: "asyncpg.Connection[asyncpg.Record]", prefix: str) -> bool:
+    """Make a key worthless, for good; repeating it changes nothing. False: there is none of this prefix."""
+    if await connection.execute(_REVOKE, prefix) == "UPDATE 1":
+        return True
+    return await connection.fetchval(_IS_THERE, prefix) is not None
+
+
+async def listed(connection: "asyncpg.Connection[asyncpg.Record]", after: str = "", limit: int = 1000) -> list[Row]:
+    """At most `limit` keys by prefix, beginning behind the prefix `after`."""
+    return [Row(*row) for row in await connection.fetch(_PAGE, after, limit)]

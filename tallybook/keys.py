@@ -1,0 +1,115 @@
+"""`tallybook keys`: who may use the HTTP interface, and for what."""
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, get_args
+
+import click
+
+from shared.api_keys import PREFIX, KeyScope, parsed
+from tallybook.database import with_database
+from tallybook.options import DATA_DIR
+
+if TYPE_CHECKING:
+    from shared.key_table import Row
+    from tallybook.database import Connection
+
+#: `90d` or `12h`.
+_SPAN = re.compile(r"([1-9][0-9]{0,4})([dh])")
+
+
+@click.group()
+def keys() -> None:
+    """Keys of the HTTP interface. docs/keys.md says what they open.
+
+    \b
+    Examples:
+      tallybook keys create "warehouse import" --scope events:write --expires 90d
+      tallybook keys list
+      tallybook keys revoke k3v7q2mzt4xa
+    """
+
+
+@keys.command()
+@DATA_DIR
+@click.argument("name")
+@click.option(
+    "--scope", "scopes", multiple=True, required=True, type=click.Choice(get_args(KeyScope)), help="Repeatable."
+)
+@click.option("--expires", metavar="WHEN", help="90d, 12h, or an ISO 8601 time with zone; never when not given.")
+def create(name: str, scopes: tuple[str, ...], expires: str | None, data_dir: str | None) -> None:
+    """Make a key and print it. It is shown this once: tallybook keeps a hash of it."""
+    from shared import key_table
+
+    until = None if expires is None else _moment(expires)
+    try:
+        key = with_database(lambda connection: key_table.create(connection, name, scopes, until), data_dir)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    click.echo(f"{key.prefix}: keep the key, it is not shown again", err=True)
+    click.echo(key.text)
+
+
+def _moment(text: str) -> datetime:
+    now = datetime.now(UTC)
+    if found := _SPAN.fullmatch(text):
+        return now + (timedelta(days=int(found[1])) if found[2] == "d" else timedelta(hours=int(found[1])))
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is neither a span (90d, 12h) nor a time") from None
+    if moment.tzinfo is None:
+        raise click.BadParameter(f"{text!r} has no zone; add Z")
+    if moment <= now:
+        raise click.BadParameter(f"{text} is over")
+    return moment
+
+
+@keys.command("list")
+@DATA_DIR
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+def listed(as_json: bool, data_dir: str | None) -> None:
+    """Show prefix, state, scopes, last use (to the minute) and name of every key, with tabs between them."""
+    from shared import key_table
+
+    async def work(connection: "Connection") -> None:
+        after = ""
+        while page := await key_table.listed(connection, after):
+            for row in page:
+                click.echo(_line(row, as_json=as_json))
+            after = page[-1].prefix
+
+    with_database(work, data_dir)
+
+
+def _line(row: "Row", *, as_json: bool) -> str:
+    is_expired = row.expires_at is not None and row.expires_at <= datetime.now(UTC)
+    state = "revoked" if row.revoked_at is not None else "expired" if is_expired else "active"
+    if not as_json:
+        used = "never" if row.last_used_at is None else f"{row.last_used_at:%Y-%m-%dT%H:%MZ}"
+        return "\t".join((row.prefix, state, ",".join(row.scopes), used, row.name))
+    times = {
+        "createdAt": row.created_at,
+        "expiresAt": row.expires_at,
+        "revokedAt": row.revoked_at,
+        "lastUsedAt": row.last_used_at,
+    }
+    shown = {name: None if time is None else time.astimezone(UTC).isoformat() for name, time in times.items()}
+    return json.dumps({"prefix": row.prefix, "name": row.name, "state": state, "scopes": row.scopes, **shown})
+
+
+@keys.command()
+@DATA_DIR
+@click.argument("prefix")
+def revoke(prefix: str, data_dir: str | None) -> None:
+    """Make a key worthless, for good: workers refuse it within about a second. Its row stays."""
+    from shared import key_table
+
+    key = parsed(prefix)
+    wanted = prefix if key is None else key.prefix
+    if not PREFIX.fullmatch(wanted):
+        raise click.BadParameter("a prefix has 12 characters of a-z and 2-7; `tallybook keys list` shows it")
+    if not with_database(lambda connection: key_table.revoke(connection, wanted), data_dir):
+        raise click.BadParameter(f"there is no key {wanted}")
+    click.echo(wanted)
