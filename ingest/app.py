@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from ingest import clicks, docs, health, hits, stats, track
+from ingest import clicks, docs, health, stats, track
 from ingest.access import AccessLine
 from ingest.banners import Banners
 from ingest.body import BodyLimit
@@ -25,6 +25,7 @@ from shared.clickhouse import connect as connect_to_clickhouse
 from shared.counting.drain import Counter
 from shared.counting.keyed import Keyed
 from shared.counting.reader import Reader
+from shared.hit import TOPIC
 from shared.log.choice import chosen_log
 from shared.log.journal import Journal
 from shared.log.log import Log
@@ -123,7 +124,7 @@ async def _producer(settings: Settings, log: Log) -> AsyncIterator[Producer]:
     journal = await asyncio.to_thread(Journal.create, settings.journal_dir, name, settings.journal_bytes_max)
     hits_to = Producer(
         log,
-        hits.TOPIC,
+        TOPIC,
         name,
         journal,
         records_max=settings.log_waiting_max,
