@@ -16,6 +16,7 @@ from shared.clickhouse import ClickHouse
 from shared.dead_letters import DeadLetter
 from shared.event_ids import Range
 from shared.event_rows import COLUMNS
+from shared.hit import TOPIC, Hit
 from shared.log.log import Batch, Position, Record
 
 #: A number of the record's partition, and the record; answers one line of JSONEachRow or raises Refused.
@@ -102,21 +103,6 @@ class Pipeline(NamedTuple):
         return DeadLetter(record, reason, detail, self.version)
 
 
-class _Hit(Struct, forbid_unknown_fields=True):
-    """The columns of `tracker_events` that a record brings. Texts are left to ClickHouse, which reads them anyhow."""
-
-    date: str
-    date_time: str
-    event_id: str
-    tracker_id: str
-    ip: str
-    user_id: str
-    user_agent: str
-    url: str
-    value: str
-    is_bot: bool
-
-
 def spliced(columns: type[Struct]) -> Transform:
     """A transform for records that are rows already: their bytes stay as they are, and the place in the log is added
     before the closing brace. They are parsed only to know that they are what they should be."""
@@ -179,4 +165,4 @@ def no_line(partition: int, record: Record) -> bytes:
     raise NotImplementedError("a block of events is many rows")
 
 
-HITS = Pipeline("hits", "tracker_events", 1, spliced(_Hit))
+HITS = Pipeline(TOPIC, "tracker_events", 1, spliced(Hit))

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from ingest import clicks, docs, event_statistics, events, health, hits, logs, page_statistics, stats, track
+from ingest import clicks, docs, event_statistics, events, health, logs, page_statistics, stats, track
 from ingest.access import AccessLine
 from ingest.banners import Banners
 from ingest.body import BodyLimit
@@ -29,7 +29,8 @@ from shared.counting.drain import Counter
 from shared.counting.keyed import Keyed
 from shared.counting.reader import Reader
 from shared.event_window import EventWindow
-from shared.events import TOPIC
+from shared.events import TOPIC as EVENTS
+from shared.hit import TOPIC as HITS
 from shared.log.choice import chosen_log
 from shared.log.journal import Journal
 from shared.log.log import Log
@@ -147,7 +148,7 @@ async def _producer(settings: Settings, log: Log) -> AsyncIterator[Producer]:
     journal = await asyncio.to_thread(Journal.create, settings.journal_dir, name, settings.journal_bytes_max)
     hits_to = Producer(
         log,
-        hits.TOPIC,
+        HITS,
         name,
         journal,
         records_max=settings.log_waiting_max,
@@ -170,7 +171,7 @@ async def _events(settings: Settings, log: Log) -> AsyncIterator[Producer]:
     """What appends blocks of events to the log. Whoever uploads them repeats, so there is no journal."""
     to = Producer(
         log,
-        TOPIC,
+        EVENTS,
         new_name(),
         None,
         records_max=settings.log_waiting_max,

@@ -9,34 +9,17 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 import msgspec
-from msgspec import Struct
 
 from ingest.bots import is_bot
+from shared.hit import Hit
 from shared.uuid7 import uuid7_text
 
-#: The topic of hits.
-TOPIC = "hits"
 #: Characters of a user agent that are kept.
 USER_AGENT_MAX = 512
 #: Headers in which a browser says that it only fetches ahead.
 AHEAD = ("sec-purpose", "purpose", "x-moz")
 #: What stands for an address that is not known: that of a peer on a unix socket.
 _NO_ADDRESS = "::"
-
-
-class Hit(Struct, frozen=True, kw_only=True):
-    """The columns of `tracker_events`, without those that say where in the log the row came from."""
-
-    date: str
-    date_time: str
-    event_id: str
-    tracker_id: str
-    ip: str
-    user_id: str
-    user_agent: str
-    url: str
-    value: str
-    is_bot: bool
 
 
 _ENCODER = msgspec.json.Encoder()

@@ -17,7 +17,7 @@ import httpx2
 import psutil
 from redis.asyncio import Redis
 
-from ingest.hits import TOPIC
+from shared.hit import TOPIC
 from shared.log.log import BEGIN, Limit
 from shared.log.marks import Mark
 from shared.log.streams import StreamsLog

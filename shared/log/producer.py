@@ -208,7 +208,8 @@ class Producer:
 
         False: it was not taken, for a reason that `append` knows to say.
         """
-        if len(key) + len(value) > RECORD_MAX_BYTES or not self._has_room(len(value)) or self._is_stopped:
+        size = len(key) + len(value)
+        if size > RECORD_MAX_BYTES or not self._has_room(size) or self._is_stopped:
             return False
         self._offered.append((key, value, done))
         if not self._is_called:  # one call of the loop for all that come until it runs

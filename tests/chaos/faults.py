@@ -33,6 +33,12 @@ class Scene:
     async def pause(self, least_s: float, most_s: float) -> None:
         await asyncio.sleep(self.chance.uniform(least_s, most_s))
 
+    async def be_without(self, server: str, least_s: float, most_s: float) -> None:
+        """Kill a server, and start it again after a time."""
+        await self.stage.take_away(server)
+        await self.pause(least_s, most_s)
+        await self.stage.bring_back(server)
+
     async def check_account(self) -> None:
         """The accounts differ by what Redis has forgotten, and by nothing else. Call it when all is settled."""
         difference = await self.stage.difference()
@@ -116,16 +122,12 @@ async def sleep(scene: Scene, process: psutil.Process) -> None:
 
 @_fault
 async def kill_redis(scene: Scene) -> None:
-    await scene.stage.take_away("redis")
-    await scene.pause(0, 0.5)
-    await scene.stage.bring_back("redis")
+    await scene.be_without("redis", 0, 0.5)
 
 
 @_fault
 async def kill_postgres(scene: Scene) -> None:
-    await scene.stage.take_away("postgres")
-    await scene.pause(0, 0.5)
-    await scene.stage.bring_back("postgres")
+    await scene.be_without("postgres", 0, 0.5)
 
 
 @_fault
@@ -139,16 +141,12 @@ async def kill_backend(scene: Scene) -> None:
 @_fault
 async def redis_away(scene: Scene) -> None:
     """Long enough to fill the lanes: clicks go on, then they are refused."""
-    await scene.stage.take_away("redis")
-    await scene.pause(LONG_S, 2 * LONG_S)
-    await scene.stage.bring_back("redis")
+    await scene.be_without("redis", LONG_S, 2 * LONG_S)
 
 
 @_fault
 async def postgres_away(scene: Scene) -> None:
-    await scene.stage.take_away("postgres")
-    await scene.pause(LONG_S, 2 * LONG_S)
-    await scene.stage.bring_back("postgres")
+    await scene.be_without("postgres", LONG_S, 2 * LONG_S)
 
 
 @_fault

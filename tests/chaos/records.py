@@ -17,7 +17,6 @@ Exit code 1: a promise was broken, a mutant survived, or the run proved nothing.
 
 import argparse
 import asyncio
-import json
 import random
 import shutil
 import signal
@@ -40,7 +39,7 @@ from tests.chaos.records_books import RecordBooks, numbers
 from tests.chaos.records_crowd import RecordCrowd
 from tests.chaos.records_mutants import LOG_OF, RECORD_MUTANTS
 from tests.chaos.records_stage import RecordStage, versions
-from tests.chaos.run import Report, Run, progress
+from tests.chaos.run import Report, Run, judged
 from tests.chaos.run import versions as counter_versions
 from tests.chaos.shim import build
 
@@ -220,30 +219,12 @@ def main() -> int:
     parser.add_argument("--mutants", action="store_true", help="hunt all mutants as well")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    failures, reports = [], []
     mutants = [arguments.mutant] if arguments.mutant else list(RECORD_MUTANTS) if arguments.mutants else []
     faults = [name for name in arguments.faults.split(",") if name]
     print(f"SEED={arguments.seed}", flush=True)
-    for log in () if arguments.mutant else (arguments.log,) if arguments.log else LOGS:
-        report = attack(arguments.seconds, arguments.seed, log, faults)
-        reports.append(report)
-        print("\n".join(report.lines()), flush=True)
-        if report.violations or report.proves_nothing:
-            failures.append(report.proves_nothing or "a promise was broken")
-    for name in mutants:
-        report = hunt(name, arguments.seed)
-        reports.append(report)
-        print(
-            f"mutant {name!r}: {'caught' if report.is_caught else 'SURVIVED'} after {report.seconds:.0f} s, "
-            f"{report.acked:,} records: {next(iter(report.violations), '')}",
-            flush=True,
-        )
-        if not report.is_caught:
-            failures.append(f"{name!r} survived")
-    progress("")
-    print(json.dumps([msgspec.to_builtins(report) for report in reports]))
-    print(f"FAIL: {'; '.join(failures)}" if failures else "PASS")
-    return 1 if failures else 0
+    logs = () if arguments.mutant else (arguments.log,) if arguments.log else LOGS
+    attacks = (attack(arguments.seconds, arguments.seed, log, faults) for log in logs)
+    return judged(attacks, ((name, hunt(name, arguments.seed)) for name in mutants), "records")
 
 
 if __name__ == "__main__":

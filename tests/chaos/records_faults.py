@@ -44,16 +44,12 @@ def _fault(function: Fault) -> Fault:
 
 @_fault
 async def kill_clickhouse(scene: Scene) -> None:
-    await scene.stage.take_away("clickhouse")
-    await scene.pause(0, 0.5)
-    await scene.stage.bring_back("clickhouse")
+    await scene.be_without("clickhouse", 0, 0.5)
 
 
 @_fault
 async def clickhouse_away(scene: Scene) -> None:
-    await scene.stage.take_away("clickhouse")
-    await scene.pause(faults.LONG_S, 2 * faults.LONG_S)
-    await scene.stage.bring_back("clickhouse")
+    await scene.be_without("clickhouse", faults.LONG_S, 2 * faults.LONG_S)
 
 
 @_fault
@@ -112,9 +108,7 @@ async def kill_kafka(scene: Scene) -> None:
 
 @_fault
 async def kafka_away(scene: Scene) -> None:
-    await scene.stage.take_away("kafka")
-    await scene.pause(faults.LONG_S, 2 * faults.LONG_S)
-    await scene.stage.bring_back("kafka")
+    await scene.be_without("kafka", faults.LONG_S, 2 * faults.LONG_S)
 
 
 @_fault

@@ -3,7 +3,9 @@
 A suite that does not catch them all proves nothing by passing.
 """
 
+import random
 import secrets
+import time
 from typing import Any
 
 from aggregator import partition
@@ -81,6 +83,14 @@ def _no_fence() -> None:
     _rid(cursor, "_INTEND", ("AND (next_offset, next_seq) = ($7, $8)", "AND ($7::bigint, $8::bigint) IS NOT NULL"))
     _rid(cursor, "_DONE", ("AND (next_offset, next_seq) <= ($7, $8)", ""))
     _rid(partition, "_BOOK", ("AND epoch = $5", "AND $5::bigint IS NOT NULL"))
+    insert = Partition._insert
+
+    async def asleep(self: Any, *what: Any) -> Any:
+        if random.random() < ASLEEP:
+            time.sleep(ASLEEP_S)  # noqa: ASYNC251 - nothing in this process lives on, as under SIGSTOP
+        return await insert(self, *what)
+
+    Partition._insert = asleep  # type: ignore[method-assign]
 
 
 def _rid(module: Any, name: str, change: tuple[str, str]) -> None:
@@ -112,6 +122,10 @@ def _no_marks() -> None:
     """A reader lets through whatever it sees."""
     Sieve.passes = lambda self, producer, mark: True  # type: ignore[method-assign]
 
+
+#: A zombie does harm if it fell asleep in the midst of a batch: the chance of that, and for how long (the lease of the
+#: stage is 2 s).
+ASLEEP, ASLEEP_S = 0.02, 5.0
 
 _SINK = "intended=0.05,inserted=0.05"
 RECORD_MUTANTS = {

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -367,25 +367,31 @@ def main() -> int:
     parser.add_argument("--mutants", action="store_true", help="hunt all mutants as well")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    failures, mutants = [], [arguments.mutant] if arguments.mutant else list(MUTANTS) if arguments.mutants else []
-    reports = []
+    mutants = [arguments.mutant] if arguments.mutant else list(MUTANTS) if arguments.mutants else []
+    faults = [name for name in arguments.faults.split(",") if name]
     print(f"SEED={arguments.seed}", flush=True)
-    if not arguments.mutant:
-        report = attack(arguments.seconds, arguments.seed, [name for name in arguments.faults.split(",") if name])
+    attacks = () if arguments.mutant else (attack(arguments.seconds, arguments.seed, faults),)
+    return judged(attacks, ((name, hunt(name, arguments.seed)) for name in mutants), "clicks")
+
+
+def judged(attacks: Iterable[Report], hunts: Iterable[tuple[str, Report]], what: str) -> int:
+    """Say what was found, as it is found; answers the exit code. A mutant comes with its name."""
+    failures, reports = list[str](), list[Report]()
+    for report in attacks:
         reports.append(report)
         print("\n".join(report.lines()), flush=True)
         if report.violations or report.proves_nothing:
             failures.append(report.proves_nothing or "a promise was broken")
-    for name in mutants:
-        report = hunt(name, arguments.seed)
+    for name, report in hunts:
         reports.append(report)
         print(
             f"mutant {name!r}: {'caught' if report.is_caught else 'SURVIVED'} after {report.seconds:.0f} s, "
-            f"{report.acked:,} clicks: {next(iter(report.violations), '')}",
+            f"{report.acked:,} {what}: {next(iter(report.violations), '')}",
             flush=True,
         )
         if not report.is_caught:
             failures.append(f"{name!r} survived")
+    progress("")
     print(json.dumps([msgspec.to_builtins(report) for report in reports]))
     print(f"FAIL: {'; '.join(failures)}" if failures else "PASS")
     return 1 if failures else 0

@@ -26,9 +26,7 @@ def test_every_record_is_in_one_place_whatever_happens(log: str) -> None:
 
 
 @pytest.mark.timeout(MUTANT_S + 150)
-# A process without a fence does harm only if it is stopped in the midst of a batch, which a short run may not bring:
-# `make chaos-records` hunts that one as well, and tests/integration/test_sink.py has the moment itself.
-@pytest.mark.parametrize("name", [name for name in RECORD_MUTANTS if name != "no fence"])
+@pytest.mark.parametrize("name", RECORD_MUTANTS)
 def test_a_broken_record_path_is_caught(name: str) -> None:
     report = hunt(name, _SEED)
     assert report.is_caught, "\n".join(report.lines())

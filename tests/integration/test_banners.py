@@ -19,21 +19,7 @@ from shared.counting.lane import BANNER_MAX
 from shared.errors import Busy, PostgresUnavailable, UnknownBanner
 from shared.postgres import create_pool
 from shared.settings import Settings
-
-
-class CountedPool:
-    """A real pool that counts how often ids were looked up."""
-
-    def __init__(self, pool: Any) -> None:
-        self._pool = pool
-        self.look_ups = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._pool, name)
-
-    async def fetch(self, sql: str, *arguments: Any) -> Any:
-        self.look_ups += 1
-        return await self._pool.fetch(sql, *arguments)
+from tests.counted_pool import CountedPool
 
 
 @asynccontextmanager

@@ -27,6 +27,7 @@ from shared.log.cursor import Cursors
 from shared.postgres import create_pool
 from shared.settings import Settings
 from shared.uuid7 import NIL, is_uuid7, uuid7
+from tests.counted_pool import CountedPool
 from tests.integration import test_nginx as nginx
 from tests.proxy import Proxy, proxy
 from tests.services import with_database
@@ -254,21 +255,6 @@ async def test_a_hit_has_the_value_of_its_moment(running: Tracking, tracker: UUI
 
     await until(is_summer, "the new value is used")
     assert (await hits_of(running, tracker))[0]["value"] == "Spring sale"
-
-
-class CountedPool:
-    """A real pool that counts how often ids were looked up."""
-
-    def __init__(self, pool: Any) -> None:
-        self._pool = pool
-        self.look_ups = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._pool, name)
-
-    async def fetch(self, sql: str, *arguments: Any) -> Any:
-        self.look_ups += 1
-        return await self._pool.fetch(sql, *arguments)
 
 
 @asynccontextmanager

@@ -1,0 +1,22 @@
+"""A hit of a tracker, as it travels through the record log: written by ingest, read by the aggregator."""
+
+from msgspec import Struct
+
+#: The topic of hits.
+TOPIC = "hits"
+
+
+class Hit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The columns of `tracker_events`, without those that say where in the log the row came from. Texts are left to
+    ClickHouse, which reads them anyhow."""
+
+    date: str
+    date_time: str
+    event_id: str
+    tracker_id: str
+    ip: str
+    user_id: str
+    user_agent: str
+    url: str
+    value: str
+    is_bot: bool
