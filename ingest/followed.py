@@ -1,4 +1,4 @@
-"""A small table of Postgres, as trackers and API keys are, in the memory of each worker.
+"""A small table of Postgres, as banners, trackers and API keys are, in the memory of each worker.
 
 The table is read again when its version has changed, which is looked at every second, so a changed row is effective
 from then on. An id that is not known is looked up at once, so a row works from the moment at which it was added. To
@@ -10,12 +10,12 @@ import asyncio
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import structlog
 
-from shared.errors import Busy, PostgresUnavailable
+from shared.errors import Busy, PostgresUnavailable, TallybookError
 from shared.metrics import LOOP_ERRORS
 from shared.postgres import POSTGRES_ERRORS
 from shared.tasks import end
@@ -28,7 +28,7 @@ _LOOK_S = 1.0
 _AFTER_FAILURE_S = (0.25, 2.0)
 #: Reading the whole table may take this share of a worker's time: a large one that always changes is read less often.
 _LOAD_SHARE = 0.1
-#: Rows that are read at once: some 10 ms in which no hit is served.
+#: Rows that are read at once: some 10 ms in which no click is served.
 _PAGE_ROWS = 10_000
 #: Seconds that a start waits for Postgres before it goes on without.
 _START_S = 2.0
@@ -83,20 +83,31 @@ class Followed(Generic[_Id, _Value]):
         value = self._values.get(one)
         if value is not None:
             return value
-        if self._absent.get(one, 0.0) > time.monotonic():
-            return None
+        told = (await self.told([one]))[one]
+        if isinstance(told, TallybookError):
+            raise told
+        return told
+
+    async def told(self, ids: Collection[_Id]) -> "dict[_Id, _Value | TallybookError | None]":
+        """What `found` would answer or raise, of each of those that are not in memory."""
+        unknown = [one for one in ids if one not in self._values]
         if not self._tasks:
-            raise self._away()
-        future = self._waiting.get(one)
-        if future is None:
-            if len(self._waiting) >= _WAITING_MAX:
-                raise Busy(f"Too many unknown {self._table.name} wait to be looked up.")
-            future = self._waiting[one] = asyncio.get_running_loop().create_future()
+            return dict.fromkeys(unknown, self._away())
+        now = time.monotonic()
+        sought = {one for one in unknown if self._absent.get(one, 0.0) <= now}
+        told: dict[_Id, _Value | TallybookError | None] = dict.fromkeys(unknown)
+        new = sought - self._waiting.keys()
+        if len(self._waiting) + len(new) > _WAITING_MAX:
+            return told | dict.fromkeys(sought, Busy(f"Too many unknown {self._table.name} wait to be looked up."))
+        for one in new:
+            self._waiting[one] = asyncio.get_running_loop().create_future()
+        futures = {one: self._waiting[one] for one in sought}
+        if futures:
             self._wake.set()
-        await asyncio.wait((future,))  # others may wait for the same: none of them may cancel it
-        if future.cancelled():
-            raise self._away()
-        return future.result()
+            await asyncio.wait(futures.values())  # others may wait for the same: none of them may cancel it
+        for one, future in futures.items():
+            told[one] = self._away() if future.cancelled() else future.result()
+        return told
 
     def _away(self) -> PostgresUnavailable:
         return PostgresUnavailable(
