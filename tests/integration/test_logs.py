@@ -288,12 +288,6 @@ async def test_without_clickhouse_the_request_is_to_be_repeated() -> None:
             assert int(answer.headers["retry-after"]) > 0
 
 
-async def test_a_service_that_others_reach_does_not_answer(tables: ClickHouse) -> None:
-    async with serving(tables, Settings(host="0.0.0.0")) as service:
-        answer = await asked(service)
-    assert (answer.status_code, answer.json()["code"]) == (403, "logs_closed")
-
-
 async def test_the_whole_service_answers(
     tmp_path: Path, redis_url: str, database: str, clickhouse_settings: Settings, tables: ClickHouse
 ) -> None:
