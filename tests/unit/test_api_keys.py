@@ -104,6 +104,12 @@ def test_keys_are_needed_as_soon_as_others_can_reach_the_service(keys: str, host
     assert load({"TALLYBOOK_KEYS": keys, "TALLYBOOK_HOST": host}).keyed == needed
 
 
+def test_behind_a_proxy_everybody_comes_from_loopback() -> None:
+    proxies = ("127.0.0.1/32",)
+    assert Settings(trusted_proxies=proxies).keyed == DEFAULT
+    assert not Settings(trusted_proxies=proxies, keys="off").keyed
+
+
 def test_what_browsers_send_is_open_unless_it_is_named() -> None:
     assert not {"clicks:write", "hits:write"} & load({"TALLYBOOK_KEYS": "required"}).keyed
     named = load({"TALLYBOOK_KEYS": "required", "TALLYBOOK_KEYS_FOR": "clicks:write, hits:write"})
