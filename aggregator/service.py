@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from aggregator import outbox_days
+from aggregator import event_places, outbox_days
 from aggregator.books import Books
 from aggregator.catalogue import configured
 from aggregator.loops import Loop, run
@@ -95,6 +95,9 @@ async def _sinks(settings: Settings, pool: Any) -> AsyncIterator[list[Loop]]:
         async def sweep() -> None:
             await erasures.sweep(tables, pool)
 
+        async def say_where_events_are() -> None:
+            await event_places.report(settings, tables)
+
         for sink in sinks:
             sink.start()
         try:
@@ -105,6 +108,7 @@ async def _sinks(settings: Settings, pool: Any) -> AsyncIterator[list[Loop]]:
                 Loop("trim", books.trim, 30.0),
                 Loop("marks", prune_marks, 3600.0),
                 Loop("erasures", sweep, 3600.0),
+                Loop("event_places", say_where_events_are, 60.0),
             ]
         finally:
             await asyncio.gather(*(sink.stop() for sink in sinks))

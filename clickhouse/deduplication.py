@@ -16,7 +16,7 @@ import contextlib
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 #: The folder of a part; those that begin with `tmp_` or `delete_tmp_` are none yet, or none any more.
@@ -28,10 +28,14 @@ class RepairError(Exception):
     """The folder of ClickHouse cannot be looked through: another process has it open, or another version made it."""
 
 
-def repair(folder: Path) -> int:
-    """Forget the ids whose rows are not there, and answer how many. Raises RepairError."""
+def repair(folder: Path, *others: Path) -> int:
+    """Forget the ids whose rows are not there, and answer how many. Parts may also be in `others`, which are laid out
+    like the folder. Raises RepairError."""
     with _no_engine(folder):
-        return sum(_mend(logs) for logs in sorted(folder.glob("store/*/*/deduplication_logs")))
+        return sum(
+            _mend(logs, [other / logs.parent.relative_to(folder) for other in others])
+            for logs in sorted(folder.glob("store/*/*/deduplication_logs"))
+        )
 
 
 @contextlib.contextmanager
@@ -52,9 +56,12 @@ def _no_engine(folder: Path) -> Iterator[None]:
         os.close(status)
 
 
-def _mend(logs: Path) -> int:
+def _mend(logs: Path, elsewhere: Iterable[Path]) -> int:
     files = sorted(logs.glob("deduplication_log_*.txt"), key=_number)
-    newest = max((_last_block(entry.name) for entry in os.scandir(logs.parent) if entry.is_dir()), default=0)
+    tables = [logs.parent, *(table for table in elsewhere if table.is_dir())]
+    newest = max(
+        (_last_block(entry.name) for table in tables for entry in os.scandir(table) if entry.is_dir()), default=0
+    )
     remembered: dict[str, str] = {}
     for file in files:
         for operation, part, block_id in _records(file):

@@ -44,16 +44,21 @@ class Result(NamedTuple):
 class Engine:
     """The engine on one folder. `execute` may be called from several threads at once."""
 
-    def __init__(self, folder: Path, memory_bytes: int) -> None:
+    def __init__(self, folder: Path, memory_bytes: int, configuration: str | None = None) -> None:
         if "?" in str(folder):
             raise ValueError(f"{folder} cannot hold the files of ClickHouse, because of the question mark in its path")
         self._address = f"{folder}?max_server_memory_usage={memory_bytes}&mark_cache_size={_MARK_CACHE}"
+        self._configuration = configuration
+        self._files = contextlib.ExitStack()
         self._keeper: Any = None
         self.timezone = "UTC"
 
     def open(self) -> None:
         """Raises Failure when another process has the folder, or when its files cannot be read."""
         with _failures():
+            if self._configuration is not None:  # in no folder: it may hold a key
+                path = self._files.enter_context(_file(memoryview(self._configuration.encode())))
+                self._address += f"&config-file={path}"
             self._keeper = chdb.connect(self._address)
             self.timezone = str(self._keeper.query("SELECT timezone()", "TSV")).strip()
 
@@ -62,6 +67,7 @@ class Engine:
         if self._keeper is not None:
             self._keeper.close()
             self._keeper = None
+        self._files.close()
 
     def execute(self, statement: Statement) -> Result:
         """Run one statement, in a worker thread. Raises Failure."""
@@ -105,7 +111,7 @@ def _prepare(handle: Any, statement: Statement) -> None:
 
 @contextlib.contextmanager
 def _file(rows: memoryview) -> Iterator[str]:
-    """A path under which the engine can read the rows; in memory, where the system has such files."""
+    """A path under which the engine can read something; in memory, where the system has such files."""
     if hasattr(os, "memfd_create"):
         with os.fdopen(os.memfd_create("rows"), "wb", buffering=0) as memory:
             _write(memory, rows)

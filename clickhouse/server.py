@@ -18,6 +18,7 @@ from granian.log import LogLevels
 from granian.server.embed import Server
 
 from clickhouse.app import Gateway, create_app
+from clickhouse.cold import ColdError, prepare
 from clickhouse.deduplication import RepairError, repair
 from clickhouse.engine import Engine
 from clickhouse.failure import Failure
@@ -61,10 +62,11 @@ def run(settings: Settings) -> None:
     folder = Path(settings.data_dir).absolute() / "clickhouse"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        engine = Engine(folder, settings.clickhouse_memory_bytes)
-        forgotten = repair(folder)
+        cold = prepare(settings, folder.parent)
+        engine = Engine(folder, settings.clickhouse_memory_bytes, cold.configuration)
+        forgotten = repair(folder, *cold.roots)
         engine.open()
-    except (ValueError, RepairError, Failure) as error:
+    except (ValueError, ColdError, RepairError, Failure, OSError) as error:
         sys.exit(f"error: {error}")
     if forgotten:
         log.warning("block_ids_forgotten", ids=forgotten)

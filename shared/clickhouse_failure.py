@@ -25,6 +25,7 @@ _CLASSES: dict[Class, dict[int, str]] = {
         210: "NETWORK_ERROR",
         319: "UNKNOWN_STATUS_OF_INSERT",
         394: "QUERY_WAS_CANCELLED",
+        499: "S3_ERROR",  # where cold events are
     },
     "overload": {
         173: "CANNOT_ALLOCATE_MEMORY",

@@ -11,6 +11,8 @@ import re
 from pathlib import Path
 
 from shared.clickhouse import ClickHouse, connect, connect_without_database, database
+from shared.cold import give_policy, is_cold_ever
+from shared.events import COLD
 from shared.migrate import Migration, SchemaError, migrations, unapplied
 from shared.postgres import statement
 from shared.settings import Settings
@@ -18,8 +20,8 @@ from shared.settings import Settings
 _FOLDER = Path(__file__).parent / "clickhouse_migrations"
 #: The end of a statement: a semicolon that ends its line.
 _END = re.compile(r";\s*\n")
-#: The rule that says when rows of a table expire.
-_TTL = re.compile(r"TTL \w+ \+ toIntervalDay\((\d+)\)")
+#: The rule that says when rows of a table expire, or go elsewhere.
+_TTL = re.compile(r"\bTTL (\w+ \+ toIntervalDay\(.*?) SETTINGS\b")
 
 #: What to do about a table without a window.
 REMEDY = "ALTER TABLE ... MODIFY SETTING non_replicated_deduplication_window = 10000"
@@ -52,8 +54,11 @@ async def migrate(settings: Settings) -> list[str]:
                     await clickhouse.execute(command)
             row = json.dumps({"name": name, "sha256": digest}).encode()
             await clickhouse.insert("schema_migrations", row, f"{name}:{digest}")
-        await _set_retention(clickhouse, "tracker_events", "date", settings.tracker_retention_days)
-        await _set_retention(clickhouse, "events", "event_date", settings.event_retention_days)
+        await _set_rule(clickhouse, "tracker_events", _rule("date", settings.tracker_retention_days))
+        if is_cold_ever(settings):
+            await give_policy(clickhouse, "events")
+        cold_days = settings.events_cold_days if is_cold_ever(settings) else None
+        await _set_rule(clickhouse, "events", _rule("event_date", settings.event_retention_days, cold_days))
         if bare := await _unprotected(clickhouse):
             raise SchemaError(f"a repeated insert would count twice in {', '.join(bare)}: {REMEDY}")
         return [name for name, _, _ in missing]
@@ -103,14 +108,22 @@ def _has_window(engine: str, create: str) -> bool:
     return found is not None and int(found[1]) > 0
 
 
-async def _set_retention(clickhouse: ClickHouse, table: str, day: str, days: int | None) -> None:
-    """Make a table expire its rows by their day as the setting says, when it does not yet."""
+def _rule(day: str, kept_days: int | None, cold_days: int | None = None) -> str:
+    """When rows go by their day, and before that to the cold volume, as ClickHouse words it; empty when never."""
+    moved = f"{day} + toIntervalDay({cold_days}) TO VOLUME '{COLD}'" if cold_days is not None else ""
+    deleted = f"{day} + toIntervalDay({kept_days})" if kept_days is not None else ""
+    return ", ".join(filter(None, (moved, deleted)))
+
+
+async def _set_rule(clickhouse: ClickHouse, table: str, wanted: str) -> None:
+    """Give a table its rule, when it does not have it yet. Parts learn of it in the background, however large they are:
+    the statement does not wait for that."""
     made = await clickhouse.query(_CREATION, {"database": clickhouse.database})
-    found = next((_TTL.search(str(text)) for name, text in made if name == table), None)
-    if days is not None and (found is None or int(found[1]) != days):
-        await clickhouse.execute(f"ALTER TABLE {table} MODIFY TTL {day} + toIntervalDay({days})")
-    elif days is None and found is not None:
-        await clickhouse.execute(f"ALTER TABLE {table} REMOVE TTL")
+    found = next((one[1] for name, text in made if name == table and (one := _TTL.search(str(text)))), "")
+    if wanted == found:
+        return
+    change = f"MODIFY TTL {wanted}" if wanted else "REMOVE TTL"
+    await clickhouse.execute(f"ALTER TABLE {table} {change} SETTINGS mutations_sync = 0, alter_sync = 0")
 
 
 async def _missing(clickhouse: ClickHouse) -> list[Migration]:

@@ -7,6 +7,9 @@ from typing import Literal
 TABLE = TOPIC = "events"
 #: What every query reads from: each event once at every moment, before and after merges. The table alone is not that.
 EVENTS = "events FINAL"
+#: The storage policy of a table with cold events, and its volumes. A table keeps those that it had: one that was made
+#: without a policy is on `default`. The last is where cold events were before; they move on.
+POLICY, HOT, COLD, FORMER = "hot_cold", "default", "cold", "former"
 
 #: What a property is read as. `text` is '' and `number` is 0 where there is none of that type: ask for `kind`, too.
 PropertyType = Literal["text", "number", "bool", "raw", "kind"]

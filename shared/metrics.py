@@ -238,6 +238,20 @@ GENERATOR_QUEUE = Gauge(
     "Page views that the generator has made and its target has not acknowledged",
     multiprocess_mode="mostrecent",
 )
+EVENTS_STORED_ROWS = Gauge(
+    "tallybook_events_stored_rows",
+    "Rows of product events in ClickHouse, repeats that are not merged yet included: hot, or moved to the cold place",
+    ["place"],
+    multiprocess_mode="mostrecent",
+)
+EVENTS_STORED_BYTES = Gauge(
+    "tallybook_events_stored_bytes", "Bytes that they take there", ["place"], multiprocess_mode="mostrecent"
+)
+EVENTS_DUE = Gauge(
+    "tallybook_events_due_bytes",
+    "Bytes of hot events that should have moved to the cold place by now",
+    multiprocess_mode="mostrecent",
+)
 LOOP_ERRORS = Counter("tallybook_loop_errors_total", "Failed rounds of background loops", ["loop"])
 ACCOUNTING = Gauge(
     "tallybook_accounting_clicks",

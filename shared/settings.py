@@ -32,7 +32,7 @@ NOT_SETTINGS = frozenset(
 #: Settings that are lists, with commas between their items.
 _LISTS = frozenset({"trusted_proxies", "track_origins", "keys_for"})
 #: Settings that are secrets as a whole; of a URL only the password is one.
-_SECRETS = frozenset({"jwt_secret", "jwt_keys"})
+_SECRETS = frozenset({"jwt_secret", "jwt_keys", "events_cold_s3_key"})
 #: Bytes of a secret that signs tokens: as many as the hash has (RFC 7518, 3.2).
 _JWT_SECRET_MIN = 32
 #: An origin as browsers write it, and a domain of cookies.
@@ -266,6 +266,26 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         int, _about("Blocks (of up to 64 KB) that a partition of the log holds; full is 503", ge=1, le=10_000_000)
     ] = 10_000
 
+    # -- hot and cold events ---------------------------------------------------------------------------------------
+    events_cold_days: Annotated[
+        int,
+        _about("Days after which product events move to the cold place, by whole parts; 0 moves none", ge=0, le=36_500),
+    ] = 0
+    events_cold_dir: Annotated[
+        str | None,
+        _about("Folder of cold events of the embedded ClickHouse; unset is `cold` in the data folder"),
+    ] = None
+    events_cold_s3_url: Annotated[
+        str | None,
+        _about("S3 for cold events of the embedded ClickHouse: https://host/bucket/prefix; unset is the folder"),
+    ] = None
+    events_cold_s3_key: Annotated[
+        str | None, _about("`id:secret` of the key for it; as a file: TALLYBOOK_EVENTS_COLD_S3_KEY_FILE")
+    ] = None
+    events_cold_cache_bytes: Annotated[
+        int, _about("Bytes of the data folder that hold what was read from S3; 0 holds nothing", ge=0, le=1 << 44)
+    ] = 4 << 30
+
     # -- from the outbox into ClickHouse ---------------------------------------------------------------------------
     outbox_url: Annotated[
         str | None,
@@ -410,6 +430,8 @@ def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
     _check_scheme("outbox_url", settings.outbox_url, ("postgresql", "postgres"))
     _check_scheme("sentry_dsn", settings.sentry_dsn, ("http", "https"))
     _check_scheme("clickhouse_url", settings.clickhouse_url, ("http", "https"))
+    _check_scheme("events_cold_s3_url", settings.events_cold_s3_url, ("http", "https"))
+    _check_cold(settings)
     return settings
 
 
@@ -459,6 +481,14 @@ def _check_cookie(settings: Settings) -> None:
         )
     if settings.cookie_domain is not None and not _DOMAIN.fullmatch(settings.cookie_domain):
         raise SettingsError("TALLYBOOK_COOKIE_DOMAIN has to be a domain in small letters, as example.org")
+
+
+def _check_cold(settings: Settings) -> None:
+    url, key = settings.events_cold_s3_url, settings.events_cold_s3_key
+    if url is not None and (urlsplit(url).username is not None or not urlsplit(url).path.strip("/")):
+        raise SettingsError("TALLYBOOK_EVENTS_COLD_S3_URL has to be https://host/bucket/prefix, without a user")
+    if key is not None and not all(key.partition(":")):
+        raise SettingsError("TALLYBOOK_EVENTS_COLD_S3_KEY has to be the id of the key, a colon, and its secret")
 
 
 def _check_jwt(settings: Settings) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from shared import clickhouse_migrate, migrate
+from shared import clickhouse_migrate, cold, migrate
 from shared.clickhouse import connect_without_database
 from shared.clickhouse_failure import CLICKHOUSE_ERRORS
 from shared.durability import Finding, Level, examine_postgres, examine_redis
@@ -80,11 +80,15 @@ async def _clickhouse(settings: Settings) -> list[Finding]:
 async def _clickhouse_schema(settings: Settings) -> Finding:
     try:
         missing = await clickhouse_migrate.pending(settings)
+        async with connect_without_database(settings) as clickhouse:
+            unfit = await cold.unfit(clickhouse) if cold.is_cold_ever(settings) else None
         bare = [] if missing else await clickhouse_migrate.unprotected(settings)
     except SchemaError as error:
         return Finding("clickhouse", "unfit", f"{error}: run the version that made it, or a newer one")
     if missing:
         return Finding("clickhouse", "unfit", f"the schema lacks {', '.join(missing)}: run `tallybook migrate`")
+    if unfit:
+        return Finding("clickhouse", "unfit", unfit)
     if bare:
         names = ", ".join(bare)
         return Finding(

@@ -11,7 +11,8 @@ import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from shared.settings import Settings
+from clickhouse.cold import folder_of, is_wanted
+from shared.settings import PREFIX, Settings
 from tallybook.exits import Exit, Stop
 
 _USER = "tallybook"
@@ -57,11 +58,23 @@ class ClickHouseChild:
             "TALLYBOOK_CLICKHOUSE_URL": self.url,
             "TALLYBOOK_CLICKHOUSE_MEMORY_BYTES": str(self._settings.clickhouse_memory_bytes),
             "TALLYBOOK_CLICKHOUSE_THREADS": str(self._settings.clickhouse_threads),
+            **{
+                f"{PREFIX}{name.upper()}": str(value)
+                for name in self._settings.__struct_fields__
+                if name.startswith("events_cold_") and (value := getattr(self._settings, name)) is not None
+            },
+            **({"TALLYBOOK_EVENTS_COLD_DIR": str(self.cold_folder)} if self.cold_folder else {}),
         }
+
+    @property
+    def cold_folder(self) -> Path | None:
+        """Where cold events are; None when there are none, nor will be."""
+        return folder_of(self._settings, self._folder) if is_wanted(self._settings, self._folder) else None
 
     def reached(self) -> list[Path]:
         """Paths that the user who runs it must be able to enter."""
-        return [self._folder / "clickhouse", Path(sys.executable), Path(sys.prefix, "lib"), _ROOT / "clickhouse"]
+        ours = [self._folder / "clickhouse", Path(sys.executable), Path(sys.prefix, "lib"), _ROOT / "clickhouse"]
+        return [*ours, self.cold_folder] if self.cold_folder else ours
 
     def answers(self) -> bool:
         """True once it answers /ping. It listens only when the engine is open. Raises OSError."""

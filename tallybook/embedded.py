@@ -2,6 +2,7 @@
 behind a gateway on loopback, with everything they write in the data folder.
 
     pg/  redis/  clickhouse/     the servers' own files, mode 0700
+    cold/                        events that ClickHouse has moved, unless they go elsewhere
     run/                         sockets, mode 0700; elsewhere when the path is too long for a socket
     initdb.unfinished            a mark: it is there while initdb runs, so that one that was cut short starts over
     redis.log, postgres.log, clickhouse.log
@@ -152,6 +153,9 @@ class EmbeddedServers:
         child = clickhouse.ClickHouseChild(self._settings, self._folder.path)
         identity = server_identity(child.reached(), note.get("run_clickhouse_as"))
         self._own_folder("clickhouse", identity)
+        if child.cold_folder is not None:
+            child.cold_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _give(child.cold_folder, identity)
         self._servers["clickhouse"] = _Server(child.command, signal.SIGTERM, child.answers, identity, child.environ)
         self.clickhouse_url = child.url
         return {**note, "clickhouse": build, "run_clickhouse_as": identity.mode}

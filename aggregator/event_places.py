@@ -1,0 +1,21 @@
+"""Where product events are, hot or cold, as metrics."""
+
+from shared.clickhouse import ClickHouse
+from shared.cold import is_cold_ever
+from shared.metrics import EVENTS_DUE, EVENTS_STORED_BYTES, EVENTS_STORED_ROWS
+from shared.postgres import statement
+from shared.settings import Settings
+
+_PLACES = statement("aggregator/event_places.sql")
+
+
+async def report(settings: Settings, clickhouse: ClickHouse) -> None:
+    """Look, and say it. Raises CLICKHOUSE_ERRORS."""
+    days = settings.events_cold_days if is_cold_ever(settings) else 0
+    found = {place: figures for place, *figures in await clickhouse.query(_PLACES, {"days": days})}
+    for place in ("hot", "cold"):
+        rows, size, due = found.get(place, (0, 0, 0))
+        EVENTS_STORED_ROWS.labels(place).set(rows)
+        EVENTS_STORED_BYTES.labels(place).set(size)
+        if place == "hot":
+            EVENTS_DUE.set(due)
