@@ -276,11 +276,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         _about("Folder of cold events of the embedded ClickHouse; unset is `cold` in the data folder"),
     ] = None
     events_cold_s3_url: Annotated[
-        str | None,
+        Annotated[str, Meta(pattern=r"^https?://[^/@]+/[^?#]+$")] | None,
         _about("S3 for cold events of the embedded ClickHouse: https://host/bucket/prefix; unset is the folder"),
     ] = None
     events_cold_s3_key: Annotated[
-        str | None, _about("`id:secret` of the key for it; as a file: TALLYBOOK_EVENTS_COLD_S3_KEY_FILE")
+        Annotated[str, Meta(pattern="^[^:]+:.+$")] | None,
+        _about("`id:secret` of the key for it; as a file: TALLYBOOK_EVENTS_COLD_S3_KEY_FILE"),
     ] = None
     events_cold_cache_bytes: Annotated[
         int, _about("Bytes of the data folder that hold what was read from S3; 0 holds nothing", ge=0, le=1 << 44)
@@ -430,8 +431,6 @@ def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
     _check_scheme("outbox_url", settings.outbox_url, ("postgresql", "postgres"))
     _check_scheme("sentry_dsn", settings.sentry_dsn, ("http", "https"))
     _check_scheme("clickhouse_url", settings.clickhouse_url, ("http", "https"))
-    _check_scheme("events_cold_s3_url", settings.events_cold_s3_url, ("http", "https"))
-    _check_cold(settings)
     return settings
 
 
@@ -481,14 +480,6 @@ def _check_cookie(settings: Settings) -> None:
         )
     if settings.cookie_domain is not None and not _DOMAIN.fullmatch(settings.cookie_domain):
         raise SettingsError("TALLYBOOK_COOKIE_DOMAIN has to be a domain in small letters, as example.org")
-
-
-def _check_cold(settings: Settings) -> None:
-    url, key = settings.events_cold_s3_url, settings.events_cold_s3_key
-    if url is not None and (urlsplit(url).username is not None or not urlsplit(url).path.strip("/")):
-        raise SettingsError("TALLYBOOK_EVENTS_COLD_S3_URL has to be https://host/bucket/prefix, without a user")
-    if key is not None and not all(key.partition(":")):
-        raise SettingsError("TALLYBOOK_EVENTS_COLD_S3_KEY has to be the id of the key, a colon, and its secret")
 
 
 def _check_jwt(settings: Settings) -> None:

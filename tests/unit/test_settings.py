@@ -42,6 +42,9 @@ def test_a_misspelt_variable_cannot_pass_unseen() -> None:
         ("TALLYBOOK_DATABASE_URL", "mysql://clicks", "has to begin with postgresql://"),
         ("TALLYBOOK_LOG_URL", "broker:9092", "has to begin with kafka:// or redis://"),
         ("TALLYBOOK_CLICKHOUSE_URL", "clickhouse://u:p@db:9000", "has to begin with http:// or https://"),
+        ("TALLYBOOK_EVENTS_COLD_S3_URL", "https://s3.example.org", "cannot be used"),
+        ("TALLYBOOK_EVENTS_COLD_S3_URL", "s3://bucket/prefix", "cannot be used"),
+        ("TALLYBOOK_EVENTS_COLD_S3_URL", "https://id:secret@s3.example.org/bucket", "cannot be used"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named(variable: str, value: str, reason: str) -> None:
@@ -66,6 +69,13 @@ def test_passwords_never_show() -> None:
     assert "hunter2" not in repr(settings)
     assert "postgresql://u:***@db/x" in repr(settings)
     assert masked("redis+cluster://:hunter2@one:1,two:2") == "redis+cluster://:***@one:1,two:2"
+
+
+def test_the_key_of_s3_shows_nowhere() -> None:
+    assert "hunter2" not in repr(load({"TALLYBOOK_EVENTS_COLD_S3_KEY": "id:hunter2"}))
+    with pytest.raises(SettingsError) as caught:
+        load({"TALLYBOOK_EVENTS_COLD_S3_KEY": "hunter2"})
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_refused_url_keeps_its_password() -> None:
