@@ -186,7 +186,7 @@ async def test_what_comes_again_after_weeks_is_stored_once_and_the_first_wins(
     await stage.send(*events)
     await stage.settle()
     before = await stage.rows()
-    await _forget(redis_client)
+    await stage.forget(redis_client)
     assert await stage.statuses(*(one | change for one in events)) == ["accepted"] * 20
     await stage.settle()
     assert await stage.rows() == before
@@ -197,7 +197,7 @@ async def test_an_id_that_waits_twice_in_the_log_is_stored_once(stage: EventStag
     """In one batch, in two, and in two partitions."""
     events = [event() for _ in range(40)]
     for days in range(6):
-        await _forget(redis_client)
+        await stage.forget(redis_client)
         await stage.send(*(one | {"occurred_at": moment(days * 20)} for one in events))
     async with stage.sink(records=1), stage.sink(records=1):
         await stage.drained()
@@ -227,12 +227,6 @@ async def test_rows_that_got_in_all_the_same_count_once_at_every_moment(stage: E
     assert (await stage.rows())[one][1] == "u3"
     await stage.tables.execute("OPTIMIZE TABLE events FINAL")
     assert (await stage.rows())[one][1] == "u3"
-
-
-async def _forget(redis: "Redis") -> None:
-    """As if the window were over."""
-    if names := [key async for key in redis.scan_iter("tallybook:{events.ids.*")]:
-        await redis.delete(*names)
 
 
 # -- crashes and outages -----------------------------------------------------------------------------------------------
