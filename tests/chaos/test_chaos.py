@@ -15,7 +15,6 @@ ARMED_BY = {"migrating": "tests/chaos/test_start.py", "published": "tests/integr
 ARMED_BY |= dict.fromkeys(
     ("outbox_picked", "outbox_intended", "outbox_inserted", "outbox_done"), "tests/integration/test_relay.py"
 )
-ARMED_BY |= dict.fromkeys(("events_claimed", "events_appended", "upload_taken"), "tests/integration/test_events.py")
 ARMED_BY |= dict.fromkeys(
     ("import_noted", "import_sifted", "import_inserted"), "tests/integration/test_event_import.py"
 )
