@@ -156,8 +156,8 @@ RECORD_MUTANTS = {
     "letters twice": Mutant(_letters_twice, ("kill_aggregator", "swallow_commits"), "lettered=0.5"),
     "no fence": Mutant(_no_fence, ("stop_aggregator",)),
     "no marks": Mutant(_no_marks, ("deaf_kafka",)),
-    "nobody looks for ids": Mutant(_nobody_looks_for_ids, ("kill_worker",), "events_appended=0.1"),
-    "claims are believed": Mutant(_claims_are_believed, ("kill_worker",), "events_claimed=0.1"),
+    "nobody looks for ids": Mutant(_nobody_looks_for_ids, ("kill_aggregator",), "events_appended=0.03"),
+    "claims are believed": Mutant(_claims_are_believed, ("kill_aggregator",), "events_claimed=0.03"),
     "replayed under new ids": Mutant(_replayed_under_new_ids, ("swallow_redis", "kill_worker", "redis_away")),
 }
 #: Those that only one log brings out: Streams know a repeat when it comes, Kafka leaves it to the readers.
