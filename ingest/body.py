@@ -3,6 +3,7 @@ nothing."""
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -15,6 +16,8 @@ from shared.settings import Settings
 #: Bytes of a path with its query, and parameters in a query.
 URL_MAX = 8192
 PARAMETERS_MAX = 64
+#: Bytes of a refused body that are read past the answer.
+DRAINED_MAX = 32 << 20
 
 
 class Disconnected(Exception):
@@ -41,36 +44,44 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         try:
-            body = await self._checked(scope, receive)
+            length = _framed(scope)
         except TallybookError as error:
             await response(error, Request(scope))(scope, receive, send)
+            return
+        incoming = _Incoming(receive)
+        try:
+            body = await self._checked(scope, incoming, length)
+        except TallybookError as error:
+            await response(error, Request(scope))(scope, receive, send)
+            if not isinstance(error, BodyTimeout):
+                await self._drain(scope, incoming, length)
             return
         except Disconnected:
             return
         await self._app(scope, _replayed(body, receive), send)
 
-    async def _checked(self, scope: Scope, receive: Receive) -> bytes:
+    async def _checked(self, scope: Scope, receive: Receive, length: int | None) -> bytes:
         """The whole body, or the error that refuses it."""
-        if len(scope["raw_path"] or b"") + len(scope["query_string"]) > URL_MAX:
-            raise Malformed(f"The address is longer than {URL_MAX} bytes.")
-        if scope["query_string"].count(b"&") >= PARAMETERS_MAX:
-            raise Malformed(f"The query has more than {PARAMETERS_MAX} parameters.")
-        headers = Headers(scope=scope)
-        length = _length(headers)
-        is_chunked = "transfer-encoding" in headers
-        if is_chunked and length is not None:
-            raise Malformed("A request has either Content-Length or Transfer-Encoding.")
-        if not is_chunked and not length:
+        if length == 0:
             return b""
-        encodings = [encoding.lower() for encoding in headers.getlist("content-encoding")]
+        encodings = [encoding.lower() for encoding in Headers(scope=scope).getlist("content-encoding")]
         if encodings not in ([], ["identity"]) and not (encodings == ["gzip"] and scope["path"] in self._packed):
             raise UnsupportedMediaType
-        if is_chunked and [encoding.lower() for encoding in headers.getlist("transfer-encoding")] != ["chunked"]:
-            raise UnsupportedMediaType("Transfer-Encoding can only be chunked.")
         limit = self._limits.get(scope["path"], self._default)
         if (length or 0) > limit:
             raise TooLarge(f"This route takes at most {limit} bytes.")
         return await self._read(receive, limit)
+
+    async def _drain(self, scope: Scope, incoming: "_Incoming", length: int | None) -> None:
+        """Read on past the answer, and keep nothing. A client that writes its whole body before it reads would find
+        its connection reset, and no answer; one that asks first ("Expect: 100-continue") writes nothing more."""
+        if (length or 0) > DRAINED_MAX or "expect" in Headers(scope=scope):
+            return
+        read = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._timeout_s):
+                while read <= DRAINED_MAX and not incoming.is_over:
+                    read += len((await incoming()).get("body", b""))
 
     async def _read(self, receive: Receive, limit: int) -> bytes:
         if self._reading >= self._bodies_max:
@@ -83,6 +94,37 @@ class BodyLimit:
             raise BodyTimeout from None
         finally:
             self._reading -= 1
+
+
+class _Incoming:
+    """What comes from a client; `is_over` once nothing more does."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.is_over = False
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self.is_over = not message.get("more_body", False)
+        return message
+
+
+def _framed(scope: Scope) -> int | None:
+    """The length of the body, None for one in chunks. Raises for an address that is too long, and for a body of which
+    nobody can say where it ends: of such a client nothing more is read."""
+    if len(scope["raw_path"] or b"") + len(scope["query_string"]) > URL_MAX:
+        raise Malformed(f"The address is longer than {URL_MAX} bytes.")
+    if scope["query_string"].count(b"&") >= PARAMETERS_MAX:
+        raise Malformed(f"The query has more than {PARAMETERS_MAX} parameters.")
+    headers = Headers(scope=scope)
+    length = _length(headers)
+    if "transfer-encoding" not in headers:
+        return length or 0
+    if length is not None:
+        raise Malformed("A request has either Content-Length or Transfer-Encoding.")
+    if [encoding.lower() for encoding in headers.getlist("transfer-encoding")] != ["chunked"]:
+        raise UnsupportedMediaType("Transfer-Encoding can only be chunked.")
+    return None
 
 
 def _length(headers: Headers) -> int | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 import msgspec
+from redis.asyncio import Redis
 
 from aggregator.books import account
 from aggregator.catalogue import PIPELINES
@@ -53,6 +54,8 @@ class EventStage:
 
     def __init__(self, service: Tracking, settings: Settings, pool: Any, tables: ClickHouse) -> None:
         self.service, self.settings, self.pool, self.tables = service, settings, pool, tables
+        #: Records that the log had, and let go of, before these stores.
+        self.former = 0
 
     async def send(self, *events: dict[str, Any], **more: Any) -> httpx2.Response:
         """An upload."""
@@ -97,9 +100,14 @@ class EventStage:
             async def is_drained() -> bool:
                 rows = await self.pool.fetch("SELECT 1 FROM sink_cursor WHERE sink = 'events'")
                 taken = await account(log, self.pool, PIPELINE)
-                return len(rows) == PARTITIONS and taken.in_flight == 0 and taken.difference == 0
+                return len(rows) == PARTITIONS and taken.in_flight == 0 and taken.difference == self.former
 
             await until(is_drained, "the log is empty")
+
+    async def forget(self, redis: "Redis") -> None:
+        """As if the window were over."""
+        if names := [key async for key in redis.scan_iter("tallybook:{events.ids.*")]:
+            await redis.delete(*names)
 
     async def settle(self) -> None:
         """Let a sink store all that is in the log."""
@@ -111,14 +119,14 @@ class EventStage:
 async def event_stage(
     folder: Path, redis_url: str, database_url: str, clickhouse: Settings, tables: ClickHouse, **more: Any
 ) -> AsyncIterator[EventStage]:
-    """The service with its stores. Its crash points come as `environ`."""
+    """The service with its stores. Its crash points come as `environ`; `log_url` is another log than Redis."""
     fields = {
         "redis_url": redis_url,
         "database_url": database_url,
         "log_partitions": PARTITIONS,
         "data_dir": str(folder),
     }
-    settings = msgspec.structs.replace(clickhouse, **fields)
+    settings = msgspec.structs.replace(clickhouse, **fields, log_url=more.get("log_url"))
     address = {"clickhouse_url": clickhouse.clickhouse_url}
     async with (
         tracking(folder, redis_url, database_url, more.pop("environ", None), **address, **more) as service,

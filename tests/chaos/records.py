@@ -1,12 +1,13 @@
-"""`python -m tests.chaos.records --seconds 120 --seed 7`: attack the record path, hit to row, and judge it by the books
-of its clients, in which each record has a number.
+"""`python -m tests.chaos.records --seconds 120 --seed 7`: attack the record path, from hits and uploads to rows, and
+judge it by the books of its clients, in which each record has a number, and each event its id.
 
     --log streams|kafka    which log; both, one after the other, unless named
     --faults A,B           these faults only
     --mutant NAME          run a broken service, which has to be caught: the exit code is then 0 if it was
     --mutants              the same for all of them, after the runs of the right one
 
-    E1   at rest each record that was taken is one row or one letter, one that was refused is nowhere
+    E1   at rest each record that was taken is one row or one letter, one that was refused is nowhere; each event that
+         was acknowledged is one row
     E2   no place in the log has two rows
     E3   at any moment a table has below its cursor what the cursor says, and so have the letters
     E4   a count never falls
@@ -54,6 +55,9 @@ CRASH = {
     "intended": 0.006,
     "inserted": 0.006,
     "recorded": 0.003,
+    "events_claimed": 0.01,
+    "events_appended": 0.01,
+    "upload_taken": 0.01,
 }
 #: Seconds that a mutant may live.
 MUTANT_S = 150.0
@@ -68,6 +72,8 @@ class RecordReport(Report):
     log: str = "streams"
     rows: int = 0
     letters: int = 0
+    events: int = 0
+    event_rows: int = 0
     accounts: dict[str, int] = msgspec.field(default_factory=dict)
     forgotten: int = 0
 
@@ -78,6 +84,7 @@ class RecordReport(Report):
             ("deaths", sum(self.deaths.values()), 1),
             ("unknown outcomes", self.outcomes.get("unknown", 0), 1),
             ("acknowledged records", self.acked, 500),
+            ("acknowledged events", self.events, 200),
             ("letters", self.accounts.get("deadLettered", 0), 1),
             ("audits", self.outcomes.get("audit", 0), 5),
         ):
@@ -95,10 +102,12 @@ class RecordReport(Report):
             f"  records   {self.attempted:,} attempted, {self.acked:,} acknowledged, {self.rows:,} rows, "
             f"{self.letters:,} letters: {self.lost} lost, {self.doubled} doubled; settled in {self.settle_s:.1f} s"
         )
+        events = f"  events    {self.events:,} acknowledged, {self.event_rows:,} rows"
         return [
             f"{self.log}: {head}",
             *told[:at],
             records,
+            events,
             f"  books     {accounts}; forgotten by Redis {self.forgotten}",
             *told[at:],
         ]
@@ -133,6 +142,8 @@ class RecordRun(Run):
             try:
                 for address, rows in await self._stage.repeated():
                     self._books.fault("E1", f"{rows} rows of {address}")
+                for identity, rows in await self._stage.repeated_events():
+                    self._books.fault("E1", f"{rows} rows of event {identity}")
                 self._books.check_cursors(*await self._stage.cursors())
             except _AWAY:
                 self._books.outcomes["audit failed"] += 1
@@ -178,13 +189,18 @@ class RecordRun(Run):
         if there != places:
             books.fault("E2", f"{there} rows of {places} places in the log")
         report.rows, report.letters = len(rows), len(letters)
-        account = (await ask(stage.port, "GET", "/accounting")).json()["records"]["tracker_events"]
-        report.accounts, report.forgotten = account, stage.forgotten
-        if account["difference"] != -stage.forgotten:
-            books.fault("E7", f"the accounts differ, and Redis forgot {stage.forgotten}: {account}")
+        events = [(str(identity), str(user)) for identity, user in await stage.events()]
+        lost, doubled = books.events.check(events)
+        report.events, report.event_rows = len(books.events.acked), len(events)
+        accounts = (await ask(stage.port, "GET", "/accounting")).json()["records"]
+        account = report.accounts = accounts["tracker_events"]
+        report.forgotten = stage.forgotten["tracker_events"]
+        for table in ("tracker_events", "events"):
+            if accounts[table]["difference"] != -stage.forgotten[table]:
+                books.fault("E7", f"{table}: {accounts[table]}, and Redis forgot {stage.forgotten[table]}")
         if account["stored"] != len(rows):
             books.fault("E7", f"{len(rows)} rows, and the accounts say {account['stored']}")
-        return found
+        return found[0] + lost, found[1] + doubled
 
 
 def attack(seconds: float, seed: int, log: str, faults: Sequence[str] = ()) -> RecordReport:

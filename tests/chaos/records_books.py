@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from tests.chaos.books import Books
+from tests.chaos.records_events import EventBooks
 
 #: Where a record has its number, in the address of a hit and in whatever is no hit.
 _NUMBER = re.compile(rb"n=(\d+)(?!\d)")
@@ -20,6 +21,7 @@ class RecordBooks(Books):
         self.taken: set[int] = set()
         self.refused: set[int] = set()
         self.mere: set[int] = set()
+        self.events = EventBooks(self.fault)
 
     def number(self) -> int:
         """The number of a record that is about to be sent."""

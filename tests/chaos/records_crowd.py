@@ -1,5 +1,5 @@
-"""The crowd of the record path: browsers whose hits are counted, programs that append to the log themselves, good
-records and bad ones, and somebody who looks after the dead letters."""
+"""The crowd of the record path: browsers whose hits are counted, applications that upload events, programs that append
+to the log themselves, good records and bad ones, and somebody who looks after the dead letters."""
 
 import asyncio
 import json
@@ -50,7 +50,7 @@ class RecordCrowd(Crowd):
     def start(self) -> None:
         """Begin."""
         self._log = self._make_log()
-        trades = [*[self._hit] * 10, self._prefetch, self._program, self._clerk, self._count]
+        trades = [*[self._hit] * 10, *[self._upload] * 3, self._prefetch, self._program, self._clerk, self._count]
         self._tasks = [asyncio.create_task(self._live(trade)) for trade in trades]
 
     async def stop(self) -> None:
@@ -91,6 +91,36 @@ class RecordCrowd(Crowd):
         self._records.mere.add(number)
         path = f"/track?id={self._chance.choice(self._trackers)}&n={number}"
         await client.ask("GET", path, {"sec-purpose": "prefetch"})
+
+    # -- events ----------------------------------------------------------------------------------------------------
+
+    async def _upload(self, client: Any) -> None:
+        """Events, under a key or under none, again and again until they are acknowledged, and sometimes once more."""
+        await asyncio.sleep(self._chance.uniform(0, _PACE_S))
+        events = self._records.events.upload(self._chance)
+        headers = self._key()
+        while True:
+            if not await client.connect():
+                continue
+            answer = await client.ask("POST", "/events", headers, events)
+            if answer is None:
+                self._books.outcomes["upload unknown"] += 1
+            elif answer.status == 202:
+                break
+            elif answer.status == 409 and headers:  # the key is that of an attempt that died
+                self._books.outcomes["upload under another key"] += 1
+                headers = self._key()
+            else:
+                self._note(answer, "/events")
+        told = {one["status"] for one in answer.json()["results"]}
+        if not told <= {"accepted", "duplicate"}:
+            self._books.fault("HTTP", f"/events: {told}")
+        self._records.events.take(events)
+        if self._chance.random() < 0.2:
+            await client.ask("POST", "/events", headers, events)
+
+    def _key(self) -> dict[str, str]:
+        return {"idempotency-key": secrets.token_hex(8)} if self._chance.random() < 0.4 else {}
 
     # -- records of others -----------------------------------------------------------------------------------------
 

@@ -79,7 +79,7 @@ async def restore_redis(scene: Scene) -> None:
         await stage.take_away("redis")
         stage.restore_redis(copy)
         await stage.bring_back("redis")
-        stage.forgotten += accepted - await stage.accepted()
+        stage.forgotten.update(accepted - await stage.accepted())
     finally:
         shutil.rmtree(copy, ignore_errors=True)
         scene.crowd.resume()

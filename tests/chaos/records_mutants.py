@@ -8,10 +8,9 @@ import secrets
 import time
 from typing import Any
 
-from aggregator import partition
+from aggregator import events, partition
 from aggregator.partition import Partition
-from aggregator.pipelines import Rows
-from shared import clickhouse, dead_letters
+from shared import clickhouse, dead_letters, event_window
 from shared.crash import crash_point
 from shared.log import cursor
 from shared.log.journal import Journal
@@ -44,12 +43,12 @@ def _advanced_before_the_insert() -> None:
     """The cursor moves first."""
 
     async def store(self: Any, batch: Any) -> None:
-        rows = self._pipeline.rows(self._number, batch)
+        rows = await self._rows(batch)
         await self._intend(batch)
-        await self._record(batch, len(rows.lines), rows.letters)
+        await self._record(batch, rows.letters, rows.left_out)
         crash_point("recorded")
         if rows.lines:
-            await self._insert(batch, Rows(rows.lines, []))
+            await self._insert(batch, rows)
 
     Partition._store = store  # type: ignore[method-assign]
 
@@ -58,7 +57,7 @@ def _letters_twice() -> None:
     """A letter has a name of its own, not that of its place, and is written before the cursor moves."""
     record = Partition._record
 
-    async def apart(self: Any, batch: Any, stored: int, letters: Any) -> None:
+    async def apart(self: Any, batch: Any, letters: Any, left_out: int) -> None:
         if letters:
             cursors = self._stores.cursors
             async with cursors.pool.acquire() as connection:
@@ -67,7 +66,7 @@ def _letters_twice() -> None:
                 ]
                 await dead_letters.write(connection, cursors.log, self._claim, named)
             crash_point("lettered")
-        await record(self, batch, stored, letters)
+        await record(self, batch, letters, left_out)
 
     async def nothing(*_: Any) -> None:
         """They are written already."""
@@ -123,6 +122,26 @@ def _no_marks() -> None:
     Sieve.passes = lambda self, producer, mark: True  # type: ignore[method-assign]
 
 
+def _nobody_looks_for_ids() -> None:
+    """Events that came before are stored again."""
+
+    async def sifted(clickhouse: Any, lines: Any, own: Any) -> events.Sifted:
+        return events.Sifted(list(lines), 0)
+
+    events.sifted = sifted
+
+
+def _claims_are_believed() -> None:
+    """An event that somebody has claimed is called a duplicate, and does not go to the log again."""
+    claim = event_window.EventWindow.claim
+
+    async def believed(self: Any, named: Any) -> list[int]:
+        verdicts = await claim(self, named)
+        return [event_window.STORED if verdict == event_window.CLAIMED else verdict for verdict in verdicts]
+
+    event_window.EventWindow.claim = believed  # type: ignore[method-assign]
+
+
 #: A zombie does harm if it fell asleep in the midst of a batch: the chance of that, and for how long (the lease of the
 #: stage is 2 s).
 ASLEEP, ASLEEP_S = 0.02, 5.0
@@ -137,6 +156,8 @@ RECORD_MUTANTS = {
     "letters twice": Mutant(_letters_twice, ("kill_aggregator", "swallow_commits"), "lettered=0.5"),
     "no fence": Mutant(_no_fence, ("stop_aggregator",)),
     "no marks": Mutant(_no_marks, ("deaf_kafka",)),
+    "nobody looks for ids": Mutant(_nobody_looks_for_ids, ("kill_aggregator",), "events_appended=0.03"),
+    "claims are believed": Mutant(_claims_are_believed, ("kill_aggregator",), "events_claimed=0.03"),
     "replayed under new ids": Mutant(_replayed_under_new_ids, ("swallow_redis", "kill_worker", "redis_away")),
 }
 #: Those that only one log brings out: Streams know a repeat when it comes, Kafka leaves it to the readers.

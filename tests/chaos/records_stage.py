@@ -18,9 +18,10 @@ from redis.asyncio import Redis
 from aggregator.audit import in_range
 from shared import clickhouse
 from shared.clickhouse_migrate import migrate as migrate_clickhouse
+from shared.event_ids import Range
 from shared.log.accounting import RecordAccount, accounts
 from shared.log.kafka import KafkaLog
-from shared.log.log import BEGIN, Log, Position
+from shared.log.log import BEGIN, Log
 from shared.log.streams import StreamsLog
 from shared.settings import Settings
 from tests.chaos.proxy import Proxy
@@ -49,7 +50,7 @@ SELECT partition, next_offset, next_seq, stored, dead_lettered,
        (SELECT count(*) FROM processing_errors AS one
         WHERE (one.log, one.topic, one.partition, one.sink) = (at.log, at.topic, at.partition, at.sink)) AS letters
 FROM sink_cursor AS at
-WHERE log = $1
+WHERE log = $1 AND sink = 'tracker_events'
 """
 
 
@@ -79,8 +80,8 @@ class RecordStage(Stage):
         self._broker: Broker | None = None
         self._clients: list[Any] = []
         self.settings = SETTINGS
-        #: Records that are in their places, and that a Redis which came back older has never heard of.
-        self.forgotten = 0
+        #: Records of each table that are in their places, and that a Redis which came back older has never heard of.
+        self.forgotten = Counter[str]()
 
     async def prepare(self) -> None:
         """The tables, the trackers, and the log."""
@@ -172,9 +173,9 @@ class RecordStage(Stage):
         async with self.database() as connection:
             return await accounts(self.log_client, connection, self.folder / "service" / "journal")
 
-    async def accepted(self) -> int:
-        """Records of all tables that the log knows of."""
-        return sum(one.accepted for one in (await self.books()).values())
+    async def accepted(self) -> Counter[str]:
+        """Records of each table that the log knows of."""
+        return Counter({table: one.accepted for table, one in (await self.books()).items()})
 
     async def settle(self, patience_s: float = _START_S) -> bool:
         """Wait until every record is in its place; False when that does not come."""
@@ -191,8 +192,8 @@ class RecordStage(Stage):
             rows = await connection.fetch(_CURSORS, self.kind)
         found = {}
         for row in rows:
-            below = Position(row["next_offset"], row["next_seq"])
-            found[row["partition"]] = await in_range(self.tables, "tracker_events", row["partition"], BEGIN, below)
+            below = Range(row["partition"], *BEGIN, row["next_offset"], row["next_seq"])
+            found[row["partition"]] = await in_range(self.tables, "tracker_events", below)
         return rows, found
 
     async def rows(self) -> list[bytes]:
@@ -210,6 +211,16 @@ class RecordStage(Stage):
         """Addresses that stand in more than one row, and in how many: each was sent once."""
         return await self.tables.query(
             "SELECT url, count() AS rows FROM tracker_events GROUP BY url HAVING rows > 1 LIMIT 3"
+        )
+
+    async def events(self) -> Sequence[Sequence[Any]]:
+        """Id and user of each row, merged or not."""
+        return await self.tables.query("SELECT toString(event_id), user_id FROM events")
+
+    async def repeated_events(self) -> Sequence[Sequence[Any]]:
+        """Ids of events that stand in more than one row, and in how many."""
+        return await self.tables.query(
+            "SELECT toString(event_id) AS id, count() AS rows FROM events GROUP BY id HAVING rows > 1 LIMIT 3"
         )
 
     async def letters(self) -> list[bytes]:

@@ -336,7 +336,7 @@ class Stage:
 
     async def left_behind(self) -> list[str]:
         """What should not be there once everything is settled and every service has ended."""
-        left = [key.decode() async for key in self.redis.scan_iter("*") if key.split(b":")[2] in (b"i", b"aside")]
+        left = [key.decode() async for key in self.redis.scan_iter("*") if key.split(b":")[2:3] in ([b"i"], [b"aside"])]
         lanes = self.folder / "service" / "lanes"
         left += [path.name for path in lanes.iterdir() if path.suffix != ".lane"]
         # A worker that starts takes a lane that nobody holds: there are few more than workers, however many died.

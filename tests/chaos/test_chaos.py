@@ -10,6 +10,14 @@ from tests.chaos.mutants import MUTANTS
 from tests.chaos.run import CRASH, MUTANT_S, attack, hunt
 from tests.processes import ROOT
 
+#: The tests that arm what these runs do not.
+ARMED_BY = {"migrating": "tests/chaos/test_start.py", "published": "tests/integration/test_pages_kafka.py"}
+ARMED_BY |= dict.fromkeys(
+    ("outbox_picked", "outbox_intended", "outbox_inserted", "outbox_done"), "tests/integration/test_relay.py"
+)
+ARMED_BY |= dict.fromkeys(
+    ("import_noted", "import_sifted", "import_inserted"), "tests/integration/test_event_import.py"
+)
 #: Seconds of attack. `make chaos SECONDS=600` is the long one.
 _SECONDS = 30.0
 
@@ -37,9 +45,13 @@ def test_a_broken_counter_is_caught(name: str, seed: int) -> None:
 
 
 def test_every_crash_point_is_armed() -> None:
-    sources = [path for folder in ("shared", "ingest", "aggregator") for path in (ROOT / folder).rglob("*.py")]
+    sources = [
+        path for folder in ("shared", "ingest", "aggregator", "tallybook") for path in (ROOT / folder).rglob("*.py")
+    ]
     points = {point for path in sources for point in re.findall(r'crash_point\("(\w+)"\)', path.read_text())}
-    assert points == CRASH.keys() | records.CRASH.keys() | {"migrating"}  # which tests/chaos/test_start.py arms
+    assert points == CRASH.keys() | records.CRASH.keys() | ARMED_BY.keys()
+    for point, test in ARMED_BY.items():
+        assert f'"{point}"' in (ROOT / test).read_text() or f"{point}=" in (ROOT / test).read_text()
 
 
 def test_every_mutant_of_the_protocol_is_there() -> None:

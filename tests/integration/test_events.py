@@ -22,6 +22,13 @@ from shared.log.choice import chosen_log
 from shared.log.log import BEGIN
 from shared.settings import Settings
 from tests.events import EventStage, event, event_stage, moment
+from tests.processes import is_alive
+from tests.tracking import tracking, until
+
+#: Where a worker can be made to die with an upload in its hands; at the last one only with one under a key.
+POINTS = ("events_claimed", "events_appended", "upload_taken")
+_KEY = {"idempotency-key": "upload-9"}
+_JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture
@@ -179,7 +186,7 @@ async def test_what_comes_again_after_weeks_is_stored_once_and_the_first_wins(
     await stage.send(*events)
     await stage.settle()
     before = await stage.rows()
-    await _forget(redis_client)
+    await stage.forget(redis_client)
     assert await stage.statuses(*(one | change for one in events)) == ["accepted"] * 20
     await stage.settle()
     assert await stage.rows() == before
@@ -190,7 +197,7 @@ async def test_an_id_that_waits_twice_in_the_log_is_stored_once(stage: EventStag
     """In one batch, in two, and in two partitions."""
     events = [event() for _ in range(40)]
     for days in range(6):
-        await _forget(redis_client)
+        await stage.forget(redis_client)
         await stage.send(*(one | {"occurred_at": moment(days * 20)} for one in events))
     async with stage.sink(records=1), stage.sink(records=1):
         await stage.drained()
@@ -222,51 +229,42 @@ async def test_rows_that_got_in_all_the_same_count_once_at_every_moment(stage: E
     assert (await stage.rows())[one][1] == "u3"
 
 
-async def _forget(redis: "Redis") -> None:
-    """As if the window were over."""
-    if names := [key async for key in redis.scan_iter("tallybook:{events.ids.*")]:
-        await redis.delete(*names)
-
-
 # -- crashes and outages -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("point", ["events_claimed", "events_appended", "upload_taken"])
-async def test_a_worker_that_is_killed_loses_and_doubles_no_event(
-    tmp_path: Path,
-    redis_client: "Redis",
-    redis_url: str,
-    database: str,
-    clickhouse_settings: Settings,
-    tables: ClickHouse,
-    point: str,
+@pytest.mark.parametrize(("point", "keys"), [*((point, {}) for point in POINTS[:2]), *((one, _KEY) for one in POINTS)])
+async def test_what_a_worker_died_of_is_stored_once_when_it_comes_again_to_another(
+    stage: EventStage, redis_client: "Redis", tmp_path: Path, point: str, keys: dict[str, str]
 ) -> None:
-    """Whoever got no answer sends again, under the same key, until there is one."""
-    environ = {"TALLYBOOK_CRASH": f"{point}=0.3"}
-    async with event_stage(tmp_path, redis_url, database, clickhouse_settings, tables, environ=environ) as stage:
-        sent: set[str] = set()
-        answers, unanswered = 0, 0
-        while answers < 2 or not unanswered:
-            key = {"idempotency-key": f"upload-{answers}"} if point == "upload_taken" else {}
-            events = [event() for _ in range(100)]
-            while True:
-                try:
-                    answer = await stage.send(*events, headers=key)
-                except httpx2.TransportError:
-                    unanswered += 1
-                    await asyncio.sleep(0.1)
-                    continue
-                if answer.status_code == 202:
-                    break
-                assert answer.status_code == 409, answer.text  # the key is that of the attempt that died
-                for name in [name async for name in redis_client.scan_iter("tallybook:{events.upload.*")]:
-                    await redis_client.hset(name, "until", "0")
-            assert {one["status"] for one in answer.json()["results"]} <= {"accepted", "duplicate"}
-            sent |= {one["event_id"] for one in events}
-            answers += 1
-        await stage.settle()
-        assert set(await stage.rows()) == sent
-        assert await stage.lying() == len(sent)
+    """Whoever got no answer sends the same once more; whatever the worker had done by then, each event counts once."""
+    events = [event(occurred_at=moment(number % 70)) for number in range(2500)]
+    await stage.send(*events[:3])
+    folder = tmp_path / "dying"
+    folder.mkdir()
+    settings = stage.settings
+    environ = {"TALLYBOOK_CRASH": f"{point}=1"}
+    async with tracking(folder, settings.redis_url or "", settings.database_url or "", environ) as dying:
+        [worker] = dying.workers()
+        with pytest.raises(httpx2.TransportError):
+            await dying.http.post("/events", content=json.dumps(events), headers=keys | _JSON)
+        await until(lambda: not is_alive(worker), "the death of the worker")
+        assert f"crash_point {point}\n" in (folder / "log").read_text()
+    if keys:  # the key is that of the attempt that died, until its time is over
+        answer = await stage.send(*events, headers=keys)
+        assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (409, "conflict", "1")
+        [name] = [name async for name in redis_client.scan_iter("tallybook:{events.upload.*")]
+        await redis_client.hset(name, "until", "0")
+    answer = await stage.send(*events, headers=keys)
+    assert answer.status_code == 202
+    assert {one["status"] for one in answer.json()["results"]} == {"duplicate"}  # the first attempt has claimed them
+    if keys:
+        again = await stage.send(*events, headers=keys)
+        assert (again.content, again.headers["idempotent-replayed"]) == (answer.content, "true")
+    await stage.settle()
+    assert {key: row[1] for key, row in (await stage.rows()).items()} == {
+        one["event_id"]: one["user_id"] for one in events
+    }
+    assert await stage.lying() == len(events)
 
 
 async def test_a_claim_that_was_never_confirmed_loses_nothing(stage: EventStage, redis_client: "Redis") -> None:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from ingest.body import BodyLimit
+from ingest.body import DRAINED_MAX, BodyLimit
 from shared.settings import Settings
 
 BULK = {"/stats": 4096}
@@ -33,7 +33,7 @@ class Client:
 
     def __init__(self, *pieces: bytes | None, is_complete: bool = True) -> None:
         self._messages: asyncio.Queue[Message] = asyncio.Queue()
-        self.read = 0
+        self.read = self.read_before_answer = 0
         self.is_read = asyncio.Event()
         for index, piece in enumerate(pieces):
             has_more = index < len(pieces) - 1 or not is_complete
@@ -70,6 +70,7 @@ async def ask(
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
+        client.read_before_answer = client.read_before_answer if sent else client.read
         sent.append(message)
 
     scope = {
@@ -110,10 +111,10 @@ async def test_without_a_body_nothing_is_read(headers: list[Header]) -> None:
 
 @pytest.mark.parametrize("size", [101, 100 << 20, 10**19, 10**400])
 async def test_l2_a_length_over_the_limit_is_refused_before_a_byte_is_read(size: int) -> None:
-    limit, app = limited()
+    limit, app = limited(body_timeout_s=0.01)
     client = Client(b"a" * 50, is_complete=False)
     status, _, problem = await ask(limit, client, length(size))
-    assert (status, problem["code"], client.read, app.bodies) == (413, "too_large", 0, [])
+    assert (status, problem["code"], client.read_before_answer, app.bodies) == (413, "too_large", 0, [])
 
 
 async def test_l2_a_length_is_not_hidden_by_zeros_in_front() -> None:
@@ -129,7 +130,30 @@ async def test_l2_streamed_bytes_over_the_limit_are_refused_at_once() -> None:
     client = Client(*[b"a" * 40] * 1000)
     status, _, problem = await ask(limit, client, CHUNKED)
     assert (status, problem["code"], app.bodies) == (413, "too_large", [])
-    assert client.read == 120
+    assert client.read_before_answer == 120
+
+
+@pytest.mark.parametrize("headers", [CHUNKED, length(40_000), [*length(40_000), (b"content-encoding", b"br")]])
+async def test_l2_what_is_refused_is_read_to_its_end_so_that_the_client_reads_its_answer(headers: list[Header]) -> None:
+    limit, app = limited()
+    client = Client(*[b"a" * 40] * 1000)
+    status, _, _ = await ask(limit, client, headers)
+    assert (status in (413, 415), client.read, app.bodies) == (True, 40_000, [])
+
+
+async def test_l2_what_is_refused_is_read_within_bounds() -> None:
+    piece = b"a" * (1 << 20)
+    for headers, read in (
+        (CHUNKED, DRAINED_MAX + 2 * len(piece)),
+        (length(DRAINED_MAX), DRAINED_MAX + len(piece)),
+        (length(DRAINED_MAX + 1), 0),
+        ([*length(1000), (b"expect", b"100-continue")], 0),
+        ([*length(1000), *CHUNKED], 0),
+    ):
+        limit, _ = limited()
+        client = Client(*[piece] * 40)
+        await ask(limit, client, headers)
+        assert client.read == read
 
 
 async def test_l2_a_false_length_does_not_let_more_in() -> None:
@@ -164,7 +188,7 @@ async def test_l2_a_compressed_body_is_not_read(encoding: bytes) -> None:
     limit, app = limited()
     client = Client(b"a")
     status, _, problem = await ask(limit, client, [*length(1), (b"content-encoding", encoding)])
-    assert (status, problem["code"], client.read, app.bodies) == (415, "unsupported_media_type", 0, [])
+    assert (status, problem["code"], client.read_before_answer, app.bodies) == (415, "unsupported_media_type", 0, [])
 
 
 async def test_l2_a_second_encoding_is_not_overlooked() -> None:
