@@ -1,6 +1,6 @@
 """Page views per second from the record log into their rows, minutes and hours, by the aggregator's own sink.
 
-    python -m loadtest.pages [--records 200000] [--rounds 3] [--kafka [HOST:PORT]]
+    python -m loadtest.pages [--records 200000] [--rounds 3] [--batch N] [--kafka [HOST:PORT]]
 
 Embedded servers on this machine, all of them on the same cores; with `--kafka` the log is that broker, or one of the
 tests' own. In each round the ways are measured one after the other, so that a slow minute of the machine hits all of
@@ -35,7 +35,7 @@ from aggregator import audit
 from aggregator.catalogue import PAGE_VIEWS
 from aggregator.garbage import collect_seldom
 from aggregator.partition import Stores
-from aggregator.pipelines import Pipeline
+from aggregator.pipelines import Pipeline, Rows
 from aggregator.policy import Policy
 from aggregator.repeats import repeats
 from aggregator.sink import Sink
@@ -203,7 +203,7 @@ async def _naive(tables: clickhouse.ClickHouse, log: Log) -> Cost:
     lines = PAGE_VIEWS.rows(0, batch).lines
     clock = Clock()
     for number, line in enumerate(lines):
-        await tables.insert("page_views_raw", line, f"naive {number}")
+        await PAGE_VIEWS.insert(tables, Rows([line], []), f"naive {number}")
     return clock.cost(len(lines))
 
 
@@ -263,6 +263,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m loadtest.pages", description=__doc__.partition("\n")[0])
     parser.add_argument("--records", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch", type=int, help="messages of an insert, instead of as many as the settings say")
     parser.add_argument(
         "--kafka",
         nargs="?",
@@ -293,6 +294,7 @@ def main() -> int:
                 clickhouse_url=f"{servers.clickhouse_url}/tallybook",
                 log_url=f"kafka://{servers_of_kafka}" if servers_of_kafka else None,
                 log_records_max=10 * arguments.records,
+                **({"pages_batch": arguments.batch} if arguments.batch else {}),
                 redis_timeout_s=30.0,
             )
             figures = uvloop.run(_measure(settings, arguments.records, arguments.rounds))
