@@ -1,5 +1,7 @@
 """A page view on its way from a record of the log to a row of `page_views_raw`.
 
+A row is RowBinary, for which the engine takes half the time that JSON takes it.
+
 The records may come from programs that are not ours, so nothing is taken for granted: what can be no row is refused
 here, with the reason, before ClickHouse is asked. Names that are not known are left out.
 
@@ -9,6 +11,7 @@ minute or a week later, makes the same rows of it, and the same dead letters.
 """
 
 import socket
+import struct
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated
@@ -17,6 +20,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from aggregator.pipelines import Refused
+from shared.event_rows import sized
 from shared.log.log import Record
 
 #: Reasons for which a page view is refused; `refused` is ClickHouse's own word.
@@ -32,6 +36,26 @@ _FIRST_MS, _LAST_MS = 1_000_000_000_000, 4_294_967_295_000
 _DURATION_MAX = 2**32 - 1
 #: Characters that are kept of a user agent.
 _USER_AGENT_MAX = 1024
+#: The columns of a row in its order: those of a fixed size come first.
+COLUMNS = (
+    "event_time",
+    "processed_time",
+    "duration_ms",
+    "ip_address",
+    "is_bounce",
+    "log_partition",
+    "log_offset",
+    "log_seq",
+    "page_id",
+    "user_id",
+    "user_agent",
+    "region",
+)
+_FIXED = struct.Struct("<qqI16s?HQI").pack
+#: What stands before a text of so many bytes. A character has four at most.
+_SIZES = tuple(sized(bytes(size))[:-size] if size else sized(b"") for size in range(4 * _USER_AGENT_MAX + 1))
+#: What stands before an address of IPv4 among those of IPv6, and the address of a view that has none.
+_MAPPED, _NO_ADDRESS = bytes(10) + b"\xff\xff", bytes(16)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 
@@ -39,7 +63,7 @@ _Name = Annotated[str, Meta(max_length=512)]
 _Some = Annotated[str, Meta(min_length=1, max_length=512)]
 
 
-class PageView(Struct):
+class PageView(Struct, gc=False):
     """An event as its producer wrote it."""
 
     page_id: _Name
@@ -52,29 +76,12 @@ class PageView(Struct):
     region: Annotated[str, Meta(max_length=64)] | None = None
 
 
-class _Row(Struct):
-    """The columns of the table. Times are decimal seconds since 1970, which ClickHouse reads fastest."""
-
-    event_time: str
-    page_id: str
-    user_id: str
-    duration_ms: int
-    user_agent: str
-    ip_address: str
-    region: str
-    is_bounce: bool
-    processed_time: str
-    log_partition: int
-    log_offset: int
-    log_seq: int
-
-
 _decode = msgspec.json.Decoder(PageView).decode
-_encode = msgspec.json.Encoder().encode
 
 
-def view_of(record: Record) -> PageView:
-    """The event of a record that can be a row. Raises Refused."""
+def view_of(record: Record) -> tuple[PageView, int]:
+    """The event of a record that can be a row, and its time: milliseconds since 1970, which is how exactly it is kept.
+    Raises Refused."""
     try:
         view: PageView = _decode(record.value)
     except msgspec.ValidationError as error:
@@ -87,52 +94,39 @@ def view_of(record: Record) -> PageView:
         raise Refused("negative_duration", f"view_duration_ms is {view.view_duration_ms}")
     if view.view_duration_ms > _DURATION_MAX:
         raise Refused("columns", f"view_duration_ms is {view.view_duration_ms}, and {_DURATION_MAX} is the most")
-    event_ms = milliseconds(view)
+    event_ms = (view.timestamp - _EPOCH) // _MS
     ahead_ms = event_ms - record.time_ms
     is_near = -_PAST_MS <= ahead_ms <= _FUTURE_MS
     if not (is_near and _FIRST_MS <= event_ms <= _LAST_MS and record.time_ms >= _FIRST_MS):
         raise Refused("time_out_of_range", f"timestamp lies {ahead_ms / 1000:.0f} s from the log's own time")
     if view.ip_address:
-        _check_address(view.ip_address)
-    return view
+        _address(view.ip_address)
+    return view, event_ms
 
 
 def row(partition: int, record: Record) -> bytes:
-    """One line of JSONEachRow. Raises Refused."""
-    view, (offset, seq) = view_of(record), record.position
-    made = _Row(
-        event_time=_seconds(milliseconds(view)),
-        page_id=view.page_id,
-        user_id=view.user_id,
-        duration_ms=view.view_duration_ms,
-        user_agent=(view.user_agent or "")[:_USER_AGENT_MAX],
-        ip_address=view.ip_address or "::",
-        region=view.region or "",
-        is_bounce=view.is_bounce,
-        processed_time=_seconds(record.time_ms),
-        log_partition=partition,
-        log_offset=offset,
-        log_seq=seq,
+    """One row of RowBinary, of COLUMNS. Raises Refused."""
+    (view, event_ms), (offset, seq) = view_of(record), record.position
+    page, user, region = view.page_id.encode(), view.user_id.encode(), (view.region or "").encode()
+    agent = (view.user_agent or "")[:_USER_AGENT_MAX].encode()
+    address = _address(view.ip_address) if view.ip_address else _NO_ADDRESS
+    duration, is_bounce, came_ms = view.view_duration_ms, view.is_bounce, record.time_ms
+    try:
+        fixed = _FIXED(event_ms, came_ms, duration, address, is_bounce, partition, offset, seq)
+    except struct.error:  # an id of a stream that another program chose
+        raise Refused("columns", f"{record.position} is no place of the table") from None
+    sizes = _SIZES
+    return b"".join(
+        (fixed, sizes[len(page)], page, sizes[len(user)], user, sizes[len(agent)], agent, sizes[len(region)], region)
     )
-    return _encode(made) + b"\n"
-
-
-def milliseconds(view: PageView) -> int:
-    """The time of an event, in whole milliseconds since 1970, which is how exactly it is kept."""
-    return (view.timestamp - _EPOCH) // _MS
-
-
-def _seconds(ms: int) -> str:
-    return f"{ms // 1000}.{ms % 1000:03}"
 
 
 @lru_cache(maxsize=10_000)
-def _check_address(text: str) -> None:
-    """Raises Refused for what is no address of IPv4 or IPv6."""
-    for family in (socket.AF_INET, socket.AF_INET6):
+def _address(text: str) -> bytes:
+    """The 16 bytes of an address. Raises Refused for what is none of IPv4 or IPv6."""
+    for family, before in ((socket.AF_INET, _MAPPED), (socket.AF_INET6, b"")):
         try:
-            socket.inet_pton(family, text)
+            return before + socket.inet_pton(family, text)
         except (OSError, ValueError):
             continue
-        return
     raise Refused("columns", "ip_address is no address of IPv4 or IPv6")

@@ -5,7 +5,7 @@ range makes the same rows of it, byte for byte. A change of what it answers is a
 the old one is then audited instead of sent again (`aggregator/partition.py`).
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -19,7 +19,7 @@ from shared.event_rows import COLUMNS
 from shared.hit import TOPIC, Hit
 from shared.log.log import Batch, Position, Record
 
-#: A number of the record's partition, and the record; answers one line of JSONEachRow or raises Refused.
+#: A number of the record's partition, and the record; answers a row in the format of the pipeline or raises Refused.
 Transform = Callable[[int, Record], bytes]
 
 
@@ -67,6 +67,11 @@ class Pipeline(NamedTuple):
     repeats: Repeats | None = None
     #: The column of the table that its partitions are made of.
     day: str = "date"
+    #: The format of its rows; unless they name their columns themselves, these are theirs.
+    form: str = "JSONEachRow"
+    columns: tuple[str, ...] | None = None
+    #: Settings of its inserts, beside those of every insert.
+    settings: Mapping[str, Any] = {}
 
     @property
     def is_sifted(self) -> bool:
@@ -75,7 +80,7 @@ class Pipeline(NamedTuple):
 
     async def insert(self, clickhouse: ClickHouse, rows: Rows, token: str) -> None:
         """Store the rows. Raises CLICKHOUSE_ERRORS."""
-        await clickhouse.insert(self.table, b"".join(rows.lines), token)
+        await clickhouse.insert(self.table, b"".join(rows.lines), token, self.form, self.columns, self.settings)
 
     async def sifted(self, clickhouse: ClickHouse, rows: Rows, own: Range) -> Rows:
         """The rows without those that the table has from elsewhere. Raises CLICKHOUSE_ERRORS."""

@@ -12,7 +12,7 @@ marked as seen could not do that: the replay would find all of its own.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from aggregator.page_views import milliseconds, view_of
+from aggregator.page_views import view_of
 from aggregator.pipelines import Refused
 from shared.clickhouse import ClickHouse
 from shared.log.log import Batch, Position, Record
@@ -46,10 +46,10 @@ async def repeats(clickhouse: ClickHouse, partition: int, batch: Batch) -> froze
 
 def _event(record: Record) -> _Event | None:
     try:
-        view = view_of(record)
+        view, ms = view_of(record)
     except Refused:
         return None
-    return _Event(view.page_id, view.user_id, milliseconds(view))
+    return _Event(view.page_id, view.user_id, ms)
 
 
 async def _known(clickhouse: ClickHouse, partition: int, start: Position, events: Sequence[_Event]) -> list[_Event]:

@@ -1,30 +1,33 @@
 """Page views per second from the record log into their rows, minutes and hours, by the aggregator's own sink.
 
-    python -m loadtest.pages [--records 300000] [--rounds 3] [--kafka HOST:PORT]
+    python -m loadtest.pages [--records 200000] [--rounds 3] [--batch N] [--kafka [HOST:PORT]]
 
-Embedded servers on this machine, all of them on the same cores; with `--kafka` the log is that broker. In each round
-the ways are measured one after the other, so that a slow minute of the machine hits all of them: exactly once, at least
-once, exactly once without repeats of events, and reading and parsing without ClickHouse. Beside it: what a consumer
-gets that inserts each message by itself. Into loadtest/results/pages.json, or pages-kafka.json.
+Embedded servers on this machine, all of them on the same cores; with `--kafka` the log is that broker, or one of the
+tests' own. In each round the ways are measured one after the other, so that a slow minute of the machine hits all of
+them: exactly once, at least once, exactly once without repeats of events, and reading and parsing without ClickHouse.
+Beside it: what a consumer gets that inserts each message by itself. Seconds of the processors are told by component,
+for they hardly depend on what else the machine does. Into loadtest/results/pages.json, or pages-kafka.json.
 """
 
 import argparse
 import asyncio
+import contextlib
 import json
 import logging
 import math
-import os
 import platform
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
+import psutil
 import structlog
 import uvloop
 
@@ -32,14 +35,12 @@ from aggregator import audit
 from aggregator.catalogue import PAGE_VIEWS
 from aggregator.garbage import collect_seldom
 from aggregator.partition import Stores
-from aggregator.pipelines import Pipeline
+from aggregator.pipelines import Pipeline, Rows
 from aggregator.policy import Policy
 from aggregator.repeats import repeats
 from aggregator.sink import Sink
-from loadtest import cpu
 from loadtest.servers import cores
 from shared import clickhouse, clickhouse_migrate, migrate
-from shared.log.accounting import account
 from shared.log.choice import chosen_log
 from shared.log.cursor import Cursors
 from shared.log.log import BEGIN, Limit, Log, Position
@@ -60,6 +61,9 @@ _BATCH_BYTES = 48 << 20
 _AGENT = (
     "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36"
 )
+#: Who takes time of the processors, and who of them is known by the name of its program.
+COMPONENTS = ("sink", "clickhouse", "redis", "postgres", "broker", "other")
+_SERVERS = {"valkey-server": "redis", "redis-server": "redis", "postgres": "postgres", "java": "broker"}
 #: The ways that are compared.
 WAYS = {
     "exactly_once": PAGE_VIEWS,
@@ -108,28 +112,75 @@ async def _fill(log: Log, records: int, round_number: int) -> None:
             await flush(partition)
 
 
-async def _drain(stores: Stores, pipeline: Pipeline, wanted: int) -> tuple[float, float]:
-    """Seconds until one sink has stored everything, and seconds of the processors that it, the engine, Redis and
-    Postgres took for that together."""
-    log, pool = stores.log, stores.cursors.pool
+class Cost(NamedTuple):
+    """What a way took for so many messages."""
+
+    messages: int
+    seconds: float
+    #: Seconds of the processors, by component.
+    cpu_s: dict[str, float]
+
+    @property
+    def per_s(self) -> float:
+        """Messages a second."""
+        return self.messages / self.seconds
+
+    @property
+    def us(self) -> dict[str, float]:
+        """Microseconds of the processors for a message, by component and in all."""
+        by = {name: used / self.messages * 1e6 for name, used in self.cpu_s.items()}
+        return {**by, "total": sum(by.values())}
+
+
+class Clock:
+    """Begun when it is made."""
+
+    def __init__(self) -> None:
+        self._began, self._used = time.perf_counter(), _used()
+
+    def cost(self, messages: int) -> Cost:
+        """Of what was done since."""
+        used = _used()
+        return Cost(
+            messages,
+            time.perf_counter() - self._began,
+            {name: used[name] - self._used[name] for name in COMPONENTS},
+        )
+
+
+def _used() -> dict[str, float]:
+    """Seconds of the processors so far of this process, which is the sink, and of the servers that it has started."""
+    used, me = dict.fromkeys(COMPONENTS, 0.0), psutil.Process()
+    for process in [me, *me.children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times, name = process.cpu_times(), process.name()
+            if process.pid == me.pid:
+                component = "sink"
+            elif name in _SERVERS:
+                component = _SERVERS[name]
+            else:
+                component = "clickhouse" if "clickhouse" in process.cmdline() else "other"
+            used[component] += times.user + times.system
+    return used
+
+
+async def _drain(stores: Stores, pipeline: Pipeline, records: int, wanted: int) -> Cost:
+    """Until one sink has stored everything."""
+    pool, sql = stores.cursors.pool, "SELECT coalesce(sum(stored), 0) FROM sink_cursor WHERE sink = $1"
     sink = Sink(stores, pipeline)
     collect_seldom()
-    used, began = _used(), time.perf_counter()
+    clock = Clock()
     sink.start()
-    while (await account(log, pool, pipeline)).stored < wanted:  # noqa: ASYNC110 - it is in Postgres
+    while await pool.fetchval(sql, pipeline.table) < wanted:  # noqa: ASYNC110 - it is in Postgres
         await asyncio.sleep(0.02)
-    took_s, cpu_s = time.perf_counter() - began, _used() - used
+    cost = clock.cost(records)
     await sink.stop()
-    return took_s, cpu_s
+    return cost
 
 
-def _used() -> float:
-    return sum(cpu.seconds(os.getpid()).values())
-
-
-async def _parse(log: Log, starts: list[Position]) -> float:
-    """Seconds to read everything behind the positions and make rows of it, without storing any."""
-    began = time.perf_counter()
+async def _parse(log: Log, starts: list[Position], records: int) -> Cost:
+    """Read everything behind the positions and make rows of it, without storing any."""
+    clock = Clock()
 
     async def one(partition: int, start: Position) -> None:
         reader, marks = log.reader(PAGE_VIEWS.topic, partition, "loadtest"), dict[str, Mark]()
@@ -141,19 +192,19 @@ async def _parse(log: Log, starts: list[Position]) -> float:
         await reader.close()
 
     await asyncio.gather(*(one(partition, start) for partition, start in enumerate(starts)))
-    return time.perf_counter() - began
+    return clock.cost(records)
 
 
-async def _naive(tables: clickhouse.ClickHouse, log: Log) -> float:
-    """Rows a second when each message is an insert, with the same views behind it."""
+async def _naive(tables: clickhouse.ClickHouse, log: Log) -> Cost:
+    """Each message is an insert, with the same views behind it."""
     reader = log.reader(PAGE_VIEWS.topic, 0, "loadtest")
     batch = await reader.read(BEGIN, {}, Limit(_NAIVE, _BATCH_BYTES, 5.0))
     await reader.close()
     lines = PAGE_VIEWS.rows(0, batch).lines
-    began = time.perf_counter()
+    clock = Clock()
     for number, line in enumerate(lines):
-        await tables.insert("page_views_raw", line, f"naive {number}")
-    return len(lines) / (time.perf_counter() - began)
+        await PAGE_VIEWS.insert(tables, Rows([line], []), f"naive {number}")
+    return clock.cost(len(lines))
 
 
 async def _is_exact(stores: Stores, wanted: int) -> bool:
@@ -169,8 +220,7 @@ async def _is_exact(stores: Stores, wanted: int) -> bool:
 async def _measure(settings: Settings, records: int, rounds: int) -> Figures:
     await migrate.migrate(settings.database_url or "")
     await clickhouse_migrate.migrate(settings)
-    speeds: dict[str, list[float]] = {name: [] for name in (*WAYS, "parse_only")}
-    used: dict[str, list[float]] = {name: [] for name in WAYS}
+    costs: dict[str, list[Cost]] = {name: [] for name in ("parse_only", *WAYS)}
     limit = Policy("hybrid", settings.pages_batch, _WAIT_S).limit(_BATCH_BYTES)
     async with chosen_log(settings) as log, create_pool(settings) as pool, clickhouse.connect(settings) as tables:
         await log.prepare(PAGE_VIEWS.topic)
@@ -180,24 +230,23 @@ async def _measure(settings: Settings, records: int, rounds: int) -> Figures:
                 starts = [await log.end(PAGE_VIEWS.topic, partition) for partition in range(log.partitions)]
                 await _fill(log, records, stored)
                 if way == "exactly_once":
-                    speeds["parse_only"].append(records / await _parse(log, starts))
+                    costs["parse_only"].append(await _parse(log, starts, records))
                 stored += records
                 stores = Stores(log, Cursors(pool, log.name, uuid.uuid4().hex), tables, limit)
-                took_s, cpu_s = await _drain(stores, pipeline, stored)
-                speeds[way].append(records / took_s)
-                used[way].append(cpu_s / records * 1e6)
-            shown = ", ".join(f"{name} {values[-1]:,.0f}" for name, values in speeds.items())
-            print(f"round {number + 1}, messages/s: {shown}; CPU us: {used}", flush=True)
+                costs[way].append(await _drain(stores, pipeline, records, stored))
+            last = {name: values[-1] for name, values in costs.items()}
+            shown = ", ".join(f"{name} {one.per_s:,.0f} ({one.us['total']:.1f} us)" for name, one in last.items())
+            print(f"round {number + 1}, messages/s: {shown}", flush=True)
             if number < rounds - 1:
                 for partition in range(log.partitions):
                     await log.trim(PAGE_VIEWS.topic, partition, await log.end(PAGE_VIEWS.topic, partition), -1)
         is_exact = await _is_exact(stores, stored)
+        costs["naive"] = [await _naive(tables, log)]
         return {
             "records": records,
-            "messages_per_s": {name: round(median(values)) for name, values in speeds.items()},
-            "rounds": {name: [round(one) for one in values] for name, values in speeds.items()},
-            "cpu_us_per_message": {name: round(median(values), 1) for name, values in used.items()},
-            "naive_messages_per_s": round(await _naive(tables, log)),
+            "messages_per_s": {name: round(median(one.per_s for one in values)) for name, values in costs.items()},
+            "rounds": {name: [round(one.per_s) for one in values] for name, values in costs.items()},
+            "cpu_us_per_message": {name: _medians(values) for name, values in costs.items()},
             "batch": limit.records if math.isfinite(limit.wait_s) else None,
             "partitions": log.partitions,
             "log": log.name,
@@ -205,16 +254,35 @@ async def _measure(settings: Settings, records: int, rounds: int) -> Figures:
         }
 
 
+def _medians(costs: list[Cost]) -> dict[str, float]:
+    return {part: round(median(one.us[part] for one in costs), 1) for part in (*COMPONENTS, "total")}
+
+
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m loadtest.pages", description=__doc__.partition("\n")[0])
-    parser.add_argument("--records", type=int, default=300_000)
+    parser.add_argument("--records", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--kafka", help="HOST:PORT of a broker that keeps the log instead of Redis Streams")
+    parser.add_argument("--batch", type=int, help="messages of an insert, instead of as many as the settings say")
+    parser.add_argument(
+        "--kafka",
+        nargs="?",
+        const="own",
+        metavar="HOST:PORT",
+        help="the log is in this broker instead of Redis Streams; without an address in one that is started",
+    )
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    with tempfile.TemporaryDirectory(prefix="tallybook-pages-", ignore_cleanup_errors=True) as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="tallybook-pages-", ignore_cleanup_errors=True) as folder,
+        ExitStack() as stack,
+    ):
         Path(folder).chmod(0o755)
+        servers_of_kafka = arguments.kafka
+        if servers_of_kafka == "own":
+            from tests.kafka.broker import broker
+
+            servers_of_kafka = stack.enter_context(broker(Path(folder) / "kafka")).address
         data = DataFolder(Path(folder))
         data.take()
         servers = EmbeddedServers(data, redis=True, postgres=True, clickhouse=True)
@@ -224,8 +292,9 @@ def main() -> int:
                 redis_url=servers.redis_url,
                 database_url=servers.database_url,
                 clickhouse_url=f"{servers.clickhouse_url}/tallybook",
-                log_url=f"kafka://{arguments.kafka}" if arguments.kafka else None,
+                log_url=f"kafka://{servers_of_kafka}" if servers_of_kafka else None,
                 log_records_max=10 * arguments.records,
+                **({"pages_batch": arguments.batch} if arguments.batch else {}),
                 redis_timeout_s=30.0,
             )
             figures = uvloop.run(_measure(settings, arguments.records, arguments.rounds))

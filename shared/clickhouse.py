@@ -38,6 +38,7 @@ _INSERT: Mapping[str, Any] = {
     "input_format_try_infer_dates": 0,  # a text in a JSON column stays what was written
     "input_format_try_infer_datetimes": 0,
 }
+_NO_MORE: Mapping[str, Any] = {}
 
 
 class ClickHouse:
@@ -54,14 +55,20 @@ class ClickHouse:
         self._connecting = asyncio.Lock()
 
     async def insert(
-        self, table: str, rows: bytes, token: str, form: str = "JSONEachRow", columns: Sequence[str] | None = None
+        self,
+        table: str,
+        rows: bytes,
+        token: str,
+        form: str = "JSONEachRow",
+        columns: Sequence[str] | None = None,
+        more: Mapping[str, Any] = _NO_MORE,
     ) -> None:
-        """Store rows, one JSON object per line unless `form` names another format, whose columns are then named. The
-        same token with the same rows in the same order stores them once, however often it is repeated; with other
-        rows, those are lost: never use a token for two things."""
+        """Store rows, one JSON object per line unless `form` names another format, whose columns are then named.
+        `more` are settings that suit the tables behind it. The same token with the same rows in the same order stores
+        them once, however often it is repeated; with other rows, those are lost: never use a token for two things."""
         if not token:
             raise ValueError("an insert without a token cannot be repeated")
-        settings = {**self._limits(), **_INSERT, "insert_deduplication_token": token}
+        settings = {**more, **self._limits(), **_INSERT, "insert_deduplication_token": token}
         async with asyncio.timeout(self._timeout_s):
             client = await self._connected()
             await client.raw_insert(table, columns, insert_block=rows, fmt=form, settings=settings)

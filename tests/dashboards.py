@@ -45,13 +45,13 @@ def promql() -> list[Query]:
     ]
 
 
-def sql() -> list[Query]:
-    """Every SQL query, with Grafana's macros as they are."""
+def sql(source: str) -> list[Query]:
+    """Every SQL query for that data source, with Grafana's macros as they are."""
     return [
         Query(panel["title"], target["rawSql"], "")
         for panel in panels()
         for target in panel["targets"]
-        if "rawSql" in target
+        if "rawSql" in target and target["datasource"]["uid"] == f"${{{source}}}"
     ]
 
 

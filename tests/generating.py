@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import aiohttp
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.asyncio import Redis
 from rich.console import Console
@@ -20,6 +21,7 @@ from shared.log.log import BEGIN, Limit
 from shared.log.marks import Mark
 from shared.log.streams import StreamsLog
 from shared.settings import Settings
+from tests.processes import Program, wait_for
 
 PARTITIONS = 3
 SETTINGS = Settings(log_partitions=PARTITIONS, log_records_max=1_000_000)
@@ -59,6 +61,11 @@ async def generated(
 def lines(ledger: Path) -> list[dict[str, Any]]:
     """The ledger."""
     return [json.loads(line) for line in ledger.read_bytes().splitlines()]
+
+
+def count_lines(ledger: Path) -> int:
+    """How many lines are whole."""
+    return ledger.read_bytes().count(b"\n") if ledger.exists() else 0
 
 
 def value_of(line: dict[str, Any]) -> bytes:
@@ -111,3 +118,25 @@ async def in_streams(redis: "Redis", topic: str) -> list[Stored]:
             start, marks = batch.end, marks | batch.marks
             found += [Stored(partition, tuple(one.position), one.key, one.value) for one in batch.records]
     return found
+
+
+def control_port(one: Program) -> int:
+    """Where a generator that logs JSON has opened its control endpoint."""
+    found: list[int] = []
+
+    def look() -> bool:
+        said = (json.loads(line) for line in one.log.read_text().splitlines() if line.startswith("{"))
+        found.extend(line["port"] for line in said if line["event"] == "generator_control_opened")
+        return bool(found)
+
+    wait_for(look, "the control endpoint")
+    return found[-1]
+
+
+async def patched(port: int, wishes: dict[str, Any]) -> tuple[int, Any]:
+    """Change a generator that runs; status and content of its answer."""
+    async with (
+        aiohttp.ClientSession() as http,
+        http.patch(f"http://127.0.0.1:{port}/control", json=wishes) as answer,
+    ):
+        return answer.status, await answer.json()

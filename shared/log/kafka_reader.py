@@ -31,6 +31,7 @@ _PAGE = 1000
 _SILENCE_S = 5.0
 #: What the columns of a mark hold; a header with more is not one of ours.
 _SEQ_MAX, _PLACE_MAX, _NAME_MAX = 2**63 - 1, 2**31 - 1, 255
+_NO_MARK = Mark(0, 0)
 
 
 def header(producer: str, seq: int, place: int) -> bytes:
@@ -188,13 +189,18 @@ def _parsed(message: Any) -> tuple[Record, str, Mark]:
     """The record of a message, its producer and mark. What another program wrote has no producer, whatever else it has
     in its headers."""
     record = Record(Position(message.offset), message.key or b"", message.value or b"", message.timestamp)
-    content = dict(message.headers).get(HEADER) or b""
+    content = None
+    for name, value in message.headers:
+        if name == HEADER:
+            content = value
+    if not content:
+        return record, "", _NO_MARK
     try:
         number, place, producer = content.decode().split(" ", 2)
         mark = Mark(int(number), int(place))
     except ValueError:
-        return record, "", Mark(0, 0)
+        return record, "", _NO_MARK
     is_ours = 0 < mark.seq <= _SEQ_MAX and 0 <= mark.place <= _PLACE_MAX
     if not is_ours or len(producer) > _NAME_MAX or "\0" in producer:
-        return record, "", Mark(0, 0)
+        return record, "", _NO_MARK
     return record, producer, mark

@@ -1,5 +1,5 @@
 """Every query of the dashboards and alerts is run: PromQL against a real Prometheus that scraped a real endpoint, SQL
-against a real Postgres."""
+against a real Postgres and a real ClickHouse."""
 
 import contextlib
 import http.client
@@ -18,9 +18,14 @@ import asyncpg
 import pytest
 import yaml
 
+from aggregator.catalogue import PAGE_VIEWS
+from shared import clickhouse
 from shared.counting.lane import Lane
+from shared.log.log import Batch, Position, Record
 from shared.scrape import prepare, serve
+from shared.settings import Settings
 from tests.dashboards import ROOT, RULES, Query, alerts, promql, selectors, sql
+from tests.pages import view
 from tests.services import require
 
 #: Counts everything that can be counted, until its input ends.
@@ -91,6 +96,8 @@ for n in itertools.count():
     if select.select([sys.stdin], [], [], 0.05)[0]:
         break
 """
+#: For panels that look at the last day.
+NOW_S = int(time.time())
 #: Seconds until Prometheus must have done what is waited for, on a busy machine.
 PATIENCE_S = 60
 
@@ -230,7 +237,7 @@ def expanded(text: str) -> str:
     return text
 
 
-@pytest.mark.parametrize("query", sql(), ids=lambda query: query.panel)
+@pytest.mark.parametrize("query", sql("postgres"), ids=lambda query: query.panel)
 async def test_every_sql_of_a_panel_has_an_answer(database: str, query: Query) -> None:
     connection = await asyncpg.connect(database)
     transaction = connection.transaction()
@@ -246,3 +253,41 @@ async def test_every_sql_of_a_panel_has_an_answer(database: str, query: Query) -
         await transaction.rollback()
         await connection.close()
     assert sum(row["clicks"] for row in rows) == 12
+
+
+def expanded_for_clickhouse(text: str) -> str:
+    """With Grafana's macros as its ClickHouse data source writes them."""
+    text = re.sub(r"\$__timeInterval\((\w+)\)", r"toStartOfInterval(toDateTime(\1), INTERVAL 60 second)", text)
+    text = re.sub(
+        r"\$__timeFilter\((\w+)\)",
+        rf"\1 >= toDateTime({NOW_S - 86_400}) AND \1 <= toDateTime({NOW_S})",
+        text,
+    )
+    assert "$__" not in text
+    return text
+
+
+@pytest.mark.parametrize("query", sql("clickhouse"), ids=lambda query: query.panel)
+async def test_every_sql_of_a_panel_on_page_views_has_an_answer(clickhouse_settings: Settings, query: Query) -> None:
+    """Twelve views of two pages, by three users, 100 ms long, a quarter of them bounces; in two minutes of an hour."""
+    hour_ms = (NOW_S // 3600 - 2) * 3_600_000
+    values = [
+        view(f"/{number % 2}", f"u{number % 3}", hour_ms + number % 2 * 60_000, 100, is_bounce=number % 4 == 0).value
+        for number in range(12)
+    ]
+    records = [Record(Position(number + 1), b"k", value, NOW_S * 1000) for number, value in enumerate(values)]
+    batch = Batch(Position(1), Position(13), records, {})
+    async with clickhouse.connect(clickhouse_settings) as tables:
+        await PAGE_VIEWS.insert(tables, PAGE_VIEWS.rows(0, batch), "panels")
+        rows = await tables.query(expanded_for_clickhouse(query.text))
+        [names] = [re.findall(r'AS "([^"]+)"', query.text)]
+    found = [dict(zip(names, row[-len(names) :], strict=True)) for row in rows]
+    assert len(found) in (1, 2)  # an hour; or its minutes, or the pages
+    if "views" in names:
+        assert sum(row["views"] for row in found) == 12
+        assert {row["users"] for row in found} == {3}
+    for row in found:
+        assert row.get("mean", row.get("mean duration", 100)) == 100
+        assert row.get("bounce rate", 0) in (0, 0.5)
+    if names == ["bounces"]:
+        assert [row["bounces"] for row in found] == [0.25]

@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import json
 import os
-import shutil
 import signal
 import subprocess
 from collections import Counter
@@ -22,14 +21,26 @@ from generator.partitioner import kafka_partition, murmur2
 from generator.profile import Profile
 from generator.sender import Patience, TargetUnusable
 from generator.target import Producing
+from shared import clickhouse
 from shared.log.kafka import KafkaLog
 from shared.log.log import BEGIN, Limit
 from shared.settings import Settings
-from tests.generating import PARTITIONS, Stored, assert_same, generated, in_kafka, in_streams, lines
+from tests.events import event_stage
+from tests.generating import (
+    PARTITIONS,
+    Stored,
+    assert_same,
+    control_port,
+    count_lines,
+    generated,
+    in_kafka,
+    in_streams,
+    lines,
+    patched,
+)
 from tests.kafka.broker import artefacts, kafka
-from tests.processes import Program, program, wait_for
+from tests.processes import program, wait_for
 from tests.proxy import Proxy, proxy
-from tests.services import missing
 from tests.tracking import tracking
 
 _numbers = itertools.count()
@@ -283,10 +294,6 @@ def command(log: Log, ledger: Path, *more: object) -> list[str]:
     return [str(word) for word in words]
 
 
-def count_lines(ledger: Path) -> int:
-    return ledger.read_bytes().count(b"\n") if ledger.exists() else 0
-
-
 async def test_ctrl_c_ends_in_order_with_a_summary(log: Log, ledger: Path, tmp_path: Path) -> None:
     words = command(log, ledger, "--mode", "max", "--max-rate", 2_000)
     with program(*words, log=tmp_path / "log", TALLYBOOK_LOG_PARTITIONS=str(PARTITIONS)) as one:
@@ -339,7 +346,9 @@ async def test_a_run_that_was_changed_goes_on_as_it_was_changed(log: Log, ledger
     variables = {"TALLYBOOK_LOG_PARTITIONS": str(PARTITIONS), "TALLYBOOK_LOG_FORMAT": "json"}
     with program(*words, log=tmp_path / "log", **variables) as one:
         await asyncio.to_thread(wait_for, lambda: count_lines(ledger) > 1_000, "some lines")
-        status, answer = await _patch(_port(one), {"faulty_ratio": 0.5, "bounce_ratio": 0.0, "max_per_s": 10_000})
+        status, answer = await patched(
+            control_port(one), {"faulty_ratio": 0.5, "bounce_ratio": 0.0, "max_per_s": 10_000}
+        )
         assert (status, answer["profile"]["faulty_ratio"]) == (200, 0.5)
         goal = count_lines(ledger) + 5_000
         await asyncio.to_thread(wait_for, lambda: count_lines(ledger) > goal, "lines of the new profile")
@@ -384,6 +393,36 @@ async def test_clicks_over_http_are_counted_once(
         page, clicks = accepted.most_common(1)[0]
         answer = await service.http.get(f"/stats/{page}")
         assert answer.json()["total"] == clicks
+
+
+async def test_events_over_http_are_rows_of_the_real_service_once(
+    redis_client: "Redis",
+    redis_url: str,
+    database: str,
+    clickhouse_settings: Settings,
+    tmp_path: Path,
+) -> None:
+    ledger = tmp_path / "sent.jsonl"
+    async with (
+        clickhouse.connect(clickhouse_settings) as tables,
+        event_stage(tmp_path, redis_url, database, clickhouse_settings, tables) as stage,
+    ):
+        target = f"http://127.0.0.1:{stage.service.port}/events"
+        result = await generated(target, events=3_000, ledger=ledger, way="batch")
+        assert result.is_settled
+        await stage.settle()
+        rows = await stage.rows()
+    told = lines(ledger)
+    results = {kind: {one["position"]["result"] for one in told if one["kind"] == kind} for kind in KINDS}
+    views = {kind: {"accepted"} for kind in KINDS}  # any properties are an event, also those of no view
+    assert results == views | {"duplicate": {"duplicate"}, "broken_json": {"rejected"}}
+    accepted = [one["event"] for one in told if one["position"]["result"] == "accepted"]
+    assert len(rows) == len(accepted)
+    assert len(told) == 3_000
+    stored = Counter((user, at.isoformat(timespec="milliseconds"), kind) for at, user, kind, _ in rows.values())
+    assert stored == Counter((one["user_id"], one["timestamp"].rstrip("Z"), "page_view") for one in accepted)
+    properties = Counter((json.loads(row[3])["page_id"], row[1]) for row in rows.values())
+    assert properties == Counter((one["page_id"], one["user_id"]) for one in accepted)
 
 
 async def test_events_over_http_carry_ids_and_are_sent_again(tmp_path: Path) -> None:
@@ -442,8 +481,7 @@ public class Murmur {
 
 
 def test_murmur2_and_partitions_are_those_of_the_java_client_itself(tmp_path: Path) -> None:
-    if shutil.which("javac") is None:
-        missing("javac", "there is no javac on PATH (Debian: openjdk-17-jdk-headless)")
+    """By a program in one file, which `java` compiles itself: no JDK is needed for that."""
     source = tmp_path / "Murmur.java"
     source.write_text(_JAVA)
     keys = [f"page-{number:05d}" for number in range(1, 500)] + ["", "a", "ab", "abc", "ключ", "頁", "x" * 1000]
@@ -459,25 +497,3 @@ def test_murmur2_and_partitions_are_those_of_the_java_client_itself(tmp_path: Pa
 
 async def _until(is_so: Callable[[], object], what: str) -> None:
     await asyncio.to_thread(wait_for, is_so, what)
-
-
-def _port(one: Program) -> int:
-    found: list[int] = []
-
-    def look() -> bool:
-        said = (json.loads(line) for line in one.log.read_text().splitlines() if line.startswith("{"))
-        found.extend(line["port"] for line in said if line["event"] == "generator_control_opened")
-        return bool(found)
-
-    wait_for(look, "the control endpoint")
-    return found[-1]
-
-
-async def _patch(port: int, wishes: dict[str, Any]) -> tuple[int, Any]:
-    import aiohttp
-
-    async with (
-        aiohttp.ClientSession() as http,
-        http.patch(f"http://127.0.0.1:{port}/control", json=wishes) as answer,
-    ):
-        return answer.status, await answer.json()

@@ -1,12 +1,10 @@
 """Page views of producers that are not ours, in a real Kafka, and what kill -9 of anything changes: nothing."""
 
 import asyncio
-import os
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,6 @@ from aggregator import patience
 from aggregator.catalogue import PAGE_VIEWS
 from shared import clickhouse, dead_letters
 from shared.clickhouse_migrate import migrate as migrate_clickhouse
-from shared.log.kafka import KafkaLog
 from shared.log.letter_topic import LetterTopic
 from shared.log.log import Log
 from shared.log.streams import StreamsLog
@@ -29,11 +26,9 @@ from shared.postgres import create_pool
 from shared.settings import Settings
 from tests.gateway import Gateway
 from tests.kafka.broker import Broker, broker
+from tests.page_consumers import PARTITIONS, Consumers, begun, check_letters, common, staged
 from tests.page_stage import PATIENCE_S, POLICY, TOPIC, Stage, until
 from tests.pages import Sent, generate, view
-from tests.processes import ROOT
-
-PARTITIONS = 3
 
 
 @pytest.fixture(autouse=True)
@@ -61,20 +56,6 @@ def server(servers_folder: Path) -> Iterator[Broker]:
 async def stage(server: Broker, database: str, clickhouse_settings: Settings) -> AsyncIterator[Stage]:
     async with staged(server, database, clickhouse_settings) as one:
         yield one
-
-
-@asynccontextmanager
-async def staged(server: Broker, database: str, settings: Settings) -> AsyncIterator[Stage]:
-    """An empty topic and empty tables."""
-    log = KafkaLog(server.address, PARTITIONS, 1_000_000)
-    await log.prepare(TOPIC)
-    for partition in range(PARTITIONS):  # what an earlier test left is out of this one's way
-        await log.trim(TOPIC, partition, await log.end(TOPIC, partition), -1)
-    async with create_pool(Settings(database_url=database)) as pool, clickhouse.connect(settings) as tables:
-        one = Stage(log, pool, tables)
-        yield one
-        await one.close()
-    await log.close()
 
 
 @asynccontextmanager
@@ -183,33 +164,6 @@ async def test_partitions_move_between_consumers_while_messages_come(stage: Stag
 # -- dead letters as messages ------------------------------------------------------------------------------------------
 
 
-async def letters_in(server: Broker, topic: str) -> list[tuple[str, str, bytes, bytes]]:
-    """(letter, reason, key, value) of what a reader of committed messages finds in the topic."""
-    looks = AIOKafkaConsumer(
-        topic, bootstrap_servers=server.address, isolation_level="read_committed", auto_offset_reset="earliest"
-    )
-    await looks.start()
-    found = []
-    try:
-        [end] = (await looks.end_offsets([TopicPartition(topic, 0)])).values()
-        while await looks.position(TopicPartition(topic, 0)) < end:
-            for messages in (await looks.getmany(timeout_ms=100)).values():
-                for one in messages:
-                    headers = {name: value.decode() for name, value in one.headers}
-                    found.append((headers["letter"], headers["reason"], one.key or b"", one.value or b""))
-    finally:
-        await looks.stop()
-    return found
-
-
-async def check_letters(stage: Stage, server: Broker, topic: str) -> None:
-    """The topic has what Postgres has, once."""
-    kept = await dead_letters.listed(stage.pool, 100_000)
-    wanted = [(str(one.place), one.reason, one.key or b"", one.value or b"") for one in kept]
-    assert sorted(await letters_in(server, topic)) == sorted(wanted)
-    assert len(wanted) == sum(one.kind not in ("view", "repeat") for one in stage.sent) > 0
-
-
 class Died(Exception):
     """What a process is after a crash point."""
 
@@ -291,41 +245,6 @@ async def test_a_topic_that_does_not_ask_how_far_it_came_is_caught(
 # -- kill -9 of processes ----------------------------------------------------------------------------------------------
 
 
-class Consumers:
-    """Two aggregators as they are run; each that dies is followed by another."""
-
-    def __init__(self, stage: Stage, folder: Path, **settings: object) -> None:
-        self._stage, self._folder = stage, folder
-        self._settings = {f"TALLYBOOK_{name.upper()}": str(value) for name, value in settings.items()}
-        self._running: list[asyncio.subprocess.Process] = []
-
-    async def start(self) -> None:
-        """One more."""
-        environ = {**os.environ, "TALLYBOOK_DATA_DIR": str(self._folder), **self._settings}
-        with (self._folder / "aggregator.log").open("ab") as log:
-            self._running.append(
-                await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-m", "aggregator"), cwd=ROOT, env=environ, stdout=log, stderr=log
-                )
-            )
-
-    async def kill_oldest(self) -> None:
-        """kill -9, and another one takes over."""
-        one = self._running.pop(0)
-        assert one.returncode is None, (self._folder / "aggregator.log").read_text()[-3000:]
-        one.kill()
-        await one.wait()
-        await self.start()
-        await self._stage.end_leases()
-
-    async def stop(self) -> None:
-        """In order."""
-        for one in self._running:
-            with suppress(ProcessLookupError):  # which the test has noticed
-                one.terminate()
-            await one.wait()
-
-
 async def test_kill_9_of_consumers_broker_and_engine_in_the_middle_of_batches(
     server: Broker, redis_url: str, database: str, servers_folder: Path, tmp_path: Path
 ) -> None:
@@ -340,7 +259,7 @@ async def test_kill_9_of_consumers_broker_and_engine_in_the_middle_of_batches(
             log_url=f"kafka://{server.address}",
             redis_url=redis_url,
             dead_letters_topic="letters-killed",
-            **_common(database, settings),
+            **common(database, settings),
         )
         try:
             await consumers.start()
@@ -350,7 +269,7 @@ async def test_kill_9_of_consumers_broker_and_engine_in_the_middle_of_batches(
                 sent = generate(seed, 3000, int(time.time() * 1000))
                 sending = asyncio.create_task(send(one, sent))
                 stage.sent += sent
-                await _begun(stage, len(stage.sent) - 2500)
+                await begun(stage, len(stage.sent) - 2500)
                 if fault == "consumer":
                     await consumers.kill_oldest()
                 elif fault == "engine":
@@ -379,14 +298,14 @@ async def test_kill_9_of_consumers_and_engine_with_redis_streams(
     async with create_pool(Settings(database_url=database)) as pool, clickhouse.connect(settings) as tables:
         stage = Stage(log, pool, tables)
         consumers = Consumers(
-            stage, tmp_path, redis_url=redis_url, pages_drop_repeats="true", **_common(database, settings)
+            stage, tmp_path, redis_url=redis_url, pages_drop_repeats="true", **common(database, settings)
         )
         try:
             await consumers.start()
             await consumers.start()
             for seed, fault in enumerate(["consumer", "engine", "consumer", "engine", "consumer"]):
                 await stage.append(generate(seed, 3000, int(time.time() * 1000)))
-                await _begun(stage, len(stage.sent) - 2500)
+                await begun(stage, len(stage.sent) - 2500)
                 if fault == "consumer":
                     await consumers.kill_oldest()
                 else:
@@ -397,28 +316,6 @@ async def test_kill_9_of_consumers_and_engine_with_redis_streams(
         finally:
             await consumers.stop()
             gateway.close()
-
-
-def _common(database: str, settings: Settings) -> dict[str, object]:
-    return {
-        "database_url": database,
-        "clickhouse_url": settings.clickhouse_url,
-        "clickhouse_timeout_s": 10,
-        "log_partitions": PARTITIONS,
-        "pages_batch": 200,
-        "pages_wait_s": 0.05,
-        "metrics_port": 0,
-    }
-
-
-async def _begun(stage: Stage, wanted: int) -> None:
-    """Wait until so many are stored or refused: the next batches are on their way then."""
-
-    async def is_so() -> bool:
-        done = await stage.pool.fetchval("SELECT coalesce(sum(stored + dead_lettered), 0) FROM sink_cursor")
-        return int(done) >= wanted
-
-    await until(is_so, f"{wanted} records are stored")
 
 
 async def test_a_dead_letter_of_kafka_says_where_the_message_lies(stage: Stage, server: Broker) -> None:

@@ -1,9 +1,12 @@
 """Dashboards and alerts: well formed, made for these metrics, and each alert with its instructions and tests."""
 
+import hashlib
 import re
+import subprocess
 from itertools import combinations
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -94,7 +97,7 @@ def test_a_panel_says_what_it_shows_and_in_which_unit(panel: dict[str, Any]) -> 
     assert defaults["thresholds"]["steps"][0]["value"] is None
     assert panel["targets"]
     for source in [panel, *panel["targets"]]:
-        assert source["datasource"]["uid"] in {"${prometheus}", "${postgres}"}
+        assert source["datasource"]["uid"] in {"${prometheus}", "${postgres}", "${clickhouse}"}
 
 
 def test_each_question_of_an_operator_has_a_panel() -> None:
@@ -114,9 +117,10 @@ def test_each_question_of_an_operator_has_a_panel() -> None:
 
 
 def test_sql_panels_are_bounded_in_time() -> None:
-    queries = list(sql())
-    assert queries
-    for query in queries:
+    of_postgres, of_clickhouse = sql("postgres"), sql("clickhouse")
+    assert of_postgres
+    assert of_clickhouse
+    for query in of_postgres + of_clickhouse:
         assert "$__timeFilter(" in query.text
         assert "LIMIT" in query.text
 
@@ -129,7 +133,7 @@ def test_data_sources_are_those_that_the_variables_begin_with() -> None:
     for dashboard in dashboards().values():
         variables = {item["name"]: item for item in dashboard["templating"]["list"]}
         assert {item["current"]["value"]: item["query"] for item in variables.values()} == provisioned
-        assert set(variables) == {"prometheus", "postgres"}
+        assert set(variables) == {"prometheus", "postgres", "clickhouse"}
 
 
 def test_nothing_provisioned_can_be_edited_in_the_browser() -> None:
@@ -154,8 +158,33 @@ def test_provisioned_paths_are_those_that_compose_mounts() -> None:
     for source in DATASOURCES:
         for path in re.findall(r"\$__file\{/run/secrets/(\w+)\}", str(source)):
             assert path in compose["services"]["grafana"]["secrets"]
-        host = re.sub(r"^\w+://", "", source["url"]).split(":")[0]
+        host = source["jsonData"].get("host") or re.sub(r"^\w+://", "", source["url"]).split(":")[0]
         assert host in compose["services"]
+
+
+def test_the_plugin_of_grafana_is_pinned_and_that_of_the_panels() -> None:
+    built = (ROOT / "deploy/grafana/Dockerfile").read_text()
+    plugin, version = re.findall(r"plugins install (\S+) (\d+\.\d+\.\d+)$", built, re.MULTILINE)[0]
+    assert plugin in {source["type"] for source in DATASOURCES}
+    targets = [target for panel in panels() for target in panel["targets"] if target["datasource"]["type"] == plugin]
+    assert {target["pluginVersion"] for target in targets} == {version}
+    grafana = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["grafana"]
+    assert grafana["build"] == {"context": "deploy/grafana"}
+    assert f"FROM grafana/grafana:{grafana['image'].rpartition(':')[2]}\n" in built
+
+
+def test_grafana_may_read_the_tables_of_its_panels_and_nothing_else(tmp_path: Path) -> None:
+    script = tmp_path / "secrets.sh"
+    script.write_text((ROOT / "deploy/secrets.sh").read_text())
+    subprocess.run(["sh", script], check=True, capture_output=True)
+    made = ElementTree.parse(tmp_path / "secrets/clickhouse_grafana.xml")  # noqa: S314 - our own
+    assert made.findtext("users/grafana/profile") == "grafana"
+    assert made.findtext("profiles/grafana/readonly") == "2"
+    granted = {grant.text for grant in made.findall("users/grafana/grants/query")}
+    read = {name for query in sql("clickhouse") for name in re.findall(r"\bFROM (\w+)", query.text)}
+    assert granted == {f"GRANT SELECT ON tallybook.{name}" for name in read}
+    password = (tmp_path / "secrets/clickhouse_grafana_password").read_bytes()
+    assert made.findtext("users/grafana/password_sha256_hex") == hashlib.sha256(password).hexdigest()
 
 
 def test_scrape_targets_are_services_of_compose() -> None:

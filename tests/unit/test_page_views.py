@@ -2,6 +2,7 @@
 
 import json
 import math
+from ipaddress import IPv6Address
 
 import pytest
 
@@ -19,6 +20,28 @@ def record(value: bytes, time_ms: int = CAME_MS) -> Record:
     return Record(Position(7, 3), b"key", value, time_ms)
 
 
+def columns(row: bytes) -> dict[str, object]:
+    """A row as ClickHouse reads it: numbers are little-endian, texts have their size before them."""
+    sizes = {"ip_address": 16, "duration_ms": 4, "log_seq": 4, "log_partition": 2, "is_bounce": 1}
+    found, at = dict[str, object](), 0
+    for name in PAGE_VIEWS.columns or ():
+        if name in ("page_id", "user_id", "user_agent", "region"):
+            size, shift = 0, 0
+            while True:
+                size |= (row[at] & 127) << shift
+                at, shift = at + 1, shift + 7
+                if row[at - 1] < 128:
+                    break
+            found[name] = row[at : at + size].decode()
+        else:
+            size = sizes.get(name, 8)
+            content = row[at : at + size]
+            found[name] = IPv6Address(content) if size == 16 else int.from_bytes(content, "little")
+        at += size
+    assert at == len(row)
+    return found
+
+
 def refusal(value: bytes, time_ms: int = CAME_MS) -> str:
     with pytest.raises(Refused) as caught:
         PAGE_VIEWS.transform(2, record(value, time_ms))
@@ -27,18 +50,18 @@ def refusal(value: bytes, time_ms: int = CAME_MS) -> str:
 
 def test_a_row_is_made_of_the_record_alone() -> None:
     one = record(view("/a", "u", CAME_MS - 1, 5, ip_address="::1", spare=1).value)
-    line = PAGE_VIEWS.transform(2, one)
-    assert line == PAGE_VIEWS.transform(2, one)
-    assert json.loads(line) == {
-        "event_time": "1795000000.122",
+    row = PAGE_VIEWS.transform(2, one)
+    assert row == PAGE_VIEWS.transform(2, one)
+    assert columns(row) == {
+        "event_time": CAME_MS - 1,
         "page_id": "/a",
         "user_id": "u",
         "duration_ms": 5,
         "user_agent": "",
-        "ip_address": "::1",
+        "ip_address": IPv6Address("::1"),
         "region": "",
         "is_bounce": False,
-        "processed_time": "1795000000.123",
+        "processed_time": CAME_MS,
         "log_partition": 2,
         "log_offset": 7,
         "log_seq": 3,
@@ -62,16 +85,37 @@ def test_a_log_whose_time_cannot_be_gives_no_rows(came_ms: int) -> None:
     assert refusal(view(ms=max(came_ms, 0)).value, came_ms) == "time_out_of_range"
 
 
+def test_a_place_that_no_row_can_name_is_refused() -> None:
+    one = record(view(ms=CAME_MS).value)
+    with pytest.raises(Refused) as caught:
+        PAGE_VIEWS.transform(0, one._replace(position=Position(7, 2**32)))
+    assert caught.value.reason == "columns"
+
+
 def test_offsets_and_fractions_of_times_mean_what_they_say() -> None:
     value = view(ms=CAME_MS).value
     text = json.loads(value)["timestamp"]
     for other, wanted in (
-        (text.replace("Z", "999Z"), "1795000000.123"),
-        (text.replace("Z", "+00:30"), "1794998200.123"),
-        (text[:19] + "Z", "1795000000.000"),
+        (text.replace("Z", "999Z"), CAME_MS),
+        (text.replace("Z", "+00:30"), CAME_MS - 30 * MINUTE_MS),
+        (text[:19] + "Z", CAME_MS - 123),
     ):
-        line = PAGE_VIEWS.transform(0, record(value.replace(text.encode(), other.encode())))
-        assert json.loads(line)["event_time"] == wanted
+        row = PAGE_VIEWS.transform(0, record(value.replace(text.encode(), other.encode())))
+        assert columns(row)["event_time"] == wanted
+
+
+@pytest.mark.parametrize("text", ["a", "ä" * 64, "頁" * 512, "𝄞" * 512])
+def test_texts_of_any_size_are_in_the_row_as_they_were_sent(text: str) -> None:
+    found = columns(PAGE_VIEWS.transform(0, record(view(text, text, CAME_MS, user_agent=text * 9).value)))
+    assert (found["page_id"], found["user_id"], found["user_agent"]) == (text, text, (text * 9)[:1024])
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"), [("203.0.113.9", "::ffff:203.0.113.9"), ("2001:DB8::1", "2001:db8::1"), ("", "::")]
+)
+def test_an_address_is_sixteen_bytes(text: str, wanted: str) -> None:
+    row = PAGE_VIEWS.transform(0, record(view(ms=CAME_MS, ip_address=text).value))
+    assert columns(row)["ip_address"] == IPv6Address(wanted)
 
 
 def test_the_generator_of_the_tests_makes_what_it_says() -> None:
