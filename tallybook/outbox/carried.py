@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -19,6 +20,8 @@ CARRIED_MAX_BYTES = 16 * 1024
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 #: Headers that carry a trace.
 _HEADERS = ("traceparent", "tracestate", "sentry-trace", "baggage")
+
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 _headers: ContextVar[Mapping[str, str]] = ContextVar("tallybook_outbox_headers")
 
@@ -38,8 +41,15 @@ def carrying(headers: Mapping[str, str]) -> Iterator[None]:
 
 def carried() -> str:
     """The JSON object of what is bound here and now."""
-    trace = {**_headers.get({}), **_opentelemetry(), **_sentry()}
-    fields = _structlog()
+    trace: dict[str, Any] = dict(_headers.get(_NONE))
+    loaded = sys.modules
+    if "opentelemetry" in loaded:
+        trace |= _opentelemetry()
+    if "sentry_sdk" in loaded:
+        trace |= _sentry()
+    fields = _structlog() if "structlog" in loaded else _NONE
+    if not trace and not fields:
+        return "{}"
     text = _encoded({**trace, "log": fields} if fields else trace)
     return text if len(text) <= CARRIED_MAX_BYTES else _encoded(trace)
 
@@ -49,11 +59,11 @@ def _encoded(carried: Mapping[str, Any]) -> str:
 
 
 def _structlog() -> dict[str, Any]:
-    if "structlog" not in sys.modules:
-        return {}
     import structlog
 
     bound = structlog.contextvars.get_contextvars()
+    if not bound:
+        return bound
     return {str(name): _plain(value) for name, value in bound.items()}
 
 
@@ -63,8 +73,6 @@ def _plain(value: Any) -> Any:
 
 
 def _opentelemetry() -> dict[str, str]:
-    if "opentelemetry" not in sys.modules:
-        return {}
     try:
         from opentelemetry import propagate
     except ImportError:  # a namespace without the API in it
@@ -75,8 +83,6 @@ def _opentelemetry() -> dict[str, str]:
 
 
 def _sentry() -> dict[str, str]:
-    if "sentry_sdk" not in sys.modules:
-        return {}
     import sentry_sdk
 
     if not sentry_sdk.is_initialized():
