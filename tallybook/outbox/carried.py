@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -21,7 +20,7 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 #: Headers that carry a trace.
 _HEADERS = ("traceparent", "tracestate", "sentry-trace", "baggage")
 
-_NONE: Mapping[str, str] = MappingProxyType({})
+_NONE: Mapping[str, str] = {}
 
 _headers: ContextVar[Mapping[str, str]] = ContextVar("tallybook_outbox_headers")
 
@@ -41,30 +40,21 @@ def carrying(headers: Mapping[str, str]) -> Iterator[None]:
 
 def carried() -> str:
     """The JSON object of what is bound here and now."""
-    trace: dict[str, Any] = dict(_headers.get(_NONE))
     loaded = sys.modules
+    trace = _headers.get(_NONE)
     if "opentelemetry" in loaded:
-        trace |= _opentelemetry()
+        trace = {**trace, **_opentelemetry()}
     if "sentry_sdk" in loaded:
-        trace |= _sentry()
-    fields = _structlog() if "structlog" in loaded else _NONE
-    if not trace and not fields:
-        return "{}"
-    text = _encoded({**trace, "log": fields} if fields else trace)
+        trace = {**trace, **_sentry(loaded["sentry_sdk"])}
+    bound = loaded["structlog"].contextvars.get_contextvars() if "structlog" in loaded else _NONE
+    if not bound:
+        return _encoded(trace) if trace else "{}"
+    text = _encoded({**trace, "log": {str(name): _plain(value) for name, value in bound.items()}})
     return text if len(text) <= CARRIED_MAX_BYTES else _encoded(trace)
 
 
 def _encoded(carried: Mapping[str, Any]) -> str:
     return msgspec.json.encode(carried, enc_hook=str).decode()
-
-
-def _structlog() -> dict[str, Any]:
-    import structlog
-
-    bound = structlog.contextvars.get_contextvars()
-    if not bound:
-        return bound
-    return {str(name): _plain(value) for name, value in bound.items()}
 
 
 def _plain(value: Any) -> Any:
@@ -82,9 +72,7 @@ def _opentelemetry() -> dict[str, str]:
     return {name: value for name, value in headers.items() if name in _HEADERS}
 
 
-def _sentry() -> dict[str, str]:
-    import sentry_sdk
-
+def _sentry(sentry_sdk: Any) -> dict[str, str]:
     if not sentry_sdk.is_initialized():
         return {}
     headers = {"sentry-trace": sentry_sdk.get_traceparent(), "baggage": sentry_sdk.get_baggage()}

@@ -77,7 +77,7 @@ def made_of(events: tuple[object, ...]) -> Made:
     for one in events:
         if isinstance(one, Event):
             payload, event_type, version = one.payload, one.event_type, one.metadata_version
-            event_id, moment = one.event_id or random_id(), _moment(one.event_date_time) or now
+            event_id, moment = _id(one.event_id) or random_id(), _moment(one.event_date_time) or now
             where = _checked(one.environment, "environment", _ENVIRONMENT_MAX) if one.environment else environment
         else:
             payload, event_type, version, event_id, moment, where = one, None, None, random_id(), now, environment
@@ -88,7 +88,7 @@ def made_of(events: tuple[object, ...]) -> Made:
         if not isinstance(version, int) or not 0 <= version < 1 << 63:
             raise InvalidEvent(f"metadata_version of {event_type} has to be a whole number from 0, not {version!r}")
         body = _encoded(payload, kind, event_type)
-        made.rows.append(Row(str(event_id), event_type, moment, where, body, version, context))
+        made.rows.append(Row(event_id.hex, event_type, moment, where, body, version, context))
         made.ids.append(event_id)
     return made
 
@@ -133,6 +133,12 @@ def _checked(text: Any, what: str, most: int) -> str:
     if not isinstance(text, str) or not 1 <= len(text) <= most or "\0" in text:
         raise InvalidEvent(f"{what} has to be a text of 1 to {most} characters, not {text!r}")
     return text
+
+
+def _id(said: UUID | None) -> UUID | None:
+    if said is not None and not isinstance(said, UUID):
+        raise InvalidEvent(f"event_id has to be a UUID, not {said!r}")
+    return said
 
 
 def _moment(said: datetime | None) -> str | None:

@@ -278,6 +278,7 @@ class Node(msgspec.Struct):
         (Event({}, "x", event_date_time=datetime(2026, 1, 1)), "no time zone"),  # noqa: DTZ001
         (Event({}, "x", event_date_time=datetime(1800, 1, 1, tzinfo=UTC)), "outside 1900"),
         (Event({}, "x", metadata_version=-1), "whole number"),
+        (Event({}, "x", event_id=str(UUID(int=1))), "has to be a UUID"),  # type: ignore[arg-type]
     ],
 )
 async def test_an_event_that_could_be_no_row_is_refused_before_anything_is_sent(
