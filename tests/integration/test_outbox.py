@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -449,3 +450,12 @@ def test_the_library_is_installed_alone(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True)
     assert done.stdout == '{"a":1}\n[]\n', done.stderr
+
+
+async def test_the_program_of_the_guide_publishes_as_it_stands_there(pg: Any, database: str, tmp_path: Path) -> None:
+    guide = (ROOT / "docs/outbox.md").read_text().partition("`app.py`:")[2].partition("\n4. ")[0]
+    (tmp_path / "app.py").write_text(textwrap.dedent(guide))
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "TALLYBOOK_DATABASE_URL": database}
+    await asyncio.to_thread(subprocess.run, [sys.executable, "app.py"], cwd=tmp_path, env=environ, check=True)
+    (row,) = await written(pg)
+    assert (row["event_type"], row["event_context"]) == ("user_created", {"user_id": 1, "email": "ada@example.org"})
