@@ -1,4 +1,4 @@
--- The next batch in the order of (xid, id), as lines of JSONEachRow: all rows of transactions that are over, for below the oldest
+-- The next batch in the order of (xid, id), as lines of JSONCompactEachRow: all rows of transactions that are over, for below the oldest
 -- running one nothing can come any more. The first row always, further ones as long as they fit.
 -- $1 $2 behind this (xid, id)   $3 up to this xid, and $4 id   $5 rows   $6 bytes   $7 source
 SELECT count(*)::integer AS rows, max(ARRAY[xid::text::bigint, id]) AS last,
@@ -8,11 +8,11 @@ FROM (
     SELECT xid, id, created_at, line, sum(octet_length(line)) OVER (ORDER BY xid, id ROWS UNBOUNDED PRECEDING) - octet_length(line) AS before
     FROM (
         SELECT xid, id, created_at,
-            '{"event_id":"' || event_id || '","event_type":' || to_json(event_type)
-            || ',"event_date_time":"' || to_char(event_date_time AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')
-            || '","environment":' || to_json(environment) || ',"event_context":' || event_context
-            || ',"metadata_version":' || metadata_version || ',"context":' || context
-            || ',"outbox":"' || $7::uuid || '","outbox_xid":' || xid || ',"outbox_id":' || id || '}' AS line
+            concat(
+                '["', event_id, '",', to_json(event_type), ',', to_json(event_date_time AT TIME ZONE 'UTC'), ',',
+                to_json(environment), ',', event_context, ',', metadata_version, ',', context,
+                ',"', $7::uuid, '",', xid, ',', id, ']'
+            ) AS line
         FROM tallybook_outbox
         WHERE (xid, id) > ($1::text::xid8, $2) AND (xid, id) <= ($3::text::xid8, $4)
             AND xid < pg_snapshot_xmin(pg_current_snapshot())

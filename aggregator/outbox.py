@@ -43,6 +43,12 @@ _RELEASE = statement("aggregator/outbox.release.sql")
 _RENEW = statement("aggregator/outbox.renew.sql")
 
 TABLE = "event_log"
+#: What aggregator/outbox.pick.sql writes in a line, and what such lines are called.
+COLUMNS = (
+    *("event_id", "event_type", "event_date_time", "environment", "event_context", "metadata_version", "context"),
+    *("outbox", "outbox_xid", "outbox_id"),
+)
+FORMAT = "JSONCompactEachRow"
 #: Rows in a row that ClickHouse refuses with one code, after which it is not the rows' fault.
 IN_A_ROW = 10
 #: Seconds for which the cursor is held without a word from its holder.
@@ -196,7 +202,7 @@ async def _step(outbox: Outbox, claim: Claim, lease_s: float) -> tuple[Claim, Mo
         crash_point("outbox_intended")
         began, ahead = time.time(), asyncio.create_task(_ahead(outbox, claim, batch))
         try:
-            await outbox.clickhouse.insert(TABLE, batch.lines, batch.token)
+            await outbox.clickhouse.insert(TABLE, batch.lines, batch.token, FORMAT, COLUMNS)
         except CLICKHOUSE_ERRORS as error:
             if not await _is_of_a_row(outbox, claim, batch, error):
                 raise

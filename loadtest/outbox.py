@@ -1,14 +1,17 @@
 """The outbox: events a second into ClickHouse, and what publishing and an open transaction cost.
 
-    python -m loadtest.outbox [--events 300000] [--rounds 3] [--seconds 6]
+    python -m loadtest.outbox [--events 200000] [--rounds 3] [--transactions 4000] [--pairs 6] [--seconds 2]
 
-Embedded servers on this machine, all of them on the same cores. Three questions:
+Embedded servers on this machine with fsync on, all of them on the same cores; less than three minutes. Three questions:
 
-relay     events a second that one relay brings from a filled outbox into the embedded engine, counted afterwards
-publish   pgbench-like transactions (three updates, a select, an insert; five round trips) a second, with an event
-          published in each and without; turn and turn about
-held      jobs a second of a queue by SKIP LOCKED and DELETE, and events a second of the outbox, while a transaction
-          that writes stays open, against the same without it; and of unrelated transactions beside the outbox
+relay     events a second that one relay brings from a filled outbox into the embedded engine, counted afterwards, and
+          the processor's time of an event in the relay, Postgres and the engine
+publish   transactions of pgbench (three updates, a select, an insert; seven round trips) with an event and without.
+          By asyncpg and `publish_async`, one and one on the same connection in an order of chance; and by pgbench
+          itself with the INSERT that publishing sends, its two scripts mixed by chance: that is Postgres' share
+held      events a second that are published, jobs a second of a queue by SKIP LOCKED and DELETE, and unrelated
+          transactions a second beside publishers and a relay, each while a transaction that writes stays open, and in
+          the window before or after without it; medians of the ratios of such pairs
 
 Into loadtest/results/outbox.json.
 """
@@ -19,12 +22,16 @@ import json
 import logging
 import os
 import platform
+import random
+import subprocess
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import msgspec
@@ -38,13 +45,17 @@ from loadtest.servers import cores
 from shared import clickhouse, clickhouse_migrate, migrate
 from shared.postgres import create_pool
 from shared.settings import Settings
+from tallybook.binaries import find_postgres
 from tallybook.embedded import EmbeddedServers
 from tallybook.folder import DataFolder
-from tallybook.outbox import publish_async
+from tallybook.outbox import publish_async, publishing
+from tallybook.outbox.event import made_of
 
 RESULT = Path(__file__).parent / "results" / "outbox.json"
 #: Rows of pgbench's tables, and clients that write at the same time.
 _ACCOUNTS, _CLIENTS = 100_000, 4
+#: Of pgbench's own tables: branches, which are what its clients wait for.
+_SCALE = 10
 #: Events of one call while the outbox is filled.
 _FILL = 1000
 
@@ -99,24 +110,34 @@ async def _relay(outbox: Outbox) -> tuple[int, float]:
     return moved, took_s
 
 
+def _used() -> dict[str, float]:
+    """Seconds of the processor by now: the relay is this process, and the engine what it started beside Postgres."""
+    of_all, mine = cpu.seconds(os.getpid()), time.process_time()
+    return {"relay": mine, "postgres": of_all["postgres"], "engine": of_all["server"] - mine}
+
+
 async def _relayed(outbox: Outbox, events: int, rounds: int) -> Figures:
-    rates, costs, loads = list[float](), list[dict[str, float]](), list[float]()
+    rates, loads = list[float](), list[float]()
+    costs: dict[str, list[float]] = {"relay": [], "postgres": [], "engine": []}
     for number in range(rounds):
         await _fill(outbox.pool, events)
         loads.append(os.getloadavg()[0])
-        before = cpu.seconds(os.getpid())
+        before = _used()
         moved, took_s = await _relay(outbox)
-        costs.append(cpu.per_request_us(before, cpu.seconds(os.getpid()), moved))
+        after = _used()
+        for name, used in costs.items():
+            used.append((after[name] - before[name]) / moved * 1e6)
         rates.append(moved / took_s)
-        print(f"relay, round {number + 1}: {rates[-1]:,.0f} events/s, {costs[-1]}, load {loads[-1]}", flush=True)
+        last = ", ".join(f"{name} {used[-1]:.1f}" for name, used in costs.items())
+        print(f"relay, round {number + 1}: {rates[-1]:,.0f} events/s; us of CPU: {last}; load {loads[-1]}", flush=True)
         await outbox.pool.execute("TRUNCATE tallybook_outbox")
     found = await outbox.clickhouse.query("SELECT count(), uniqExact(event_id), uniqExact(outbox_id) FROM event_log")
+    each = {name: round(median(used), 1) for name, used in costs.items()}
     return {
         "events_per_s": round(median(rates)),
         "rounds": [round(rate) for rate in rates],
-        # All processes together: the relay, Postgres and the engine. What is free of the two cores decides the rate.
-        "cpu_us_per_event": round(median(cost["total"] for cost in costs), 1),
-        "of_it_postgres": round(median(cost["postgres"] for cost in costs), 1),
+        # What is free of the cores decides the rate.
+        "cpu_us_per_event": {**each, "total": round(sum(each.values()), 1)},
         "load_average": [round(load, 1) for load in loads],
         "events": events,
         "batch_rows": outbox.rows,
@@ -140,54 +161,114 @@ async def _transaction(connection: Any, number: int, publishes: bool) -> None:
             await publish_async(connection, OrderPlaced(number))
 
 
-async def _rate(url: str, seconds: float, work: Callable[[Any, int], Awaitable[Any]], clients: int = _CLIENTS) -> float:
-    """How often a second `work` ends, by so many connections."""
-    ends_at, done = time.perf_counter() + seconds, 0
-
-    async def client(number: int) -> None:
-        nonlocal done
-        connection = await asyncpg.connect(url)
-        while time.perf_counter() < ends_at:
-            await work(connection, number)
-            number, done = number + clients, done + 1
-        await connection.close()
-
-    began = time.perf_counter()
-    await asyncio.gather(*(client(number) for number in range(clients)))
-    return done / (time.perf_counter() - began)
+def _backend_s(pid: int) -> float:
+    """Seconds of the processor that a backend has used, to the nanosecond: psutil has ticks of 10 ms."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
-async def _published(url: str, rounds: int, seconds: float) -> Figures:
-    """Turn and turn about, in short turns, as the machine is never the same for long."""
-    turns: dict[bool, list[float]] = {False: [], True: []}
-    processor: dict[bool, list[float]] = {False: [], True: []}
-    for number in range(2 * rounds):
-        for publishes in (False, True) if number % 2 else (True, False):
-
-            async def work(connection: Any, at: int, publishes: bool = publishes) -> None:
-                await _transaction(connection, at, publishes)
-
-            before = cpu.seconds(os.getpid())
-            turns[publishes].append(await _rate(url, seconds / 2, work))
-            used = cpu.per_request_us(before, cpu.seconds(os.getpid()), round(turns[publishes][-1] * seconds / 2))
-            processor[publishes].append(used["total"])
-    costs = [1 - with_one / without for without, with_one in zip(turns[False], turns[True], strict=True)]
-    more = [with_one / without - 1 for without, with_one in zip(processor[False], processor[True], strict=True)]
-    figures = {
-        "transactions_per_s": round(median(turns[False])),
-        "transactions_with_event_per_s": round(median(turns[True])),
-        "cost": round(median(costs), 4),
-        "costs": [round(cost, 4) for cost in costs],
-        "cpu_us_per_transaction": round(median(processor[False])),
-        "cpu_us_per_transaction_with_event": round(median(processor[True])),
-        "cpu_more": round(median(more), 4),
-        "clients": _CLIENTS,
+async def _published(url: str, transactions: int) -> Figures:
+    """One and one, as the machine is never the same for long, in an order of chance, as the second of two has it
+    warmer."""
+    connection = await asyncpg.connect(url)
+    pid = connection.get_server_pid()
+    clock: dict[bool, list[float]] = {False: [], True: []}
+    client: dict[bool, list[float]] = {False: [], True: []}
+    backend: dict[bool, list[float]] = {False: [], True: []}
+    for number in range(-200, transactions):  # the first ones only warm up
+        for publishes in random.sample((False, True), 2):
+            before = time.perf_counter(), time.thread_time(), _backend_s(pid)
+            await _transaction(connection, 2 * number + publishes, publishes)
+            after = time.perf_counter(), time.thread_time(), _backend_s(pid)
+            if number >= 0:
+                for kept, start, end in zip((clock, client, backend), before, after, strict=True):
+                    kept[publishes].append((end - start) * 1e6)
+    await connection.close()
+    without, with_one = median(clock[False]), median(clock[True])
+    processor = {publishes: median(client[publishes]) + median(backend[publishes]) for publishes in (False, True)}
+    return {
+        "transaction_us": round(without),
+        "with_event_us": round(with_one),
+        "cost": round(with_one / without - 1, 4),
+        "cost_of_the_mean": round(sum(clock[True]) / sum(clock[False]) - 1, 4),
+        "cpu_us": round(processor[False]),
+        "cpu_us_with_event": round(processor[True]),
+        "of_it_client": round(median(client[True]) - median(client[False])),
+        "of_it_postgres": round(median(backend[True]) - median(backend[False])),
+        "pairs": transactions,
     }
-    print(f"publish: {figures}", flush=True)
-    return figures
+
+
+_PGBENCH = """\\set aid random(1, 100000 * :scale)
+\\set bid random(1, 1 * :scale)
+\\set tid random(1, 10 * :scale)
+\\set delta random(-5000, 5000)
+BEGIN;
+UPDATE pgbench_accounts SET abalance = abalance + :delta WHERE aid = :aid;
+SELECT abalance FROM pgbench_accounts WHERE aid = :aid;
+UPDATE pgbench_tellers SET tbalance = tbalance + :delta WHERE tid = :tid;
+UPDATE pgbench_branches SET bbalance = bbalance + :delta WHERE bid = :bid;
+INSERT INTO pgbench_history (tid, bid, aid, delta, mtime) VALUES (:tid, :bid, :aid, :delta, CURRENT_TIMESTAMP);
+"""
+
+
+def _insert() -> tuple[str, list[str]]:
+    """The statement of `publish` with names of variables in it, and what defines them."""
+    row, statement = made_of((OrderPlaced(1),)).rows[0], publishing._FORMATTED[0]
+    for name in row._fields:
+        statement = statement.replace("%s", f":{name}", 1)
+    return statement, [f"-D{name}={value}" for name, value in row._asdict().items()]
+
+
+def _by_pgbench(url: str, seconds: float, clients: int, folder: Path) -> Figures:
+    """Medians of pgbench's own transaction and of the one with an event, as pgbench clocks them."""
+    pgbench = find_postgres() / "pgbench"
+    parts = urlsplit(url)
+    environ = {"PGHOST": parse_qs(parts.query)["host"][0], "PGUSER": parts.username or "", "PGDATABASE": parts.path[1:]}
+    insert, variables = _insert()
+    for name, more in (("plain", ""), ("event", f"{insert};\n")):
+        (folder / f"{name}.sql").write_text(f"{_PGBENCH}{more}END;\n")
+    scripts = [argument for name in ("plain", "event") for argument in ("-f", str(folder / f"{name}.sql"))]
+    run = partial(subprocess.run, check=True, capture_output=True, env=environ, cwd=folder)
+    run([pgbench, "-i", "-q", "-s", str(_SCALE)])
+    how = ("-n", "-M", "prepared", "-s", str(_SCALE), "-c", str(clients), "-T", str(round(seconds)))
+    run([pgbench, *how, *variables, "--log", f"--log-prefix=clients-{clients}", *scripts])
+    took: dict[str, list[float]] = {"0": [], "1": []}
+    for path in folder.glob(f"clients-{clients}.*"):
+        for line in path.read_text().splitlines():
+            _, _, took_us, script, *_ = line.split()
+            took[script].append(float(took_us))
+    without, with_one = median(took["0"]), median(took["1"])
+    return {
+        "transaction_us": round(without),
+        "with_event_us": round(with_one),
+        "cost": round(with_one / without - 1, 4),
+        "transactions": len(took["0"]) + len(took["1"]),
+        "clients": clients,
+    }
 
 
 # -- held --------------------------------------------------------------------------------------------------------------
+
+Work = Callable[[Any, int], Awaitable[Any]]
+
+
+async def _rate(url: str, seconds: float, work: Work, clients: int = _CLIENTS) -> float:
+    """How often a second `work` ends, by so many connections."""
+    connections = [await asyncpg.connect(url) for _ in range(clients)]
+    ends_at, done = time.perf_counter() + seconds, 0
+
+    async def client(number: int, connection: Any) -> None:
+        nonlocal done
+        while time.perf_counter() < ends_at:
+            await work(connection, number)
+            number, done = number + clients, done + 1
+
+    began = time.perf_counter()
+    await asyncio.gather(*(client(number, connection) for number, connection in enumerate(connections)))
+    rate = done / (time.perf_counter() - began)
+    for connection in connections:
+        await connection.close()
+    return rate
 
 
 async def _job(connection: Any, number: int) -> None:
@@ -205,7 +286,11 @@ async def _event(connection: Any, number: int) -> None:
 
 
 async def _unrelated(connection: Any, number: int) -> None:
-    await _transaction(connection, number, publishes=False)
+    """Reads and writes, but no updates: their old versions would be kept for the open transaction, outbox or not."""
+    aid = number * 7919 % _ACCOUNTS + 1
+    async with connection.transaction():
+        await connection.fetchval("SELECT balance FROM accounts WHERE aid = $1", aid)
+        await connection.execute("INSERT INTO history VALUES (1, 1, $1, 1, now())", aid)
 
 
 async def _beside(url: str, outbox: Outbox, seconds: float) -> float:
@@ -218,38 +303,51 @@ async def _beside(url: str, outbox: Outbox, seconds: float) -> float:
             await asyncio.sleep(0.1)
 
     relaying = asyncio.create_task(relay())
-    publishing = asyncio.create_task(_rate(url, seconds, _event, 1))
+    publishing_too = asyncio.create_task(_rate(url, seconds, _event, 1))
     rate = await _rate(url, seconds, _unrelated, _CLIENTS)
-    await publishing
+    await publishing_too
     over.set()
     await relaying
     return rate
 
 
-async def _held(url: str, outbox: Outbox, rounds: int, seconds: float) -> Figures:
-    found: dict[str, dict[bool, list[float]]] = {
-        name: {False: [], True: []} for name in ("skip_locked_queue", "publishing", "unrelated_beside_outbox")
+async def _window(url: str, outbox: Outbox, work: Callable[[], Awaitable[float]], is_held: bool) -> float:
+    """How often a second something is done, perhaps while a transaction that writes and has a snapshot is open."""
+    await outbox.pool.execute("VACUUM jobs")
+    holder = await asyncpg.connect(url)
+    transaction = holder.transaction()
+    await transaction.start()
+    if is_held:
+        await holder.execute("SELECT pg_current_xact_id(), (SELECT count(*) FROM branches)")
+        await holder.execute("DECLARE held CURSOR FOR SELECT * FROM branches")  # keeps the snapshot
+    rate = await work()
+    await transaction.rollback()
+    await holder.close()
+    await _relay(outbox)
+    await outbox.pool.execute("TRUNCATE tallybook_outbox, jobs")
+    return rate
+
+
+async def _held(url: str, outbox: Outbox, pairs: int, seconds: float) -> Figures:
+    kinds: dict[str, Callable[[], Awaitable[float]]] = {
+        "skip_locked_queue": partial(_rate, url, seconds, _job),
+        "publishing": partial(_rate, url, seconds, _event),
+        "unrelated_beside_outbox": partial(_beside, url, outbox, seconds),
     }
-    for number in range(rounds):
-        for is_held in (False, True) if number % 2 else (True, False):
-            await outbox.pool.execute("VACUUM jobs")
-            holder = await asyncpg.connect(url)
-            transaction = holder.transaction()
-            await transaction.start()
-            if is_held:
-                await holder.execute("SELECT pg_current_xact_id(), (SELECT count(*) FROM branches)")
-                await holder.execute("DECLARE held CURSOR FOR SELECT * FROM branches")  # keeps a snapshot
-            found["skip_locked_queue"][is_held].append(await _rate(url, seconds, _job))
-            found["publishing"][is_held].append(await _rate(url, seconds / 2, _event))
-            found["unrelated_beside_outbox"][is_held].append(await _beside(url, outbox, seconds))
-            await transaction.rollback()
-            await holder.close()
-            await _relay(outbox)
-            await outbox.pool.execute("TRUNCATE tallybook_outbox, jobs")
-    figures = {}
-    for name, rates in found.items():
-        free, held = median(rates[False]), median(rates[True])
-        figures[name] = {"per_s": round(free), "held_per_s": round(held), "loss": round(1 - held / free, 4)}
+    rates: dict[str, list[dict[bool, float]]] = {name: [] for name in kinds}
+    for number in range(pairs):
+        order = (False, True) if number % 2 else (True, False)
+        for name, work in kinds.items():
+            rates[name].append({is_held: await _window(url, outbox, work, is_held) for is_held in order})
+    figures = {
+        name: {
+            "per_s": round(median(one[False] for one in found)),
+            "held_per_s": round(median(one[True] for one in found)),
+            "loss": round(1 - median(one[True] / one[False] for one in found), 4),
+            "losses": [round(1 - one[True] / one[False], 4) for one in found],
+        }
+        for name, found in rates.items()
+    }
     print(f"held: {figures}", flush=True)
     return figures
 
@@ -269,26 +367,33 @@ async def _measure(settings: Settings, arguments: argparse.Namespace) -> Figures
         if "relay" in wanted:
             figures["relay"] = await _relayed(outbox, arguments.events, arguments.rounds)
         if "publish" in wanted:
-            figures["publish"] = await _published(url, arguments.rounds, arguments.seconds)
+            figures["publish"] = {"asyncpg": await _published(url, arguments.transactions)}
+            for clients in (1, _CLIENTS):
+                by_pgbench = partial(_by_pgbench, url, 4 * arguments.seconds, clients, arguments.folder)
+                figures["publish"][f"pgbench_{clients}"] = await asyncio.to_thread(by_pgbench)
+            print(f"publish: {figures['publish']}", flush=True)
             await _relay(outbox)
         if "held" in wanted:
-            figures["held"] = await _held(url, outbox, arguments.rounds, arguments.seconds)
+            figures["held"] = await _held(url, outbox, arguments.pairs, arguments.seconds)
         return figures
 
 
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m loadtest.outbox", description=__doc__.partition("\n")[0])
-    parser.add_argument("--events", type=int, default=300_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--events", type=int, default=200_000, help="of a round of the relay")
+    parser.add_argument("--rounds", type=int, default=3, help="of the relay")
+    parser.add_argument("--transactions", type=int, default=4000, help="pairs by asyncpg")
+    parser.add_argument("--pairs", type=int, default=6, help="of windows with and without an open transaction")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of a window; a run of pgbench has four times that")
     parser.add_argument("--batch", type=int, default=Settings().outbox_rows, help="TALLYBOOK_OUTBOX_ROWS")
     parser.add_argument("--only", default="relay,publish,held")
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     with tempfile.TemporaryDirectory(prefix="tallybook-outbox-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)
-        data = DataFolder(Path(folder))
+        arguments.folder = Path(folder)
+        arguments.folder.chmod(0o755)
+        data = DataFolder(arguments.folder / "data")
         data.take()
         servers = EmbeddedServers(data, redis=False, postgres=True, clickhouse=True)
         servers.start()

@@ -20,6 +20,8 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 #: Headers that carry a trace.
 _HEADERS = ("traceparent", "tracestate", "sentry-trace", "baggage")
 
+_NONE: Mapping[str, str] = {}
+
 _headers: ContextVar[Mapping[str, str]] = ContextVar("tallybook_outbox_headers")
 
 
@@ -38,23 +40,21 @@ def carrying(headers: Mapping[str, str]) -> Iterator[None]:
 
 def carried() -> str:
     """The JSON object of what is bound here and now."""
-    trace = {**_headers.get({}), **_opentelemetry(), **_sentry()}
-    fields = _structlog()
-    text = _encoded({**trace, "log": fields} if fields else trace)
+    loaded = sys.modules
+    trace = _headers.get(_NONE)
+    if "opentelemetry" in loaded:
+        trace = {**trace, **_opentelemetry()}
+    if "sentry_sdk" in loaded:
+        trace = {**trace, **_sentry(loaded["sentry_sdk"])}
+    bound = loaded["structlog"].contextvars.get_contextvars() if "structlog" in loaded else _NONE
+    if not bound:
+        return _encoded(trace) if trace else "{}"
+    text = _encoded({**trace, "log": {str(name): _plain(value) for name, value in bound.items()}})
     return text if len(text) <= CARRIED_MAX_BYTES else _encoded(trace)
 
 
 def _encoded(carried: Mapping[str, Any]) -> str:
     return msgspec.json.encode(carried, enc_hook=str).decode()
-
-
-def _structlog() -> dict[str, Any]:
-    if "structlog" not in sys.modules:
-        return {}
-    import structlog
-
-    bound = structlog.contextvars.get_contextvars()
-    return {str(name): _plain(value) for name, value in bound.items()}
 
 
 def _plain(value: Any) -> Any:
@@ -63,8 +63,6 @@ def _plain(value: Any) -> Any:
 
 
 def _opentelemetry() -> dict[str, str]:
-    if "opentelemetry" not in sys.modules:
-        return {}
     try:
         from opentelemetry import propagate
     except ImportError:  # a namespace without the API in it
@@ -74,11 +72,7 @@ def _opentelemetry() -> dict[str, str]:
     return {name: value for name, value in headers.items() if name in _HEADERS}
 
 
-def _sentry() -> dict[str, str]:
-    if "sentry_sdk" not in sys.modules:
-        return {}
-    import sentry_sdk
-
+def _sentry(sentry_sdk: Any) -> dict[str, str]:
     if not sentry_sdk.is_initialized():
         return {}
     headers = {"sentry-trace": sentry_sdk.get_traceparent(), "baggage": sentry_sdk.get_baggage()}

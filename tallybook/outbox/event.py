@@ -7,16 +7,18 @@ snake case, its context its fields. `Event` gives what an object does not say it
 import dataclasses
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 from msgspec import Struct
 
 from tallybook.outbox.carried import carried
 from tallybook.outbox.errors import InvalidEvent
+from tallybook.outbox.ids import random_id
 
 #: Bytes of the JSON of one event: what is larger belongs into a store of its own, and its address into the event.
 CONTEXT_MAX_BYTES = 256 * 1024
@@ -53,10 +55,49 @@ class Row(NamedTuple):
     context: str
 
 
-def rows(events: tuple[object, ...]) -> list[Row]:
+class Made(NamedTuple):
+    """What events became, in their order, and their ids as the application gets them."""
+
+    rows: list[Row]
+    ids: list[UUID]
+
+
+class _Kind(NamedTuple):
+    """What a class says about all of its events. Found out once, as this is on the way of every transaction."""
+
+    #: Its name in snake case; empty for mappings, which have none of their own.
+    event_type: str
+    encode: Callable[[Any], bytes]
+
+
+def made_of(events: tuple[object, ...]) -> Made:
     """What the events become, in their order. Raises InvalidEvent."""
-    now, context = datetime.now(UTC), carried()
-    return [_row(one if isinstance(one, Event) else Event(one), now, context) for one in events]
+    now, context, environment = datetime.now(UTC).isoformat(), carried(), process_environment()
+    made = Made([], [])
+    for one in events:
+        if isinstance(one, Event):
+            payload, event_type, version = one.payload, one.event_type, one.metadata_version
+            event_id, moment = _id(one.event_id) or random_id(), _moment(one.event_date_time) or now
+            where = _checked(one.environment, "environment", _ENVIRONMENT_MAX) if one.environment else environment
+        else:
+            payload, event_type, version, event_id, moment, where = one, None, None, random_id(), now, environment
+        kind = _kind(type(payload))  # type: ignore[arg-type]
+        event_type = _checked(event_type or _type_of(payload, kind), "event_type", _TYPE_MAX)
+        if version is None:
+            version = getattr(payload, "metadata_version", 1)
+        if not isinstance(version, int) or not 0 <= version < 1 << 63:
+            raise InvalidEvent(f"metadata_version of {event_type} has to be a whole number from 0, not {version!r}")
+        body = _encoded(payload, kind, event_type)
+        made.rows.append(Row(event_id.hex, event_type, moment, where, body, version, context))
+        made.ids.append(event_id)
+    return made
+
+
+@cache
+def process_environment() -> str:
+    """Where this process runs, which is asked once. Raises InvalidEvent."""
+    named = os.environ.get(ENVIRONMENT_VARIABLE) or ENVIRONMENT
+    return _checked(named, ENVIRONMENT_VARIABLE, _ENVIRONMENT_MAX)
 
 
 def snake_case(name: str) -> str:
@@ -64,65 +105,61 @@ def snake_case(name: str) -> str:
     return _WORD.sub("_", name).lower()
 
 
-def _row(event: Event, now: datetime, context: str) -> Row:
-    payload = event.payload
-    event_type = event.event_type or _type_of(payload)
-    moment = event.event_date_time or now
-    environment = event.environment or os.environ.get(ENVIRONMENT_VARIABLE) or ENVIRONMENT
-    version = event.metadata_version
-    if version is None:
-        version = getattr(payload, "metadata_version", 1)
-    _check(event_type, environment, moment, version)
-    return Row(
-        str(event.event_id or uuid4()),
-        event_type,
-        moment.isoformat(),
-        environment,
-        _encoded(payload, event_type),
-        version,
-        context,
+@lru_cache(maxsize=1024)
+def _kind(of: type) -> _Kind:
+    if issubclass(of, Mapping):
+        return _Kind("", msgspec.json.encode)
+    if issubclass(of, Struct) or dataclasses.is_dataclass(of) or hasattr(of, "__attrs_attrs__"):
+        return _Kind(snake_case(of.__name__), msgspec.json.encode)
+    if hasattr(of, "model_dump_json"):
+        return _Kind(snake_case(of.__name__), _by_pydantic)
+    raise InvalidEvent(
+        f"{of.__name__} is no event: publish a msgspec Struct, a dataclass, an attrs class,"
+        " a pydantic model, or Event(mapping, event_type='...')"
     )
 
 
-def _type_of(payload: object) -> str:
-    if isinstance(payload, Mapping):
+def _by_pydantic(payload: Any) -> bytes:
+    return str(payload.model_dump_json()).encode()
+
+
+def _type_of(payload: object, kind: _Kind) -> Any:
+    if not kind.event_type:
         raise InvalidEvent("a mapping has no name of its own: publish Event(payload, event_type='...')")
-    return getattr(payload, "event_type", None) or snake_case(type(payload).__name__)
+    return getattr(payload, "event_type", None) or kind.event_type
 
 
-def _check(event_type: object, environment: str, moment: datetime, version: object) -> None:
-    if not isinstance(event_type, str) or not 1 <= len(event_type) <= _TYPE_MAX or "\0" in event_type:
-        raise InvalidEvent(f"event_type has to be a text of 1 to {_TYPE_MAX} characters, not {event_type!r}")
-    if not 1 <= len(environment) <= _ENVIRONMENT_MAX or "\0" in environment:
-        raise InvalidEvent(f"environment has to be a text of 1 to {_ENVIRONMENT_MAX} characters, not {environment!r}")
-    if moment.tzinfo is None:
-        raise InvalidEvent(f"event_date_time of {event_type} has no time zone: {moment.isoformat()}")
-    if not _EARLIEST <= moment < _LATEST:
-        raise InvalidEvent(f"event_date_time of {event_type} lies outside 1900 to 2299: {moment.isoformat()}")
-    if not isinstance(version, int) or not 0 <= version < 1 << 63:
-        raise InvalidEvent(f"metadata_version of {event_type} has to be a whole number from 0, not {version!r}")
+def _checked(text: Any, what: str, most: int) -> str:
+    if not isinstance(text, str) or not 1 <= len(text) <= most or "\0" in text:
+        raise InvalidEvent(f"{what} has to be a text of 1 to {most} characters, not {text!r}")
+    return text
 
 
-def _encoded(payload: Any, event_type: str) -> str:
+def _id(said: UUID | None) -> UUID | None:
+    if said is not None and not isinstance(said, UUID):
+        raise InvalidEvent(f"event_id has to be a UUID, not {said!r}")
+    return said
+
+
+def _moment(said: datetime | None) -> str | None:
+    if said is None:
+        return None
+    if said.tzinfo is None:
+        raise InvalidEvent(f"event_date_time has no time zone: {said.isoformat()}")
+    if not _EARLIEST <= said < _LATEST:
+        raise InvalidEvent(f"event_date_time lies outside 1900 to 2299: {said.isoformat()}")
+    return said.isoformat()
+
+
+def _encoded(payload: Any, kind: _Kind, event_type: str) -> str:
     """The JSON object of an event's fields."""
     try:
-        if hasattr(payload, "model_dump_json"):  # pydantic
-            text = str(payload.model_dump_json())
-        elif isinstance(payload, Struct | Mapping) or dataclasses.is_dataclass(payload) or _is_attrs(payload):
-            text = msgspec.json.encode(payload).decode()
-        else:
-            raise InvalidEvent(
-                f"{type(payload).__name__} is no event: publish a msgspec Struct, a dataclass, an attrs class,"
-                " a pydantic model, or Event(mapping, event_type='...')"
-            )
+        encoded = kind.encode(payload)
+        text = encoded.decode()
     except (TypeError, ValueError, RecursionError) as error:  # of the encoders; pydantic's are ValueErrors
         raise InvalidEvent(f"{event_type} cannot be written as JSON: {error}") from error
     if not text.startswith("{"):
         raise InvalidEvent(f"{event_type} has to be a JSON object, not {text[:40]}")
-    if len(text.encode()) > CONTEXT_MAX_BYTES:
-        raise InvalidEvent(f"{event_type} has {len(text):,} bytes of JSON, and {CONTEXT_MAX_BYTES:,} are the most")
+    if len(encoded) > CONTEXT_MAX_BYTES:
+        raise InvalidEvent(f"{event_type} has {len(encoded):,} bytes of JSON, and {CONTEXT_MAX_BYTES:,} are the most")
     return text
-
-
-def _is_attrs(payload: object) -> bool:
-    return hasattr(type(payload), "__attrs_attrs__")

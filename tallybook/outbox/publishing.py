@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from tallybook.outbox.errors import InvalidEvent, NotInTransaction, OutboxMissing, UnknownConnection
-from tallybook.outbox.event import Row, rows
+from tallybook.outbox.event import Made, Row, made_of
 
 #: Events of one call. More are several calls in one transaction.
 EVENTS_MAX = 10_000
@@ -52,8 +52,8 @@ def publish(connection: Any, *events: object) -> list[UUID]:
     """
     with _span(len(events)), _explained:
         made = _checked(events)  # in the span, so that it is the parent of what comes of them
-        if made:
-            _adapter(type(connection), False)(connection, *_call(made, _FORMATTED))  # type: ignore[arg-type]
+        if events:
+            _adapter(type(connection), False)(connection, *_call(made.rows, _FORMATTED))  # type: ignore[arg-type]
     return _told(made)
 
 
@@ -62,29 +62,29 @@ async def publish_async(connection: Any, *events: object) -> list[UUID]:
     SQLAlchemy over asyncpg or psycopg."""
     with _span(len(events)), _explained:
         made = _checked(events)
-        if made:
+        if events:
             adapter = _adapter(type(connection), True)  # type: ignore[arg-type]
-            await adapter(connection, *_call(made, _NUMBERED if adapter is _asyncpg else _FORMATTED))
+            await adapter(connection, *_call(made.rows, _NUMBERED if adapter is _asyncpg else _FORMATTED))
     return _told(made)
 
 
-def _checked(events: tuple[object, ...]) -> list[Row]:
+def _checked(events: tuple[object, ...]) -> Made:
     if len(events) > EVENTS_MAX:
         raise InvalidEvent(f"one call publishes {EVENTS_MAX:,} events at most, not {len(events):,}")
-    return rows(events)
+    return made_of(events)
 
 
-def _call(made: list[Row], statements: tuple[str, str]) -> tuple[str, tuple[Any, ...]]:
+def _call(rows: list[Row], statements: tuple[str, str]) -> tuple[str, tuple[Any, ...]]:
     """A statement and its arguments."""
-    if len(made) == 1:
-        return statements[0], made[0]
-    return statements[1], tuple(list(column) for column in zip(*made, strict=True))
+    if len(rows) == 1:
+        return statements[0], rows[0]
+    return statements[1], tuple(list(column) for column in zip(*rows, strict=True))
 
 
-def _told(made: list[Row]) -> list[UUID]:
+def _told(made: Made) -> list[UUID]:
     for listener in listeners:
-        listener(made)
-    return [UUID(one.event_id) for one in made]
+        listener(made.rows)
+    return made.ids
 
 
 # -- adapters ----------------------------------------------------------------------------------------------------------
@@ -180,16 +180,17 @@ class _Explained:
 
 
 _explained = _Explained()
+_NO_SPAN = nullcontext()
 
 
 def _span(events: int) -> Any:
     """A span of Sentry, where the application has it and is in a transaction."""
     if "sentry_sdk" not in sys.modules:
-        return nullcontext()
+        return _NO_SPAN
     import sentry_sdk
 
     if sentry_sdk.get_current_span() is None:
-        return nullcontext()
+        return _NO_SPAN
     span = sentry_sdk.start_span(op="queue.publish", name="tallybook_outbox")
     span.set_data("messaging.destination.name", "tallybook_outbox")
     span.set_data("messaging.batch.message_count", events)

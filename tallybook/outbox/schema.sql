@@ -5,21 +5,55 @@
 -- (xid, id) is: below the oldest running transaction nothing can come any more.
 CREATE SEQUENCE IF NOT EXISTS tallybook_outbox_id;
 
-CREATE TABLE IF NOT EXISTS tallybook_outbox (
-    xid              xid8        NOT NULL DEFAULT pg_current_xact_id(),
-    id               bigint      NOT NULL DEFAULT nextval('tallybook_outbox_id'),
-    event_id         uuid        NOT NULL DEFAULT gen_random_uuid(),
-    event_type       text        NOT NULL CHECK (length(event_type) BETWEEN 1 AND 200),
-    event_date_time  timestamptz NOT NULL DEFAULT clock_timestamp()
-                                 CHECK (event_date_time >= '1900-01-01 00:00:00+00' AND event_date_time < '2299-12-31 00:00:00+00'),
-    environment      text        NOT NULL CHECK (length(environment) BETWEEN 1 AND 100),
+-- What can be relayed. As domains, because Postgres keeps their checks ready for a connection; those of a table are read from the
+-- catalogue by every single INSERT, and six of them cost as much as all the rest of it.
+DO $$ BEGIN
+    CREATE DOMAIN tallybook_outbox_type AS text CHECK (length(VALUE) BETWEEN 1 AND 200);
+    CREATE DOMAIN tallybook_outbox_environment AS text CHECK (length(VALUE) BETWEEN 1 AND 100);
+    CREATE DOMAIN tallybook_outbox_moment AS timestamptz
+        CHECK (VALUE >= '1900-01-01 00:00:00+00' AND VALUE < '2299-12-31 00:00:00+00');
+    CREATE DOMAIN tallybook_outbox_version AS bigint CHECK (VALUE >= 0);
     -- json, not jsonb: what was written is what arrives, and writing it costs less.
-    event_context    json        NOT NULL DEFAULT '{}' CHECK (json_typeof(event_context) = 'object'),
-    metadata_version bigint      NOT NULL DEFAULT 1 CHECK (metadata_version >= 0),
+    CREATE DOMAIN tallybook_outbox_object AS json CHECK (json_typeof(VALUE) = 'object');
+EXCEPTION WHEN duplicate_object THEN
+    NULL;
+END $$;
+
+CREATE TABLE IF NOT EXISTS tallybook_outbox (
+    xid              xid8                         NOT NULL DEFAULT pg_current_xact_id(),
+    id               bigint                       NOT NULL DEFAULT nextval('tallybook_outbox_id'),
+    event_id         uuid                         NOT NULL DEFAULT gen_random_uuid(),
+    event_type       tallybook_outbox_type        NOT NULL,
+    event_date_time  tallybook_outbox_moment      NOT NULL DEFAULT clock_timestamp(),
+    environment      tallybook_outbox_environment NOT NULL,
+    event_context    tallybook_outbox_object      NOT NULL DEFAULT '{}',
+    metadata_version tallybook_outbox_version     NOT NULL DEFAULT 1,
     -- Trace and log context of the writer.
-    context          json        NOT NULL DEFAULT '{}' CHECK (json_typeof(context) = 'object'),
-    created_at       timestamptz NOT NULL DEFAULT clock_timestamp()
+    context          tallybook_outbox_object      NOT NULL DEFAULT '{}',
+    created_at       timestamptz                  NOT NULL DEFAULT clock_timestamp()
 ) PARTITION BY RANGE (created_at);
+
+-- An outbox that was made with checks of the table gets the domains in their place. What lies in it is written anew, once.
+DO $$
+DECLARE
+    old name;
+BEGIN
+    IF 'text'::regtype <> (
+        SELECT atttypid FROM pg_attribute WHERE attrelid = 'tallybook_outbox'::regclass AND attname = 'event_type'
+    ) THEN
+        RETURN;
+    END IF;
+    FOR old IN SELECT conname FROM pg_constraint WHERE conrelid = 'tallybook_outbox'::regclass AND contype = 'c' LOOP
+        EXECUTE format('ALTER TABLE tallybook_outbox DROP CONSTRAINT %I', old);
+    END LOOP;
+    ALTER TABLE tallybook_outbox
+        ALTER event_type TYPE tallybook_outbox_type,
+        ALTER event_date_time TYPE tallybook_outbox_moment,
+        ALTER environment TYPE tallybook_outbox_environment,
+        ALTER event_context TYPE tallybook_outbox_object,
+        ALTER metadata_version TYPE tallybook_outbox_version,
+        ALTER context TYPE tallybook_outbox_object;
+END $$;
 
 COMMENT ON TABLE tallybook_outbox IS 'Events on their way to ClickHouse; one partition per day (UTC), dropped when relayed';
 

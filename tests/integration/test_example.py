@@ -53,6 +53,12 @@ async def test_its_own_tests_pass(environ: dict[str, str]) -> None:
     assert "3 passed" in await run(environ, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:valkey")
 
 
+async def test_its_migrations_can_be_undone_and_done_again(environ: dict[str, str]) -> None:
+    for target in ((), ("tallybook_outbox", "zero"), (), ("tallybook_outbox", "0001"), ()):
+        await run(environ, "manage.py", "migrate", "-v0", *target)
+    assert "No planned migration" in await run(environ, "manage.py", "migrate", "--plan")
+
+
 async def test_a_user_is_told_of_by_celery_beat(
     environ: dict[str, str], clickhouse_settings: Settings, tmp_path: Path
 ) -> None:

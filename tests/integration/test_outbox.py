@@ -3,11 +3,14 @@
 import asyncio
 import dataclasses
 import json
+import os
 import re
 import subprocess
 import sys
+import textwrap
 import zipfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +39,9 @@ from tallybook.outbox import (
     publish_async,
     schema,
 )
+from tallybook.outbox.event import process_environment
+from tallybook.outbox.ids import random_id
+from tests import services
 from tests.processes import ROOT
 
 pytest_plugins = ["tallybook.outbox.pytest_plugin"]
@@ -62,6 +68,13 @@ class PaymentTaken(pydantic.BaseModel):
 
     event_type: pydantic.BaseModel | str = pydantic.Field("payment.taken", exclude=True)
     amount: int
+
+
+@pytest.fixture(autouse=True)
+def of_a_new_process() -> Iterator[None]:
+    """The environment is read once."""
+    yield
+    process_environment.cache_clear()
 
 
 @pytest.fixture
@@ -169,6 +182,7 @@ async def test_events_are_there_if_the_transaction_commits_and_only_then(pg: Any
 
 async def test_what_an_object_does_not_say_is_filled_in(pg: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TALLYBOOK_ENVIRONMENT", "staging")
+    process_environment.cache_clear()
     at = datetime(2026, 11, 21, 10, tzinfo=UTC)
     mine = UUID(int=5)
     async with pg.transaction():
@@ -265,6 +279,7 @@ class Node(msgspec.Struct):
         (Event({}, "x", event_date_time=datetime(2026, 1, 1)), "no time zone"),  # noqa: DTZ001
         (Event({}, "x", event_date_time=datetime(1800, 1, 1, tzinfo=UTC)), "outside 1900"),
         (Event({}, "x", metadata_version=-1), "whole number"),
+        (Event({}, "x", event_id=str(UUID(int=1))), "has to be a UUID"),  # type: ignore[arg-type]
     ],
 )
 async def test_an_event_that_could_be_no_row_is_refused_before_anything_is_sent(
@@ -319,6 +334,26 @@ async def test_a_connection_that_is_none_is_named(pg: Any, database: str) -> Non
         await publish_async(connection, UserCreated(1))
 
 
+async def test_ids_are_random_and_no_two_processes_or_threads_have_the_same() -> None:
+    """Those that were drawn in advance are not inherited."""
+    program = (
+        "import os\n"
+        "from tallybook.outbox.ids import random_id\n"
+        "random_id()\n"
+        "for _ in range(3):\n"
+        "    os.fork()\n"
+        "os.write(1, b''.join(random_id().bytes for _ in range(100)))\n"
+        "try: os.wait()\n"
+        "except ChildProcessError: pass\n"
+    )
+    written = await asyncio.to_thread(subprocess.check_output, [sys.executable, "-c", program], cwd=ROOT)
+    ids = [UUID(bytes=written[at : at + 16]) for at in range(0, len(written), 16)]
+    with ThreadPoolExecutor(4) as threads:
+        ids += [one for some in threads.map(lambda _: [random_id() for _ in range(1000)], range(8)) for one in some]
+    assert len(set(ids)) == len(ids) == 8 * 100 + 8 * 1000
+    assert {one.version for one in ids} == {4}
+
+
 async def test_no_events_are_no_statement(pg: Any) -> None:
     assert await publish_async(pg) == []
     with pytest.raises(InvalidEvent, match="at most"):
@@ -339,9 +374,41 @@ async def test_the_fixture_for_applications_hears_what_is_published(pg: Any, out
 
 async def test_the_schema_can_be_applied_again_and_the_service_has_the_same(pg: Any) -> None:
     await pg.execute(schema())
-    assert (ROOT / "shared/migrations/0008_outbox.sql").read_text() == schema()
+    assert (ROOT / "shared/migrations/0012_outbox_domains.sql").read_text() == schema()
     printed = await asyncio.to_thread(subprocess.check_output, [sys.executable, "-m", "tallybook.outbox"], cwd=ROOT)
     assert printed.decode() == schema()
+
+
+async def test_an_outbox_with_checks_of_the_table_is_brought_forward_with_what_lies_in_it(
+    postgres_url: str,
+) -> None:
+    """As the first schema made it, with an open day, events, and the relay somewhere."""
+    name = f"outbox_of_old_{os.getpid()}"
+    admin = await asyncpg.connect(postgres_url)
+    await admin.execute(f"CREATE DATABASE {name}")
+    try:
+        old = await asyncpg.connect(services.with_database(postgres_url, name))
+        await old.execute((ROOT / "shared/migrations/0008_outbox.sql").read_text())
+        async with old.transaction():
+            await publish_async(old, UserCreated(1), UserCreated(2))
+        before = await written(old)
+        for _ in range(2):
+            await old.execute(schema())
+            assert await written(old) == before
+        async with old.transaction():
+            await publish_async(old, UserCreated(3))
+        await old.execute("SELECT tallybook_outbox_make_partition((now() AT TIME ZONE 'UTC')::date + 30)")
+        types = "SELECT array_agg(DISTINCT atttypid::regtype::text) FROM pg_attribute WHERE attname = 'event_context'"
+        assert await old.fetchval(f"{types} AND attrelid::regclass::text LIKE 'tallybook_outbox_2%'") == [
+            "tallybook_outbox_object"
+        ]
+        assert [row["event_context"]["id"] for row in await written(old)] == [1, 2, 3]
+        with pytest.raises(asyncpg.CheckViolationError):
+            await old.execute("INSERT INTO tallybook_outbox (event_type, environment) VALUES ('', 'x')")
+        await old.close()
+    finally:
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await admin.close()
 
 
 async def test_what_cannot_be_relayed_cannot_be_written_by_hand_either(pg: Any) -> None:
@@ -374,12 +441,21 @@ def test_the_library_is_installed_alone(tmp_path: Path) -> None:
         f"import sys; sys.path[:0] = [{str(tmp_path / 'installed')!r}, {str(Path(msgspec.__file__).parents[1])!r}]\n"
         "before = set(sys.modules)\n"
         "import tallybook.outbox as outbox\n"
-        "from tallybook.outbox.event import rows\n"
+        "from tallybook.outbox.event import made_of\n"
         "assert '/installed/' in outbox.__file__\n"
-        "print(rows((outbox.Event({'a': 1}, 'x'),))[0].event_context)\n"
+        "print(made_of((outbox.Event({'a': 1}, 'x'),)).rows[0].event_context)\n"
         "top = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
         "others = {'asyncpg', 'django', 'psycopg', 'sqlalchemy', 'structlog', 'sentry_sdk', 'shared', 'redis'}\n"
         "print(sorted(top & others))"
     )
     done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True)
     assert done.stdout == '{"a":1}\n[]\n', done.stderr
+
+
+async def test_the_program_of_the_guide_publishes_as_it_stands_there(pg: Any, database: str, tmp_path: Path) -> None:
+    guide = (ROOT / "docs/outbox.md").read_text().partition("`app.py`:")[2].partition("\n4. ")[0]
+    (tmp_path / "app.py").write_text(textwrap.dedent(guide))
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "TALLYBOOK_DATABASE_URL": database}
+    await asyncio.to_thread(subprocess.run, [sys.executable, "app.py"], cwd=tmp_path, env=environ, check=True)
+    (row,) = await written(pg)
+    assert (row["event_type"], row["event_context"]) == ("user_created", {"user_id": 1, "email": "ada@example.org"})

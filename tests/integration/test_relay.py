@@ -9,6 +9,7 @@ import sys
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,28 @@ async def test_every_event_becomes_a_row_with_its_place(stage: Stage) -> None:
     assert rows[0][:3] == ("happened", "development", 1)
     assert '"text":"ä \\"quoted\\" \\\\ \\n {}"' in rows[0][3]
     assert rows[0][4:] == ("{}", 25, True)
+
+
+async def test_json_written_by_hand_arrives_as_it_is(stage: Stage) -> None:
+    """Over several lines, with brackets in its texts, at both ends of time, and with the longest names."""
+    for values in (
+        ('a]"\\,[', "\t\n", "1900-01-01Z", '{\n  "of": "]\\n[",\r\n  "in": [1,\n 2]\n}', (1 << 63) - 1),
+        ("ä" * 200, "🐘" * 100, "2299-12-30 23:59:59.999999Z", "{}", 0),
+    ):
+        await stage.pool.execute(
+            "INSERT INTO tallybook_outbox (event_type, environment, event_date_time, event_context, metadata_version)"
+            " VALUES ($1, $2, $3::text::timestamptz, $4, $5)",
+            *values,
+        )
+    await stage.relayed(rows=2)
+    rows = await stage.tables.query(
+        "SELECT event_type, environment, toString(event_date_time), toString(event_context), metadata_version"
+        " FROM event_log ORDER BY outbox_id"
+    )
+    assert rows == [
+        ('a]"\\,[', "\t\n", "1900-01-01 00:00:00.000000", '{"in":[1,2],"of":"]\\n["}', (1 << 63) - 1),
+        ("ä" * 200, "🐘" * 100, "2299-12-30 23:59:59.999999", "{}", 0),
+    ]
 
 
 async def test_nothing_that_is_rolled_back_is_ever_relayed(stage: Stage) -> None:
@@ -244,10 +267,10 @@ async def test_a_relay_that_dies_at_any_point_loses_and_doubles_nothing(
     await attacked(stage, crash)
 
 
-async def test_an_aggregator_that_is_killed_at_any_point_again_and_again(
+async def test_an_aggregator_that_is_killed_at_every_point(
     stage: Stage, redis_url: str, clickhouse_settings: Settings, tmp_path: Path
 ) -> None:
-    """The real process, and a real kill -9."""
+    """The real process, and a real kill -9; the last one lives."""
     environ = {
         **os.environ,
         "TALLYBOOK_DATA_DIR": str(tmp_path),
@@ -256,28 +279,44 @@ async def test_an_aggregator_that_is_killed_at_any_point_again_and_again(
         "TALLYBOOK_CLICKHOUSE_URL": clickhouse_settings.clickhouse_url or "",
         "TALLYBOOK_OUTBOX_ROWS": "50",
         "TALLYBOOK_OUTBOX_WAIT_S": "0",
-        "TALLYBOOK_CRASH": ",".join(f"{point}=0.03" for point in POINTS),
     }
     for _ in range(20):
         await stage.publish(100)
     await stage.poison()
-    died: Counter[bytes] = Counter()
-    while not died or not await stage._is_drained():
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "aggregator"), cwd=ROOT, env=environ, stderr=asyncio.subprocess.PIPE
-        )
-        waiting = asyncio.create_task(process.communicate())
-        while not waiting.done() and not await stage._is_drained():
-            await asyncio.wait([waiting], timeout=0.1)
-        if not waiting.done():
-            process.terminate()
-        _, errors = await waiting
-        died.update(re.findall(rb"^crash_point (\w+)$", errors, re.MULTILINE))
-        assert process.returncode in (0, -signal.SIGKILL), errors[-2000:]
+    for point in POINTS:
+        async with aggregator(environ | {"TALLYBOOK_CRASH": f"{point}=0.2"}) as process:
+            ended = asyncio.create_task(process.communicate())
+            while not ended.done():  # there is always a batch more in which it may die
+                await stage.publish(25)
+                await asyncio.wait([ended], timeout=0.1)
+            _, errors = await ended
+        assert process.returncode == -signal.SIGKILL, errors[-2000:]
+        assert re.findall(rb"^crash_point (\w+)$", errors, re.MULTILINE) == [point.encode()]
         await stage.end_leases()
-        if not died:
-            await stage.publish(500)
+    await stage.publish(100)  # what tells that the last one is up
+    async with aggregator(environ) as process:
+        ended = asyncio.create_task(process.communicate())
+        while not await stage._is_drained():
+            assert not ended.done(), (await ended)[1][-2000:]
+            await asyncio.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        _, errors = await ended
+    assert process.returncode == 0, errors[-2000:]
     await stage.check(dead=1)
+
+
+@asynccontextmanager
+async def aggregator(environ: dict[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process that is gone afterwards."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "aggregator"), cwd=ROOT, env=environ, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 async def test_a_writer_that_is_killed_before_or_after_its_commit(stage: Stage) -> None:
@@ -337,8 +376,8 @@ def _without_xmin(monkeypatch: pytest.MonkeyPatch) -> None:
 def _no_token(monkeypatch: pytest.MonkeyPatch) -> None:
     insert = clickhouse.ClickHouse.insert
 
-    async def with_another(self: Any, table: str, rows: bytes, token: str) -> None:
-        await insert(self, table, rows, uuid.uuid4().hex)
+    async def with_another(self: Any, table: str, rows: bytes, token: str, *more: Any) -> None:
+        await insert(self, table, rows, uuid.uuid4().hex, *more)
 
     monkeypatch.setattr(clickhouse.ClickHouse, "insert", with_another)
 
@@ -359,7 +398,9 @@ def _advance_before_insert(monkeypatch: pytest.MonkeyPatch) -> None:
         outbox_module.crash_point("outbox_intended")
         claim, moved = await outbox_module._done(outbox, claim, batch, lease_s)
         outbox_module.crash_point("outbox_inserted")
-        await outbox.clickhouse.insert("event_log", batch.lines, batch.token)
+        await outbox.clickhouse.insert(
+            "event_log", batch.lines, batch.token, outbox_module.FORMAT, outbox_module.COLUMNS
+        )
         return claim, moved
 
     monkeypatch.setattr(outbox_module, "step", step_backwards)
@@ -661,7 +702,7 @@ async def test_pending_rows_that_another_version_writes_otherwise_are_looked_up(
         await stage.relayed()
     crash("nowhere", 0)
     await stage.end_leases()
-    sql = outbox_module._PICK.replace('\'{"event_id":"', '\'{ "event_id":"')
+    sql = outbox_module._PICK.replace("'[\"'", "'[ \"'")
     assert sql != outbox_module._PICK
     monkeypatch.setattr(outbox_module, "_PICK", sql)
     await stage.relayed()
