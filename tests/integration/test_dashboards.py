@@ -90,6 +90,10 @@ for n in itertools.count():
     for state in ("accepted", "stored", "dead_lettered", "skipped", "in_flight", "in_journals", "difference"):
         m.ACCOUNTING_RECORDS.labels("tracker_events", state).set(0)
     m.DOUBLES.labels("tracker_events").set(0)
+    for place in ("hot", "cold"):
+        m.EVENTS_STORED_ROWS.labels(place).set(n)
+        m.EVENTS_STORED_BYTES.labels(place).set(n)
+    m.EVENTS_DUE.set(0)
     for state in ("accepted", "persisted", "open", "in_lanes"):
         m.ACCOUNTING.labels(state).set(n)
     m.ACCOUNTING.labels("difference").set(0)
