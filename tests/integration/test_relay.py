@@ -267,6 +267,7 @@ async def test_a_relay_that_dies_at_any_point_loses_and_doubles_nothing(
     await attacked(stage, crash)
 
 
+@pytest.mark.timeout(600)  # five starts of Python with all that the service imports, on whatever machine
 async def test_an_aggregator_that_is_killed_at_every_point(
     stage: Stage, redis_url: str, clickhouse_settings: Settings, tmp_path: Path
 ) -> None:
