@@ -1,5 +1,6 @@
 -- Take the cursor if nobody holds it, or its holder has let the lease run out, or is oneself; with the next epoch. Answers
--- the cursor, the highest transaction id that is stored, and the first one that this cluster has not given out.
+-- the cursor, the highest transaction id that is stored, and the first one that this cluster had not given out when the statement began:
+-- the cursor may be younger than that, if another relay moved it meanwhile.
 -- $1 name   $2 owner   $3 lease in seconds
 WITH taken AS (
     UPDATE tallybook_outbox_cursor

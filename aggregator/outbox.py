@@ -165,8 +165,11 @@ async def claimed(outbox: Outbox, owner: str, lease_s: float = LEASE_S) -> Claim
     if row is None:
         return None
     if row["highest_xid"] >= row["next_xid"]:
-        await release(outbox, _claim(row))
-        raise Younger(f"stored up to transaction {row['highest_xid']}, and this cluster is at {row['next_xid']}")
+        # A statement that waited for the row sees it as another relay left it, but the clock of its own beginning.
+        next_xid = await outbox.pool.fetchval("SELECT pg_snapshot_xmax(pg_current_snapshot())")
+        if row["highest_xid"] >= next_xid:
+            await release(outbox, _claim(row))
+            raise Younger(f"stored up to transaction {row['highest_xid']}, and this cluster is at {next_xid}")
     return _claim(row)
 
 

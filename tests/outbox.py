@@ -122,9 +122,9 @@ class Stage:
         return [json.loads(row["context"]) for row in rows]
 
 
-async def until(is_so: Callable[[], Awaitable[Any]]) -> None:
+async def until(is_so: Callable[[], Awaitable[Any]], patience_s: float = PATIENCE_S) -> None:
     """Come back when it is so."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while not await is_so():
         assert time.monotonic() < deadline, "it does not happen"
         await asyncio.sleep(0.02)

@@ -18,6 +18,9 @@ from tests.processes import ROOT
 
 EXAMPLE = ROOT / "examples/django"
 
+#: Each test starts Django several times, and one of them Celery, too.
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.fixture
 async def environ(
@@ -84,7 +87,7 @@ async def test_a_user_is_told_of_by_celery_beat(
                 assert celery.returncode is None, log.read_text()
                 return (await tables.query("SELECT count() FROM event_log"))[0][0] >= len(emails)
 
-            await until(told)
+            await until(told, 300)
             rows = await tables.query(
                 "SELECT event_type, toString(event_context.email) FROM event_log ORDER BY outbox_id"
             )

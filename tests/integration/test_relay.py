@@ -267,6 +267,7 @@ async def test_a_relay_that_dies_at_any_point_loses_and_doubles_nothing(
     await attacked(stage, crash)
 
 
+@pytest.mark.timeout(600)  # five starts of Python with all that the service imports, on whatever machine
 async def test_an_aggregator_that_is_killed_at_every_point(
     stage: Stage, redis_url: str, clickhouse_settings: Settings, tmp_path: Path
 ) -> None:
@@ -438,6 +439,26 @@ async def test_only_one_of_two_relays_has_the_cursor(stage: Stage) -> None:
     assert await stage.relayed() is None
     await step(stage.outbox(), first)
     await stage.check()
+
+
+async def test_a_claim_that_waited_for_another_relay_does_not_take_the_cluster_for_a_younger_one(stage: Stage) -> None:
+    """Its snapshot is older than what that one has moved meanwhile."""
+    other = await connect(stage.database)
+    transaction = other.transaction()
+    await transaction.start()
+    await other.execute("UPDATE tallybook_outbox_cursor SET trouble = NULL")
+    claiming = asyncio.create_task(claimed(stage.outbox(), "waits"))
+    await until(lambda: stage.pool.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"))
+    await stage.publish(3)
+    await other.execute(
+        "UPDATE tallybook_outbox_cursor SET (xid, id) ="
+        " (SELECT xid, id FROM tallybook_outbox ORDER BY xid DESC, id DESC LIMIT 1)"
+    )
+    await transaction.commit()
+    await other.close()
+    claim = await claiming
+    assert claim
+    assert (await step(stage.outbox(), claim))[1].stored == 0
 
 
 @pytest.mark.parametrize("point", POINTS[:3])
