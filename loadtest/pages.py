@@ -33,7 +33,6 @@ import uvloop
 
 from aggregator import audit
 from aggregator.catalogue import PAGE_VIEWS
-from aggregator.garbage import collect_seldom
 from aggregator.partition import Stores
 from aggregator.pipelines import Pipeline, Rows
 from aggregator.policy import Policy
@@ -41,6 +40,7 @@ from aggregator.repeats import repeats
 from aggregator.sink import Sink
 from loadtest.servers import cores
 from shared import clickhouse, clickhouse_migrate, migrate
+from shared.garbage import collect_seldom
 from shared.log.choice import chosen_log
 from shared.log.cursor import Cursors
 from shared.log.log import BEGIN, Limit, Log, Position
