@@ -1,17 +1,32 @@
 """Every pipeline there is, as the settings want it."""
 
-from aggregator import page_views
-from aggregator.pipelines import HITS, Events, Pipeline, no_line
+from aggregator import events, page_views
+from aggregator.pipelines import Pipeline, alone, spliced
 from aggregator.policy import Policy
 from aggregator.repeats import repeats
+from shared.event_rows import COLUMNS
 from shared.events import TABLE, TOPIC
+from shared.hit import TOPIC as HITS_TOPIC
+from shared.hit import Hit
 from shared.settings import Settings
 
+HITS = Pipeline(HITS_TOPIC, "tracker_events", 1, spliced(Hit))
+EVENTS = Pipeline(
+    TOPIC,
+    TABLE,
+    1,
+    events.rows,
+    sift=events.sifted,
+    places=events.places,
+    day="event_date",
+    form="RowBinary",
+    columns=COLUMNS,
+)
 PAGE_VIEWS = Pipeline(
     "page_views",
     "page_views_raw",
     2,
-    page_views.row,
+    alone(page_views.row),
     page_views.REASONS,
     day="event_date",
     form="RowBinary",
@@ -19,7 +34,6 @@ PAGE_VIEWS = Pipeline(
     # The views group their rows already: merging them once more before they are written is a tenth of an insert.
     settings={"optimize_on_insert": 0},
 )
-EVENTS = Events(TOPIC, TABLE, 1, no_line, day="event_date")
 PIPELINES = (HITS, EVENTS, PAGE_VIEWS)
 
 

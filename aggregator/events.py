@@ -5,9 +5,7 @@ on the table, so it is decided behind the gate (`shared/event_gate.py`), and wha
 not count: whoever replays the batch decides as before, for nobody could add anything meanwhile.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
+from aggregator.pipelines import Refused
 from shared.clickhouse import ClickHouse
 from shared.event_ids import Range, known
 from shared.event_rows import ID, placed, rows_of
@@ -17,34 +15,30 @@ from shared.log.log import Position, Record
 _ROW_BITS = 14
 
 
-class Sifted(NamedTuple):
-    """Rows to be stored, and how many were left out."""
-
-    rows: list[bytes]
-    duplicates: int
-
-
 def rows(partition: int, record: Record) -> list[bytes]:
-    """The rows of a block, with their places. Raises ValueError for what is none."""
-    found = rows_of(record.value)
+    """The rows of a block, with their places. Raises Refused for what is none."""
+    try:
+        found = rows_of(record.value)
+    except ValueError as error:
+        raise Refused("malformed", str(error)) from None
     if len(found) >> _ROW_BITS:
-        raise ValueError(f"a block has at most {(1 << _ROW_BITS) - 1} events, not {len(found)}")
+        raise Refused("malformed", f"a block has at most {(1 << _ROW_BITS) - 1} events, not {len(found)}")
     offset, seq = record.position
     if seq >> (32 - _ROW_BITS):
-        raise ValueError(f"there is no room for the place {record.position}")
+        raise Refused("malformed", f"there is no room for the place {record.position}")
     return placed(found, partition, offset, seq << _ROW_BITS)
 
 
-def range_of(partition: int, start: Position, end: Position) -> Range:
+def places(partition: int, start: Position, end: Position) -> Range:
     """The places of [start, end)."""
     return Range(partition, start.offset, start.seq << _ROW_BITS, end.offset, end.seq << _ROW_BITS)
 
 
-async def sifted(clickhouse: ClickHouse, lines: Sequence[bytes], own: Range) -> Sifted:
+async def sifted(clickhouse: ClickHouse, lines: list[bytes], own: Range) -> list[bytes]:
     """Each id once, the first of a batch, and none that the table has from elsewhere. Raises CLICKHOUSE_ERRORS."""
     first: dict[bytes, bytes] = {}
     for line in lines:
         first.setdefault(line[ID], line)
     for identity in await known(clickhouse, list(first), own):
         del first[identity]
-    return Sifted(list(first.values()), len(lines) - len(first))
+    return list(first.values())

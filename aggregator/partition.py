@@ -221,14 +221,15 @@ class Partition:
     async def _rows(self, batch: Batch) -> Rows:
         """What a batch becomes: the same each time that it is asked. Where rows are sifted, nobody else adds any from
         here on until it is recorded."""
-        find, left_out = self._pipeline.repeats, frozenset[Position]()
+        find, sift, left_out = self._pipeline.repeats, self._pipeline.sift, frozenset[Position]()
         if find is not None:
             left_out = await self._patient("clickhouse", lambda: find(self._stores.clickhouse, self._number, batch))
         rows, own = self._pipeline.rows(self._number, batch, left_out), self._own(batch)
-        if not self._pipeline.is_sifted:
+        if sift is None:
             return rows
         await self._enter()
-        return await self._patient("clickhouse", lambda: self._pipeline.sifted(self._stores.clickhouse, rows, own))
+        lines = await self._patient("clickhouse", lambda: sift(self._stores.clickhouse, rows.lines, own))
+        return rows._replace(lines=lines, duplicates=len(rows.lines) - len(lines))
 
     async def _enter(self) -> None:
         """Take the gate; having it already is fine. Raises OwnershipLost."""
@@ -241,7 +242,7 @@ class Partition:
 
     async def _leave_gate(self) -> None:
         """Unless a batch may be on its way, the gate is for others: also one that a predecessor took and died."""
-        if self._pipeline.is_sifted and self._claim.pending is None:
+        if self._pipeline.sift and self._claim.pending is None:
             await event_gate.leave(self._stores.cursors.pool, self._stores.cursors.log, self._claim)
 
     async def _intend(self, batch: Batch) -> None:
@@ -315,7 +316,7 @@ class Partition:
                 await connection.execute(_BOOK, *of, *claim.next, stored, len(letters), batch.skipped + left_out)
                 await write(connection, cursors.log, claim, letters)
                 moved = await cursors.done(claim, batch.end, batch.marks, connection)
-                if self._pipeline.is_sifted:
+                if self._pipeline.sift:
                     await event_gate.leave(connection, cursors.log, claim)
                 return moved
 
@@ -340,7 +341,7 @@ class Partition:
             found = await self._found(batch)
             if found == (0, 0):
                 return False
-            wanted = {len(rows.lines)} if self._pipeline.is_sifted else {len(batch.records), len(rows.lines)}
+            wanted = {len(rows.lines)} if self._pipeline.sift else {len(batch.records), len(rows.lines)}
             if found[0] != found[1] or found[0] not in wanted:
                 raise Mixed(
                     f"[{batch.start}, {batch.end}) has {len(rows.lines)} rows, and the table {found[0]} of them"
@@ -358,7 +359,7 @@ class Partition:
         return await in_range(self._stores.clickhouse, self._pipeline.table, self._own(batch))
 
     def _own(self, batch: Batch) -> Range:
-        return self._pipeline.range_of(self._number, batch.start, batch.end)
+        return self._pipeline.places(self._number, batch.start, batch.end)
 
     # -- waiting ---------------------------------------------------------------------------------------------------
 

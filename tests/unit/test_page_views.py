@@ -7,6 +7,7 @@ from ipaddress import IPv6Address
 import pytest
 
 from aggregator.catalogue import PAGE_VIEWS, configured
+from aggregator.page_views import row as row_of
 from aggregator.pipelines import Refused
 from aggregator.policy import RECORDS_MAX, Policy
 from shared.log.log import Limit, Position, Record
@@ -44,14 +45,14 @@ def columns(row: bytes) -> dict[str, object]:
 
 def refusal(value: bytes, time_ms: int = CAME_MS) -> str:
     with pytest.raises(Refused) as caught:
-        PAGE_VIEWS.transform(2, record(value, time_ms))
+        row_of(2, record(value, time_ms))
     return caught.value.reason
 
 
 def test_a_row_is_made_of_the_record_alone() -> None:
     one = record(view("/a", "u", CAME_MS - 1, 5, ip_address="::1", spare=1).value)
-    row = PAGE_VIEWS.transform(2, one)
-    assert row == PAGE_VIEWS.transform(2, one)
+    row = row_of(2, one)
+    assert row == row_of(2, one)
     assert columns(row) == {
         "event_time": CAME_MS - 1,
         "page_id": "/a",
@@ -77,7 +78,7 @@ def test_what_can_be_no_row_says_why(reason: str) -> None:
 def test_a_time_may_not_be_far_from_when_the_record_came(ms: int) -> None:
     assert refusal(view(ms=ms).value) == "time_out_of_range"
     inside = ms + MINUTE_MS if ms < CAME_MS else ms - MINUTE_MS
-    assert PAGE_VIEWS.transform(0, record(view(ms=inside).value))
+    assert row_of(0, record(view(ms=inside).value))
 
 
 @pytest.mark.parametrize("came_ms", [-1, 0, 5, 4_294_967_296_000])
@@ -88,7 +89,7 @@ def test_a_log_whose_time_cannot_be_gives_no_rows(came_ms: int) -> None:
 def test_a_place_that_no_row_can_name_is_refused() -> None:
     one = record(view(ms=CAME_MS).value)
     with pytest.raises(Refused) as caught:
-        PAGE_VIEWS.transform(0, one._replace(position=Position(7, 2**32)))
+        row_of(0, one._replace(position=Position(7, 2**32)))
     assert caught.value.reason == "columns"
 
 
@@ -100,13 +101,13 @@ def test_offsets_and_fractions_of_times_mean_what_they_say() -> None:
         (text.replace("Z", "+00:30"), CAME_MS - 30 * MINUTE_MS),
         (text[:19] + "Z", CAME_MS - 123),
     ):
-        row = PAGE_VIEWS.transform(0, record(value.replace(text.encode(), other.encode())))
+        row = row_of(0, record(value.replace(text.encode(), other.encode())))
         assert columns(row)["event_time"] == wanted
 
 
 @pytest.mark.parametrize("text", ["a", "ä" * 64, "頁" * 512, "𝄞" * 512])
 def test_texts_of_any_size_are_in_the_row_as_they_were_sent(text: str) -> None:
-    found = columns(PAGE_VIEWS.transform(0, record(view(text, text, CAME_MS, user_agent=text * 9).value)))
+    found = columns(row_of(0, record(view(text, text, CAME_MS, user_agent=text * 9).value)))
     assert (found["page_id"], found["user_id"], found["user_agent"]) == (text, text, (text * 9)[:1024])
 
 
@@ -114,7 +115,7 @@ def test_texts_of_any_size_are_in_the_row_as_they_were_sent(text: str) -> None:
     ("text", "wanted"), [("203.0.113.9", "::ffff:203.0.113.9"), ("2001:DB8::1", "2001:db8::1"), ("", "::")]
 )
 def test_an_address_is_sixteen_bytes(text: str, wanted: str) -> None:
-    row = PAGE_VIEWS.transform(0, record(view(ms=CAME_MS, ip_address=text).value))
+    row = row_of(0, record(view(ms=CAME_MS, ip_address=text).value))
     assert columns(row)["ip_address"] == IPv6Address(wanted)
 
 
@@ -128,7 +129,7 @@ def test_the_generator_of_the_tests_makes_what_it_says() -> None:
     assert 0.09 < sum(one.is_bounce for one in sent) / kinds.count("view") < 0.11
     for one in sent[:2000]:
         if one.kind in ("view", "repeat"):
-            assert PAGE_VIEWS.transform(0, record(one.value))
+            assert row_of(0, record(one.value))
         else:
             assert refusal(one.value) == one.kind
 
