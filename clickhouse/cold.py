@@ -23,7 +23,12 @@ from shared.settings import Settings
 _NOTE, _MARK = "cold.json", "tallybook.json"
 #: Milliseconds in which S3 must take a connection, and answer; and how often it is asked again. A statement holds one
 #: of few threads meanwhile, and others want to be answered while S3 is away.
-_S3_LIMITS = {"connect_timeout_ms": 2000, "request_timeout_ms": 5000, "s3_retry_attempts": 2}
+_S3_LIMITS = {
+    "connect_timeout_ms": 2000,
+    "request_timeout_ms": 3000,
+    "s3_retry_attempts": 1,  # without the prefix it means nothing here, and 500 is the default
+    "s3_max_single_read_retries": 1,
+}
 #: Where the engine keeps the parts of a table within a disk.
 _PARTS = "store/*/*/*_*_*_*"
 

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from clickhouse_connect.driver.exceptions import ClickHouseError
 from redis.asyncio import Redis
 
 from aggregator import event_places
@@ -489,7 +490,8 @@ async def test_events_move_from_a_folder_into_s3_and_are_seen_erased_and_known_t
     async with migrated(one, events_cold_days=DAYS) as client, create_pool(Settings(database_url=database)) as pool:
         await moved(client, off="cold")  # what was in the folder goes on to S3
         assert await rows_by_disk(client) == {"default": 200, "cold_cache": 340}
-        assert not list((one.folder.parent / "cold/store").glob("*/*/20*_*_*_*"))
+        left_behind = one.folder.parent / "cold/store"
+        wait_for(lambda: not list(left_behind.glob("*/*/20*_*_*_*")), "the folder is empty")
         assert bucket.objects
         assert await answers(client) == told
         assert await rows(client) == lying
@@ -518,6 +520,12 @@ async def test_while_s3_is_away_hot_events_and_other_tables_are_there_and_repeat
         await store(client, *HISTORY)
         await moved(client)
         lying = await rows(client)
+        bucket.is_there.clear()  # it takes requests, and says nothing
+        with pytest.raises(ClickHouseError) as silent:  # of the engine: its statement has ended
+            await rows(client)
+        assert classify(silent.value) == "unknown"
+        bucket.is_there.set()
+        assert await rows(client) == lying
         bucket.stop()
         assert await client.query("SELECT count() FROM tracker_events") == [(0,)]
         recent = "SELECT uniqExact(user_id) FROM events FINAL WHERE event_date >= today() - 2"
