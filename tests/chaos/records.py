@@ -31,6 +31,8 @@ from typing import Any
 import msgspec
 
 from shared.clickhouse import CLICKHOUSE_ERRORS
+from shared.errors import LogUnavailable, PostgresUnavailable
+from shared.log.log import Position
 from shared.postgres import POSTGRES_ERRORS
 from tests.acceptance.stack import ask
 from tests.chaos import records_faults
@@ -63,7 +65,7 @@ CRASH = {
 MUTANT_S = 150.0
 #: Seconds in which everything has to be in its place once the faults have ended.
 _SETTLE_S = 60.0
-_AWAY = (*POSTGRES_ERRORS, *CLICKHOUSE_ERRORS)
+_AWAY = (*POSTGRES_ERRORS, *CLICKHOUSE_ERRORS, PostgresUnavailable, LogUnavailable)
 
 
 class RecordReport(Report):
@@ -87,6 +89,7 @@ class RecordReport(Report):
             ("acknowledged events", self.events, 200),
             ("letters", self.accounts.get("deadLettered", 0), 1),
             ("audits", self.outcomes.get("audit", 0), 5),
+            ("audits of events", self.outcomes.get("audit of events", 0), 1),
         ):
             if count < least:
                 return f"only {count} {name}"
@@ -131,6 +134,8 @@ class RecordRun(Run):
             stage.port, self._books, random.Random(seed + 1), stage.trackers, stage.make_log, stage.database
         )
         self._scene = Scene(self._stage, self._crowd, self._books, self._disk, self._chance)
+        #: Events that were acknowledged at some moment, and the ends that the log had then.
+        self._looked_for: tuple[set[str], list[Position]] | None = None
         self.report: RecordReport = RecordReport(
             seed, "log", mutant, versions=counter_versions() | versions(log), log=log
         )
@@ -145,8 +150,20 @@ class RecordRun(Run):
                 for identity, rows in await self._stage.repeated_events():
                     self._books.fault("E1", f"{rows} rows of event {identity}")
                 self._books.check_cursors(*await self._stage.cursors())
+                await self._check_taken()
             except _AWAY:
                 self._books.outcomes["audit failed"] += 1
+
+    async def _check_taken(self) -> None:
+        """Once the sinks are behind the end that the log had, the table has all that was acknowledged by then."""
+        if self._looked_for is None:
+            acked = set(self._books.events.acked)
+            self._looked_for = (acked, await self._stage.ends("events"))
+        acked, ends = self._looked_for
+        if await self._stage.are_behind("events", ends):
+            self._looked_for = None
+            self._books.outcomes["audit of events"] += 1
+            self._books.events.check_taken(acked, {str(identity) for identity, _ in await self._stage.events()})
 
     async def _finish(self) -> None:
         """No more faults: everything has to arrive, and to agree."""

@@ -41,6 +41,13 @@ class EventBooks:
         """The client was told that each of them is stored."""
         self.acked.update(event["event_id"] for event in events)
 
+    def check_taken(self, acked: set[str], found: set[str]) -> int:
+        """E1, at any moment: nothing waits in the log of what was acknowledged by then, so all of it is found. Answers
+        how many events are lost."""
+        for identity in acked - found:
+            self._fault("E1", f"event {identity} was acknowledged and is nowhere")
+        return len(acked - found)
+
     def check(self, rows: Iterable[tuple[str, str]]) -> tuple[int, int]:
         """E1, when all is settled: (id, user) of each row. Answers how many events are lost, and rows too many."""
         found: dict[str, str] = {}
@@ -52,7 +59,4 @@ class EventBooks:
             found[identity] = user
             if user != self._tried.get(identity, {}).get("user_id"):
                 self._fault("E1", f"nobody sent event {identity} of {user}")
-        lost = self.acked - found.keys()
-        for identity in lost:
-            self._fault("E1", f"event {identity} was acknowledged and is nowhere")
-        return len(lost), doubled
+        return self.check_taken(self.acked, set(found)), doubled

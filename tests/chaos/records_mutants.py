@@ -10,7 +10,7 @@ from typing import Any
 
 from aggregator import catalogue, partition
 from aggregator.partition import Partition
-from shared import clickhouse, dead_letters, event_window
+from shared import clickhouse, dead_letters
 from shared.crash import crash_point
 from shared.log import cursor
 from shared.log.journal import Journal
@@ -131,17 +131,6 @@ def _nobody_looks_for_ids() -> None:
     catalogue.EVENTS = catalogue.EVENTS._replace(sift=sifted)
 
 
-def _claims_are_believed() -> None:
-    """An event that somebody has claimed is called a duplicate, and does not go to the log again."""
-    claim = event_window.EventWindow.claim
-
-    async def believed(self: Any, named: Any) -> list[int]:
-        verdicts = await claim(self, named)
-        return [event_window.STORED if verdict == event_window.CLAIMED else verdict for verdict in verdicts]
-
-    event_window.EventWindow.claim = believed  # type: ignore[method-assign]
-
-
 #: A zombie does harm if it fell asleep in the midst of a batch: the chance of that, and for how long (the lease of the
 #: stage is 2 s).
 ASLEEP, ASLEEP_S = 0.02, 5.0
@@ -157,7 +146,6 @@ RECORD_MUTANTS = {
     "no fence": Mutant(_no_fence, ("stop_aggregator",)),
     "no marks": Mutant(_no_marks, ("deaf_kafka",)),
     "nobody looks for ids": Mutant(_nobody_looks_for_ids, ("kill_aggregator",), "events_appended=0.03"),
-    "claims are believed": Mutant(_claims_are_believed, ("kill_aggregator",), "events_claimed=0.03"),
     "replayed under new ids": Mutant(_replayed_under_new_ids, ("swallow_redis", "kill_worker", "redis_away")),
 }
 #: Those that only one log brings out: Streams know a repeat when it comes, Kafka leaves it to the readers.

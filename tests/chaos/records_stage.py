@@ -21,7 +21,7 @@ from shared.clickhouse_migrate import migrate as migrate_clickhouse
 from shared.event_ids import Range
 from shared.log.accounting import RecordAccount, accounts
 from shared.log.kafka import KafkaLog
-from shared.log.log import BEGIN, Log
+from shared.log.log import BEGIN, Log, Position
 from shared.log.streams import StreamsLog
 from shared.settings import Settings
 from tests.chaos.proxy import Proxy
@@ -52,6 +52,7 @@ SELECT partition, next_offset, next_seq, stored, dead_lettered,
 FROM sink_cursor AS at
 WHERE log = $1 AND sink = 'tracker_events'
 """
+_NEXT = "SELECT partition, next_offset, next_seq FROM sink_cursor WHERE log = $1 AND topic = $2 AND sink = $2"
 
 
 class TcpProxy(Proxy):
@@ -195,6 +196,17 @@ class RecordStage(Stage):
             below = Range(row["partition"], *BEGIN, row["next_offset"], row["next_seq"])
             found[row["partition"]] = await in_range(self.tables, "tracker_events", below)
         return rows, found
+
+    async def ends(self, topic: str) -> list[Position]:
+        """The end of each partition now."""
+        return [await self.log_client.end(topic, partition) for partition in range(PARTITIONS)]
+
+    async def are_behind(self, topic: str, ends: Sequence[Position]) -> bool:
+        """Whether the sink of the topic has moved its cursors to these ends, or further."""
+        async with self.database() as connection:
+            rows = await connection.fetch(_NEXT, self.kind, topic)
+        found = {row["partition"]: Position(row["next_offset"], row["next_seq"]) for row in rows}
+        return all(partition in found and found[partition] >= end for partition, end in enumerate(ends))
 
     async def rows(self) -> list[bytes]:
         """The address of each row."""
