@@ -1,6 +1,6 @@
 """The outbox: events a second into ClickHouse, and what publishing and an open transaction cost.
 
-    python -m loadtest.outbox [--events 200000] [--rounds 3] [--transactions 4000] [--pairs 6] [--seconds 2]
+    python -m loadtest.outbox [--events 200000] [--rounds 3] [--transactions 4000] [--pairs 12] [--seconds 0.8]
 
 Embedded servers on this machine with fsync on, all of them on the same cores; less than three minutes. Three questions:
 
@@ -54,8 +54,8 @@ from tallybook.outbox.event import made_of
 RESULT = Path(__file__).parent / "results" / "outbox.json"
 #: Rows of pgbench's tables, and clients that write at the same time.
 _ACCOUNTS, _CLIENTS = 100_000, 4
-#: Of pgbench's own tables: branches, which are what its clients wait for.
-_SCALE = 10
+#: Of pgbench's own tables: branches, which are what its clients wait for; and seconds of one run of it.
+_SCALE, _PGBENCH_S = 10, 8
 #: Events of one call while the outbox is filled.
 _FILL = 1000
 
@@ -219,7 +219,7 @@ def _insert() -> tuple[str, list[str]]:
     return statement, [f"-D{name}={value}" for name, value in row._asdict().items()]
 
 
-def _by_pgbench(url: str, seconds: float, clients: int, folder: Path) -> Figures:
+def _by_pgbench(url: str, clients: int, folder: Path) -> Figures:
     """Medians of pgbench's own transaction and of the one with an event, as pgbench clocks them."""
     pgbench = find_postgres() / "pgbench"
     parts = urlsplit(url)
@@ -230,7 +230,7 @@ def _by_pgbench(url: str, seconds: float, clients: int, folder: Path) -> Figures
     scripts = [argument for name in ("plain", "event") for argument in ("-f", str(folder / f"{name}.sql"))]
     run = partial(subprocess.run, check=True, capture_output=True, env=environ, cwd=folder)
     run([pgbench, "-i", "-q", "-s", str(_SCALE)])
-    how = ("-n", "-M", "prepared", "-s", str(_SCALE), "-c", str(clients), "-T", str(round(seconds)))
+    how = ("-n", "-M", "prepared", "-s", str(_SCALE), "-c", str(clients), "-T", str(_PGBENCH_S))
     run([pgbench, *how, *variables, "--log", f"--log-prefix=clients-{clients}", *scripts])
     took: dict[str, list[float]] = {"0": [], "1": []}
     for path in folder.glob(f"clients-{clients}.*"):
@@ -369,7 +369,7 @@ async def _measure(settings: Settings, arguments: argparse.Namespace) -> Figures
         if "publish" in wanted:
             figures["publish"] = {"asyncpg": await _published(url, arguments.transactions)}
             for clients in (1, _CLIENTS):
-                by_pgbench = partial(_by_pgbench, url, 4 * arguments.seconds, clients, arguments.folder)
+                by_pgbench = partial(_by_pgbench, url, clients, arguments.folder)
                 figures["publish"][f"pgbench_{clients}"] = await asyncio.to_thread(by_pgbench)
             print(f"publish: {figures['publish']}", flush=True)
             await _relay(outbox)
@@ -384,8 +384,8 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=200_000, help="of a round of the relay")
     parser.add_argument("--rounds", type=int, default=3, help="of the relay")
     parser.add_argument("--transactions", type=int, default=4000, help="pairs by asyncpg")
-    parser.add_argument("--pairs", type=int, default=6, help="of windows with and without an open transaction")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of a window; a run of pgbench has four times that")
+    parser.add_argument("--pairs", type=int, default=12, help="of windows with and without an open transaction")
+    parser.add_argument("--seconds", type=float, default=0.8, help="of a window")
     parser.add_argument("--batch", type=int, default=Settings().outbox_rows, help="TALLYBOOK_OUTBOX_ROWS")
     parser.add_argument("--only", default="relay,publish,held")
     arguments = parser.parse_args()
