@@ -2,8 +2,8 @@
 
 import uvloop
 
-from aggregator.garbage import collect_seldom
 from aggregator.service import serve
+from shared.garbage import collect_seldom
 from shared.logging import configure
 from shared.settings import load
 

@@ -177,6 +177,7 @@ async def _events(settings: Settings, log: Log) -> AsyncIterator[Producer]:
         records_max=settings.log_waiting_max,
         bytes_max=settings.log_waiting_bytes_max,
         most=settings.events_blocks_max,
+        is_ordered=False,  # whoever is first is found out behind the gate
     )
     await to.start()
     try:

@@ -114,13 +114,12 @@ async def _taken(state: Any, body: bytes, *, is_lines: bool) -> bytes:
 
 async def _store(state: Any, upload: Uploaded) -> None:
     """Into the log with everything that is not known to be in it."""
-    verdicts = await state.window.claim(upload.named)
+    claim = await state.window.claim(upload.names)
     crash_point("events_claimed")
-    results, rows, stored = upload.results, [], []
-    for place, row, named, verdict in zip(upload.places, upload.rows, upload.named, verdicts, strict=True):
+    results, rows = upload.results, []
+    for place, row, verdict in zip(upload.places, upload.rows, claim.verdicts, strict=True):
         if verdict in (NEW, CLAIMED):  # a claim may be of a worker that died, so its event goes to the log again
             rows.append(row)
-            stored.append(named)
         results[place] = ACCEPTED if verdict == NEW else DUPLICATE if verdict in (STORED, CLAIMED) else CONFLICT
     if not rows:
         return
@@ -131,7 +130,7 @@ async def _store(state: Any, upload: Uploaded) -> None:
             raise outcome
     crash_point("events_appended")
     with contextlib.suppress(*REDIS_ERRORS):  # they are in the log; a repeat will go there too, and count once
-        await state.window.confirm(stored)
+        await state.window.confirm(claim)
 
 
 # -- operations --------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from ingest.plain_hits import PATHS, PlainHits
 from ingest.problems import rendered
 from shared.counting.drain import Counter
 from shared.errors import RedisUnavailable, TallybookError
+from shared.garbage import collect_seldom
 from shared.logging import configure
 from shared.metrics import HTTP_REQUESTS, HTTP_SECONDS
 from shared.process import die_with_parent
@@ -126,5 +127,6 @@ def create() -> Ingest:
     settings = load()
     configure(settings, "ingest")
     ingest = Ingest(settings)
+    collect_seldom()
     install(ingest.answer)
     return ingest

@@ -11,8 +11,7 @@ from msgspec import Meta, Struct
 
 from ingest.problems import explained
 from shared.errors import Invalid, Malformed, TooLarge
-from shared.event_rows import ID, Event, Packer, Unfit, content
-from shared.event_window import Named
+from shared.event_rows import ID, Event, Packer, Unfit, named
 from shared.settings import Settings
 
 #: Characters of an explanation; msgspec repeats names of unknown fields, however long.
@@ -50,7 +49,7 @@ class Taken(Struct):
 
 
 class Uploaded:
-    """The events of one body. `rows` and `named` are those that could be taken, without repeats; `places` says where
+    """The events of one body. `rows` and `names` are those that could be taken, without repeats; `places` says where
     they stood, and `results` has what is known of the others."""
 
     def __init__(self, settings: Settings, body: bytes, *, is_lines: bool) -> None:
@@ -58,9 +57,8 @@ class Uploaded:
         self._most = settings.events_max
         self._packer = Packer(settings, time.time_ns() // 1_000_000)
         self.rows: list[bytes] = []
-        self.named: list[Named] = []
         self.places: list[int] = []
-        self._contents: dict[bytes, bytes] = {}
+        self._names: dict[bytes, bytes] = {}
         try:
             events = _EVENT.decode_lines(body) if is_lines else _EVENTS.decode(body)
         except _UNREADABLE:  # one bad item spoils the whole list, so look at each
@@ -74,6 +72,11 @@ class Uploaded:
             for place, event in enumerate(events):
                 self._take(place, event)
 
+    @property
+    def names(self) -> list[bytes]:
+        """One for each row."""
+        return list(self._names.values())
+
     def answer(self) -> Taken:
         """What became of all of them. Each has to have its result by now."""
         results: list[Result] = self.results  # type: ignore[assignment]
@@ -86,13 +89,12 @@ class Uploaded:
         except Unfit as unfit:
             self._reject(place, unfit.code, unfit.pointer, str(unfit))
             return
-        identity, says = row[ID], content(row)
-        known = self._contents.setdefault(identity, says)
-        if known is not says:
-            self.results[place] = DUPLICATE if known == says else CONFLICT
+        name = named(row)
+        known = self._names.setdefault(row[ID], name)
+        if known is not name:
+            self.results[place] = DUPLICATE if known == name else CONFLICT
             return
         self.rows.append(row)
-        self.named.append(Named(identity, says))
         self.places.append(place)
 
     def _read(self, place: int, item: bytes | msgspec.Raw) -> None:

@@ -31,11 +31,11 @@ import msgspec
 import structlog
 import uvloop
 
-from aggregator.garbage import collect_seldom
 from aggregator.outbox import Outbox, claimed, release, step
 from loadtest import cpu
 from loadtest.servers import cores
 from shared import clickhouse, clickhouse_migrate, migrate
+from shared.garbage import collect_seldom
 from shared.postgres import create_pool
 from shared.settings import Settings
 from tallybook.embedded import EmbeddedServers

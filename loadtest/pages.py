@@ -30,7 +30,6 @@ import uvloop
 
 from aggregator import audit
 from aggregator.catalogue import PAGE_VIEWS
-from aggregator.garbage import collect_seldom
 from aggregator.partition import Stores
 from aggregator.pipelines import Pipeline
 from aggregator.policy import Policy
@@ -39,6 +38,7 @@ from aggregator.sink import Sink
 from loadtest import cpu
 from loadtest.servers import cores
 from shared import clickhouse, clickhouse_migrate, migrate
+from shared.garbage import collect_seldom
 from shared.log.accounting import account
 from shared.log.choice import chosen_log
 from shared.log.cursor import Cursors

@@ -26,11 +26,11 @@ import uvloop
 
 from aggregator import audit
 from aggregator.catalogue import PIPELINES
-from aggregator.garbage import collect_seldom
 from aggregator.partition import Stores
 from aggregator.sink import Sink
 from loadtest.servers import cores
 from shared import clickhouse, clickhouse_migrate, migrate
+from shared.garbage import collect_seldom
 from shared.log.accounting import account
 from shared.log.choice import chosen_log
 from shared.log.cursor import Cursors

@@ -4,10 +4,25 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from shared.clickhouse import ClickHouse
-from shared.event_rows import id_of
+from shared.event_rows import ID
 from shared.postgres import statement
 
 _KNOWN = statement("shared/event_ids.known.sql")
+
+
+#: Bytes of an id.
+_SIZE = ID.stop - ID.start
+
+
+class _Plain:
+    """A text without a character that has to be escaped. clickhouse-connect looks at each character of a `str` for
+    that, which would take longer than everything else that a sink does with an event."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __str__(self) -> str:
+        return self._text
 
 
 class Range(NamedTuple):
@@ -25,5 +40,6 @@ async def known(clickhouse: ClickHouse, ids: Sequence[bytes], own: Range) -> set
     so a batch that is stored already, or half of it, is told the same as before. Raises CLICKHOUSE_ERRORS."""
     if not ids:
         return set()
-    parameters = {"ids": b"".join(ids).hex(), "count": len(ids), **own._asdict()}
-    return {id_of(row[0]) for row in await clickhouse.query(_KNOWN, parameters)}
+    parameters = {"ids": _Plain(b"".join(ids).hex()), "count": len(ids), **own._asdict()}
+    found = await clickhouse.file(_KNOWN, parameters, "RowBinary")
+    return {found[at : at + _SIZE] for at in range(0, len(found), _SIZE)}

@@ -4,12 +4,13 @@ Requests and imports make the same bytes of the same event, so its content can b
 
     row      one row of RowBinary up to `received_at`: COLUMNS without the place
     content  the row without `received_at`; properties are canonical (sorted names, no blanks)
+    name     16 bytes of the id and 8 that stand for the content
     block    many rows as one record of the log: magic, number of rows, CRC-32 of that and the rest, lengths, rows
 """
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from hashlib import blake2b
 from itertools import accumulate, pairwise
 from typing import Annotated, Any, NamedTuple
@@ -49,10 +50,11 @@ EventType = Annotated[
 
 _MAGIC = b"tev1"
 _BLOCK, _PLACE = struct.Struct("<4sII"), struct.Struct("<HQI")
-_HEAD, _RECEIVED, _ID = struct.Struct("<HqQQ"), struct.Struct("<q"), struct.Struct("<QQ")
-_EPOCH, _MS, _DAY_MS = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1), 86_400_000
+_HEAD, _RECEIVED = struct.Struct("<HqQQ"), struct.Struct("<q")
+_EPOCH, _DAY_MS = datetime(1970, 1, 1, tzinfo=UTC), 86_400_000
 _HALF = 2**64 - 1
 _CANONICAL = msgspec.json.Encoder(order="deterministic").encode
+_NESTED = {dict, list}
 
 
 class Event(Struct, forbid_unknown_fields=True, gc=False):
@@ -85,7 +87,8 @@ class Packer:
 
     def row(self, event: Event) -> bytes:
         """The row of an event. Raises Unfit for what its type does not rule out."""
-        ms = (event.occurred_at - _EPOCH) // _MS
+        since = event.occurred_at - _EPOCH
+        ms = since.days * _DAY_MS + since.seconds * 1000 + since.microseconds // 1000
         if not self._oldest <= ms <= self._latest:
             raise self._out_of_time(ms)
         name = event.event_type
@@ -95,11 +98,10 @@ class Packer:
                 raise Unfit("invalid", "/event_type", "It ends with a line end")
             kind = self._types[name] = sized(name.encode())
         number = event.event_id.int
-        user = event.user_id.encode()
+        user = sized(event.user_id.encode())
         properties = self._properties(event.properties) if event.properties else b"\x02{}"
         head = _HEAD.pack(ms // _DAY_MS, ms, number >> 64, number & _HALF)
-        size = b"%c" % len(user) if len(user) < 128 else _varint(len(user))
-        return b"".join((head, size, user, kind, properties, self._received))
+        return b"".join((head, user, kind, properties, self._received))
 
     def _out_of_time(self, ms: int) -> Unfit:
         if ms < self._oldest:
@@ -108,9 +110,7 @@ class Packer:
 
     def _properties(self, properties: dict[str, Any]) -> bytes:
         settings = self._settings
-        if len(properties) > settings.event_properties_max or any(
-            type(value) is dict or type(value) is list for value in properties.values()
-        ):
+        if len(properties) > settings.event_properties_max or not _NESTED.isdisjoint(map(type, properties.values())):
             _check_shape(properties, settings.event_properties_max, settings.event_depth_max)
         try:
             text = _CANONICAL(properties)
@@ -122,9 +122,9 @@ class Packer:
         return sized(text)
 
 
-def content(row: bytes) -> bytes:
-    """Eight bytes that stand for what the event says, whenever it came."""
-    return blake2b(row[: -_RECEIVED.size], digest_size=8).digest()
+def named(row: bytes) -> bytes:
+    """The name of an event: its id, and eight bytes that stand for what it says, whenever it came."""
+    return row[ID] + blake2b(row[: -_RECEIVED.size], digest_size=8).digest()
 
 
 def user_of(row: bytes) -> str:
@@ -141,17 +141,6 @@ def placed(rows: Iterable[bytes], partition: int, offset: int, first: int) -> li
     """The rows with their places behind them, numbered from `first` on."""
     pack = _PLACE.pack
     return [row + pack(partition, offset, first + number) for number, row in enumerate(rows)]
-
-
-def id_of(event_id: UUID) -> bytes:
-    """The id as it lies in a row."""
-    return _ID.pack(event_id.int >> 64, event_id.int & _HALF)
-
-
-def uuid_of(identity: bytes) -> UUID:
-    """The other way round."""
-    high, low = _ID.unpack(identity)
-    return UUID(int=high << 64 | low)
 
 
 # -- blocks ------------------------------------------------------------------------------------------------------------
@@ -219,7 +208,8 @@ def _check_shape(properties: dict[str, Any], names_max: int, depth_max: int) -> 
 
 def sized(text: bytes) -> bytes:
     """A text of RowBinary: its length, and itself."""
-    return _varint(len(text)) + text
+    size = len(text)
+    return (_SIZES[size] if size < _SIZES_MAX else _varint(size)) + text
 
 
 def _varint(number: int) -> bytes:
@@ -230,3 +220,8 @@ def _varint(number: int) -> bytes:
         number >>= 7
     parts.append(number)
     return bytes(parts)
+
+
+#: Lengths of most texts, ready: each event has two.
+_SIZES_MAX = 1024
+_SIZES = [_varint(size) for size in range(_SIZES_MAX)]

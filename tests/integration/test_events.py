@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import os
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -16,7 +17,7 @@ from redis.asyncio import Redis
 from shared import clickhouse
 from shared.clickhouse import ClickHouse
 from shared.errors import LogFull
-from shared.event_window import HOLD_S
+from shared.event_window import CLAIMED, HOLD_S, NEW, OTHER, STORED, EventWindow
 from shared.events import TOPIC
 from shared.log.choice import chosen_log
 from shared.log.log import BEGIN
@@ -273,27 +274,64 @@ async def test_a_claim_that_was_never_confirmed_loses_nothing(stage: EventStage,
     """The worker died between the claim and the log; the repeat goes to the log, though its id is known."""
     one, other = event(), event()
     await stage.send(one)
-    key = "tallybook:{events.ids.0}:now"
-    [(identity, value)] = (await redis_client.hgetall(key)).items()
-    await redis_client.delete("tallybook:{events.0}:log", "tallybook:{events.1}:log")
-    await redis_client.delete("tallybook:{events.0}:book", "tallybook:{events.1}:book")
-    second = int((await redis_client.time())[0])
-    await redis_client.hset(key, identity, value[:8] + (second).to_bytes(4, "little"))
+    await _unconfirm(redis_client)
+    logs = ["tallybook:{events.0}:log", "tallybook:{events.1}:log"]
+    await redis_client.delete(*logs, "tallybook:{events.0}:book", "tallybook:{events.1}:book")
     assert await stage.statuses(one, other) == ["duplicate", "accepted"]
+    there = [await redis_client.xlen(log) for log in logs]
+    assert await stage.statuses(one) == ["duplicate"]  # and now it is stored, so this stays out of the log
+    assert [await redis_client.xlen(log) for log in logs] == there
     await stage.settle()
     assert set(await stage.rows()) == {one["event_id"], other["event_id"]}
+
+
+async def _unconfirm(redis: "Redis", back_s: int = 0) -> None:
+    """As if the worker had died before it could say that the event is in the log, some seconds ago."""
+    key = "tallybook:{events.ids.0}:now"
+    found = await redis.hgetall(key)
+    [(identity, value)] = [(field, value) for field, value in found.items() if len(field) == 16]
+    await redis.hdel(key, value[12:])
+    second = int.from_bytes(value[8:12], "little") - back_s
+    await redis.hset(key, identity, value[:8] + second.to_bytes(4, "little") + value[12:])
 
 
 async def test_another_content_takes_over_what_was_claimed_long_ago(stage: EventStage, redis_client: "Redis") -> None:
     one = event()
     await stage.send(one)
-    key = "tallybook:{events.ids.0}:now"
-    [(identity, value)] = (await redis_client.hgetall(key)).items()
-    second = int((await redis_client.time())[0]) - HOLD_S - 1
-    await redis_client.hset(key, identity, value[:8] + second.to_bytes(4, "little"))
+    await _unconfirm(redis_client, HOLD_S + 1)
     assert await stage.statuses(one | {"user_id": "x"}) == ["accepted"]
     await stage.settle()
     assert (await stage.rows())[one["event_id"]][1] == one["user_id"]  # which was in the log, after all
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+async def test_a_claim_is_confirmed_wherever_the_window_keeps_its_ids(redis_client: "Redis", shards: int) -> None:
+    """Ids move to the former half of the window, before or after they are confirmed, and are forgotten with it."""
+    window = EventWindow(Settings(shards=shards), redis_client)
+    names = [os.urandom(24) for _ in range(2500)]
+    claim = await window.claim(names)
+    assert set(claim.verdicts) == {NEW}
+    for is_confirmed in (False, True):
+        for shard in range(shards):
+            key = f"tallybook:{{events.ids.{shard}}}:"
+            await redis_client.rename(key + "now", key + "former")
+        if not is_confirmed:
+            await window.confirm(claim)
+            assert set((await window.claim(names)).verdicts) == {STORED}
+            others = [name[:16] + bytes(8) for name in names]
+            assert set((await window.claim(others)).verdicts) == {OTHER}
+    assert set((await window.claim(names)).verdicts) == {NEW}
+
+
+async def test_who_repeats_an_unconfirmed_claim_has_it_and_may_confirm_it(redis_client: "Redis") -> None:
+    window, names = EventWindow(Settings(), redis_client), [os.urandom(24) for _ in range(10)]
+    died = await window.claim(names[:6])
+    claim = await window.claim(names)
+    assert claim.verdicts == bytes([CLAIMED] * 6 + [NEW] * 4)
+    await window.confirm(claim)
+    assert set((await window.claim(names)).verdicts) == {STORED}
+    await window.confirm(died)
+    assert set((await window.claim(names)).verdicts) == {STORED}
 
 
 async def test_while_redis_is_away_nothing_is_kept(

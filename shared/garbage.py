@@ -3,7 +3,8 @@
 import gc
 
 #: Containers made until the young ones are looked at, and rounds until the older ones are. With the default, 700, a
-#: third of the time or more of a sink goes into looks at a hundred thousand records that hold no cycle.
+#: third of the time or more of a sink goes into looks at a hundred thousand records that hold no cycle, and a tenth of
+#: that of an upload of events.
 _YOUNG, _MIDDLE, _OLD = 200_000, 20, 100
 
 
