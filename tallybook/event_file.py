@@ -3,10 +3,11 @@
 import csv
 import gzip
 import io
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import accumulate, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -20,6 +21,10 @@ from shared.settings import Settings
 COLUMNS = ("event_id", "occurred_at", "user_id", "event_type", "properties_json")
 #: Rows and bytes of one insert.
 BATCH_ROWS, BATCH_BYTES = 100_000, 32 << 20
+#: Rows that are read, and then checked, with one call.
+_AT_ONCE = 200
+#: What ends a line of a file that is read as it is (newline="").
+_LINE_END = re.compile(r"\r\n|\r|\n")
 #: Characters of one field. A quote that is never closed makes the rest of the file one.
 _FIELD_MAX = 1 << 20
 _DETAIL_MAX = 200
@@ -45,6 +50,11 @@ class FileBatch(NamedTuple):
     rejected: list[Rejected]
     lines: int
     position: int
+
+    @property
+    def read(self) -> int:
+        """Rows that were read."""
+        return len(self.rows) + len(self.rejected)
 
 
 class BadHeading(Exception):
@@ -89,10 +99,14 @@ class EventFile:
         self._first, self._first_line = (order.first, 1) if skip == 0 else (None, 0)
         is_over = False
         while not is_over:
-            fields, numbers, rejected, is_over = self._cut(lines, order, skip)
-            rows, numbers, refused = self._packed(fields, numbers)
-            rejected = sorted([*rejected, *refused])
-            yield FileBatch(rows, numbers, rejected, skip + lines.line_num, self._position())
+            packer, size = Packer(self._settings, time.time_ns() // 1_000_000), 0
+            batch = FileBatch([], [], [], 0, 0)
+            while not is_over and size < BATCH_BYTES and (room := BATCH_ROWS - batch.read) > 0:
+                piece = self._cut(lines, order, skip, min(room, _AT_ONCE))
+                _pack(packer, piece, batch)
+                size, is_over = size + piece.size, piece.is_over
+            batch.rejected.sort()
+            yield batch._replace(lines=skip + lines.line_num, position=self._position())
 
     def _position(self) -> int:
         return 0 if self._is_stdin else self._raw.tell()
@@ -110,49 +124,73 @@ class EventFile:
             return _Order(None, None)
         return _Order(places, None)
 
-    def _cut(self, lines: Any, order: "_Order", begin: int) -> tuple[list[Any], list[int], list[Rejected], bool]:
-        """Fields of the next rows, and their lines."""
-        fields, numbers, rejected, size = list[Any](), list[int](), list[Rejected](), 0
+    def _cut(self, lines: Any, order: "_Order", begin: int, most: int) -> "_Piece":
+        """The next rows."""
         if self._first is not None:
-            fields.append(self._first)
-            numbers.append(self._first_line)
-            self._first = None
-        pick = order.pick()
-        while len(fields) < BATCH_ROWS and size < BATCH_BYTES:
-            try:
-                row = next(lines)
-            except StopIteration:
-                return fields, numbers, rejected, True
-            except csv.Error as error:
-                rejected.append(Rejected(begin + lines.line_num, "malformed", str(error), []))
-                continue
-            if row:
-                try:
-                    fields.append(row if pick is None else pick(row))
-                except IndexError:
-                    rejected.append(Rejected(begin + lines.line_num, "columns", "The row is too short", row))
-                    continue
-                numbers.append(begin + lines.line_num)
-                size += len(row[-1]) + 120
-        return fields, numbers, rejected, False
-
-    def _packed(self, fields: list[Any], numbers: list[int]) -> tuple[list[bytes], list[int], list[Rejected]]:
-        packer = Packer(self._settings, time.time_ns() // 1_000_000)
+            first, self._first = self._first, None
+            return _Piece([first], [self._first_line], [], sum(map(len, first)), is_over=False)
+        rows, before, broken = list[list[str]](), lines.line_num, list[Rejected]()
         try:
-            found = msgspec.convert(fields, list[_Fields])
-        except (msgspec.ValidationError, UnicodeError):  # one bad row spoils the whole list, so look at each
-            found = None
-        rows, places, rejected = list[bytes](), list[int](), list[Rejected]()
-        for at, number in enumerate(numbers):
+            rows.extend(islice(lines, most))
+        except csv.Error as error:  # the rows in front of it are there
+            broken.append(Rejected(begin + lines.line_num, "malformed", str(error), []))
+        is_over, ends, pick = (
+            not broken and len(rows) < most,
+            _ends(rows, begin + before, begin + lines.line_num),
+            order.pick(),
+        )
+        size = sum(len(row[-1]) + 120 for row in rows if row)
+        if pick is None and all(rows):
+            return _Piece(rows, ends, broken, size, is_over)
+        fields, numbers = list[Sequence[str]](), list[int]()
+        for row, number in zip(rows, ends, strict=True):
+            if not row:
+                continue
             try:
-                one = found[at] if found is not None else _converted(fields[at])
-                rows.append(packer.row(_event(one)))
-                places.append(number)
-            except Unfit as unfit:
-                rejected.append(Rejected(number, unfit.code, f"{unfit.pointer.lstrip('/')}: {unfit}", fields[at]))
-            except UnicodeError:
-                rejected.append(Rejected(number, "malformed", "It is no UTF-8", fields[at]))
-        return rows, places, rejected
+                fields.append(row if pick is None else pick(row))
+                numbers.append(number)
+            except IndexError:
+                broken.append(Rejected(number, "columns", "The row is too short", row))
+        return _Piece(fields, numbers, broken, size, is_over)
+
+
+class _Piece(NamedTuple):
+    """Fields of some rows in the order of the columns, the line of each, what was rejected among them, about how many
+    bytes it all is, and whether the file ends here."""
+
+    fields: Sequence[Sequence[str]]
+    numbers: Sequence[int]
+    rejected: list[Rejected]
+    size: int
+    is_over: bool
+
+
+def _pack(packer: Packer, piece: _Piece, batch: FileBatch) -> None:
+    """Put the rows of a piece into a batch."""
+    fields, rows, numbers, rejected = piece.fields, batch.rows, batch.numbers, batch.rejected
+    rejected += piece.rejected
+    try:
+        found: Sequence[Any] = msgspec.convert(fields, list[_Fields])
+    except (msgspec.ValidationError, UnicodeError):  # one bad row spoils the whole list, so look at each
+        found = fields
+    for one, given, number in zip(found, fields, piece.numbers, strict=True):
+        try:
+            rows.append(packer.row(_event(_converted(given) if one is given else one)))
+            numbers.append(number)
+        except Unfit as unfit:
+            rejected.append(Rejected(number, unfit.code, f"{unfit.pointer.lstrip('/')}: {unfit}", given))
+        except UnicodeError:
+            rejected.append(Rejected(number, "malformed", "It is no UTF-8", given))
+
+
+def _ends(rows: Sequence[Sequence[str]], begin: int, end: int) -> Sequence[int]:
+    """The last line of each row, when they stand behind the line `begin`, and not behind `end`."""
+    if end - begin == len(rows):
+        return range(begin + 1, end + 1)
+    lines = (1 + sum(len(_LINE_END.findall(field)) for field in row) for row in rows)
+    return [min(line, end) for line in accumulate(lines, initial=begin)][
+        1:
+    ]  # a quote may be open at the end of the file
 
 
 class _Order(NamedTuple):

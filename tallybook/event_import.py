@@ -22,7 +22,7 @@ from shared.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify
 from shared.crash import crash_point
 from shared.event_gate import IMPORTED, ImportGate
 from shared.event_ids import Range, known
-from shared.event_rows import COLUMNS, ID, placed
+from shared.event_rows import COLUMNS, ID
 from shared.events import TABLE
 from shared.postgres import POSTGRES_ERRORS
 from tallybook.event_file import FileBatch
@@ -31,7 +31,8 @@ from tallybook.event_file import FileBatch
 _WAIT_S, _SAID_S = (0.02, 2.0), 3.0
 #: The table refused an insert that began too late (VIOLATED_CONSTRAINT): take the gate again.
 _LATE = 469
-_BEFORE = struct.Struct("<I")
+#: What stands behind a row: its place, and `insert_before`.
+_PLACE = struct.Struct("<HQII")
 
 log = structlog.get_logger()
 
@@ -94,7 +95,7 @@ class Progress:
         if rejected:
             note.rejected_bytes = self._reject(batch)
         counts = note.counts
-        counts.read += len(batch.rows) + len(rejected)
+        counts.read += batch.read
         counts.stored, counts.rejected = counts.stored + stored, counts.rejected + len(rejected)
         counts.duplicates += len(batch.rows) - stored
         note.lines = batch.lines
@@ -149,16 +150,15 @@ class EventImport:
 
     async def store(self, batch: FileBatch) -> int:
         """Into the table with what it does not have; answers how many rows. Raises ImportFailed."""
-        first: dict[bytes, int] = {}
-        for at, row in enumerate(batch.rows):
-            first.setdefault(row[ID], at)
+        # Of rows with one id the first counts: what is put into the dictionary last.
+        first = {row[ID]: at for at, row in zip(range(len(batch.rows) - 1, -1, -1), reversed(batch.rows), strict=True)}
         own = Range(IMPORTED, self._run, batch.numbers[0], self._run, batch.numbers[-1] + 1)
         wait_s = _WAIT_S[0]
         while True:
             try:
                 before = await self._entered()
                 there = await known(self._clickhouse, list(first), own)
-                fresh = [at for identity, at in first.items() if identity not in there]
+                fresh = sorted(at for identity, at in first.items() if identity not in there)
                 crash_point("import_sifted")
                 if fresh:
                     await self._insert(batch, fresh, before)
@@ -175,10 +175,10 @@ class EventImport:
 
     async def _insert(self, batch: FileBatch, fresh: list[int], before: int) -> None:
         """Each row with its line as its place, and with the moment at which the insert has to have begun."""
-        end, numbers = _BEFORE.pack(before), batch.numbers
-        rows = [placed((batch.rows[at],), IMPORTED, self._run, numbers[at])[0] + end for at in fresh]
+        pack, rows, numbers, run = _PLACE.pack, batch.rows, batch.numbers, self._run
+        placed = [rows[at] + pack(IMPORTED, run, numbers[at], before) for at in fresh]
         token = f"import-{self._run}-{numbers[0]}-{numbers[-1]}"
-        await self._clickhouse.insert(TABLE, b"".join(rows), token, "RowBinary", (*COLUMNS, "insert_before"))
+        await self._clickhouse.insert(TABLE, b"".join(placed), token, "RowBinary", (*COLUMNS, "insert_before"))
 
     async def _entered(self) -> int:
         waited_s, wait_s = 0.0, _WAIT_S[0]

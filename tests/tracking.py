@@ -32,12 +32,23 @@ BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.
 class Tracking:
     """One running service with its stores."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", folder: Path, port: int, redis: "Redis") -> None:
-        self.process, self.folder, self.port = process, folder, port
-        self._redis = redis
+    def __init__(self, variables: dict[str, str], folder: Path, port: int, redis: "Redis") -> None:
+        self.folder, self.port = folder, port
+        self._variables, self._redis = variables, redis
+        self.process = self._begun()
         self.http = httpx2.AsyncClient(
             base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S, headers={"user-agent": BROWSER}
         )
+
+    def _begun(self) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-m", "ingest"]
+        with (self.folder / "log").open("ab") as log:
+            return subprocess.Popen(command, cwd=ROOT, env=self._variables, stdout=log, stderr=log)
+
+    def supervise(self) -> None:
+        """Start it again if it is gone: Granian gives up when a worker dies within seconds of its start."""
+        if self.process.poll() is not None:
+            self.process = self._begun()
 
     async def track(self, tracker: object, **more: Any) -> httpx2.Response:
         """One hit; `params` are added to its own."""
@@ -87,22 +98,19 @@ async def tracking(
     variables = {name: value for name, value in os.environ.items() if not name.startswith("TALLYBOOK_")}
     variables |= {f"TALLYBOOK_{name.upper()}": str(value) for name, value in values.items()} | (environ or {})
     redis = Redis.from_url(redis_url)
-    with (folder / "log").open("ab") as log:
-        command = [sys.executable, "-m", "ingest"]
-        process = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=log, stderr=log)  # noqa: ASYNC220
-    one = Tracking(process, folder, port, redis)
+    one = Tracking(variables, folder, port, redis)
     try:
         await until(lambda: is_live(one), "the start of the service")
         yield one
     finally:
         await one.http.aclose()
         await redis.aclose()
-        process.send_signal(signal.SIGTERM)
+        one.process.send_signal(signal.SIGTERM)
         try:
-            await asyncio.to_thread(process.wait, PATIENCE_S)
+            await asyncio.to_thread(one.process.wait, PATIENCE_S)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            one.process.kill()
+            one.process.wait()
 
 
 async def is_live(one: Tracking) -> bool:

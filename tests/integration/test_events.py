@@ -255,6 +255,7 @@ async def test_a_worker_that_is_killed_loses_and_doubles_no_event(
                     answer = await stage.send(*events, headers=key)
                 except httpx2.TransportError:
                     unanswered += 1
+                    stage.service.supervise()
                     await asyncio.sleep(0.1)
                     continue
                 if answer.status_code == 202:
