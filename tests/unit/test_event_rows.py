@@ -181,10 +181,10 @@ def test_whatever_comes_has_results_or_is_refused(body: bytes, is_lines: bool) -
         assert error.status in (400, 422)  # noqa: PT017 - either way is right
         return
     taken = set(upload.places)
-    assert len(upload.rows) == len(upload.named) == len(taken) == len(upload.places)
+    assert len(upload.rows) == len(upload.names) == len(taken) == len(upload.places)
     for place, result in enumerate(upload.results):
         assert (result is None) == (place in taken)
-    assert len({one.id for one in upload.named}) == len(upload.named)
+    assert len({one.id for one in upload.names}) == len(upload.names)
 
 
 @given(st.binary(max_size=200))
