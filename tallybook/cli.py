@@ -62,11 +62,12 @@ main.add_command(users)
 
 
 def _supervise(services: list[str], **flags: Any) -> None:
-    from ingest.tokens import Tokens
     from tallybook.supervisor import Supervisor
 
     settings = configured("supervisor", **flags)
     if "ingest" in services and settings.jwt_algorithm is not None:
+        from ingest.tokens import Tokens
+
         Tokens(settings)  # a worker would find out, too, again and again
     Supervisor(settings, services).run()
 

@@ -123,10 +123,13 @@ class Crowd:
             counter=self.counters[0],
             banners=SimpleNamespace(is_loaded=lambda: True),
             trackers=SimpleNamespace(is_loaded=lambda: True),
+            keys=None,
             hits=SimpleNamespace(failing_s=lambda: 0.0),
+            events=SimpleNamespace(failing_s=lambda: 0.0),
             probe=self._probe,
             redis=self.redis,
             pool=self.pool,
+            outbox_pool=self.pool,
         )
         answer = await ready(SimpleNamespace(state=state))  # type: ignore[arg-type]
         return {"status": (body := msgspec.json.decode(answer.body))["status"], **body["checks"]}

@@ -24,8 +24,8 @@ def _no_token() -> None:
     """Each insert has a token of its own, so that a repeat is stored again."""
     insert = clickhouse.ClickHouse.insert
 
-    async def without(self: Any, table: str, rows: bytes, token: str) -> None:
-        await insert(self, table, rows, secrets.token_hex(8))
+    async def without(self: Any, table: str, rows: bytes, token: str, *form: Any) -> None:
+        await insert(self, table, rows, secrets.token_hex(8), *form)
 
     clickhouse.ClickHouse.insert = without  # type: ignore[method-assign]
 
