@@ -3,7 +3,6 @@ nothing."""
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -18,6 +17,8 @@ URL_MAX = 8192
 PARAMETERS_MAX = 64
 #: Bytes of a refused body that are read past the answer.
 DRAINED_MAX = 32 << 20
+#: Seconds that the next piece of such a body may take (nginx: lingering_timeout, 5 s).
+LINGER_S = 2.0
 
 
 class Disconnected(Exception):
@@ -75,13 +76,20 @@ class BodyLimit:
     async def _drain(self, scope: Scope, incoming: "_Incoming", length: int | None) -> None:
         """Read on past the answer, and keep nothing. A client that writes its whole body before it reads would find
         its connection reset, and no answer; one that asks first ("Expect: 100-continue") writes nothing more."""
-        if (length or 0) > DRAINED_MAX or "expect" in Headers(scope=scope):
+        is_short = (length or 0) <= DRAINED_MAX and "expect" not in Headers(scope=scope)
+        if not is_short or self._reading >= self._bodies_max:
             return
+        self._reading += 1
         read = 0
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(self._timeout_s):
                 while read <= DRAINED_MAX and not incoming.is_over:
-                    read += len((await incoming()).get("body", b""))
+                    async with asyncio.timeout(LINGER_S):
+                        read += len((await incoming()).get("body", b""))
+        except TimeoutError:
+            pass  # whoever waits has read the answer
+        finally:
+            self._reading -= 1
 
     async def _read(self, receive: Receive, limit: int) -> bytes:
         if self._reading >= self._bodies_max:
