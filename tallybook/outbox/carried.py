@@ -73,7 +73,7 @@ def _opentelemetry() -> dict[str, str]:
 
 
 def _sentry(sentry_sdk: Any) -> dict[str, str]:
-    if not sentry_sdk.is_initialized():
+    if not sentry_sdk.get_client().dsn:  # without one Sentry is off, though it was initialized
         return {}
     headers = {"sentry-trace": sentry_sdk.get_traceparent(), "baggage": sentry_sdk.get_baggage()}
     return {name: value for name, value in headers.items() if value}
