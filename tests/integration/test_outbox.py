@@ -255,6 +255,14 @@ async def test_the_trace_of_sentry_travels_along(pg: Any) -> None:
     assert carried["sentry-trace"].split("-")[1] == span["span_id"]
 
 
+async def test_sentry_without_a_dsn_is_off(pg: Any) -> None:
+    sentry_sdk.init()
+    with sentry_sdk.start_transaction(op="http.server", name="POST /users"):
+        async with pg.transaction():
+            await publish_async(pg, UserCreated(1))
+    assert (await written(pg))[0]["context"] == "{}"
+
+
 # -- errors ------------------------------------------------------------------------------------------------------------
 
 
