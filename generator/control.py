@@ -132,19 +132,10 @@ class _Handler(BaseHTTPRequestHandler):
         return self.rfile.read(int(length))
 
     def _refuse(self, error: TallybookError) -> None:
-        problem: dict[str, Any] = {
-            "type": f"/docs/errors#{error.code}",
-            "title": error.title(),
-            "status": error.status,
-            "detail": error.detail,
-            "code": error.code,
-        }
-        if error.errors:
-            problem["errors"] = error.errors
         headers = dict(error.headers)
         if error.retry_after_s is not None:
             headers["retry-after"] = str(math.ceil(error.retry_after_s))
-        self._answer(error.status, "application/problem+json", msgspec.json.encode(problem), headers)
+        self._answer(error.status, "application/problem+json", msgspec.json.encode(error.problem()), headers)
 
     def _answer(self, status: int, media: str, body: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
+from starlette.requests import Request
 
 from ingest.openapi import BannerId
 from ingest.problems import explained
@@ -84,6 +85,16 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueErr
 def is_key(text: str) -> bool:
     """Whether the text may be an Idempotency-Key or an item's id: 1 to 128 visible ASCII characters."""
     return 0 < len(text) <= KEY_MAX and text.isascii() and text.isprintable() and " " not in text
+
+
+def key_of(request: Request) -> str | None:
+    """The Idempotency-Key of a request. Raises Malformed."""
+    keys = request.headers.getlist("idempotency-key")
+    if not keys:
+        return None
+    if len(keys) > 1 or not is_key(keys[0]):
+        raise Malformed(f"Idempotency-Key has to be given once, as 1 to {KEY_MAX} visible ASCII characters.")
+    return keys[0]
 
 
 def keyed_click(kind: bytes, minute: int, banner: int, count: int, key: str) -> KeyedClick:

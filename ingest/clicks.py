@@ -15,7 +15,7 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ingest.bulk import KEY_MAX, KEY_PATTERN, Click, Counted, count_all, is_key, keyed_click, reason
+from ingest.bulk import KEY_PATTERN, Click, Counted, count_all, key_of, keyed_click, reason
 from ingest.limits import limited
 from ingest.openapi import Answer, BannerId, Body, Operation, Parameter
 from ingest.query import parsed_banner
@@ -47,9 +47,9 @@ async def count_click(request: Request) -> Response:
     """One click, now. With an Idempotency-Key it is counted in Redis, once; else in the lane of this worker."""
     state = request.state
     with _refusals_counted():
-        headers = await _limited(request)
+        headers = await limited(request)
         banner = parsed_banner("bannerId", request.path_params["bannerId"])
-        key = _key(request)
+        key = key_of(request)
         await state.banners.check(banner)
         if key is not None:
             minute = state.counter.minute()
@@ -68,7 +68,7 @@ async def count_click(request: Request) -> Response:
 async def count_clicks(request: Request) -> Response:
     """Many clicks: all valid items are counted, and the answer names the others. See `ingest/bulk.py`."""
     with _refusals_counted():
-        headers = await _limited(request)
+        headers = await limited(request)
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in _MEDIA:
             raise UnsupportedMediaType
     counted = await count_all(request.state, await request.body())
@@ -83,22 +83,6 @@ def _refusals_counted() -> Iterator[None]:
     except TallybookError as error:
         CLICKS_REJECTED.labels(reason(error)).inc()
         raise
-
-
-def _key(request: Request) -> str | None:
-    keys = request.headers.getlist("idempotency-key")
-    if not keys:
-        return None
-    if len(keys) > 1 or not is_key(keys[0]):
-        raise Malformed(f"Idempotency-Key has to be given once, as 1 to {KEY_MAX} visible ASCII characters.")
-    return keys[0]
-
-
-async def _limited(request: Request) -> dict[str, str]:
-    """The headers of the rate limit; none where it is off. Raises Limited."""
-    if request.state.settings.rate_limit_per_s == 0:
-        return {}
-    return await limited(request)
 
 
 # -- operations --------------------------------------------------------------------------------------------------------

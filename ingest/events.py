@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ingest import uploads
-from ingest.bulk import KEY_MAX, KEY_PATTERN, is_key
+from ingest.bulk import KEY_PATTERN, key_of
 from ingest.limits import limited
 from ingest.openapi import Answer, Body, Operation, Parameter
 from ingest.uploaded import ACCEPTED, CONFLICT, DUPLICATE, Taken, Uploaded, unpacked
@@ -58,7 +58,7 @@ async def take_events(request: Request) -> Response:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in _ARRAYS | _LINES:
             raise UnsupportedMediaType("Send application/json or application/x-ndjson, plain or with gzip.")
-        body, key = await _body(request), _key(request)
+        body, key = await _body(request), key_of(request)
         if key is None:
             answer = await _taken(state, body, is_lines=kind in _LINES)
         else:
@@ -76,15 +76,6 @@ async def _body(request: Request) -> bytes:
         return body
     most = request.state.settings.events_body_max_bytes
     return await asyncio.to_thread(unpacked, body, most) if len(body) > _LARGE else unpacked(body, most)
-
-
-def _key(request: Request) -> str | None:
-    keys = request.headers.getlist("idempotency-key")
-    if not keys:
-        return None
-    if len(keys) > 1 or not is_key(keys[0]):
-        raise Malformed(f"Idempotency-Key has to be given once, as 1 to {KEY_MAX} visible ASCII characters.")
-    return keys[0]
 
 
 async def _taken_once(state: Any, key: str, body: bytes, kind: str) -> tuple[bytes, bool]:

@@ -34,15 +34,7 @@ log = structlog.get_logger()
 
 def rendered(error: TallybookError, request_id: str = "") -> tuple[int, list[tuple[str, str]], bytes]:
     """(status, headers, body) of an error, for whoever answers without Starlette."""
-    problem: dict[str, Any] = {
-        "type": f"/docs/errors#{error.code}",
-        "title": error.title(),
-        "status": error.status,
-        "detail": error.detail,
-        "code": error.code,
-    }
-    if error.errors:
-        problem["errors"] = error.errors
+    problem = error.problem()
     if request_id:
         problem["requestId"] = request_id
     headers = {"content-type": MEDIA, "cache-control": "no-store", "x-content-type-options": "nosniff"}

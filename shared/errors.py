@@ -63,6 +63,17 @@ class TallybookError(Exception):
         """The docstring as one line."""
         return " ".join((cls.__doc__ or "").split())
 
+    def problem(self) -> dict[str, Any]:
+        """The members of RFC 9457 that do not depend on the request."""
+        problem: dict[str, Any] = {
+            "type": f"/docs/errors#{self.code}",
+            "title": self.title(),
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+        }
+        return {**problem, "errors": self.errors} if self.errors else problem
+
 
 class Malformed(TallybookError):
     """The request cannot be read as what this route takes. Correct it; repeating it will not help."""

@@ -1,23 +1,28 @@
 """What all tests share: a clean environment, and real stores that are empty at the start of each test."""
 
+import asyncio
 import itertools
 import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import asyncpg
 import pytest
+import structlog
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from aggregator import patience
 from shared.clickhouse import connect_without_database
 from shared.clickhouse_migrate import migrate as migrate_clickhouse
 from shared.migrate import migrate
 from shared.settings import Settings
 from tests import services
+from tests.died import arm
 
 _numbers = itertools.count()
 
@@ -106,6 +111,28 @@ def settings(tmp_path: Path, redis_url: str, database: str) -> Callable[..., Set
         return Settings(**{"data_dir": str(tmp_path), "redis_url": redis_url, "database_url": database} | fields)
 
     return make
+
+
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """Tracebacks of sinks that die take longer to draw than they live."""
+    before = structlog.get_config()
+    structlog.configure(processors=[structlog.processors.KeyValueRenderer(key_order=["event"], drop_missing=True)])
+    yield
+    structlog.configure(**before)
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits of sinks and relays are short."""
+    monkeypatch.setattr(patience, "SETUP_S", 0.1)
+    monkeypatch.setattr(patience, "_WAITS", dict.fromkeys(("unknown", "overload", "readonly"), (0.02, 0.2)))
+
+
+@pytest.fixture
+def crash(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], asyncio.Event]:
+    """Arms a crash point of a partition."""
+    return partial(arm, monkeypatch)
 
 
 async def _execute(url: str, sql: str) -> None:

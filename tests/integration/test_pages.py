@@ -4,16 +4,14 @@ import asyncio
 import itertools
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
 import pytest
-import structlog
 from redis.asyncio import Redis
 
 from aggregator import partition as partition_module
-from aggregator import patience
 from aggregator.catalogue import PAGE_VIEWS
 from aggregator.partition import Partition
 from aggregator.pipelines import Pipeline, Rows
@@ -29,28 +27,10 @@ from shared.settings import Settings
 from tests.page_stage import PATIENCE_S, POLICY, TOPIC, Stage, until
 from tests.pages import HOUR_MS, MINUTE_MS, Sent, faulty, generate, view
 
+pytestmark = pytest.mark.usefixtures("quiet", "hurried")
+
 PARTITIONS = 3
 POINTS = ("cut", "intended", "inserted", "recorded")
-
-
-class Died(Exception):
-    """What a process is after a crash point."""
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """Tracebacks of sinks that die take longer to draw than they live."""
-    before = structlog.get_config()
-    structlog.configure(processors=[structlog.processors.KeyValueRenderer(key_order=["event"], drop_missing=True)])
-    yield
-    structlog.configure(**before)
-
-
-@pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits are short."""
-    monkeypatch.setattr(patience, "SETUP_S", 0.1)
-    monkeypatch.setattr(patience, "_WAITS", dict.fromkeys(("unknown", "overload", "readonly"), (0.02, 0.2)))
 
 
 @pytest.fixture
@@ -60,25 +40,6 @@ async def stage(redis_client: "Redis", database: str, clickhouse_settings: Setti
         one = Stage(StreamsLog(redis_client, PARTITIONS, 1_000_000), pool, tables)
         yield one
         await one.close()
-
-
-@pytest.fixture
-def crash(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], asyncio.Event]:
-    """Arms a crash point: it raises when it is passed for the n-th time, and the event is set."""
-
-    def arm(name: str, at: int) -> asyncio.Event:
-        died, passes = asyncio.Event(), itertools.count(1)
-
-        def crash_point(here: str) -> None:
-            if here == name and next(passes) == at:
-                died.set()
-            if died.is_set():
-                raise Died(name)
-
-        monkeypatch.setattr(partition_module, "crash_point", crash_point)
-        return died
-
-    return arm
 
 
 def now_ms() -> int:

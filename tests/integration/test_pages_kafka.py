@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError
 from redis.asyncio import Redis
 
 from aggregator import partition as partition_module
-from aggregator import patience
 from aggregator.catalogue import PAGE_VIEWS
 from shared import clickhouse, dead_letters
 from shared.clickhouse_migrate import migrate as migrate_clickhouse
@@ -24,26 +22,14 @@ from shared.log.log import Log
 from shared.log.streams import StreamsLog
 from shared.postgres import create_pool
 from shared.settings import Settings
+from tests.died import Died
 from tests.gateway import Gateway
 from tests.kafka.broker import Broker, broker
 from tests.page_consumers import PARTITIONS, Consumers, begun, check_letters, common, staged
 from tests.page_stage import PATIENCE_S, POLICY, TOPIC, Stage, until
 from tests.pages import Sent, generate, view
 
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """Tracebacks of sinks that die take longer to draw than they live."""
-    before = structlog.get_config()
-    structlog.configure(processors=[structlog.processors.KeyValueRenderer(key_order=["event"], drop_missing=True)])
-    yield
-    structlog.configure(**before)
-
-
-@pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits are short."""
-    monkeypatch.setattr(patience, "_WAITS", dict.fromkeys(("unknown", "overload", "readonly"), (0.02, 0.2)))
+pytestmark = pytest.mark.usefixtures("quiet", "hurried")
 
 
 @pytest.fixture(scope="module")
@@ -162,10 +148,6 @@ async def test_partitions_move_between_consumers_while_messages_come(stage: Stag
 
 
 # -- dead letters as messages ------------------------------------------------------------------------------------------
-
-
-class Died(Exception):
-    """What a process is after a crash point."""
 
 
 @pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])

@@ -8,17 +8,16 @@ import signal
 import sys
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-import structlog
 
 from aggregator import outbox as outbox_module
-from aggregator import outbox_days, patience
+from aggregator import outbox_days
 from aggregator.outbox import Batch, Claim, Damaged, Lost, Outbox, Younger, claimed, rebase, relay, replay_dead, step
 from aggregator.relay import Relay
 from ingest import health
@@ -30,30 +29,15 @@ from shared.metrics import OUTBOX_ASTRAY, OUTBOX_HELD_SECONDS, OUTBOX_LAG, OUTBO
 from shared.postgres import create_pool
 from shared.settings import Settings
 from tallybook.outbox import publish_async
+from tests.died import Died
 from tests.gateway import Gateway
 from tests.outbox import Stage, connect, until
 from tests.processes import ROOT
 from tests.proxy import Proxy, behind
 
+pytestmark = pytest.mark.usefixtures("quiet", "hurried")
+
 POINTS = ("outbox_picked", "outbox_intended", "outbox_inserted", "outbox_done")
-
-
-class Died(Exception):
-    """What a process is after a crash point."""
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    before = structlog.get_config()
-    structlog.configure(processors=[structlog.processors.KeyValueRenderer(key_order=["event"], drop_missing=True)])
-    yield
-    structlog.configure(**before)
-
-
-@pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "SETUP_S", 0.1)
-    monkeypatch.setattr(patience, "_WAITS", dict.fromkeys(("unknown", "overload", "readonly"), (0.02, 0.2)))
 
 
 @pytest.fixture

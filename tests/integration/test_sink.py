@@ -10,18 +10,17 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-import structlog
 from click.testing import CliRunner
 from redis.asyncio import Redis
 
-from aggregator import audit, patience
+from aggregator import audit
 from aggregator import partition as partition_module
 from aggregator.catalogue import PIPELINES
 from aggregator.partition import Partition, Stores
@@ -50,6 +49,8 @@ from tests.kafka.broker import kafka
 from tests.processes import ROOT
 from tests.proxy import Proxy, behind
 
+pytestmark = pytest.mark.usefixtures("quiet", "hurried")
+
 PIPELINE = PIPELINES[0]
 #: Seconds until something must have happened on a busy machine.
 PATIENCE_S = 60.0
@@ -57,10 +58,6 @@ PATIENCE_S = 60.0
 LEASE_S = 1.5
 
 _ids = itertools.count(1)
-
-
-class Died(Exception):
-    """What a process is after a crash point."""
 
 
 def hit(**fields: Any) -> tuple[bytes, bytes]:
@@ -171,22 +168,6 @@ async def until(is_so: Callable[[], Any]) -> None:
         await asyncio.sleep(0.02)
 
 
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """Tracebacks of sinks that die take longer to draw than they live."""
-    before = structlog.get_config()
-    structlog.configure(processors=[structlog.processors.KeyValueRenderer(key_order=["event"], drop_missing=True)])
-    yield
-    structlog.configure(**before)
-
-
-@pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits are short."""
-    monkeypatch.setattr(patience, "SETUP_S", 0.1)
-    monkeypatch.setattr(patience, "_WAITS", dict.fromkeys(("unknown", "overload", "readonly"), (0.02, 0.2)))
-
-
 @pytest.fixture
 async def stage(redis_client: "Redis", database: str, clickhouse_settings: Settings) -> AsyncIterator[Stage]:
     settings = msgspec.structs.replace(clickhouse_settings, database_url=database)
@@ -194,25 +175,6 @@ async def stage(redis_client: "Redis", database: str, clickhouse_settings: Setti
         one = Stage(StreamsLog(redis_client, 2, 1_000_000), settings, pool, tables)
         yield one
         await one.close()
-
-
-@pytest.fixture
-def crash(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], asyncio.Event]:
-    """Arms a crash point: it raises when it is passed for the n-th time, and the event is set."""
-
-    def arm(name: str, at: int) -> asyncio.Event:
-        died, passes = asyncio.Event(), itertools.count(1)
-
-        def crash_point(here: str) -> None:
-            if here == name and next(passes) == at:
-                died.set()
-            if died.is_set():
-                raise Died(name)
-
-        monkeypatch.setattr(partition_module, "crash_point", crash_point)
-        return died
-
-    return arm
 
 
 # -- once --------------------------------------------------------------------------------------------------------------

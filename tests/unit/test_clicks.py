@@ -116,7 +116,8 @@ class Banners:
 class Limiter:
     """Gives so many writes to each client."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate_per_s: float) -> None:
+        self.is_on = rate_per_s > 0
         self.left = 1
 
     async def take(self, client: str) -> dict[str, str]:
@@ -134,7 +135,7 @@ class Service:
         settings = Settings(**({"bulk_items_max": 50} | fields))
         self.log: list[str] = []
         self.counter, self.keyed = Counter(settings, self.log), Keyed(self.log)
-        self.banners, self.limiter = Banners(), Limiter()
+        self.banners, self.limiter = Banners(), Limiter(settings.rate_limit_per_s)
         self.state = {
             "settings": settings,
             "counter": self.counter,
