@@ -70,7 +70,8 @@ class Program:
             self.process = subprocess.Popen(
                 command, env=environ, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=cwd
             )
-        self._lines: Queue[str] = Queue()
+        #: What it printed; None is the end of it.
+        self._lines: Queue[str | None] = Queue()
         assert self.process.stdout
         Thread(target=self._read, args=(self.process.stdout,), daemon=True).start()
 
@@ -83,19 +84,16 @@ class Program:
         with output:
             for line in output:
                 self._lines.put(line.rstrip("\n"))
+        self._lines.put(None)
 
     def line(self, patience_s: float = PATIENCE_S) -> str:
-        """The next line that it prints."""
-        deadline = time.monotonic() + patience_s
-        while time.monotonic() < deadline:
-            with contextlib.suppress(Empty):
-                return self._lines.get(timeout=0.1)
-            assert self.process.poll() is None, f"it ended with {self.process.returncode}: {self.errors()}"
-        raise AssertionError(f"it printed nothing: {self.errors()}")
-
-    def line_left(self) -> str:
-        """The next line that it printed before its end."""
-        return self._lines.get(timeout=PATIENCE_S)
+        """The next line that it prints, or printed before its end."""
+        try:
+            line = self._lines.get(timeout=patience_s)
+        except Empty:
+            raise AssertionError(f"it printed nothing: {self.errors()}") from None
+        assert line is not None, f"it ended with {self.process.wait(PATIENCE_S)}: {self.errors()}"
+        return line
 
     def errors(self) -> str:
         """What it wrote to standard error."""

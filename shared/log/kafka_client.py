@@ -10,6 +10,9 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 #: What a call can raise when Kafka is away, slow or refuses. aiokafka asserts what brokers tell it about partitions.
 KAFKA_ERRORS = (KafkaError, OSError, asyncio.TimeoutError, AssertionError)
 
+#: Clients that nobody waits for any more, until they are closed.
+_unwanted: set[asyncio.Task[None]] = set()
+
 
 def client_options(servers: str, timeout_s: float) -> dict[str, Any]:
     """What every client is made with."""
@@ -17,14 +20,28 @@ def client_options(servers: str, timeout_s: float) -> dict[str, Any]:
 
 
 async def start_client(client: Any, timeout_s: float) -> None:
-    """Connect a producer, a consumer or an administrator, or leave nothing of it. Raises KAFKA_ERRORS."""
+    """Connect a producer, a consumer or an administrator, or leave nothing of it. Raises KAFKA_ERRORS.
+
+    Connecting is never cut off: aiokafka 0.14 forgets its first connection when it is cancelled while it asks that one
+    for the cluster (`AIOKafkaClient.bootstrap`). What nobody waits for any more ends by its own time limits, behind the
+    caller's back.
+    """
+    starting = asyncio.ensure_future(client.start())
     try:
         async with asyncio.timeout(timeout_s):
-            await client.start()
+            await asyncio.shield(starting)
     except BaseException:
-        with contextlib.suppress(*KAFKA_ERRORS):
-            await stop_client(client)
+        closing = asyncio.create_task(_close_started(client, starting))
+        _unwanted.add(closing)
+        closing.add_done_callback(_unwanted.discard)
         raise
+
+
+async def _close_started(client: Any, starting: asyncio.Future[None]) -> None:
+    """Wait until it has connected, or cannot, and leave nothing of it."""
+    await asyncio.gather(starting, return_exceptions=True)
+    with contextlib.suppress(*KAFKA_ERRORS):
+        await stop_client(client)
 
 
 async def stop_client(client: Any) -> None:

@@ -1,8 +1,10 @@
 """What every log promises, kept by each on real servers: order, once, exact ranges, and nothing lost in silence."""
 
 import asyncio
+import gc
 import itertools
 import os
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +12,13 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from redis.asyncio import Redis
 
 from shared.errors import LogFull, LogUnavailable, TooLarge
 from shared.log import kafka as kafka_module
+from shared.log import kafka_client
 from shared.log.choice import chosen_log
 from shared.log.cursor import Cursors
 from shared.log.journal import Journal
@@ -29,6 +32,7 @@ from shared.log.streams import StreamsLog, prefix
 from shared.postgres import create_pool
 from shared.redis_client import connect
 from shared.settings import Settings
+from shared.tasks import end
 from tests.kafka.broker import kafka
 from tests.proxy import Proxy, proxy
 
@@ -561,6 +565,24 @@ async def test_the_position_of_a_sink_shows_in_the_tools_of_kafka(
 
 
 # -- which one ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_client_that_nobody_waits_for_any_more_leaves_no_connection(kafka_servers: tuple[str, int]) -> None:
+    """Cut off at whatever moment of its start. aiokafka tells of what was left open when that is collected."""
+    made = kafka_client.client_options(kafka_servers[0], TIMEOUT_S)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for milliseconds in range(40):
+            client = AIOKafkaConsumer(**made)
+            starting = asyncio.create_task(kafka_client.start_client(client, TIMEOUT_S))
+            await asyncio.wait({starting}, timeout=0.001 + milliseconds / 4000)
+            await end(starting)
+            if not starting.cancelled():
+                await kafka_client.stop_client(client)
+        await asyncio.gather(*kafka_client._unwanted)
+        del client
+        gc.collect()
+    assert not [str(one.message) for one in told]
 
 
 async def test_the_url_chooses_the_log(redis_url: str) -> None:
