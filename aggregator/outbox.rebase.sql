@@ -4,7 +4,13 @@
 WITH delivered AS (
     DELETE FROM tallybook_outbox WHERE created_at < $2 AND (xid, id) <= ($3::text::xid8, $4)
 ), waiting AS (
-    UPDATE tallybook_outbox SET xid = '0' WHERE created_at < $2 AND (xid, id) > ($3::text::xid8, $4)
+    -- Numbered anew, as ids have an order within a transaction only.
+    UPDATE tallybook_outbox AS event SET xid = '0', id = placed.place
+    FROM (
+        SELECT xid, id, row_number() OVER (ORDER BY xid, id) AS place
+        FROM tallybook_outbox WHERE created_at < $2 AND (xid, id) > ($3::text::xid8, $4)
+    ) AS placed
+    WHERE event.created_at < $2 AND (event.xid, event.id) = (placed.xid, placed.id)
 ), moved AS (
     -- Another source: this cluster may give out numbers that the former one gave out, and no token may stand for two things.
     UPDATE tallybook_outbox_cursor

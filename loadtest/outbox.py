@@ -6,9 +6,10 @@ Embedded servers on this machine with fsync on, all of them on the same cores; l
 
 relay     events a second that one relay brings from a filled outbox into the embedded engine, counted afterwards, and
           the processor's time of an event in the relay, Postgres and the engine
-publish   transactions of pgbench (three updates, a select, an insert; seven round trips) with an event and without.
-          By asyncpg and `publish_async`, one and one on the same connection in an order of chance; and by pgbench
-          itself with the INSERT that publishing sends, its two scripts mixed by chance: that is Postgres' share
+publish   transactions of pgbench (three updates, a select, an insert; seven round trips) with an event, without, and
+          with the least that a statement more can be: one number into a table without an index. By asyncpg and
+          `publish_async`, one each on the same connection in an order of chance; and by pgbench itself, prepared as
+          drivers do, with the INSERT that publishing sends, its three scripts mixed by chance: Postgres' share
 held      events a second that are published, jobs a second of a queue by SKIP LOCKED and DELETE, and unrelated
           transactions a second beside publishers and a relay, each while a transaction that writes stays open, and in
           the window before or after without it; medians of the ratios of such pairs
@@ -49,13 +50,16 @@ from tallybook.binaries import find_postgres
 from tallybook.embedded import EmbeddedServers
 from tallybook.folder import DataFolder
 from tallybook.outbox import publish_async, publishing
-from tallybook.outbox.event import made_of
+from tallybook.outbox.event import rows_of
 
 RESULT = Path(__file__).parent / "results" / "outbox.json"
 #: Rows of pgbench's tables, and clients that write at the same time.
 _ACCOUNTS, _CLIENTS = 100_000, 4
 #: Of pgbench's own tables: branches, which are what its clients wait for; and seconds of one run of it.
-_SCALE, _PGBENCH_S = 10, 8
+_SCALE, _PGBENCH_S = 10, 12
+#: What a transaction has beside what pgbench gives it.
+_EXTRA = ("nothing", "number", "event")
+_NUMBER = "INSERT INTO bare VALUES ({})"
 #: Events of one call while the outbox is filled.
 _FILL = 1000
 
@@ -69,6 +73,7 @@ CREATE TABLE history (tid integer, bid integer, aid integer, delta integer, mtim
 INSERT INTO accounts SELECT n, 0, '' FROM generate_series(1, {_ACCOUNTS}) AS n;
 INSERT INTO tellers SELECT n, 0, '' FROM generate_series(1, 100) AS n;
 INSERT INTO branches SELECT n, 0, '' FROM generate_series(1, 100) AS n;
+CREATE TABLE bare (n bigint);
 CREATE TABLE jobs (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, body text NOT NULL);
 VACUUM ANALYZE;
 """  # noqa: S608 - numbers of this file
@@ -148,8 +153,8 @@ async def _relayed(outbox: Outbox, events: int, rounds: int) -> Figures:
 # -- publish -----------------------------------------------------------------------------------------------------------
 
 
-async def _transaction(connection: Any, number: int, publishes: bool) -> None:
-    """TPC-B as pgbench writes it, and perhaps an event."""
+async def _transaction(connection: Any, number: int, extra: str) -> None:
+    """TPC-B as pgbench writes it, and perhaps something more."""
     aid, tid, bid = number * 7919 % _ACCOUNTS + 1, number * 31 % 100 + 1, number * 17 % 100 + 1
     async with connection.transaction():
         await connection.execute("UPDATE accounts SET balance = balance + 1 WHERE aid = $1", aid)
@@ -157,8 +162,10 @@ async def _transaction(connection: Any, number: int, publishes: bool) -> None:
         await connection.execute("UPDATE tellers SET balance = balance + 1 WHERE tid = $1", tid)
         await connection.execute("UPDATE branches SET balance = balance + 1 WHERE bid = $1", bid)
         await connection.execute("INSERT INTO history VALUES ($1, $2, $3, 1, now())", tid, bid, aid)
-        if publishes:
+        if extra == "event":
             await publish_async(connection, OrderPlaced(number))
+        elif extra == "number":
+            await connection.execute(_NUMBER.format("$1"), number)
 
 
 def _backend_s(pid: int) -> float:
@@ -167,34 +174,42 @@ def _backend_s(pid: int) -> float:
 
 
 async def _published(url: str, transactions: int) -> Figures:
-    """One and one, as the machine is never the same for long, in an order of chance, as the second of two has it
-    warmer."""
+    """One each, as the machine is never the same for long, in an order of chance, as a later one has it warmer."""
     connection = await asyncpg.connect(url)
     pid = connection.get_server_pid()
-    clock: dict[bool, list[float]] = {False: [], True: []}
-    client: dict[bool, list[float]] = {False: [], True: []}
-    backend: dict[bool, list[float]] = {False: [], True: []}
+    clock, client, backend = ({extra: list[float]() for extra in _EXTRA} for _ in range(3))
     for number in range(-200, transactions):  # the first ones only warm up
-        for publishes in random.sample((False, True), 2):
+        for place, extra in enumerate(random.sample(_EXTRA, len(_EXTRA))):
             before = time.perf_counter(), time.thread_time(), _backend_s(pid)
-            await _transaction(connection, 2 * number + publishes, publishes)
+            await _transaction(connection, len(_EXTRA) * number + place, extra)
             after = time.perf_counter(), time.thread_time(), _backend_s(pid)
             if number >= 0:
                 for kept, start, end in zip((clock, client, backend), before, after, strict=True):
-                    kept[publishes].append((end - start) * 1e6)
+                    kept[extra].append((end - start) * 1e6)
     await connection.close()
-    without, with_one = median(clock[False]), median(clock[True])
-    processor = {publishes: median(client[publishes]) + median(backend[publishes]) for publishes in (False, True)}
+    processor = {extra: median(client[extra]) + median(backend[extra]) for extra in _EXTRA}
     return {
-        "transaction_us": round(without),
-        "with_event_us": round(with_one),
-        "cost": round(with_one / without - 1, 4),
-        "cost_of_the_mean": round(sum(clock[True]) / sum(clock[False]) - 1, 4),
-        "cpu_us": round(processor[False]),
-        "cpu_us_with_event": round(processor[True]),
-        "of_it_client": round(median(client[True]) - median(client[False])),
-        "of_it_postgres": round(median(backend[True]) - median(backend[False])),
-        "pairs": transactions,
+        **_costs(clock),
+        "cost_of_the_mean": round(sum(clock["event"]) / sum(clock["nothing"]) - 1, 4),
+        "cpu_us": round(processor["nothing"]),
+        "cpu_us_with_event": round(processor["event"]),
+        "of_it_client": round(median(client["event"]) - median(client["nothing"])),
+        "of_it_postgres": round(median(backend["event"]) - median(backend["nothing"])),
+        "of_a_number_client": round(median(client["number"]) - median(client["nothing"])),
+        "of_a_number_postgres": round(median(backend["number"]) - median(backend["nothing"])),
+        "transactions": transactions * len(_EXTRA),
+    }
+
+
+def _costs(took_us: dict[str, list[float]]) -> Figures:
+    """Medians, and what they are more than that of the plain transaction."""
+    plain, number, event = (median(took_us[extra]) for extra in _EXTRA)
+    return {
+        "transaction_us": round(plain),
+        "with_number_us": round(number),
+        "with_event_us": round(event),
+        "cost_of_number": round(number / plain - 1, 4),
+        "cost": round(event / plain - 1, 4),
     }
 
 
@@ -213,38 +228,32 @@ INSERT INTO pgbench_history (tid, bid, aid, delta, mtime) VALUES (:tid, :bid, :a
 
 def _insert() -> tuple[str, list[str]]:
     """The statement of `publish` with names of variables in it, and what defines them."""
-    row, statement = made_of((OrderPlaced(1),)).rows[0], publishing._FORMATTED[0]
-    for name in row._fields:
+    (row,) = rows_of((OrderPlaced(1),))
+    statement, arguments = publishing._call([row], publishing._FORMATTED)
+    for name, _ in zip(row._fields, arguments, strict=False):
         statement = statement.replace("%s", f":{name}", 1)
-    return statement, [f"-D{name}={value}" for name, value in row._asdict().items()]
+    return statement, [f"-D{name}={value}" for name, value in zip(row._fields, arguments, strict=False)]
 
 
 def _by_pgbench(url: str, clients: int, folder: Path) -> Figures:
-    """Medians of pgbench's own transaction and of the one with an event, as pgbench clocks them."""
+    """Medians of pgbench's own transaction and of those with something more, as pgbench clocks them."""
     pgbench = find_postgres() / "pgbench"
     parts = urlsplit(url)
     environ = {"PGHOST": parse_qs(parts.query)["host"][0], "PGUSER": parts.username or "", "PGDATABASE": parts.path[1:]}
     insert, variables = _insert()
-    for name, more in (("plain", ""), ("event", f"{insert};\n")):
+    for name, more in zip(_EXTRA, ("", f"{_NUMBER.format(':aid')};\n", f"{insert};\n"), strict=True):
         (folder / f"{name}.sql").write_text(f"{_PGBENCH}{more}END;\n")
-    scripts = [argument for name in ("plain", "event") for argument in ("-f", str(folder / f"{name}.sql"))]
+    scripts = [argument for name in _EXTRA for argument in ("-f", str(folder / f"{name}.sql"))]
     run = partial(subprocess.run, check=True, capture_output=True, env=environ, cwd=folder)
     run([pgbench, "-i", "-q", "-s", str(_SCALE)])
     how = ("-n", "-M", "prepared", "-s", str(_SCALE), "-c", str(clients), "-T", str(_PGBENCH_S))
     run([pgbench, *how, *variables, "--log", f"--log-prefix=clients-{clients}", *scripts])
-    took: dict[str, list[float]] = {"0": [], "1": []}
+    took: dict[str, list[float]] = {extra: [] for extra in _EXTRA}
     for path in folder.glob(f"clients-{clients}.*"):
         for line in path.read_text().splitlines():
             _, _, took_us, script, *_ = line.split()
-            took[script].append(float(took_us))
-    without, with_one = median(took["0"]), median(took["1"])
-    return {
-        "transaction_us": round(without),
-        "with_event_us": round(with_one),
-        "cost": round(with_one / without - 1, 4),
-        "transactions": len(took["0"]) + len(took["1"]),
-        "clients": clients,
-    }
+            took[_EXTRA[int(script)]].append(float(took_us))
+    return {**_costs(took), "transactions": sum(map(len, took.values())), "clients": clients}
 
 
 # -- held --------------------------------------------------------------------------------------------------------------
@@ -383,7 +392,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m loadtest.outbox", description=__doc__.partition("\n")[0])
     parser.add_argument("--events", type=int, default=200_000, help="of a round of the relay")
     parser.add_argument("--rounds", type=int, default=3, help="of the relay")
-    parser.add_argument("--transactions", type=int, default=4000, help="pairs by asyncpg")
+    parser.add_argument("--transactions", type=int, default=4000, help="of each kind by asyncpg")
     parser.add_argument("--pairs", type=int, default=12, help="of windows with and without an open transaction")
     parser.add_argument("--seconds", type=float, default=0.8, help="of a window")
     parser.add_argument("--batch", type=int, default=Settings().outbox_rows, help="TALLYBOOK_OUTBOX_ROWS")

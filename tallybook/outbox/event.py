@@ -44,22 +44,16 @@ class Event(Struct, frozen=True):
 
 
 class Row(NamedTuple):
-    """An event as it is stored; all of it text, so that no driver has a say in it."""
+    """An event as it is stored. JSON and times are text, so that no driver has a say in them."""
 
-    event_id: str
+    event_id: UUID
     event_type: str
-    event_date_time: str
     environment: str
     event_context: str
+    #: None is the moment at which Postgres gets it.
+    event_date_time: str | None
     metadata_version: int
     context: str
-
-
-class Made(NamedTuple):
-    """What events became, in their order, and their ids as the application gets them."""
-
-    rows: list[Row]
-    ids: list[UUID]
 
 
 class _Kind(NamedTuple):
@@ -70,27 +64,25 @@ class _Kind(NamedTuple):
     encode: Callable[[Any], bytes]
 
 
-def made_of(events: tuple[object, ...]) -> Made:
+def rows_of(events: tuple[object, ...]) -> list[Row]:
     """What the events become, in their order. Raises InvalidEvent."""
-    now, context, environment = datetime.now(UTC).isoformat(), carried(), process_environment()
-    made = Made([], [])
+    context, environment = carried(), process_environment()
+    rows = []
     for one in events:
         if isinstance(one, Event):
             payload, event_type, version = one.payload, one.event_type, one.metadata_version
-            event_id, moment = _id(one.event_id) or random_id(), _moment(one.event_date_time) or now
+            event_id, moment = _id(one.event_id) or random_id(), _moment(one.event_date_time)
             where = _checked(one.environment, "environment", _ENVIRONMENT_MAX) if one.environment else environment
         else:
-            payload, event_type, version, event_id, moment, where = one, None, None, random_id(), now, environment
+            payload, event_type, version, event_id, moment, where = one, None, None, random_id(), None, environment
         kind = _kind(type(payload))  # type: ignore[arg-type]
         event_type = _checked(event_type or _type_of(payload, kind), "event_type", _TYPE_MAX)
         if version is None:
             version = getattr(payload, "metadata_version", 1)
         if not isinstance(version, int) or not 0 <= version < 1 << 63:
             raise InvalidEvent(f"metadata_version of {event_type} has to be a whole number from 0, not {version!r}")
-        body = _encoded(payload, kind, event_type)
-        made.rows.append(Row(event_id.hex, event_type, moment, where, body, version, context))
-        made.ids.append(event_id)
-    return made
+        rows.append(Row(event_id, event_type, where, _encoded(payload, kind, event_type), moment, version, context))
+    return rows
 
 
 @cache

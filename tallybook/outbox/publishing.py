@@ -8,37 +8,47 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from tallybook.outbox.errors import InvalidEvent, NotInTransaction, OutboxMissing, UnknownConnection
-from tallybook.outbox.event import Made, Row, made_of
+from tallybook.outbox.event import Row, rows_of
 
 #: Events of one call. More are several calls in one transaction.
 EVENTS_MAX = 10_000
 
-_COLUMNS = "event_id, event_type, event_date_time, environment, event_context, metadata_version, context"
-#: Texts, cast in Postgres: a codec that the application has set for json or uuid would change them.
-_TYPES = ("text::uuid", "text", "text::timestamptz", "text", "text::json", "bigint", "text::json")
-_ARRAYS = ("text[]", "text[]", "text[]", "text[]", "text[]", "bigint[]", "text[]")
 #: The code of Postgres for a table that is not there.
 _UNDEFINED_TABLE = "42P01"
 
 
-def _statements(marks: list[str]) -> tuple[str, str]:
-    """For one event, and for many in their order: ids are taken as the rows come."""
-    values = ", ".join(f"{mark}::{kind}" for mark, kind in zip(marks, _TYPES, strict=True))
-    arrays = ", ".join(f"{mark}::{kind}" for mark, kind in zip(marks, _ARRAYS, strict=True))
-    return (
-        f"INSERT INTO tallybook_outbox ({_COLUMNS}) VALUES ({values})",  # noqa: S608 - nothing of it comes from outside
-        f"INSERT INTO tallybook_outbox ({_COLUMNS})"  # noqa: S608
-        " SELECT a::uuid, b, c::timestamptz, d, e::json, f, g::json"
-        f" FROM unnest({arrays}) WITH ORDINALITY AS event (a, b, c, d, e, f, g, place) ORDER BY place",
+class _Statements(NamedTuple):
+    """How events are written, in the words of a driver."""
+
+    #: One event as most are, with defaults for the rest: Postgres is slow at reading times, and at JSON.
+    short: str = (
+        "INSERT INTO tallybook_outbox (event_id, event_type, environment, event_context)"
+        " VALUES ({}, {}, {}, {}::{json})"
+    )
+    long: str = (
+        "INSERT INTO tallybook_outbox"
+        " (event_id, event_type, environment, event_context, event_date_time, metadata_version, context)"
+        " VALUES ({}, {}, {}, {}::{json}, coalesce({}::text::timestamptz, clock_timestamp()), {}, {}::{json})"
+    )
+    #: Several in their order: ids are taken as the rows come.
+    many: str = (
+        "INSERT INTO tallybook_outbox"
+        " (event_id, event_type, environment, event_context, event_date_time, metadata_version, context)"
+        " SELECT a, b, c, d::json, coalesce(e::timestamptz, clock_timestamp()), f, g::json"
+        " FROM unnest({}::uuid[], {}::text[], {}::text[], {}::text[], {}::text[], {}::bigint[], {}::text[])"
+        " WITH ORDINALITY AS event (a, b, c, d, e, f, g, place) ORDER BY place"
     )
 
 
-_NUMBERED = _statements([f"${number}" for number in range(1, 8)])
-_FORMATTED = _statements(["%s"] * 7)
+#: asyncpg would give JSON to a codec that the application may have set for it, and the others send it as it is.
+_NUMBERED = _Statements(*(one.format(*(f"${n}" for n in range(1, 8)), json="text::json") for one in _Statements()))
+_FORMATTED = _Statements(*(one.format(*["%s"] * 7, json="json") for one in _Statements()))
+#: What a row of the short statement has for the rest.
+_DEFAULTS = (None, 1, "{}")
 
 #: Told of every call that Postgres has taken: `tallybook.outbox.pytest_plugin` listens here.
 listeners: list[Callable[[list[Row]], None]] = []
@@ -50,41 +60,49 @@ def publish(connection: Any, *events: object) -> list[UUID]:
     Takes a `psycopg.Connection`, a `Connection` or `Session` of SQLAlchemy over psycopg, and a connection of Django.
     Raises one of OutboxError, and whatever the driver raises.
     """
-    with _span(len(events)), _explained:
-        made = _checked(events)  # in the span, so that it is the parent of what comes of them
-        if events:
-            _adapter(type(connection), False)(connection, *_call(made.rows, _FORMATTED))  # type: ignore[arg-type]
-    return _told(made)
+    with _span(len(events)):
+        rows = _checked(events)  # in the span, so that it is the parent of what comes of them
+        if rows:
+            try:
+                _adapter(type(connection), False)(connection, *_call(rows, _FORMATTED))  # type: ignore[arg-type]
+            except Exception as error:
+                _explain(error)
+                raise
+    return _told(rows)
 
 
 async def publish_async(connection: Any, *events: object) -> list[UUID]:
     """As `publish`, for connections of asyncpg, `psycopg.AsyncConnection`, and `AsyncConnection` or `AsyncSession` of
     SQLAlchemy over asyncpg or psycopg."""
-    with _span(len(events)), _explained:
-        made = _checked(events)
-        if events:
-            adapter = _adapter(type(connection), True)  # type: ignore[arg-type]
-            await adapter(connection, *_call(made.rows, _NUMBERED if adapter is _asyncpg else _FORMATTED))
-    return _told(made)
+    with _span(len(events)):
+        rows = _checked(events)
+        if rows:
+            try:
+                adapter = _adapter(type(connection), True)  # type: ignore[arg-type]
+                await adapter(connection, *_call(rows, _NUMBERED if adapter is _asyncpg else _FORMATTED))
+            except Exception as error:
+                _explain(error)
+                raise
+    return _told(rows)
 
 
-def _checked(events: tuple[object, ...]) -> Made:
+def _checked(events: tuple[object, ...]) -> list[Row]:
     if len(events) > EVENTS_MAX:
         raise InvalidEvent(f"one call publishes {EVENTS_MAX:,} events at most, not {len(events):,}")
-    return made_of(events)
+    return rows_of(events)
 
 
-def _call(rows: list[Row], statements: tuple[str, str]) -> tuple[str, tuple[Any, ...]]:
+def _call(rows: list[Row], statements: _Statements) -> tuple[str, tuple[Any, ...]]:
     """A statement and its arguments."""
-    if len(rows) == 1:
-        return statements[0], rows[0]
-    return statements[1], tuple(list(column) for column in zip(*rows, strict=True))
+    if len(rows) > 1:
+        return statements.many, tuple(list(column) for column in zip(*rows, strict=True))
+    return (statements.short, rows[0][:4]) if rows[0][4:] == _DEFAULTS else (statements.long, rows[0])
 
 
-def _told(made: Made) -> list[UUID]:
+def _told(rows: list[Row]) -> list[UUID]:
     for listener in listeners:
-        listener(made.rows)
-    return made.ids
+        listener(rows)
+    return [row.event_id for row in rows]
 
 
 # -- adapters ----------------------------------------------------------------------------------------------------------
@@ -116,7 +134,7 @@ def _sqlalchemy(connection: Any, statement: str, arguments: tuple[Any, ...]) -> 
     is_open = not getattr(connection.connection.dbapi_connection, "autocommit", False)
     _need(is_open, "use a connection whose isolation level is not AUTOCOMMIT")
     if connection.dialect.paramstyle.startswith("numeric"):  # asyncpg
-        statement = _NUMBERED[0 if isinstance(arguments[0], str) else 1]
+        statement = _NUMBERED[_FORMATTED.index(statement)]
     connection.exec_driver_sql(statement, arguments)
 
 
@@ -167,19 +185,13 @@ def _need(is_in_transaction: bool, remedy: str) -> None:
         raise NotInTransaction(f"the event would stay although the work that it tells of is undone: {remedy}")
 
 
-class _Explained:
-    """Says what a missing table means. A class, as it is entered with every call: it costs a third of a generator."""
-
-    def __enter__(self) -> None:
-        """Nothing to prepare."""
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        links = (error, getattr(error, "__cause__", None), getattr(error, "orig", None))
-        if error is not None and any(getattr(one, "sqlstate", None) == _UNDEFINED_TABLE for one in links):
-            raise OutboxMissing(OutboxMissing.__doc__) from error
+def _explain(error: Exception) -> None:
+    """Say what a missing table means."""
+    links = (error, error.__cause__, getattr(error, "orig", None))
+    if any(getattr(one, "sqlstate", None) == _UNDEFINED_TABLE for one in links):
+        raise OutboxMissing(OutboxMissing.__doc__) from error
 
 
-_explained = _Explained()
 _NO_SPAN = nullcontext()
 
 

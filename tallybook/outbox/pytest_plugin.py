@@ -24,9 +24,10 @@ class Published(NamedTuple):
 
     event_id: UUID
     event_type: str
-    event_date_time: str
     environment: str
     event_context: dict[str, Any]
+    #: None is the moment at which Postgres got it.
+    event_date_time: str | None
     metadata_version: int
     context: dict[str, Any]
 
@@ -61,12 +62,5 @@ def outbox_events() -> Iterator[Events]:
 
 
 def _published(row: Row) -> Published:
-    return Published(
-        UUID(row.event_id),
-        row.event_type,
-        row.event_date_time,
-        row.environment,
-        json.loads(row.event_context),
-        row.metadata_version,
-        json.loads(row.context),
-    )
+    read = {"event_context": json.loads(row.event_context), "context": json.loads(row.context)}
+    return Published(**{**row._asdict(), **read})

@@ -627,6 +627,35 @@ async def test_many_rows_in_a_row_with_one_error_are_no_fault_of_theirs(stage: S
     assert await stage.pool.fetchval("SELECT count(*) FROM tallybook_outbox_dead") == outbox_module.IN_A_ROW - 1
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("event_context", "'[1]'"),
+        ("event_context", "'1'"),
+        ("context", "'1'"),
+        ("event_date_time", "'infinity'"),
+        ("event_date_time", "'-infinity'"),
+        ("event_date_time", "'0044-03-15 BC'"),
+        ("event_date_time", "'1899-12-31 23:59:59Z'"),
+        ("event_date_time", "'2299-12-31Z'"),
+        ("event_date_time", "'9999-01-01Z'"),
+        ("event_date_time", "'20026-01-01Z'"),
+        ("metadata_version", "-1"),
+    ],
+)
+async def test_what_nobody_could_publish_and_somebody_writes_by_hand_is_a_dead_letter(
+    stage: Stage, column: str, value: str
+) -> None:
+    await stage.publish(3)
+    await stage.pool.execute(
+        f"INSERT INTO tallybook_outbox (event_type, environment, {column}) VALUES ('by_hand', 'test', {value})"
+    )
+    await stage.publish(3)
+    await stage.relayed()
+    await stage.check(dead=1)
+    assert await stage.pool.fetchval("SELECT event_type FROM tallybook_outbox_dead") == "by_hand"
+
+
 async def test_events_of_too_many_months_go_in_pieces(stage: Stage) -> None:
     await stage.pool.execute(
         "INSERT INTO tallybook_outbox (event_type, environment, event_date_time)"

@@ -13,8 +13,6 @@ class Migration(migrations.Migration):  # type: ignore[misc]
         migrations.RunSQL(
             sql=schema(),
             reverse_sql="DROP TABLE tallybook_outbox, tallybook_outbox_cursor, tallybook_outbox_dead;"
-            " DROP FUNCTION tallybook_outbox_make_partition; DROP SEQUENCE tallybook_outbox_id;"
-            " DROP DOMAIN tallybook_outbox_type, tallybook_outbox_environment, tallybook_outbox_moment,"
-            " tallybook_outbox_version, tallybook_outbox_object;",
+            " DROP FUNCTION tallybook_outbox_make_partition; DROP SEQUENCE tallybook_outbox_id;",
         ),
     )
