@@ -76,7 +76,7 @@ def rows_of(events: tuple[object, ...]) -> list[Row]:
         else:
             payload, event_type, version, event_id, moment, where = one, None, None, random_id(), None, environment
         kind = _kind(type(payload))  # type: ignore[arg-type]
-        event_type = _checked(event_type or _type_of(payload, kind), "event_type", _TYPE_MAX)
+        event_type = _type_of(payload, kind, event_type)
         if version is None:
             version = getattr(payload, "metadata_version", 1)
         if not isinstance(version, int) or not 0 <= version < 1 << 63:
@@ -101,10 +101,11 @@ def snake_case(name: str) -> str:
 def _kind(of: type) -> _Kind:
     if issubclass(of, Mapping):
         return _Kind("", msgspec.json.encode)
+    name = _checked(snake_case(of.__name__), "event_type", _TYPE_MAX)
     if issubclass(of, Struct) or dataclasses.is_dataclass(of) or hasattr(of, "__attrs_attrs__"):
-        return _Kind(snake_case(of.__name__), msgspec.json.encode)
+        return _Kind(name, msgspec.json.encode)
     if hasattr(of, "model_dump_json"):
-        return _Kind(snake_case(of.__name__), _by_pydantic)
+        return _Kind(name, _by_pydantic)
     raise InvalidEvent(
         f"{of.__name__} is no event: publish a msgspec Struct, a dataclass, an attrs class,"
         " a pydantic model, or Event(mapping, event_type='...')"
@@ -115,10 +116,13 @@ def _by_pydantic(payload: Any) -> bytes:
     return str(payload.model_dump_json()).encode()
 
 
-def _type_of(payload: object, kind: _Kind) -> Any:
+def _type_of(payload: object, kind: _Kind, said: str | None) -> str:
+    named = said or getattr(payload, "event_type", None)
+    if named:
+        return _checked(named, "event_type", _TYPE_MAX)
     if not kind.event_type:
         raise InvalidEvent("a mapping has no name of its own: publish Event(payload, event_type='...')")
-    return getattr(payload, "event_type", None) or kind.event_type
+    return kind.event_type
 
 
 def _checked(text: Any, what: str, most: int) -> str:

@@ -767,7 +767,11 @@ async def test_a_restore_into_a_younger_cluster_is_noticed_and_mended(
     """The ids that are stored lie in the future, as they do after pg_restore into a new cluster."""
     await stage.publish(10)
     await stage.relayed()
-    await stage.publish(5)
+    others = [await connect(stage.database) for _ in range(2)]
+    for number in (0, 1, 0, 1, 0):  # each connection draws ids of its own in advance
+        await stage.publish(1, connection=others[number])
+    for other in others:
+        await other.close()
     crash(point, 1)
     if point != "nowhere":
         with pytest.raises(Died):
@@ -788,6 +792,7 @@ async def test_a_restore_into_a_younger_cluster_is_noticed_and_mended(
     await stage.relayed()
     stored = [row[0] for row in await stage.stored()]
     assert Counter(stored) == Counter(number for one in stage.committed for number in one)
+    assert [number for number in stored if 10 < number <= 15] == [11, 12, 13, 14, 15]
 
 
 async def _age(stage: Stage) -> None:
