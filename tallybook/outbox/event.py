@@ -20,6 +20,8 @@ from tallybook.outbox.carried import carried
 from tallybook.outbox.errors import InvalidEvent
 from tallybook.outbox.ids import random_id
 
+#: Events of one call. More are several calls in one transaction.
+EVENTS_MAX = 10_000
 #: Bytes of the JSON of one event: what is larger belongs into a store of its own, and its address into the event.
 CONTEXT_MAX_BYTES = 256 * 1024
 #: Where this process runs, unless an event says so.
@@ -66,6 +68,8 @@ class _Kind(NamedTuple):
 
 def rows_of(events: tuple[object, ...]) -> list[Row]:
     """What the events become, in their order. Raises InvalidEvent."""
+    if len(events) > EVENTS_MAX:
+        raise InvalidEvent(f"one call publishes {EVENTS_MAX:,} events at most, not {len(events):,}")
     context, environment = carried(), process_environment()
     rows = []
     for one in events:

@@ -5,17 +5,14 @@ the same everywhere. Nothing here begins, commits or rolls back.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from tallybook.outbox.errors import InvalidEvent, NotInTransaction, OutboxMissing, UnknownConnection
+from tallybook.outbox.errors import NotInTransaction, OutboxMissing, UnknownConnection
 from tallybook.outbox.event import Row, rows_of
-
-#: Events of one call. More are several calls in one transaction.
-EVENTS_MAX = 10_000
 
 #: The code of Postgres for a table that is not there.
 _UNDEFINED_TABLE = "42P01"
@@ -61,7 +58,7 @@ def publish(connection: Any, *events: object) -> list[UUID]:
     Raises one of OutboxError, and whatever the driver raises.
     """
     with _span(len(events)):
-        rows = _checked(events)  # in the span, so that it is the parent of what comes of them
+        rows = rows_of(events)  # in the span, so that it is the parent of what comes of them
         if rows:
             try:
                 _adapter(type(connection), False)(connection, *_call(rows, _FORMATTED))  # type: ignore[arg-type]
@@ -75,7 +72,7 @@ async def publish_async(connection: Any, *events: object) -> list[UUID]:
     """As `publish`, for connections of asyncpg, `psycopg.AsyncConnection`, and `AsyncConnection` or `AsyncSession` of
     SQLAlchemy over asyncpg or psycopg."""
     with _span(len(events)):
-        rows = _checked(events)
+        rows = rows_of(events)
         if rows:
             try:
                 adapter = _adapter(type(connection), True)  # type: ignore[arg-type]
@@ -84,12 +81,6 @@ async def publish_async(connection: Any, *events: object) -> list[UUID]:
                 _explain(error)
                 raise
     return _told(rows)
-
-
-def _checked(events: tuple[object, ...]) -> list[Row]:
-    if len(events) > EVENTS_MAX:
-        raise InvalidEvent(f"one call publishes {EVENTS_MAX:,} events at most, not {len(events):,}")
-    return rows_of(events)
 
 
 def _call(rows: list[Row], statements: _Statements) -> tuple[str, tuple[Any, ...]]:
@@ -119,14 +110,14 @@ def _psycopg(connection: Any, statement: str, arguments: tuple[Any, ...]) -> Non
     connection.execute(statement, arguments)
 
 
-async def _psycopg_async(connection: Any, statement: str, arguments: tuple[Any, ...]) -> None:
+def _psycopg_async(connection: Any, statement: str, arguments: tuple[Any, ...]) -> Awaitable[Any]:
     _need(_is_open(connection), "open connection.transaction() around it")
-    await connection.execute(statement, arguments)
+    return connection.execute(statement, arguments)  # type: ignore[no-any-return]
 
 
-async def _asyncpg(connection: Any, statement: str, arguments: tuple[Any, ...]) -> None:
+def _asyncpg(connection: Any, statement: str, arguments: tuple[Any, ...]) -> Awaitable[Any]:
     _need(connection.is_in_transaction(), "open connection.transaction() around it")
-    await connection.execute(statement, *arguments)
+    return connection.execute(statement, *arguments)  # type: ignore[no-any-return]
 
 
 def _sqlalchemy(connection: Any, statement: str, arguments: tuple[Any, ...]) -> None:
@@ -138,8 +129,8 @@ def _sqlalchemy(connection: Any, statement: str, arguments: tuple[Any, ...]) -> 
     connection.exec_driver_sql(statement, arguments)
 
 
-async def _sqlalchemy_async(connection: Any, statement: str, arguments: tuple[Any, ...]) -> None:
-    await connection.run_sync(_sqlalchemy, statement, arguments)
+def _sqlalchemy_async(connection: Any, statement: str, arguments: tuple[Any, ...]) -> Awaitable[Any]:
+    return connection.run_sync(_sqlalchemy, statement, arguments)  # type: ignore[no-any-return]
 
 
 def _is_open(connection: Any) -> bool:
