@@ -1,5 +1,5 @@
-"""Random ids of events, made many at once: in the middle of a transaction a call of the system and a UUID for each would
-be a large part of what publishing costs the application."""
+"""Random ids of events, made many at once: in the middle of a transaction a call of the system and a UUID for each
+would be a large part of what publishing costs the application."""
 
 import os
 from uuid import UUID
