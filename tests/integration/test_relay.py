@@ -31,9 +31,10 @@ from shared.settings import Settings
 from tallybook.outbox import publish_async
 from tests.died import Died
 from tests.gateway import Gateway
-from tests.outbox import Stage, connect, until
+from tests.outbox import Stage, connect
 from tests.processes import ROOT
 from tests.proxy import Proxy, behind
+from tests.until import until
 
 pytestmark = pytest.mark.usefixtures("quiet", "hurried")
 
