@@ -1,7 +1,7 @@
 -- Unique users by day of UTC; days without any are left out.
 -- The table lies in the order of event_date, so each day is counted out before the next begins: half the time.
 --   first, last  Date, the days, both in the range
-SELECT event_date AS day, $unique(user_id) AS users
+SELECT event_date AS day, $unique(user_hash) AS users
 FROM $events
 WHERE event_date BETWEEN {first:Date} AND {last:Date}
   AND ($segment)

@@ -6,7 +6,7 @@ WITH
     {bounds:Array(Int64)} AS bounds,
     toInt64(toUnixTimestamp(occurred_at)) AS second,
     intDiv(second - bounds[1], 86400) + 1 AS guess
-SELECT guess + (second >= bounds[guess + 1]) - (second < bounds[guess]) AS day, $unique(user_id) AS users
+SELECT guess + (second >= bounds[guess + 1]) - (second < bounds[guess]) AS day, $unique(user_hash) AS users
 FROM $events
 WHERE event_date BETWEEN {first:Date} AND {last:Date}
   AND second >= bounds[1]

@@ -20,7 +20,7 @@ FROM (
     WHERE event_date <= {last:Date}
       AND second < bounds[-2]
       AND ({event_type:String} = '' OR event_type = {event_type:String})
-    GROUP BY user_id
+    GROUP BY user_hash
     HAVING cohort > 0
 )
 GROUP BY cohort, window

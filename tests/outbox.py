@@ -1,11 +1,8 @@
 """Stores with an outbox, what was committed to it, and relays that can be killed."""
 
-import asyncio
 import itertools
 import json
-import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
@@ -16,9 +13,7 @@ from aggregator.relay import Relay
 from shared.clickhouse import ClickHouse
 from tallybook.outbox import Event, publish_async
 from tallybook.outbox.event import CONTEXT_MAX_BYTES as CONTEXT_MAX_BYTES
-
-#: Seconds until something must have happened on a busy machine.
-PATIENCE_S = 60.0
+from tests.until import until
 
 
 class Happened(msgspec.Struct):
@@ -122,17 +117,9 @@ class Stage:
         return [json.loads(row["context"]) for row in rows]
 
 
-async def until(is_so: Callable[[], Awaitable[Any]], patience_s: float = PATIENCE_S) -> None:
-    """Come back when it is so."""
-    deadline = time.monotonic() + patience_s
-    while not await is_so():
-        assert time.monotonic() < deadline, "it does not happen"
-        await asyncio.sleep(0.02)
-
-
 async def connect(database: str) -> "asyncpg.Connection[asyncpg.Record]":
     """A connection of its own."""
     return await asyncpg.connect(database)
 
 
-__all__ = ["Event", "Happened", "Stage", "connect", "until"]
+__all__ = ["Event", "Happened", "Stage", "connect"]

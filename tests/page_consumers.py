@@ -17,8 +17,9 @@ from shared.postgres import create_pool
 from shared.settings import Settings
 from tests.gateway import Gateway
 from tests.kafka.broker import Broker
-from tests.page_stage import TOPIC, Stage, until
+from tests.page_stage import TOPIC, Stage
 from tests.processes import ROOT
+from tests.until import until
 
 PARTITIONS = 3
 

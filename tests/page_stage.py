@@ -1,10 +1,8 @@
 """Page views on real stores: a log, sinks that can be killed, and the ledger that all tables are compared with."""
 
-import asyncio
 import itertools
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aggregator import audit
@@ -18,17 +16,13 @@ from shared.clickhouse import ClickHouse
 from shared.log.accounting import account
 from shared.log.cursor import Cursors
 from shared.log.log import Log
-from shared.tasks import end
 from tests.pages import HOUR_MS, MINUTE_MS, MINUTES_DAYS, Bucket, Sent, buckets, rows
+from tests.sinks import LEASE_S, Sinks
+from tests.until import until
 
 TOPIC = "page_views"
-#: Of the sinks of the tests, in seconds.
-LEASE_S = 1.5
 #: Small batches, so that there are many.
 POLICY = Policy("hybrid", 100, 0.05)
-
-#: Seconds until something must have happened on a busy machine.
-PATIENCE_S = 60.0
 
 _RAW = "SELECT page_id, user_id, toUnixTimestamp64Milli(event_time), duration_ms, is_bounce FROM page_views_raw"
 _SUMS = (
@@ -37,13 +31,13 @@ _SUMS = (
 )
 
 
-class Stage:
+class Stage(Sinks):
     """The stores, what was sent, and the sinks."""
 
     def __init__(self, log: Log, pool: Any, tables: ClickHouse) -> None:
-        self.log, self.pool, self.tables = log, pool, tables
+        super().__init__(pool)
+        self.log, self.tables = log, tables
         self.sent: list[Sent] = []
-        self.sinks: list[Sink] = []
         self._seqs: Counter[int] = Counter()
         self._owners = itertools.count()
 
@@ -51,10 +45,7 @@ class Stage:
         """One of a new process, which runs."""
         cursors = Cursors(self.pool, self.log.name, f"owner {next(self._owners)}", LEASE_S)
         made = {"log": self.log, "cursors": cursors, "clickhouse": self.tables, "limit": policy.limit(16 << 20)}
-        one = Sink(Stores(**{**made, **stores}), pipeline)
-        self.sinks.append(one)
-        one.start()
-        return one
+        return self.run(Sink(Stores(**{**made, **stores}), pipeline))
 
     async def append(self, sent: list[Sent]) -> None:
         """As tallybook itself appends: each partition's share at once."""
@@ -104,30 +95,3 @@ class Stage:
         """What a table of sums has."""
         found = await self.tables.query(_SUMS.format(step))
         return {(begin, page): Bucket(*sums) for begin, page, *sums in found}
-
-    async def kill(self, sink: Sink) -> None:
-        """As kill -9 would: nothing is given back, and some time later the leases are over."""
-        assert sink._balancing is not None
-        await end(sink._balancing, *(task for _, task in sink._partitions.values()))
-        await asyncio.gather(*sink._closing)
-        self.sinks.remove(sink)
-        await self.end_leases()
-
-    async def end_leases(self) -> None:
-        """As if all were silent for long."""
-        await self.pool.execute("UPDATE sink_cursor SET lease_until = now() - interval '1 s' WHERE owner IS NOT NULL")
-        await self.pool.execute("UPDATE sink_member SET lease_until = now() - interval '1 s'")
-
-    async def close(self) -> None:
-        """Stop what still runs."""
-        for sink in self.sinks:
-            await sink.stop()
-        self.sinks.clear()
-
-
-async def until(is_so: Callable[[], Awaitable[object]], what: str) -> None:
-    """Come back when it is so."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not await is_so():
-        assert time.monotonic() < deadline, f"never: {what}"
-        await asyncio.sleep(0.02)

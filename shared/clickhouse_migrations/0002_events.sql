@@ -16,6 +16,8 @@ CREATE TABLE IF NOT EXISTS events (
     log_seq       UInt32,
     precedence    UInt64 MATERIALIZED 18446744073709551615 - toUnixTimestamp64Milli(received_at)
                                          COMMENT 'Greater when received earlier: a merge keeps the greatest',
+    user_hash     UInt128 MATERIALIZED reinterpretAsUInt128(sipHash128(user_id))
+                                         COMMENT 'What sets of users are made of' CODEC(NONE),
     insert_before DateTime('UTC') DEFAULT 0
                                          COMMENT 'Of an import: when its insert had to begin at the latest',
     CONSTRAINT is_in_time CHECK insert_before = 0 OR now() < insert_before,

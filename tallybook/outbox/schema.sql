@@ -24,19 +24,6 @@ CREATE TABLE IF NOT EXISTS tallybook_outbox (
     created_at       timestamptz NOT NULL DEFAULT clock_timestamp()
 ) PARTITION BY RANGE (created_at);
 
--- An outbox that was made with checks loses them, and draws ids as a new one does.
-DO $$
-DECLARE
-    old name;
-BEGIN
-    FOR old IN SELECT conname FROM pg_constraint WHERE conrelid = 'tallybook_outbox'::regclass AND contype = 'c' LOOP
-        EXECUTE format('ALTER TABLE tallybook_outbox DROP CONSTRAINT %I', old);
-    END LOOP;
-    IF 32 <> (SELECT seqcache FROM pg_sequence WHERE seqrelid = 'tallybook_outbox_id'::regclass) THEN
-        ALTER SEQUENCE tallybook_outbox_id CACHE 32;
-    END IF;
-END $$;
-
 COMMENT ON TABLE tallybook_outbox IS 'Events on their way to ClickHouse; one partition per day (UTC), dropped when relayed';
 
 CREATE INDEX IF NOT EXISTS tallybook_outbox_order ON tallybook_outbox (xid, id);

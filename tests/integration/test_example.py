@@ -13,8 +13,8 @@ import pytest
 
 from shared import clickhouse
 from shared.settings import Settings
-from tests.outbox import until
 from tests.processes import ROOT
+from tests.until import until
 
 EXAMPLE = ROOT / "examples/django"
 
@@ -87,7 +87,7 @@ async def test_a_user_is_told_of_by_celery_beat(
                 assert celery.returncode is None, log.read_text()
                 return (await tables.query("SELECT count() FROM event_log"))[0][0] >= len(emails)
 
-            await until(told, 300)
+            await until(told, patience_s=300)
             rows = await tables.query(
                 "SELECT event_type, toString(event_context.email) FROM event_log ORDER BY outbox_id"
             )

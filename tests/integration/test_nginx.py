@@ -164,6 +164,8 @@ async def test_a_click_whose_answer_was_lost_is_not_sent_again(
     [
         ("/stats", 1 << 20, 204),
         ("/stats", (1 << 20) + 1, 413),
+        ("/events", 5 << 20, 204),
+        ("/events", (5 << 20) + 1, 413),
         ("/stats/7", 16 << 10, 204),
         ("/stats/7", (16 << 10) + 1, 413),
     ],

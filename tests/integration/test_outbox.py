@@ -41,7 +41,6 @@ from tallybook.outbox import (
 )
 from tallybook.outbox.event import process_environment
 from tallybook.outbox.ids import random_id
-from tests import services
 from tests.processes import ROOT
 
 pytest_plugins = ["tallybook.outbox.pytest_plugin"]
@@ -382,57 +381,9 @@ async def test_the_fixture_for_applications_hears_what_is_published(pg: Any, out
 
 async def test_the_schema_can_be_applied_again_and_the_service_has_the_same(pg: Any) -> None:
     await pg.execute(schema())
-    assert (ROOT / "shared/migrations/0011_outbox_unchecked.sql").read_text() == schema()
+    assert (ROOT / "shared/migrations/0008_outbox.sql").read_text() == schema()
     printed = await asyncio.to_thread(subprocess.check_output, [sys.executable, "-m", "tallybook.outbox"], cwd=ROOT)
     assert printed.decode() == schema()
-
-
-async def _made(of: Any) -> list[tuple[Any, ...]]:
-    """Columns, checks and days of an outbox, and how its ids are drawn."""
-    rows = await of.fetch(
-        """
-        WITH tables AS (SELECT relid FROM pg_partition_tree('tallybook_outbox'))
-        SELECT attrelid::regclass::text, attname::text, atttypid::regtype::text, attnotnull::text,
-            pg_get_expr(adbin, adrelid)
-        FROM pg_attribute LEFT JOIN pg_attrdef ON (adrelid, adnum) = (attrelid, attnum)
-        WHERE attrelid IN (TABLE tables) AND attnum > 0
-        UNION ALL
-        SELECT conrelid::regclass::text, 'check', pg_get_constraintdef(oid), '', '' FROM pg_constraint
-        WHERE conrelid IN (TABLE tables) AND contype = 'c'
-        UNION ALL
-        SELECT 'ids', seqcache::text, '', '', '' FROM pg_sequence WHERE seqrelid = 'tallybook_outbox_id'::regclass
-        ORDER BY 1, 2
-        """
-    )
-    return [tuple(row) for row in rows]
-
-
-async def test_an_outbox_with_checks_of_the_table_is_brought_forward_with_what_lies_in_it(
-    pg: Any, postgres_url: str
-) -> None:
-    """As the first schema made it, with an open day, events, and the relay somewhere."""
-    name = f"outbox_of_old_{os.getpid()}"
-    admin = await asyncpg.connect(postgres_url)
-    await admin.execute(f"CREATE DATABASE {name}")
-    try:
-        old = await asyncpg.connect(services.with_database(postgres_url, name))
-        await old.execute((ROOT / "shared/migrations/0008_outbox.sql").read_text())
-        async with old.transaction():
-            await publish_async(old, UserCreated(1), UserCreated(2))
-        before = await written(old)
-        for _ in range(2):
-            await old.execute(schema())
-            assert await written(old) == before
-        async with old.transaction():
-            await publish_async(old, UserCreated(3))
-        assert [row["event_context"]["id"] for row in await written(old)] == [1, 2, 3]
-        for one in (old, pg):
-            await one.execute("SELECT tallybook_outbox_make_partition((now() AT TIME ZONE 'UTC')::date + 30)")
-        assert await _made(old) == await _made(pg)
-        await old.close()
-    finally:
-        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-        await admin.close()
 
 
 async def test_what_is_no_json_cannot_be_written_by_hand_either(pg: Any) -> None:

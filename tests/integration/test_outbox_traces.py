@@ -16,8 +16,9 @@ from shared import clickhouse, tracing
 from shared.postgres import create_pool
 from shared.settings import Settings, SettingsError
 from tallybook.outbox import publish_async
-from tests.outbox import Happened, Stage, until
+from tests.outbox import Happened, Stage
 from tests.processes import ROOT
+from tests.until import until
 
 
 class Endpoint:

@@ -24,8 +24,9 @@ from shared.log.log import Batch, Position
 from shared.log.streams import StreamsLog
 from shared.postgres import create_pool
 from shared.settings import Settings
-from tests.page_stage import PATIENCE_S, POLICY, TOPIC, Stage, until
+from tests.page_stage import POLICY, TOPIC, Stage
 from tests.pages import HOUR_MS, MINUTE_MS, Sent, faulty, generate, view
+from tests.until import PATIENCE_S, until
 
 pytestmark = pytest.mark.usefixtures("quiet", "hurried")
 

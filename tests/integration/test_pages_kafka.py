@@ -26,8 +26,9 @@ from tests.died import Died
 from tests.gateway import Gateway
 from tests.kafka.broker import Broker, broker
 from tests.page_consumers import PARTITIONS, Consumers, begun, check_letters, common, staged
-from tests.page_stage import PATIENCE_S, POLICY, TOPIC, Stage, until
+from tests.page_stage import POLICY, TOPIC, Stage
 from tests.pages import Sent, generate, view
+from tests.until import PATIENCE_S, until
 
 pytestmark = pytest.mark.usefixtures("quiet", "hurried")
 

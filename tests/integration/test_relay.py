@@ -31,9 +31,10 @@ from shared.settings import Settings
 from tallybook.outbox import publish_async
 from tests.died import Died
 from tests.gateway import Gateway
-from tests.outbox import Stage, connect, until
+from tests.outbox import Stage, connect
 from tests.processes import ROOT
 from tests.proxy import Proxy, behind
+from tests.until import until
 
 pytestmark = pytest.mark.usefixtures("quiet", "hurried")
 
@@ -178,8 +179,11 @@ async def test_a_long_transaction_delays_loses_nothing_and_is_shown(stage: Stage
     await transaction.start()
     await holder.execute("SELECT pg_current_xact_id()")
     await stage.publish(5)
+    for _ in range(3):
+        looked = await stage.relayed()
+        assert looked is not None
+        assert looked.stored == 0
     one = stage.relay()
-    await asyncio.sleep(0.3)
     await one.report()
     assert await stage.stored() == []
     assert OUTBOX_LAG._value.get() == 5

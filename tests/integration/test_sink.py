@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import sys
-import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -41,21 +40,18 @@ from shared.log.streams import StreamsLog
 from shared.postgres import create_pool
 from shared.redis_client import connect as connect_redis
 from shared.settings import Settings
-from shared.tasks import end
 from tallybook.cli import main
 from tallybook.exits import Exit
 from tests.gateway import Gateway
 from tests.kafka.broker import kafka
 from tests.processes import ROOT
 from tests.proxy import Proxy, behind
+from tests.sinks import LEASE_S, Sinks
+from tests.until import PATIENCE_S, until
 
 pytestmark = pytest.mark.usefixtures("quiet", "hurried")
 
 PIPELINE = PIPELINES[0]
-#: Seconds until something must have happened on a busy machine.
-PATIENCE_S = 60.0
-#: Of the sinks of the tests.
-LEASE_S = 1.5
 
 _ids = itertools.count(1)
 
@@ -78,15 +74,15 @@ def hit(**fields: Any) -> tuple[bytes, bytes]:
     return uuid.UUID(int=7).bytes, json.dumps(row).encode()
 
 
-class Stage:
+class Stage(Sinks):
     """Real stores, the records that were appended, and sinks that can be killed."""
 
     def __init__(self, log: Log, settings: Settings, pool: Any, tables: ClickHouse) -> None:
-        self.log, self.settings, self.pool, self.tables = log, settings, pool, tables
+        super().__init__(pool)
+        self.log, self.settings, self.tables = log, settings, tables
         self.appended: list[bytes] = []
         self._seqs: Counter[int] = Counter()
         self._owners = itertools.count()
-        self.sinks: list[Sink] = []
 
     def cursors(self, pool: Any = None, log: Log | None = None) -> Cursors:
         """As a new process sees them."""
@@ -100,10 +96,7 @@ class Stage:
             "clickhouse": self.tables,
             "limit": Limit(records=records, wait_s=0.05),
         }
-        one = Sink(Stores(**{**made, **stores}), pipeline)
-        self.sinks.append(one)
-        one.start()
-        return one
+        return self.run(Sink(Stores(**{**made, **stores}), pipeline))
 
     async def append(self, *records: tuple[bytes, bytes], partition: int = 0) -> None:
         """One append."""
@@ -134,23 +127,6 @@ class Stage:
         assert (taken.stored, taken.dead_lettered, taken.in_flight) == (len(rows), dead, 0)
         assert taken.difference == 0
 
-    async def kill(self, sink: Sink) -> None:
-        """As kill -9 would: nothing is given back, and some time later the leases are over."""
-        assert sink._balancing is not None
-        await end(sink._balancing, *(task for _, task in sink._partitions.values()))
-        await asyncio.gather(*sink._closing)
-        self.sinks.remove(sink)
-        await self.end_leases()
-
-    async def end_leases(self) -> None:
-        """As if all were silent for long."""
-        await self.pool.execute("UPDATE sink_cursor SET lease_until = now() - interval '1 s' WHERE owner IS NOT NULL")
-        await self.pool.execute("UPDATE sink_member SET lease_until = now() - interval '1 s'")
-
-    async def close(self) -> None:
-        for sink in self.sinks:
-            await sink.stop()
-
 
 def readable(value: bytes) -> Any:
     """The record, if it is one."""
@@ -158,14 +134,6 @@ def readable(value: bytes) -> Any:
         one = json.loads(value)
         return one if isinstance(one, dict) and "event_id" in one else None
     return None
-
-
-async def until(is_so: Callable[[], Any]) -> None:
-    """Come back when it is so."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not await is_so():
-        assert time.monotonic() < deadline, "it does not happen"
-        await asyncio.sleep(0.02)
 
 
 @pytest.fixture
@@ -224,15 +192,11 @@ async def test_repeats_of_a_producer_are_stored_once(stage: Stage, redis_client:
     await redis_client.hdel("tallybook:{hits.0}:seqs", "tests")  # as a Redis that has forgotten the append
     await stage.log.append("hits", 0, first, producer="tests", seq=1)
     await stage.append(hit())
-    await until(lambda: _rows(stage, 6))
+    await stage.drained()
     rows = await stage.tables.query("SELECT count(), uniqExact(event_id) FROM tracker_events")
     assert rows == [(6, 6)]
     taken = await account(stage.log, stage.pool, PIPELINE)
     assert (taken.accepted, taken.stored, taken.skipped, taken.difference) == (11, 6, 5, 0)
-
-
-async def _rows(stage: Stage, wanted: int) -> bool:
-    return int((await stage.tables.query("SELECT count() FROM tracker_events"))[0][0]) >= wanted
 
 
 # -- crash points ------------------------------------------------------------------------------------------------------

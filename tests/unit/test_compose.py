@@ -279,7 +279,12 @@ def test_the_proxy_fits_the_service() -> None:
     to_clients_s, to_service_s = number["keepalive_timeout"]
     assert to_service_s * 1000 < server._HEADER_TIMEOUT_MS < to_clients_s * 1000
     limits = re.findall(r"client_max_body_size (\w+);", configuration)
-    assert limits[:2] == [f"{Settings().body_max_bytes >> 10}k", f"{Settings().bulk_body_max_bytes >> 20}m"]
+    of = Settings()
+    assert limits[:3] == [
+        f"{of.body_max_bytes >> 10}k",
+        f"{of.bulk_body_max_bytes >> 20}m",
+        f"{of.events_body_max_bytes >> 20}m",
+    ]
 
 
 def test_the_secrets_are_made_where_compose_looks_for_them(tmp_path: Path) -> None:
