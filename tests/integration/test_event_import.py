@@ -11,7 +11,7 @@ import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ async def test_rows_of_files_are_events_and_a_repeat_changes_nothing(stage: Even
     rows = await stage.rows()
     assert {one["event_id"]: one["user_id"] for one in events} == {key: row[1] for key, row in rows.items()}
     when, *_, properties = rows[events[5]["event_id"]]
-    assert when == datetime.fromisoformat(events[5]["occurred_at"])
+    assert when.replace(tzinfo=UTC) == datetime.fromisoformat(events[5]["occurred_at"])
     assert json.loads(properties) == events[5]["properties"]
     assert await stage.lying() == 300
 
