@@ -10,8 +10,8 @@ under the same name would pass for a repeat of the first. Of several sinks of a 
 record through (`shared/log/marks.py`).
 """
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from shared.log.cursor import Claim
@@ -21,13 +21,17 @@ from shared.postgres import statement
 
 _WRITE = statement("shared/dead_letters.write.sql")
 _LISTED = statement("shared/dead_letters.listed.sql")
+_WAITING = statement("shared/dead_letters.waiting.sql")
 _LOCK = statement("shared/dead_letters.lock.sql")
 _REPLAYED = statement("shared/dead_letters.replayed.sql")
 _DROP = statement("shared/dead_letters.drop.sql")
 _BEGIN = statement("shared/dead_letters.begin.sql")
+_COUNT = "SELECT count(*) FROM processing_errors WHERE $1 OR (replayed_at IS NULL AND dropped_at IS NULL)"
 
 #: Characters of an explanation that are kept.
 _DETAIL_MAX = 1000
+#: Places that are asked for at a time.
+_PAGE = 1000
 
 
 class DeadLetter(NamedTuple):
@@ -93,6 +97,22 @@ async def listed(connection: Any, most: int, *, settled: bool = False) -> list[L
     return [_letter(row) for row in await connection.fetch(_LISTED, settled, most)]
 
 
+async def counted(connection: Any, *, settled: bool = False) -> int:
+    """How many letters `listed` could show."""
+    return int(await connection.fetchval(_COUNT, settled))
+
+
+async def waiting(connection: Any) -> AsyncIterator[Place]:
+    """Every letter that waits now, the oldest first. Those that come later are left out: a replay of a letter that is
+    refused again makes a new one, and whoever replays what is listed here would never be done."""
+    now = await connection.fetchval("SELECT clock_timestamp()")
+    last: Sequence[Any] = (datetime.min.replace(tzinfo=UTC), "", "", 0, 0, 0, "")
+    while page := await connection.fetch(_WAITING, now, *last, _PAGE):
+        for row in page:
+            yield _place(row)
+        last = tuple(page[-1])
+
+
 async def found(connection: Any, of: Place) -> Letter | None:
     """One letter."""
     row = await connection.fetchrow(_LOCK, *_key(of))
@@ -133,11 +153,14 @@ def _key(of: Place) -> tuple[str, str, int, int, int, str]:
     return of.log, of.topic, of.partition, *of.position, of.sink
 
 
-def _letter(row: Any) -> Letter:
+def _place(row: Any) -> Place:
     position = Position(row["log_offset"], row["log_seq"])
-    where = Place(row["log"], row["topic"], row["partition"], position, row["sink"])
+    return Place(row["log"], row["topic"], row["partition"], position, row["sink"])
+
+
+def _letter(row: Any) -> Letter:
     names = ("reason", "detail", "key", "raw", "version", "created_at", "replayed_at", "dropped_at")
-    return Letter(where, *(row[name] for name in names))
+    return Letter(_place(row), *(row[name] for name in names))
 
 
 def _clean(detail: str) -> str:

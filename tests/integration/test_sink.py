@@ -764,11 +764,16 @@ async def test_the_command_line_lists_shows_replays_and_drops(
     ]
     first, second = (line["id"] for line in lines)
     assert (await run("list")).stdout.startswith(f"{first}\t")
+    assert (await run("list")).stderr == ""
+    part = await run("list", "--most", "1")
+    assert (len(part.stdout.splitlines()), part.stderr) == (1, "shown: 1 of 2; --most 2 shows all\n")
+    assert (await run("list", "--most", "0")).exit_code == Exit.USAGE
     assert (await run("show", second)).stdout == "nor this"
     assert (await run("drop", second, second)).stdout == "dropped: 1\n"
     mended = tmp_path / "mended"
     mended.write_bytes(hit()[1])
     assert (await run("replay", "--all", "--file", str(mended))).exit_code == Exit.USAGE
+    assert (await run("replay", "--all", first)).exit_code == Exit.USAGE
     assert (await run("replay", first, "--file", str(mended))).stdout == "replayed: 1\n"
     assert (await run("replay", first)).stdout == "replayed: 0\n"
     assert (await run("list")).stdout == ""
@@ -778,6 +783,34 @@ async def test_the_command_line_lists_shows_replays_and_drops(
     assert (await run("show", first.replace("/0/", "/9/"))).exit_code == Exit.FAILED
     reader = stage.log.reader("hits", 0, "tracker_events")
     assert (await reader.read(Position(0), {}, Limit(wait_s=0))).records[2].value == mended.read_bytes()
+
+
+async def test_a_replay_of_all_ends_when_every_letter_is_refused_again(
+    stage: Stage, redis_url: str, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stage.append(*((b"", b"no json %d" % number) for number in range(3)))
+    stage.sink()
+    await stage.drained()
+    monkeypatch.setattr(dead_letters, "_PAGE", 1)
+    replay = dead_letters.replay
+    replayed: list[str] = []
+
+    async def until_refused_again(connection: Any, log: Log, of: dead_letters.Place, value: bytes | None) -> bool:
+        assert len(replayed) < 3, "it replays what it has made itself"
+        assert await replay(connection, log, of, value)
+        replayed.append(str(of))
+        while await dead_letters.counted(connection, settled=True) < 3 + len(replayed):  # noqa: ASYNC110 - of a sink
+            await asyncio.sleep(0.01)
+        return True
+
+    monkeypatch.setattr(dead_letters, "replay", until_refused_again)
+    waited = [str(one.place) for one in await dead_letters.listed(stage.pool, 10)]
+    environ = {"TALLYBOOK_REDIS_URL": redis_url, "TALLYBOOK_DATABASE_URL": database}
+    ended = await asyncio.to_thread(CliRunner().invoke, main, ["dlq", "replay", "--all"], env=environ)
+    assert (ended.output.splitlines()[-1], ended.exception) == ("replayed: 3", None)
+    assert replayed == waited
+    again = await dead_letters.listed(stage.pool, 10)
+    assert sorted(one.value or b"" for one in again) == [b"no json 0", b"no json 1", b"no json 2"]
 
 
 # -- Kafka -------------------------------------------------------------------------------------------------------------
