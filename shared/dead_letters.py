@@ -6,7 +6,7 @@ the record's place in the log and the sink: a repeat is the same row.
 **Replay** appends the record to the topic again, as it was or as somebody mended it. Its producer is named after the
 letter and has one append, so however often the replay is repeated, and wherever it was cut short before the letter was
 marked, the sink sees it once. What is sent is noted before the first try, and nothing else is ever sent: another record
-under the same name would pass for a repeat of the first. Of several sinks of a topic only that of the letter lets the
+under the same name would pass for a repeat of the first. With the mark the record is forgotten. Of several sinks of a topic only that of the letter lets the
 record through (`shared/log/marks.py`).
 """
 
@@ -26,6 +26,7 @@ _LOCK = statement("shared/dead_letters.lock.sql")
 _REPLAYED = statement("shared/dead_letters.replayed.sql")
 _DROP = statement("shared/dead_letters.drop.sql")
 _BEGIN = statement("shared/dead_letters.begin.sql")
+_PRUNE = statement("shared/dead_letters.prune.sql")
 _COUNT = "SELECT count(*) FROM processing_errors WHERE $1 OR (replayed_at IS NULL AND dropped_at IS NULL)"
 
 #: Characters of an explanation that are kept.
@@ -57,7 +58,7 @@ class Place(NamedTuple):
 
 
 class Letter(NamedTuple):
-    """A dead letter as it is kept; without key and value when it was dropped."""
+    """A dead letter as it is kept; without key and value when it was replayed or dropped."""
 
     place: Place
     reason: str
@@ -147,6 +148,11 @@ def producer(of: Place) -> str:
 async def drop(connection: Any, of: Place) -> bool:
     """Give a letter up and forget its record; answers whether one waited. The books go on counting it."""
     return str(await connection.execute(_DROP, *_key(of))) == "UPDATE 1"
+
+
+async def prune(connection: Any, days: int) -> int:
+    """Forget letters that were settled so many days ago; answers how many."""
+    return int(await connection.fetchval(_PRUNE, days))
 
 
 def _key(of: Place) -> tuple[str, str, int, int, int, str]:

@@ -12,6 +12,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -676,6 +677,8 @@ async def test_a_replayed_letter_is_stored_once_however_often_it_is_tried(stage:
         assert await dead_letters.replay(connection, stage.log, letter.place)
         assert not await dead_letters.replay(connection, stage.log, letter.place)
         assert not await dead_letters.drop(connection, letter.place)
+        left = "SELECT num_nulls(key, raw, sending) FROM processing_errors WHERE replayed_at IS NOT NULL"
+        assert await connection.fetchval(left) == 3
     await until(lambda: _letters(stage, 2))
     again = (await dead_letters.listed(stage.pool, 10))[0]  # its date is still none
     assert (again.value, again.place.position > letter.place.position) == (letter.value, True)
@@ -684,6 +687,31 @@ async def test_a_replayed_letter_is_stored_once_however_often_it_is_tried(stage:
         assert not await dead_letters.replay(connection, stage.log, again.place)
     taken = await account(stage.log, stage.pool, PIPELINE)
     assert (taken.accepted, taken.stored, taken.dead_lettered, taken.difference) == (3, 1, 2, 0)
+
+
+async def test_settled_letters_are_pruned_and_the_books_stay_right(stage: Stage) -> None:
+    await stage.append(hit(), *((b"k", b"no json %d" % number) for number in range(5)))
+    stage.sink()
+    await stage.drained()
+    waits, recent, replayed, dropped, late = [one.place for one in await dead_letters.listed(stage.pool, 10)]
+    async with stage.pool.acquire() as connection:
+        for one in (recent, replayed):
+            assert await dead_letters.replay(connection, stage.log, one, hit()[1])
+        for one in (dropped, late):
+            assert await dead_letters.drop(connection, one)
+        await connection.execute("UPDATE processing_errors SET created_at = now() - interval '40 days'")
+        ago = (
+            "UPDATE processing_errors SET replayed_at = replayed_at - $3::interval, "
+            "dropped_at = dropped_at - $3::interval WHERE (log_offset, log_seq) = ($1, $2)"
+        )
+        for one, days in ((replayed, 35), (dropped, 36), (late, 34)):
+            await connection.execute(ago, *one.position, timedelta(days=days))
+        assert await dead_letters.prune(connection, 35) == 2
+    await until(lambda: _is_at_rest(stage, PIPELINE, 8))
+    left = await dead_letters.listed(stage.pool, 10, settled=True)
+    assert {one.place for one in left} == {waits, recent, late}
+    taken = await account(stage.log, stage.pool, PIPELINE)
+    assert (taken.stored, taken.dead_lettered, taken.difference) == (3, 5, 0)
 
 
 async def _letters(stage: Stage, wanted: int) -> bool:
