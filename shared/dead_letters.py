@@ -6,8 +6,8 @@ the record's place in the log and the sink: a repeat is the same row.
 **Replay** appends the record to the topic again, as it was or as somebody mended it. Its producer is named after the
 letter and has one append, so however often the replay is repeated, and wherever it was cut short before the letter was
 marked, the sink sees it once. What is sent is noted before the first try, and nothing else is ever sent: another record
-under the same name would pass for a repeat of the first. With the mark the record is forgotten. Of several sinks of a topic only that of the letter lets the
-record through (`shared/log/marks.py`).
+under the same name would pass for a repeat of the first. With the mark the record is forgotten. Of several sinks of a
+topic only that of the letter lets the record through (`shared/log/marks.py`).
 """
 
 from collections.abc import AsyncIterator, Sequence

@@ -10,6 +10,7 @@ import click
 from shared.api_keys import PREFIX, KeyScope, parsed
 from tallybook.database import with_database
 from tallybook.options import DATA_DIR
+from tallybook.output import say
 
 if TYPE_CHECKING:
     from shared.key_table import Row
@@ -77,7 +78,7 @@ def listed(as_json: bool, data_dir: str | None) -> None:
         after = ""
         while page := await key_table.listed(connection, after):
             for row in page:
-                click.echo(_line(row, as_json=as_json))
+                say(_line(row, as_json=as_json))
             after = page[-1].prefix
 
     with_database(work, data_dir)
