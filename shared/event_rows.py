@@ -51,9 +51,9 @@ EventType = Annotated[
 _MAGIC = b"tev1"
 _BLOCK, _PLACE = struct.Struct("<4sII"), struct.Struct("<HQI")
 _HEAD, _RECEIVED = struct.Struct("<HqQQ"), struct.Struct("<q")
-_EPOCH, _DAY_MS = datetime(1970, 1, 1, tzinfo=UTC), 86_400_000
+EPOCH, DAY_MS = datetime(1970, 1, 1, tzinfo=UTC), 86_400_000
 _HALF = 2**64 - 1
-_CANONICAL = msgspec.json.Encoder(order="deterministic").encode
+CANONICAL = msgspec.json.Encoder(order="deterministic").encode
 _NESTED = {dict, list}
 
 
@@ -75,45 +75,54 @@ class Unfit(Exception):
         super().__init__(detail)
 
 
+class _Types(dict[str, bytes]):
+    """Each is made at its first use, which raises Unfit for what the pattern lets pass."""
+
+    def __missing__(self, name: str) -> bytes:
+        if name.endswith("\n"):  # `$` lets a line end pass
+            raise Unfit("invalid", "/event_type", "It ends with a line end")
+        made = self[name] = sized(name.encode())
+        return made
+
+
 class Packer:
     """Makes rows of events that were received at one moment, `received_ms` since the epoch."""
 
     def __init__(self, settings: Settings, received_ms: int) -> None:
-        self._settings = settings
-        self._oldest = received_ms - settings.event_past_days * _DAY_MS
+        self.settings = settings
+        self._oldest = received_ms - settings.event_past_days * DAY_MS
         self._latest = received_ms + settings.event_future_s * 1000
         self._received = _RECEIVED.pack(received_ms)
-        self._types: dict[str, bytes] = {}
+        #: Names of types with their lengths.
+        self.types = _Types()
 
     def row(self, event: Event) -> bytes:
         """The row of an event. Raises Unfit for what its type does not rule out."""
-        since = event.occurred_at - _EPOCH
-        ms = since.days * _DAY_MS + since.seconds * 1000 + since.microseconds // 1000
+        since = event.occurred_at - EPOCH
+        ms = since.days * DAY_MS + since.seconds * 1000 + since.microseconds // 1000
         if not self._oldest <= ms <= self._latest:
-            raise self._out_of_time(ms)
-        name = event.event_type
-        kind = self._types.get(name)
-        if kind is None:
-            if name.endswith("\n"):  # `$` lets a line end pass
-                raise Unfit("invalid", "/event_type", "It ends with a line end")
-            kind = self._types[name] = sized(name.encode())
+            self.check_time(ms)
+        kind = self.types[event.event_type]
         number = event.event_id.int
         user = sized(event.user_id.encode())
-        properties = self._properties(event.properties) if event.properties else b"\x02{}"
-        head = _HEAD.pack(ms // _DAY_MS, ms, number >> 64, number & _HALF)
+        properties = self.properties(event.properties) if event.properties else b"\x02{}"
+        head = _HEAD.pack(ms // DAY_MS, ms, number >> 64, number & _HALF)
         return b"".join((head, user, kind, properties, self._received))
 
-    def _out_of_time(self, ms: int) -> Unfit:
+    def check_time(self, ms: int) -> None:
+        """Raises Unfit for a time that lies too far back or ahead."""
         if ms < self._oldest:
-            return Unfit("too_old", "/occurred_at", f"It lies more than {self._settings.event_past_days} days back")
-        return Unfit("in_future", "/occurred_at", f"It lies more than {self._settings.event_future_s} s ahead")
+            raise Unfit("too_old", "/occurred_at", f"It lies more than {self.settings.event_past_days} days back")
+        if ms > self._latest:
+            raise Unfit("in_future", "/occurred_at", f"It lies more than {self.settings.event_future_s} s ahead")
 
-    def _properties(self, properties: dict[str, Any]) -> bytes:
-        settings = self._settings
+    def properties(self, properties: dict[str, Any]) -> bytes:
+        """Their canonical text with its length. Raises Unfit."""
+        settings = self.settings
         if len(properties) > settings.event_properties_max or not _NESTED.isdisjoint(map(type, properties.values())):
             _check_shape(properties, settings.event_properties_max, settings.event_depth_max)
         try:
-            text = _CANONICAL(properties)
+            text = CANONICAL(properties)
         except (OverflowError, RecursionError, ValueError, TypeError):
             raise Unfit("invalid", "/properties", "It has a number that does not fit into 64 bits") from None
         if len(text) > settings.event_properties_bytes_max:
@@ -229,11 +238,11 @@ def _check_shape(properties: dict[str, Any], names_max: int, depth_max: int) -> 
 def sized(text: bytes) -> bytes:
     """A text of RowBinary: its length, and itself."""
     size = len(text)
-    return (_SIZES[size] if size < _SIZES_MAX else _varint(size)) + text
+    return (_SIZES[size] if size < _SIZES_MAX else varint(size)) + text
 
 
-def _varint(number: int) -> bytes:
-    """LEB128."""
+def varint(number: int) -> bytes:
+    """A number as ClickHouse writes lengths: LEB128."""
     parts = bytearray()
     while number > 127:
         parts.append(number & 127 | 128)
@@ -244,4 +253,4 @@ def _varint(number: int) -> bytes:
 
 #: Lengths of most texts, ready: each event has two.
 _SIZES_MAX = 1024
-_SIZES = [_varint(size) for size in range(_SIZES_MAX)]
+_SIZES = [varint(size) for size in range(_SIZES_MAX)]

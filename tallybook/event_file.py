@@ -15,20 +15,22 @@ from typing import IO, Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from shared.event_columns import UNFIT, Columns, columns
 from shared.event_rows import Event, EventId, EventType, OccurredAt, Packer, Unfit, UserId
 from shared.settings import Settings
 
 COLUMNS = ("event_id", "occurred_at", "user_id", "event_type", "properties_json")
 #: Rows and bytes of one insert.
 BATCH_ROWS, BATCH_BYTES = 100_000, 32 << 20
-#: Rows that are read, and then checked, with one call.
-_AT_ONCE = 200
+#: Rows that are read, and then checked, with one call. One that is unfit makes it look at each of them.
+_AT_ONCE = 500
 #: What ends a line of a file that is read as it is (newline="").
 _LINE_END = re.compile(r"\r\n|\r|\n")
 #: Characters of one field. A quote that is never closed makes the rest of the file one.
 _FIELD_MAX = 1 << 20
 _DETAIL_MAX = 200
 
+_LAST = itemgetter(-1)
 _PROPERTIES = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -42,19 +44,20 @@ class Rejected(NamedTuple):
 
 
 class FileBatch(NamedTuple):
-    """Rows, the line of each, and what was rejected among them; `lines` have been read so far, and `position` bytes of
-    the file as it lies on the disk."""
+    """Events, the line of each, when they were read, and what was rejected among them; `lines` have been read so far,
+    and `position` bytes of the file as it lies on the disk."""
 
-    rows: list[bytes]
+    events: Columns
     numbers: list[int]
+    received_ms: int
     rejected: list[Rejected]
-    lines: int
-    position: int
+    lines: int = 0
+    position: int = 0
 
     @property
     def read(self) -> int:
         """Rows that were read."""
-        return len(self.rows) + len(self.rejected)
+        return len(self.numbers) + len(self.rejected)
 
 
 class BadHeading(Exception):
@@ -99,8 +102,8 @@ class EventFile:
         self._first, self._first_line = (order.first, 1) if skip == 0 else (None, 0)
         is_over = False
         while not is_over:
-            packer, size = Packer(self._settings, time.time_ns() // 1_000_000), 0
-            batch = FileBatch([], [], [], 0, 0)
+            batch, size = FileBatch(Columns([], [], [], [], []), [], time.time_ns() // 1_000_000, []), 0
+            packer = Packer(self._settings, batch.received_ms)
             while not is_over and size < BATCH_BYTES and (room := BATCH_ROWS - batch.read) > 0:
                 piece = self._cut(lines, order, skip, min(room, _AT_ONCE))
                 _pack(packer, piece, batch)
@@ -139,7 +142,7 @@ class EventFile:
             _ends(rows, begin + before, begin + lines.line_num),
             order.pick(),
         )
-        size = sum(len(row[-1]) + 120 for row in rows if row)
+        size = 120 * len(rows) + sum(map(len, map(_LAST, filter(None, rows))))
         if pick is None and all(rows):
             return _Piece(rows, ends, broken, size, is_over)
         fields, numbers = list[Sequence[str]](), list[int]()
@@ -167,20 +170,31 @@ class _Piece(NamedTuple):
 
 def _pack(packer: Packer, piece: _Piece, batch: FileBatch) -> None:
     """Put the rows of a piece into a batch."""
-    fields, rows, numbers, rejected = piece.fields, batch.rows, batch.numbers, batch.rejected
-    rejected += piece.rejected
+    batch.rejected.extend(piece.rejected)
+    fields, numbers = piece.fields, piece.numbers
     try:
-        found: Sequence[Any] = msgspec.convert(fields, list[_Fields])
-    except (msgspec.ValidationError, UnicodeError):  # one bad row spoils the whole list, so look at each
-        found = fields
-    for one, given, number in zip(found, fields, piece.numbers, strict=True):
+        events = columns(packer, fields)
+    except UNFIT:
+        fields, numbers = _fit(packer, piece, batch.rejected)
+        events = columns(packer, fields)
+    batch.events.extend(events)
+    batch.numbers.extend(numbers)
+
+
+def _fit(packer: Packer, piece: _Piece, rejected: list[Rejected]) -> tuple[Sequence[Sequence[str]], Sequence[int]]:
+    """Rows that can be taken, their ids with hyphens, and their lines; the others are put to those rejected."""
+    fields, numbers = list[Sequence[str]](), list[int]()
+    for given, number in zip(piece.fields, piece.numbers, strict=True):
         try:
-            rows.append(packer.row(_event(_converted(given) if one is given else one)))
+            event = _event(given)
+            packer.row(event)
+            fields.append((str(event.event_id), *given[1:]))
             numbers.append(number)
         except Unfit as unfit:
             rejected.append(Rejected(number, unfit.code, f"{unfit.pointer.lstrip('/')}: {unfit}", given))
         except UnicodeError:
             rejected.append(Rejected(number, "malformed", "It is no UTF-8", given))
+    return fields, numbers
 
 
 def _ends(rows: Sequence[Sequence[str]], begin: int, end: int) -> Sequence[int]:
@@ -218,7 +232,8 @@ def _converted(fields: Sequence[str]) -> _Fields:
         raise Unfit("invalid", name, what[:_DETAIL_MAX]) from None
 
 
-def _event(one: _Fields) -> Event:
+def _event(fields: Sequence[str]) -> Event:
+    one = _converted(fields)
     text = one.properties_json
     try:
         properties = _PROPERTIES.decode(text) if text else {}

@@ -8,7 +8,6 @@ import asyncio
 import csv
 import io
 import secrets
-import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -20,9 +19,9 @@ from msgspec import Struct
 
 from shared.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify
 from shared.crash import crash_point
+from shared.event_columns import PLACED_COLUMNS, Place, native
 from shared.event_gate import IMPORTED, ImportGate
 from shared.event_ids import Range, known
-from shared.event_rows import COLUMNS, ID
 from shared.events import TABLE
 from shared.postgres import POSTGRES_ERRORS
 from tallybook.event_file import FileBatch
@@ -31,8 +30,6 @@ from tallybook.event_file import FileBatch
 _WAIT_S, _SAID_S = (0.02, 2.0), 3.0
 #: The table refused an insert that began too late (VIOLATED_CONSTRAINT): take the gate again.
 _LATE = 469
-#: What stands behind a row: its place, and `insert_before`.
-_PLACE = struct.Struct("<HQII")
 
 log = structlog.get_logger()
 
@@ -97,7 +94,7 @@ class Progress:
         counts = note.counts
         counts.read += batch.read
         counts.stored, counts.rejected = counts.stored + stored, counts.rejected + len(rejected)
-        counts.duplicates += len(batch.rows) - stored
+        counts.duplicates += len(batch.numbers) - stored
         note.lines = batch.lines
         if self._is_kept:
             half = self._at.note.with_name(self._at.note.name + ".new")
@@ -138,7 +135,7 @@ class EventImport:
             while (batch := await ahead) is not None:
                 ahead = self._read(batches)
                 self._check()
-                progress.done(batch, await self.store(batch) if batch.rows else 0)
+                progress.done(batch, await self.store(batch) if batch.numbers else 0)
                 crash_point("import_noted")
                 shown(batch)
             self._check()
@@ -151,7 +148,8 @@ class EventImport:
     async def store(self, batch: FileBatch) -> int:
         """Into the table with what it does not have; answers how many rows. Raises ImportFailed."""
         # Of rows with one id the first counts: what is put into the dictionary last.
-        first = {row[ID]: at for at, row in zip(range(len(batch.rows) - 1, -1, -1), reversed(batch.rows), strict=True)}
+        ids = batch.events.ids
+        first = dict(zip(reversed(ids), range(len(ids) - 1, -1, -1), strict=True))
         own = Range(IMPORTED, self._run, batch.numbers[0], self._run, batch.numbers[-1] + 1)
         wait_s = _WAIT_S[0]
         while True:
@@ -175,10 +173,12 @@ class EventImport:
 
     async def _insert(self, batch: FileBatch, fresh: list[int], before: int) -> None:
         """Each row with its line as its place, and with the moment at which the insert has to have begun."""
-        pack, rows, numbers, run = _PLACE.pack, batch.rows, batch.numbers, self._run
-        placed = [rows[at] + pack(IMPORTED, run, numbers[at], before) for at in fresh]
-        token = f"import-{self._run}-{numbers[0]}-{numbers[-1]}"
-        await self._clickhouse.insert(TABLE, b"".join(placed), token, "RowBinary", (*COLUMNS, "insert_before"))
+        events, numbers, run = batch.events, batch.numbers, self._run
+        token = f"import-{run}-{numbers[0]}-{numbers[-1]}"
+        if len(fresh) < len(numbers):
+            events, numbers = events.at(fresh), [numbers[at] for at in fresh]
+        block = native(events, Place(batch.received_ms, IMPORTED, run, numbers, before))
+        await self._clickhouse.insert(TABLE, block, token, "Native", PLACED_COLUMNS)
 
     async def _entered(self) -> int:
         waited_s, wait_s = 0.0, _WAIT_S[0]

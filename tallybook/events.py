@@ -44,11 +44,12 @@ def import_events(paths: tuple[str, ...], as_json: bool, **flags: Any) -> None:
       zcat events.csv.gz | tallybook import-events -
     """
     from shared.garbage import collect_seldom
+
+    collect_seldom()  # before what is imported, which makes half a million objects
     from tallybook.event_import import Counts
     from tallybook.interrupt import Interrupt, Interrupted
     from tallybook.stack import reached
 
-    collect_seldom()
     settings = reached(configured("import", **flags))
     if settings.clickhouse_url is None:
         raise Stop(Exit.SERVER_MISSING, "Events need ClickHouse: set TALLYBOOK_CLICKHOUSE_URL.")

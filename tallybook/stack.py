@@ -6,7 +6,6 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 
-from shared.redis_cluster import urls_of_nodes
 from shared.settings import Settings
 from tallybook.exits import Exit, Stop
 from tallybook.folder import DataFolder
@@ -68,6 +67,8 @@ def exports(settings: Settings) -> list[str]:
 
 def _redis_cli(url: str) -> str:
     """Options of redis-cli; it knows neither unix:// nor redis+cluster:// addresses."""
+    from shared.redis_cluster import urls_of_nodes
+
     if url.startswith("unix:"):
         return f"-s {unquote(urlsplit(url).path)}"
     node, *others = urls_of_nodes(url)

@@ -11,6 +11,7 @@ import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,9 @@ async def test_rows_of_files_are_events_and_a_repeat_changes_nothing(stage: Even
     assert imported(stage, tmp_path / "*.csv*") == {"read": 200, "stored": 0, "duplicates": 200, "rejected": 0}
     rows = await stage.rows()
     assert {one["event_id"]: one["user_id"] for one in events} == {key: row[1] for key, row in rows.items()}
-    assert json.loads(rows[events[5]["event_id"]][3]) == events[5]["properties"]
+    when, *_, properties = rows[events[5]["event_id"]]
+    assert when == datetime.fromisoformat(events[5]["occurred_at"])
+    assert json.loads(properties) == events[5]["properties"]
     assert await stage.lying() == 300
 
 

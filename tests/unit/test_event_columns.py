@@ -1,0 +1,115 @@
+"""Events as columns: they are what they are as rows, and nothing is taken that no row could be made of."""
+
+import json
+import struct
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from shared.event_columns import UNFIT, columns
+from shared.event_rows import DAY_MS, Event, Packer, Unfit
+from shared.settings import Settings
+
+SETTINGS = Settings()
+NOW_MS = 1_795_000_000_000
+NOW = datetime.fromtimestamp(NOW_MS / 1000, UTC)
+ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
+
+ids = st.uuids().map(str) | st.uuids().map(lambda one: str(one).upper())
+times = st.datetimes(datetime(2022, 1, 1), datetime(2026, 11, 1)).map(lambda one: one.isoformat() + "+05:30")  # noqa: DTZ001 - with one
+users = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=128)
+types = st.sampled_from(["view", "a.b:c-d", "x" * 64])
+properties = st.dictionaries(
+    st.text(max_size=4),
+    st.none() | st.integers(-9, 9) | st.text(max_size=9) | st.lists(st.dictionaries(st.text(max_size=2), st.none(), max_size=2), max_size=3),
+    max_size=5,
+).map(json.dumps)
+good = st.tuples(ids, times, users, types, properties | st.just(""))
+
+#: Values that no event has, by their column; the last of each column has been taken for another one's by mistake.
+BAD: tuple[Sequence[str], ...] = (
+    (
+        "",
+        "no id",
+        ID[:-1],
+        ID + "0",
+        ID[:-1] + " ",
+        ID[:-2] + "- ",
+        ID[1:] + "-",
+        ID.replace("-", "") + "----",
+        "\udcff" + ID[1:],
+    ),
+    ("", "2026-03-01", "2026-03-01T10:00:00", (NOW - timedelta(9999)).isoformat(), (NOW + timedelta(9)).isoformat()),
+    ("", "u" * 129, "\udcff"),
+    ("", "a b", "view\n", "x" * 65, "\udcff"),
+    (
+        *("[]", "1", "{", "{}{}", "}{", "\udcff", json.dumps({"a": 2**70}), json.dumps({"a": "x" * 8192})),
+        *(json.dumps(dict.fromkeys(map(str, range(65)))), json.dumps({"a": {"b": {"c": {"d": {}}}}}), "[" * 5000),
+    ),
+)
+bad = st.sampled_from([(at, value) for at, values in enumerate(BAD) for value in values])
+
+
+def packer() -> Packer:
+    return Packer(SETTINGS, NOW_MS)
+
+
+def row(fields: Sequence[str]) -> bytes:
+    """The row of an event. Raises one of UNFIT."""
+    values: list[Any] = [*fields[:4], msgspec.json.decode(fields[4] or "{}", type=dict[str, Any])]
+    return packer().row(msgspec.convert(dict(zip(Event.__struct_fields__, values, strict=True)), Event))
+
+
+@given(st.lists(good, max_size=12))
+@example([(ID, NOW.isoformat(), "u", "view", ""), (ID, NOW.isoformat(), "u", "view", '{"a": {"b": 1}}')])
+@example([(ID, NOW.isoformat(), "u", "view", '{"b": "[", "a": "{"}')])
+def test_columns_are_those_of_the_rows(fields: list[tuple[str, ...]]) -> None:
+    made = columns(packer(), fields)
+    end = struct.pack("<q", NOW_MS)
+    rows = [
+        struct.pack("<Hq", moment // DAY_MS, moment) + b"".join(more) + end for moment, *more in zip(*made, strict=True)
+    ]
+    assert rows == [row(one) for one in fields]
+    assert made.at(range(0, len(fields), 2)) == columns(packer(), fields[::2])
+
+
+@given(st.lists(good, min_size=1, max_size=5), st.integers(0, 4), bad)
+def test_one_event_that_is_unfit_makes_all_of_them_unfit(
+    fields: list[tuple[str, ...]], at: int, wrong: tuple[int, str]
+) -> None:
+    column, value = wrong
+    one = list(fields[at % len(fields)])
+    one[column] = value
+    fields[at % len(fields)] = tuple(one)
+    for refused in (lambda: row(one), lambda: columns(packer(), fields)):
+        with pytest.raises(UNFIT):
+            refused()
+
+
+@pytest.mark.parametrize("texts", [(ID[:-1], ID + "0"), (ID[:8], ID[8:] + ID), ("", ID + ID)])
+def test_ids_are_looked_at_each_for_itself(texts: tuple[str, ...]) -> None:
+    fields = [(text, NOW.isoformat(), "u", "view", "{}") for text in texts]
+    with pytest.raises(UNFIT):
+        columns(packer(), fields)
+
+
+@pytest.mark.parametrize("texts", [('{"a": [1', "2]}"), ("{},{}", ""), ('{"a": {"b": 1}}', "1")])
+def test_properties_are_read_each_for_itself(texts: tuple[str, ...]) -> None:
+    fields = [(str(uuid.uuid4()), NOW.isoformat(), "u", "view", text) for text in texts]
+    with pytest.raises(UNFIT):
+        columns(packer(), fields)
+
+
+def test_rows_of_other_lengths_are_unfit() -> None:
+    whole = (ID, NOW.isoformat(), "u", "view", "{}")
+    for fields in ([whole[:4]], [(*whole, "")], [whole, whole[:4]]):
+        with pytest.raises(UNFIT):
+            columns(packer(), fields)
+    with pytest.raises(Unfit):
+        columns(packer(), [(ID, NOW.isoformat(), "u", "view\n", "{}")])
