@@ -148,7 +148,7 @@ def event_of(row: bytes) -> dict[str, Any]:
     name, end = _text(row, end)
     return {
         "event_id": str(UUID(int=high << 64 | low)),
-        "occurred_at": (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds"),
+        "occurred_at": (EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds"),
         "user_id": user,
         "event_type": name,
         "properties": msgspec.json.decode(_text(row, end)[0]),
