@@ -128,8 +128,8 @@ async def _counted(tables: ClickHouse) -> int:
 
 
 async def imported(settings: Settings, tables: ClickHouse, count: int, folder: Path, seed: int = 0) -> Figures:
-    """Rows a second of the importer, as a process of its own; twice, for the repeat stores nothing. What it takes to
-    start is told apart: it is that of a file without rows."""
+    """Rows a second of the importer, as a process of its own, from its start to its end; twice, for the repeat stores
+    nothing. What it takes of the processor to start is told apart: it is that of a file without rows."""
     path = _written(folder / "events.csv", events(count, seed))
     start, _ = await _run_import(settings, _written(folder / "none.csv", ()))
     before, cpu = await _lying(tables), cpu_seconds()
@@ -159,8 +159,9 @@ def _written(path: Path, some: Iterable[dict[str, Any]]) -> Path:
 
 
 async def _run_import(settings: Settings, path: Path) -> tuple[Figures, list[int]]:
-    """What it says of itself, and its greatest memory up to each quarter of its time."""
+    """What it says of itself, with its start in the rate, and its greatest memory up to each quarter of its time."""
     command = [sys.executable, "-m", "tallybook", "import-events", "--json", str(path)]
+    began = time.perf_counter()
     process = await asyncio.create_subprocess_exec(*command, env=environ(settings), cwd=ROOT, stdout=subprocess.PIPE)
     memory, one = list[int](), psutil.Process(process.pid)
     waiting, cpu_s = asyncio.create_task(process.communicate()), 0.0
@@ -172,8 +173,9 @@ async def _run_import(settings: Settings, path: Path) -> tuple[Figures, list[int
             break
         await asyncio.wait([waiting], timeout=0.05)
     said, _ = await waiting
+    seconds, figures = time.perf_counter() - began, json.loads(said)
     quarters = [max(memory[: max(1, len(memory) * part // 4)]) for part in (1, 2, 3, 4)]
-    return json.loads(said) | {"cpu_s": cpu_s}, quarters
+    return figures | {"rows_per_s": round(figures["read"] / seconds), "cpu_s": cpu_s}, quarters
 
 
 def cpu_seconds() -> dict[str, float]:

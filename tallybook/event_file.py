@@ -22,8 +22,9 @@ from shared.settings import Settings
 COLUMNS = ("event_id", "occurred_at", "user_id", "event_type", "properties_json")
 #: Rows and bytes of one insert.
 BATCH_ROWS, BATCH_BYTES = 100_000, 32 << 20
-#: Rows that are read, and then checked, with one call. One that is unfit makes it look at each of them.
-_AT_ONCE = 500
+#: Rows that are read, and then checked, with one call; parts that are checked apart when one of them is unfit, and how
+#: few rows are looked at one by one then.
+_AT_ONCE, _PARTS, _FEW = 500, 8, 10
 #: What ends a line of a file that is read as it is (newline="").
 _LINE_END = re.compile(r"\r\n|\r|\n")
 #: Characters of one field. A quote that is never closed makes the rest of the file one.
@@ -106,7 +107,8 @@ class EventFile:
             packer = Packer(self._settings, batch.received_ms)
             while not is_over and size < BATCH_BYTES and (room := BATCH_ROWS - batch.read) > 0:
                 piece = self._cut(lines, order, skip, min(room, _AT_ONCE))
-                _pack(packer, piece, batch)
+                batch.rejected.extend(piece.rejected)
+                _pack(packer, piece.fields, piece.numbers, batch)
                 size, is_over = size + piece.size, piece.is_over
             batch.rejected.sort()
             yield batch._replace(lines=skip + lines.line_num, position=self._position())
@@ -168,32 +170,37 @@ class _Piece(NamedTuple):
     is_over: bool
 
 
-def _pack(packer: Packer, piece: _Piece, batch: FileBatch) -> None:
-    """Put the rows of a piece into a batch."""
-    batch.rejected.extend(piece.rejected)
-    fields, numbers = piece.fields, piece.numbers
+def _pack(packer: Packer, fields: Sequence[Sequence[str]], numbers: Sequence[int], batch: FileBatch) -> None:
+    """Put rows into a batch, all of them at once if they are fit."""
     try:
         events = columns(packer, fields)
     except UNFIT:
-        fields, numbers = _fit(packer, piece, batch.rejected)
+        if len(fields) > _FEW:
+            size = -(-len(fields) // _PARTS)
+            for at in range(0, len(fields), size):
+                _pack(packer, fields[at : at + size], numbers[at : at + size], batch)
+            return
+        fields, numbers = _fit(packer, fields, numbers, batch.rejected)
         events = columns(packer, fields)
     batch.events.extend(events)
     batch.numbers.extend(numbers)
 
 
-def _fit(packer: Packer, piece: _Piece, rejected: list[Rejected]) -> tuple[Sequence[Sequence[str]], Sequence[int]]:
+def _fit(
+    packer: Packer, given: Sequence[Sequence[str]], lines: Sequence[int], rejected: list[Rejected]
+) -> tuple[Sequence[Sequence[str]], Sequence[int]]:
     """Rows that can be taken, their ids with hyphens, and their lines; the others are put to those rejected."""
     fields, numbers = list[Sequence[str]](), list[int]()
-    for given, number in zip(piece.fields, piece.numbers, strict=True):
+    for one, number in zip(given, lines, strict=True):
         try:
-            event = _event(given)
+            event = _event(one)
             packer.row(event)
-            fields.append((str(event.event_id), *given[1:]))
+            fields.append((str(event.event_id), *one[1:]))
             numbers.append(number)
         except Unfit as unfit:
-            rejected.append(Rejected(number, unfit.code, f"{unfit.pointer.lstrip('/')}: {unfit}", given))
+            rejected.append(Rejected(number, unfit.code, f"{unfit.pointer.lstrip('/')}: {unfit}", one))
         except UnicodeError:
-            rejected.append(Rejected(number, "malformed", "It is no UTF-8", given))
+            rejected.append(Rejected(number, "malformed", "It is no UTF-8", one))
     return fields, numbers
 
 

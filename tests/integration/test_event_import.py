@@ -11,7 +11,7 @@ import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ async def test_rows_of_files_are_events_and_a_repeat_changes_nothing(stage: Even
     rows = await stage.rows()
     assert {one["event_id"]: one["user_id"] for one in events} == {key: row[1] for key, row in rows.items()}
     when, *_, properties = rows[events[5]["event_id"]]
-    assert when == datetime.fromisoformat(events[5]["occurred_at"])
+    assert when.replace(tzinfo=UTC) == datetime.fromisoformat(events[5]["occurred_at"])
     assert json.loads(properties) == events[5]["properties"]
     assert await stage.lying() == 300
 
@@ -223,3 +223,21 @@ def test_a_file_is_read_in_batches_and_from_any_line_on(tmp_path: Path, monkeypa
     for at, batch in enumerate(whole):
         rest = [number for one in read(batch.lines) for number in one.numbers]
         assert rest == [number for one in whole[at + 1 :] for number in one.numbers]
+
+
+def test_each_row_is_stored_or_rejected_whatever_stands_beside_it(tmp_path: Path) -> None:
+    """Ids without hyphens are ids, too, though rows of them are not packed with others."""
+    events = [event() for _ in range(700)]
+    for at in range(0, 700, 7):
+        events[at]["event_id"] = events[at]["event_id"].replace("-", "")
+    bad = {*range(3, 40), 100, 499, 500, 699}
+    for at in bad:
+        events[at]["occurred_at"] = "yesterday"
+    file = EventFile(Settings(), str(write(tmp_path / "a.csv", events)))
+    [batch] = file.batches(0)
+    file.close()
+    assert [one.line for one in batch.rejected] == [at + 2 for at in sorted(bad)]
+    assert {one.code for one in batch.rejected} == {"invalid"}
+    assert batch.numbers == [at + 2 for at in range(700) if at not in bad]
+    texts = [one[7::-1].hex() + one[:7:-1].hex() for one in batch.events.ids]
+    assert texts == [one["event_id"].replace("-", "") for at, one in enumerate(events) if at not in bad]

@@ -27,7 +27,10 @@ users = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=1
 types = st.sampled_from(["view", "a.b:c-d", "x" * 64])
 properties = st.dictionaries(
     st.text(max_size=4),
-    st.none() | st.integers(-9, 9) | st.text(max_size=9) | st.lists(st.dictionaries(st.text(max_size=2), st.none(), max_size=2), max_size=3),
+    st.none()
+    | st.integers(-9, 9)
+    | st.text(max_size=9)
+    | st.lists(st.dictionaries(st.text(max_size=2), st.none(), max_size=2), max_size=3),
     max_size=5,
 ).map(json.dumps)
 good = st.tuples(ids, times, users, types, properties | st.just(""))
