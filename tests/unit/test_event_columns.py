@@ -2,7 +2,6 @@
 
 import json
 import struct
-import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.event_columns import UNFIT, columns
-from shared.event_rows import DAY_MS, Event, Packer, Unfit
+from shared.event_rows import DAY_MS, Event, Packer
 from shared.settings import Settings
 
 SETTINGS = Settings()
@@ -35,7 +34,7 @@ properties = st.dictionaries(
 ).map(json.dumps)
 good = st.tuples(ids, times, users, types, properties | st.just(""))
 
-#: Values that no event has, by their column; the last of each column has been taken for another one's by mistake.
+#: Values that no event has, by their column.
 BAD: tuple[Sequence[str], ...] = (
     (
         "",
@@ -52,11 +51,11 @@ BAD: tuple[Sequence[str], ...] = (
     ("", "u" * 129, "\udcff"),
     ("", "a b", "view\n", "x" * 65, "\udcff"),
     (
-        *("[]", "1", "{", "{}{}", "}{", "\udcff", json.dumps({"a": 2**70}), json.dumps({"a": "x" * 8192})),
+        *("[]", "1", "{", "{}{}", "}{", "\udcff", '{"a": 1e400}', json.dumps({"a": "x" * 8192})),
         *(json.dumps(dict.fromkeys(map(str, range(65)))), json.dumps({"a": {"b": {"c": {"d": {}}}}}), "[" * 5000),
     ),
 )
-bad = st.sampled_from([(at, value) for at, values in enumerate(BAD) for value in values])
+GOOD = (ID, NOW.isoformat(), "u", "view", "{}")
 
 
 def packer() -> Packer:
@@ -70,8 +69,8 @@ def row(fields: Sequence[str]) -> bytes:
 
 
 @given(st.lists(good, max_size=12))
-@example([(ID, NOW.isoformat(), "u", "view", ""), (ID, NOW.isoformat(), "u", "view", '{"a": {"b": 1}}')])
-@example([(ID, NOW.isoformat(), "u", "view", '{"b": "[", "a": "{"}')])
+@example([(*GOOD[:4], ""), (*GOOD[:4], '{"a": {"b": 1}}')])
+@example([(*GOOD[:4], '{"b": "[", "a": "{"}')])
 def test_columns_are_those_of_the_rows(fields: list[tuple[str, ...]]) -> None:
     made = columns(packer(), fields)
     end = struct.pack("<q", NOW_MS)
@@ -82,37 +81,29 @@ def test_columns_are_those_of_the_rows(fields: list[tuple[str, ...]]) -> None:
     assert made.at(range(0, len(fields), 2)) == columns(packer(), fields[::2])
 
 
-@given(st.lists(good, min_size=1, max_size=5), st.integers(0, 4), bad)
-def test_one_event_that_is_unfit_makes_all_of_them_unfit(
-    fields: list[tuple[str, ...]], at: int, wrong: tuple[int, str]
-) -> None:
-    column, value = wrong
-    one = list(fields[at % len(fields)])
-    one[column] = value
-    fields[at % len(fields)] = tuple(one)
-    for refused in (lambda: row(one), lambda: columns(packer(), fields)):
+@pytest.mark.parametrize(("column", "value"), [(at, value) for at, values in enumerate(BAD) for value in values])
+def test_one_event_that_is_unfit_makes_all_of_them_unfit(column: int, value: str) -> None:
+    one = (*GOOD[:column], value, *GOOD[column + 1 :])
+    for refused in (lambda: row(one), lambda: columns(packer(), [GOOD, one, GOOD])):
         with pytest.raises(UNFIT):
             refused()
 
 
 @pytest.mark.parametrize("texts", [(ID[:-1], ID + "0"), (ID[:8], ID[8:] + ID), ("", ID + ID)])
 def test_ids_are_looked_at_each_for_itself(texts: tuple[str, ...]) -> None:
-    fields = [(text, NOW.isoformat(), "u", "view", "{}") for text in texts]
+    fields = [(text, *GOOD[1:]) for text in texts]
     with pytest.raises(UNFIT):
         columns(packer(), fields)
 
 
 @pytest.mark.parametrize("texts", [('{"a": [1', "2]}"), ("{},{}", ""), ('{"a": {"b": 1}}', "1")])
 def test_properties_are_read_each_for_itself(texts: tuple[str, ...]) -> None:
-    fields = [(str(uuid.uuid4()), NOW.isoformat(), "u", "view", text) for text in texts]
+    fields = [(*GOOD[:4], text) for text in texts]
     with pytest.raises(UNFIT):
         columns(packer(), fields)
 
 
 def test_rows_of_other_lengths_are_unfit() -> None:
-    whole = (ID, NOW.isoformat(), "u", "view", "{}")
-    for fields in ([whole[:4]], [(*whole, "")], [whole, whole[:4]]):
+    for fields in ([GOOD[:4]], [(*GOOD, "")], [GOOD, GOOD[:4]]):
         with pytest.raises(UNFIT):
             columns(packer(), fields)
-    with pytest.raises(Unfit):
-        columns(packer(), [(ID, NOW.isoformat(), "u", "view\n", "{}")])
