@@ -143,6 +143,9 @@ class EventFile:
             is_over = self._fill(rows, lines, most)
         except csv.Error as error:  # the rows in front of it are there
             broken.append(Rejected(begin + lines.line_num, "malformed", f"it was not read: {error}", []))
+        except EndlessRow as error:
+            *_, last = begin + before, *_ends(rows, begin + before, begin + lines.line_num)
+            raise EndlessRow(f"the row that begins in line {last + 1} has no end; {error}") from None
         before += begin
         ends, pick = _ends(rows, before, begin + lines.line_num), order.pick()
         size = 60 * len(rows) + self._bytes.count - count

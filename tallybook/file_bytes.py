@@ -48,7 +48,7 @@ class FileBytes(io.BufferedIOBase):
     def read1(self, size: int = -1, /) -> bytes:
         """Some bytes, none at the end. Raises OSError, EOFError, zlib.error and EndlessRow."""
         if self.count > self._most:
-            raise EndlessRow("a quote may be open: one row has too many bytes")
+            raise EndlessRow("a quote may be open")
         data = self._plain.read1(size)
         while self._is_cut and data:
             if (end := _first_end(data)) >= 0:

@@ -108,7 +108,7 @@ def test_a_row_of_many_lines_without_an_end_ends_the_import(tmp_path: Path, monk
     """Its fields are short, so csv would take it."""
     monkeypatch.setattr(event_file, "_STEP_BYTES_MAX", 4 * MB)
     path = written(tmp_path / "a.csv.gz", [line(), b'"a', *([b'\nb","a' * 1000] * 1000)])
-    with pytest.raises(EndlessRow):
+    with pytest.raises(EndlessRow, match="line 2 has no end; a quote may be open"):
         batches(path)
 
 
