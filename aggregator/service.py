@@ -23,7 +23,7 @@ from aggregator.partition import Stores
 from aggregator.relay import Relay
 from aggregator.sink import Sink
 from aggregator.upkeep import Upkeep
-from shared import clickhouse, erasures, tracing
+from shared import clickhouse, dead_letters, erasures, tracing
 from shared.counting.accounting import account
 from shared.counting.fleet import Fleet
 from shared.log.choice import chosen_letters, chosen_log
@@ -92,6 +92,10 @@ async def _sinks(settings: Settings, pool: Any) -> AsyncIterator[list[Loop]]:
         async def prune_marks() -> None:
             await cursors.prune_marks(settings.ledger_days)
 
+        async def prune_letters() -> None:
+            if pruned := await dead_letters.prune(pool, settings.ledger_days):
+                log.info("letters_pruned", rows=pruned)
+
         async def sweep() -> None:
             await erasures.sweep(tables, pool)
 
@@ -107,6 +111,7 @@ async def _sinks(settings: Settings, pool: Any) -> AsyncIterator[list[Loop]]:
                 Loop("doubles", books.look_for_doubles, 3600.0),
                 Loop("trim", books.trim, 30.0),
                 Loop("marks", prune_marks, 3600.0),
+                Loop("letters", prune_letters, 3600.0),
                 Loop("erasures", sweep, 3600.0),
                 Loop("event_places", say_where_events_are, 60.0),
             ]

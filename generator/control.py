@@ -110,7 +110,11 @@ class _Handler(BaseHTTPRequestHandler):
         except TallybookError as error:
             self._refuse(error)
 
-    do_GET = do_PATCH = do_POST = do_PUT = do_DELETE = do_OPTIONS = _route
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        """Whatever the method is, it is for `_route` to refuse."""
+        if name.startswith("do_"):
+            return self._route
+        raise AttributeError(name)
 
     def _check(self) -> None:
         """Refuse pages of a browser."""
@@ -146,7 +150,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
         """No line per request."""

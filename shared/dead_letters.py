@@ -6,12 +6,12 @@ the record's place in the log and the sink: a repeat is the same row.
 **Replay** appends the record to the topic again, as it was or as somebody mended it. Its producer is named after the
 letter and has one append, so however often the replay is repeated, and wherever it was cut short before the letter was
 marked, the sink sees it once. What is sent is noted before the first try, and nothing else is ever sent: another record
-under the same name would pass for a repeat of the first. Of several sinks of a topic only that of the letter lets the
-record through (`shared/log/marks.py`).
+under the same name would pass for a repeat of the first. With the mark the record is forgotten. Of several sinks of a
+topic only that of the letter lets the record through (`shared/log/marks.py`).
 """
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from shared.log.cursor import Claim
@@ -21,13 +21,18 @@ from shared.postgres import statement
 
 _WRITE = statement("shared/dead_letters.write.sql")
 _LISTED = statement("shared/dead_letters.listed.sql")
+_WAITING = statement("shared/dead_letters.waiting.sql")
 _LOCK = statement("shared/dead_letters.lock.sql")
 _REPLAYED = statement("shared/dead_letters.replayed.sql")
 _DROP = statement("shared/dead_letters.drop.sql")
 _BEGIN = statement("shared/dead_letters.begin.sql")
+_PRUNE = statement("shared/dead_letters.prune.sql")
+_COUNT = "SELECT count(*) FROM processing_errors WHERE $1 OR (replayed_at IS NULL AND dropped_at IS NULL)"
 
 #: Characters of an explanation that are kept.
 _DETAIL_MAX = 1000
+#: Places that are asked for at a time.
+_PAGE = 1000
 
 
 class DeadLetter(NamedTuple):
@@ -53,7 +58,7 @@ class Place(NamedTuple):
 
 
 class Letter(NamedTuple):
-    """A dead letter as it is kept; without key and value when it was dropped."""
+    """A dead letter as it is kept; without key and value when it was replayed or dropped."""
 
     place: Place
     reason: str
@@ -93,6 +98,22 @@ async def listed(connection: Any, most: int, *, settled: bool = False) -> list[L
     return [_letter(row) for row in await connection.fetch(_LISTED, settled, most)]
 
 
+async def counted(connection: Any, *, settled: bool = False) -> int:
+    """How many letters `listed` could show."""
+    return int(await connection.fetchval(_COUNT, settled))
+
+
+async def waiting(connection: Any) -> AsyncIterator[Place]:
+    """Every letter that waits now, the oldest first. Those that come later are left out: a replay of a letter that is
+    refused again makes a new one, and whoever replays what is listed here would never be done."""
+    now = await connection.fetchval("SELECT clock_timestamp()")
+    last: Sequence[Any] = (datetime.min.replace(tzinfo=UTC), "", "", 0, 0, 0, "")
+    while page := await connection.fetch(_WAITING, now, *last, _PAGE):
+        for row in page:
+            yield _place(row)
+        last = tuple(page[-1])
+
+
 async def found(connection: Any, of: Place) -> Letter | None:
     """One letter."""
     row = await connection.fetchrow(_LOCK, *_key(of))
@@ -129,15 +150,23 @@ async def drop(connection: Any, of: Place) -> bool:
     return str(await connection.execute(_DROP, *_key(of))) == "UPDATE 1"
 
 
+async def prune(connection: Any, days: int) -> int:
+    """Forget letters that were settled so many days ago; answers how many."""
+    return int(await connection.fetchval(_PRUNE, days))
+
+
 def _key(of: Place) -> tuple[str, str, int, int, int, str]:
     return of.log, of.topic, of.partition, *of.position, of.sink
 
 
-def _letter(row: Any) -> Letter:
+def _place(row: Any) -> Place:
     position = Position(row["log_offset"], row["log_seq"])
-    where = Place(row["log"], row["topic"], row["partition"], position, row["sink"])
+    return Place(row["log"], row["topic"], row["partition"], position, row["sink"])
+
+
+def _letter(row: Any) -> Letter:
     names = ("reason", "detail", "key", "raw", "version", "created_at", "replayed_at", "dropped_at")
-    return Letter(where, *(row[name] for name in names))
+    return Letter(_place(row), *(row[name] for name in names))
 
 
 def _clean(detail: str) -> str:

@@ -1,4 +1,4 @@
-"""Everything that ClickHouse has of one user: shown, or erased for good.
+"""Everything that ClickHouse and dead letters have of one user: shown, or erased for good.
 
 Who was erased is remembered, as a hash, in Postgres. What comes back of them is erased again by `sweep`: records that
 were on their way in the log, a repeated import, a copy of ClickHouse that was put back. Records of moments after the
@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 import structlog
 
+from shared import user_letters
 from shared.clickhouse import ClickHouse
-from shared.event_rows import Cut, blocks, is_block, rows_of, sized, user_of
 from shared.postgres import statement
 from shared.uuid7 import NIL
 
@@ -27,8 +27,6 @@ _LOOK_S, _ROUNDS = 0.2, 5
 _SWEPT = 1000
 
 _REMEMBER = statement("shared/erasures.remember.sql")
-_LETTERS = statement("shared/erasures.letters.sql")
-_LETTER = statement("shared/erasures.letter.sql")
 _MUTATIONS = statement("shared/erasures.mutations.sql")
 _PARTITIONS = (
     "SELECT DISTINCT partition_id FROM system.parts "
@@ -87,12 +85,12 @@ async def counted(clickhouse: ClickHouse, user: str) -> dict[str, int]:
 async def columns(clickhouse: ClickHouse) -> list[str]:
     """The columns that rows of `exported` can have, each once."""
     names = [str(name) for table in USER_TABLES for [name] in await clickhouse.query(_COLUMNS, {"table": table.name})]
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys((*names, *user_letters.COLUMNS)))
 
 
-async def exported(clickhouse: ClickHouse, user: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-    """Every row of the user with the name of its table, in the order of time. It is asked for by partition, so what is
-    in the memory at once is a month of the user."""
+async def exported(clickhouse: ClickHouse, pool: Any, user: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """Every row of the user with the name of its table, in the order of time, and what dead letters hold. Rows are
+    asked for by partition, so what is in the memory at once is a month of the user."""
     for table in USER_TABLES:
         sql = (
             f"SELECT * FROM {table.name} "  # noqa: S608 - constants
@@ -102,6 +100,8 @@ async def exported(clickhouse: ClickHouse, user: str) -> AsyncIterator[tuple[str
             lines = await clickhouse.file(sql, {"user": user, "partition": str(partition)}, "JSONEachRow")
             for line in lines.splitlines():
                 yield table.name, json.loads(line)
+    async for letter in user_letters.exported(pool, user):
+        yield user_letters.TABLE, letter
 
 
 # -- erasing -----------------------------------------------------------------------------------------------------------
@@ -130,35 +130,7 @@ async def erase(clickhouse: ClickHouse, pool: Any, user: str) -> dict[str, int]:
             break
     else:
         raise NotErased(f"rows of the user come faster than they can be deleted: {left}")
-    return {**erased, "dead letters": await _erase_letters(pool, user)}
-
-
-async def _erase_letters(pool: Any, user: str) -> int:
-    """Take the user out of dead letters; answers out of how many."""
-    written = {json.dumps(user).encode(), json.dumps(user, ensure_ascii=False).encode(), sized(user.encode())}
-    async with pool.acquire() as connection, connection.transaction():
-        letters = await connection.fetch(_LETTERS, sorted(written))
-        found = 0
-        for *place, raw in letters:
-            left = _without(raw, user)
-            if left != raw:
-                await connection.execute(_LETTER, *place, left)
-                found += 1
-    return found
-
-
-def _without(raw: bytes, user: str) -> bytes | None:
-    """A record without what is of the user; None when nothing is left, or when it is no longer readable."""
-    if not is_block(raw):
-        return None
-    try:
-        rows = rows_of(raw)
-        others = [row for row in rows if user_of(row) != user]
-    except (ValueError, IndexError):
-        return None
-    if len(others) == len(rows):
-        return raw
-    return next((block for _, block in blocks(others, Cut(len(others), len(raw)))), None)
+    return {**erased, "dead letters": await user_letters.erase(pool, user)}
 
 
 async def _mutated(clickhouse: ClickHouse, table: str) -> None:

@@ -10,7 +10,7 @@ Requests and imports make the same bytes of the same event, so its content can b
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from itertools import accumulate, pairwise
 from typing import Annotated, Any, NamedTuple
@@ -138,12 +138,32 @@ def named(row: bytes) -> bytes:
 
 def user_of(row: bytes) -> str:
     """Whose event it is."""
-    size, begin, shift = 0, ID.stop, 0
+    return _text(row, ID.stop)[0]
+
+
+def event_of(row: bytes) -> dict[str, Any]:
+    """The event as it could be sent."""
+    _, ms, high, low = _HEAD.unpack_from(row)
+    user, end = _text(row, ID.stop)
+    name, end = _text(row, end)
+    return {
+        "event_id": str(UUID(int=high << 64 | low)),
+        "occurred_at": (EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds"),
+        "user_id": user,
+        "event_type": name,
+        "properties": msgspec.json.decode(_text(row, end)[0]),
+    }
+
+
+def _text(row: bytes, begin: int) -> tuple[str, int]:
+    """The text that begins there, and where it ends."""
+    size, shift = 0, 0
     while row[begin] > 127:
         size |= (row[begin] & 127) << shift
         begin, shift = begin + 1, shift + 7
     size |= row[begin] << shift
-    return row[begin + 1 : begin + 1 + size].decode()
+    end = begin + 1 + size
+    return row[begin + 1 : end].decode(), end
 
 
 def placed(rows: Iterable[bytes], partition: int, offset: int, first: int) -> list[bytes]:

@@ -37,8 +37,10 @@ async def create(
     connection: "asyncpg.Connection[asyncpg.Record]", name: str, scopes: Collection[str], expires_at: datetime | None
 ) -> Key:
     """Add a key. What is answered is the only copy of its secret. Raises ValueError for what does not fit."""
-    if not 1 <= len(name.encode()) <= NAME_MAX_BYTES or "\0" in name:
-        raise ValueError(f"a name has 1 to {NAME_MAX_BYTES} bytes and no NUL")
+    if not name.isprintable():  # half characters are not, either
+        raise ValueError("a name is one line of printable characters, without tabs")
+    if not 1 <= len(name.encode()) <= NAME_MAX_BYTES:
+        raise ValueError(f"a name has 1 to {NAME_MAX_BYTES} bytes")
     if not scopes or not set(scopes) <= set(get_args(KeyScope)):
         raise ValueError(f"scopes are one or more of {', '.join(get_args(KeyScope))}")
     key = new()

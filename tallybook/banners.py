@@ -9,6 +9,7 @@ import click
 
 from tallybook.database import with_database
 from tallybook.options import DATA_DIR
+from tallybook.output import say
 
 if TYPE_CHECKING:
     from shared.banner_table import Banner
@@ -60,7 +61,7 @@ def listed(as_json: bool, data_dir: str | None) -> None:
         after = 0
         while page := await banner_table.listed(connection, after):
             for banner in page:
-                click.echo(_line(banner, as_json=as_json))
+                say(_line(banner, as_json=as_json))
             after = page[-1].banner_id
 
     with_database(work, data_dir)

@@ -1,6 +1,7 @@
 """The command line. Heavy imports are inside the commands, so that `--help` answers at once."""
 
 import asyncio
+import errno
 import json
 import sys
 from typing import IO, Any
@@ -16,6 +17,7 @@ from tallybook.generate import generate
 from tallybook.keys import keys
 from tallybook.options import DATA_DIR, configured
 from tallybook.outbox_command import outbox
+from tallybook.output import ReaderGone
 from tallybook.trackers import trackers
 from tallybook.users import users
 
@@ -29,6 +31,8 @@ class _Group(click.Group):
         except SettingsError as error:
             click.echo(f"error: {error}", err=True)
             sys.exit(Exit.SETTINGS)
+        except ReaderGone:
+            raise BrokenPipeError(errno.EPIPE, "stdout") from None  # click ends quietly with that
         except Stop as stop:
             click.echo(f"error: {stop}", err=True)
             sys.exit(stop.code)

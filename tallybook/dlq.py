@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import IO, TYPE_CHECKING, TypeVar
 
 import click
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-#: Letters that are asked for at a time.
-_PAGE = 1000
-
 
 @click.group()
 def dlq() -> None:
@@ -41,15 +38,24 @@ def dlq() -> None:
 @dlq.command("list")
 @DATA_DIR
 @click.option("--settled", is_flag=True, help="Also those that were replayed or dropped.")
-@click.option("--most", default=100, show_default=True, help="Letters to show, the oldest first.")
+@click.option(
+    "--most", type=click.IntRange(1), default=100, show_default=True, help="Letters to show, the oldest first."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 def listed(settled: bool, most: int, as_json: bool, data_dir: str | None) -> None:
-    """Show the letters that wait: their ids, when they came, and why."""
+    """Show the letters that wait: their ids, when they came, and why. Where there are more, stderr says how many."""
     from shared import dead_letters
 
-    letters = _with_database(lambda one: dead_letters.listed(one, most, settled=settled), _settings(data_dir))
+    async def work(connection: "Connection") -> "tuple[list[Letter], int]":
+        letters = await dead_letters.listed(connection, most, settled=settled)
+        is_all = len(letters) < most
+        return letters, len(letters) if is_all else await dead_letters.counted(connection, settled=settled)
+
+    letters, there = _with_database(work, _settings(data_dir))
     for letter in letters:
         click.echo(json.dumps(_plain(letter)) if as_json else _line(letter))
+    if there > len(letters):
+        click.echo(f"shown: {len(letters):,} of {there:,}; --most {there} shows all", err=True)
 
 
 @dlq.command()
@@ -71,7 +77,7 @@ def show(letter: str, data_dir: str | None) -> None:
 @dlq.command()
 @DATA_DIR
 @click.argument("letters", nargs=-1)
-@click.option("--all", "are_all", is_flag=True, help="All letters that wait.")
+@click.option("--all", "are_all", is_flag=True, help="All letters that wait when the command begins.")
 @click.option(
     "--file", "record", type=click.File("rb"), help="A mended record in place of the only letter's; - is stdin."
 )
@@ -80,9 +86,13 @@ def replay(letters: tuple[str, ...], are_all: bool, record: IO[bytes] | None, da
 
     What made them dead letters has to be mended before, or they become dead letters again.
     """
+    if are_all == bool(letters):
+        raise click.UsageError("name letters, or say --all")
     if record is not None and len(letters) != 1:
         raise click.UsageError("--file is the record of one letter")
     settings, value = _settings(data_dir), None if record is None else record.read()
+
+    named = [_place(one) for one in letters]
 
     async def work(connection: "Connection") -> int:
         from shared import dead_letters
@@ -90,24 +100,18 @@ def replay(letters: tuple[str, ...], are_all: bool, record: IO[bytes] | None, da
 
         replayed = 0
         async with chosen_log(settings) as log:
-            while places := [_place(one) for one in letters] or await _waiting(connection, are_all):
-                for where in places:
-                    if where.log != log.name:
-                        raise Stop(Exit.SETTINGS, f"{where} is of another log than TALLYBOOK_LOG_URL names.")
-                    replayed += await dead_letters.replay(connection, log, where, value)
-                if letters:
-                    break
+            async for where in dead_letters.waiting(connection) if are_all else _each(named):
+                if where.log != log.name:
+                    raise Stop(Exit.SETTINGS, f"{where} is of another log than TALLYBOOK_LOG_URL names.")
+                replayed += await dead_letters.replay(connection, log, where, value)
         return replayed
 
     click.echo(f"replayed: {_with_database(work, settings)}")
 
 
-async def _waiting(connection: "Connection", are_all: bool) -> list["Place"]:
-    from shared import dead_letters
-
-    if not are_all:
-        raise click.UsageError("name letters, or say --all")
-    return [letter.place for letter in await dead_letters.listed(connection, _PAGE)]
+async def _each(places: "list[Place]") -> "AsyncIterator[Place]":
+    for where in places:
+        yield where
 
 
 @dlq.command()

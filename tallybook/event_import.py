@@ -45,6 +45,8 @@ class Counts(Struct):
     stored: int = 0
     duplicates: int = 0
     rejected: int = 0
+    #: Of the rows that were rejected. Many more than those are what an open quote has hidden.
+    rejected_lines: int = 0
 
 
 class Note(Struct):
@@ -57,6 +59,10 @@ class Note(Struct):
     counts: Counts = msgspec.field(default_factory=Counts)
 
 
+#: How the names of files with rejected rows end.
+REJECTED = ".rejected.csv"
+
+
 class Beside(NamedTuple):
     """What lies beside a file while and after it is imported."""
 
@@ -65,9 +71,14 @@ class Beside(NamedTuple):
 
 
 def beside(path: str) -> Beside:
-    """The files beside one, or beside nothing for stdin."""
-    name = "stdin" if path == "-" else path
-    return Beside(Path(f"{name}.import.json"), Path(f"{name}.rejected.csv"))
+    """The files beside one; for stdin and devices, in the folder where we are."""
+    name = "stdin" if path == "-" else Path(path).name if path.startswith("/dev/") else path
+    return Beside(Path(f"{name}.import.json"), Path(f"{name}{REJECTED}"))
+
+
+def can_be_resumed(path: str) -> bool:
+    """Whether it is a file, which can be read from its midst, and not a pipe."""
+    return path != "-" and not path.startswith("/dev/") and Path(path).is_file()
 
 
 class Progress:
@@ -76,13 +87,16 @@ class Progress:
     def __init__(self, path: str) -> None:
         """Begins where a former import of the same file ended."""
         self._at = beside(path)
-        self._is_kept = path != "-"
+        self._is_kept = can_be_resumed(path)
         stat = Path(path).stat() if self._is_kept else None
         self.note = Note(stat.st_size, stat.st_mtime_ns) if stat else Note(0, 0)
         with suppress(OSError, msgspec.DecodeError):
             former = msgspec.json.decode(self._at.note.read_bytes(), type=Note) if self._is_kept else self.note
             if (former.size, former.changed_ns) == (self.note.size, self.note.changed_ns):
                 self.note = former
+        if not self.note.rejected_bytes:
+            self._at.rejected.unlink(missing_ok=True)
+            return
         with suppress(FileNotFoundError), self._at.rejected.open("r+b") as file:
             file.truncate(self.note.rejected_bytes)
 
@@ -94,6 +108,7 @@ class Progress:
         counts = note.counts
         counts.read += batch.read
         counts.stored, counts.rejected = counts.stored + stored, counts.rejected + len(rejected)
+        counts.rejected_lines += sum(one.lines for one in rejected)
         counts.duplicates += len(batch.numbers) - stored
         note.lines = batch.lines
         if self._is_kept:

@@ -71,20 +71,28 @@ def import_events(paths: tuple[str, ...], as_json: bool, **flags: Any) -> None:
 
 
 def _files(paths: tuple[str, ...]) -> list[str]:
+    from tallybook.event_import import REJECTED
+
     found: list[str] = []
     for path in paths:
         names = [path] if path == "-" or Path(path).is_file() else sorted(glob.glob(path))
-        names = [name for name in names if not name.endswith(".rejected.csv") or name == path]
         if not names:
             raise click.BadParameter(f"there is no file {path}")
         found += names
-    return found
+    if found == list(paths[:1]):
+        return found
+    written = [name for name in found if name.endswith(REJECTED)]
+    for name in written:
+        click.echo(f"skipped: {name}, which an import wrote; to import it, name it alone", err=True)
+    if len(written) == len(found):
+        raise click.BadParameter("there are no other files")
+    return [name for name in found if name not in written]
 
 
 def _imported(settings: Settings, path: str, check: Callable[[], None]) -> "Counts":
     from shared import clickhouse
     from shared.postgres import create_pool
-    from tallybook.event_file import BadHeading, EventFile
+    from tallybook.event_file import READ_ERRORS, EventFile
     from tallybook.event_import import EventImport, ImportFailed, Progress
 
     async def work(progress: "Progress", file: EventFile, shown: "Callable[[FileBatch], None]") -> None:
@@ -102,19 +110,21 @@ def _imported(settings: Settings, path: str, check: Callable[[], None]) -> "Coun
         progress.finish()
     except ImportFailed as error:
         raise Stop(Exit.FAILED, f"{path}: {error}. Run the same command again when that is mended.") from None
-    except (BadHeading, EOFError, OSError) as error:
+    except READ_ERRORS as error:
         raise Stop(Exit.FAILED, f"{path} cannot be read: {error}") from None
     return progress.note.counts
 
 
 def _shown(path: str, progress: "Progress") -> "AbstractContextManager[Callable[[FileBatch], None]]":
     """What shows how far it is: a bar on a terminal, else a line now and then."""
+    from tallybook.event_import import can_be_resumed
+
     began, at_first = time.monotonic(), progress.note.counts.read
 
     def rate() -> float:
         return (progress.note.counts.read - at_first) / max(time.monotonic() - began, 0.001)
 
-    if sys.stderr.isatty() and path != "-":
+    if sys.stderr.isatty() and can_be_resumed(path):
         return _Bar(path, Path(path).stat().st_size, lambda: f"{progress.note.counts.read:,} rows, {rate():,.0f}/s")
     said_at = began
 

@@ -10,6 +10,7 @@ import click
 from shared.api_keys import PREFIX, KeyScope, parsed
 from tallybook.database import with_database
 from tallybook.options import DATA_DIR
+from tallybook.output import say
 
 if TYPE_CHECKING:
     from shared.key_table import Row
@@ -70,14 +71,15 @@ def _moment(text: str) -> datetime:
 @DATA_DIR
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 def listed(as_json: bool, data_dir: str | None) -> None:
-    """Show prefix, state, scopes, last use (to the minute) and name of every key, with tabs between them."""
+    """Show prefix, state, scopes, expiry, last use (both to the minute) and name of every key, with tabs between
+    them."""
     from shared import key_table
 
     async def work(connection: "Connection") -> None:
         after = ""
         while page := await key_table.listed(connection, after):
             for row in page:
-                click.echo(_line(row, as_json=as_json))
+                say(_line(row, as_json=as_json))
             after = page[-1].prefix
 
     with_database(work, data_dir)
@@ -87,8 +89,10 @@ def _line(row: "Row", *, as_json: bool) -> str:
     is_expired = row.expires_at is not None and row.expires_at <= datetime.now(UTC)
     state = "revoked" if row.revoked_at is not None else "expired" if is_expired else "active"
     if not as_json:
-        used = "never" if row.last_used_at is None else f"{row.last_used_at:%Y-%m-%dT%H:%MZ}"
-        return "\t".join((row.prefix, state, ",".join(row.scopes), used, row.name))
+        name = "".join(one if one.isprintable() else " " for one in row.name)  # of an older row
+        return "\t".join(
+            (row.prefix, state, ",".join(row.scopes), _minute(row.expires_at), _minute(row.last_used_at), name)
+        )
     times = {
         "createdAt": row.created_at,
         "expiresAt": row.expires_at,
@@ -97,6 +101,10 @@ def _line(row: "Row", *, as_json: bool) -> str:
     }
     shown = {name: None if time is None else time.astimezone(UTC).isoformat() for name, time in times.items()}
     return json.dumps({"prefix": row.prefix, "name": row.name, "state": state, "scopes": row.scopes, **shown})
+
+
+def _minute(time: datetime | None) -> str:
+    return "never" if time is None else f"{time.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
 
 
 @keys.command()

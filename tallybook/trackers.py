@@ -11,6 +11,7 @@ import click
 
 from tallybook.database import with_database
 from tallybook.options import DATA_DIR
+from tallybook.output import say
 
 if TYPE_CHECKING:
     from shared.tracker_table import Tracker
@@ -75,7 +76,7 @@ def listed(as_json: bool, data_dir: str | None) -> None:
         after = NIL
         while page := await tracker_table.listed(connection, after):
             for tracker in page:
-                click.echo(_line(tracker, as_json=as_json))
+                say(_line(tracker, as_json=as_json))
             after = page[-1].uuid
 
     with_database(work, data_dir)

@@ -9,6 +9,7 @@ import click
 
 from tallybook.exits import Exit, Stop
 from tallybook.options import DATA_DIR
+from tallybook.output import say
 
 if TYPE_CHECKING:
     from shared.clickhouse import ClickHouse
@@ -18,7 +19,7 @@ _T = TypeVar("_T")
 
 @click.group()
 def users() -> None:
-    """What is kept of one user: product events, page views, and hits of trackers by the id of the cookie.
+    """What is kept of one user: product events, page views, hits of trackers by the id of the cookie, dead letters.
 
     \b
     Examples:
@@ -34,7 +35,8 @@ def users() -> None:
 def export(user: str, form: str, data_dir: str | None) -> None:
     """Write every row of the user to stdout: with the name of its table, in the order of time.
 
-    In CSV a text that a spreadsheet would take for a formula has an apostrophe before it.
+    In CSV a text that a spreadsheet would take for a formula has an apostrophe before it. Rows of processing_errors are
+    dead letters.
     """
     from ingest import tabular
     from shared import erasures
@@ -42,14 +44,14 @@ def export(user: str, form: str, data_dir: str | None) -> None:
     async def work(clickhouse: "ClickHouse", pool: Any) -> int:
         columns = ["table", *await erasures.columns(clickhouse)]
         if form == "csv":
-            click.echo(",".join(columns))
+            say(",".join(columns))
         rows = 0
-        async for table, found in erasures.exported(clickhouse, user):
+        async for table, found in erasures.exported(clickhouse, pool, user):
             row = {"table": table, **found}
             if form == "csv":
-                click.echo(",".join(tabular.cell(str(row.get(column, ""))) for column in columns))
+                say(",".join(tabular.cell(_text(row.get(column))) for column in columns))
             else:
-                click.echo(json.dumps(row, ensure_ascii=False))
+                say(json.dumps(row, ensure_ascii=False))
             rows += 1
         return rows
 
@@ -77,6 +79,11 @@ def erase(user: str, is_sure: bool, as_json: bool, data_dir: str | None) -> None
         click.echo(json.dumps({"erased": erased, "left": 0}))
     else:
         click.echo(", ".join(f"{name}: {rows}" for name, rows in erased.items()) + "; left: 0")
+
+
+def _text(value: Any) -> str:
+    """As JSON has it, without quotes."""
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _check(user: str) -> None:

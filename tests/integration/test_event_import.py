@@ -49,6 +49,12 @@ def write(path: Path, events: Iterable[dict[str, Any]]) -> Path:
     return path
 
 
+def rows_of(path: Path) -> list[list[str]]:
+    """Those of a CSV file."""
+    with path.open(newline="", errors="surrogateescape") as file:
+        return list(csv.reader(file))
+
+
 def begun(stage: EventStage, *arguments: object, **environ: str) -> "subprocess.Popen[bytes]":
     """The command, as a process."""
     settings = stage.settings
@@ -109,8 +115,7 @@ async def test_what_cannot_be_taken_is_beside_the_file_with_line_and_reason(stag
     ]
     path.write_bytes("\n".join(lines).encode().replace("\ufffd".encode(), b"\xff"))
     assert imported(stage, path, wanted=Exit.REJECTED) == {"read": 8, "stored": 1, "duplicates": 0, "rejected": 7}
-    with (tmp_path / "mixed.csv.rejected.csv").open(newline="", errors="surrogateescape") as file:
-        told = list(csv.reader(file))
+    told = rows_of(tmp_path / "mixed.csv.rejected.csv")
     assert told[0] == ["line", "code", "reason", "row"]
     assert [(row[0], row[1]) for row in told[1:]] == [
         ("4", "invalid"),
@@ -180,16 +185,54 @@ async def test_an_import_that_is_killed_goes_on_where_it_was(
     assert await stage.lying() == 200
 
 
-async def test_a_signal_lets_the_batch_end_and_the_next_run_goes_on(stage: EventStage, tmp_path: Path) -> None:
-    await stage.pool.execute("UPDATE event_gate SET holder = 'import:other', until = now() + interval '1 hour'")
-    path = write(tmp_path / "a.csv", [event() for _ in range(10)])
-    process = begun(stage, path)
-    await asyncio.sleep(2)  # whenever it comes, the answer is the same
+@pytest.fixture
+def small_batches(tmp_path: Path) -> dict[str, str]:
+    """The environment of a command whose batches have 50 rows."""
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "sitecustomize.py").write_text(
+        "from tallybook import event_file\nevent_file.BATCH_ROWS = 50\n", encoding="utf-8"
+    )
+    return {"PYTHONPATH": f"{tmp_path / 'small'}:{ROOT}"}
+
+
+async def test_a_signal_lets_the_batch_end_and_the_next_run_goes_on(
+    stage: EventStage, tmp_path: Path, small_batches: dict[str, str]
+) -> None:
+    """The gate is somebody else's after some batches, so the signal comes in the midst of the file."""
+    events = [event() for _ in range(1000)]
+    for at in range(0, 1000, 7):
+        events[at]["occurred_at"] = f"yesterday, {at}"
+    good = [one["event_id"] for at, one in enumerate(events) if at % 7]
+    whole, cut = write(tmp_path / "whole.csv", events), write(tmp_path / "cut.csv", events)
+
+    process = begun(stage, cut, **small_batches)
+    taken = (
+        "UPDATE event_gate SET holder = 'import:other', until = now() + interval '1 hour' "
+        "WHERE holder IS NULL OR until < now() RETURNING 1"
+    )
+    while not await stage.lying() or not await stage.pool.fetchval(taken):
+        assert process.poll() is None, "it was over before the gate could be taken"
+        await asyncio.sleep(0)
     process.terminate()
     _, errors = await _ended(process)
-    assert process.returncode in (Exit.INTERRUPTED, -signal.SIGTERM), errors
+    assert process.returncode == Exit.INTERRUPTED, errors
     await stage.pool.execute("UPDATE event_gate SET holder = NULL, until = NULL")
-    assert imported(stage, path)["stored"] == 10
+    note = json.loads((tmp_path / "cut.csv.import.json").read_bytes())
+    assert note["counts"]["stored"] == await stage.lying() < len(good)
+    rejected = tmp_path / "cut.csv.rejected.csv"
+    before = len(rejected.read_bytes().splitlines()) - 1
+    assert 0 < before == note["counts"]["rejected"] < 1000 - len(good)
+    with rejected.open("ab") as file:
+        file.write(b"what a kill could have left behind the note")
+
+    counts = {"read": 1000, "stored": len(good), "duplicates": 0, "rejected": 1000 - len(good)}
+    assert imported(stage, cut, wanted=Exit.REJECTED, **small_batches) == counts
+    assert set(await stage.rows()) == set(good)
+    assert await stage.lying() == len(good)
+    undisturbed = {**counts, "stored": 0, "duplicates": len(good)}
+    assert imported(stage, whole, wanted=Exit.REJECTED) == undisturbed
+    assert rejected.read_bytes() == (tmp_path / "whole.csv.rejected.csv").read_bytes()
+    assert not (tmp_path / "cut.csv.import.json").exists()
 
 
 async def test_an_insert_of_an_import_that_comes_too_late_is_refused(stage: EventStage) -> None:
@@ -201,6 +244,75 @@ async def test_an_insert_of_an_import_that_comes_too_late_is_refused(stage: Even
         await stage.tables.insert("events", json.dumps(row | more | place).encode(), "late")
     assert getattr(refused.value, "code", None) == 469
     assert await stage.rows() == {}
+
+
+async def test_files_that_imports_wrote_are_left_out_unless_named_alone(stage: EventStage, tmp_path: Path) -> None:
+    good, bad = event(), event(occurred_at="yesterday")
+    path = write(tmp_path / "a.csv", [good, bad])
+    assert imported(stage, path, wanted=Exit.REJECTED)["rejected"] == 1
+    rejected = tmp_path / "a.csv.rejected.csv"
+    assert [row[:2] for row in rows_of(rejected)] == [["line", "code"], ["3", "invalid"]]
+    process = begun(stage, path, rejected)
+    said, errors = await _ended(process)
+    assert json.loads(said)["read"] == 2
+    assert f"skipped: {rejected}," in errors.decode()
+    alone = begun(stage, rejected)
+    said, errors = await _ended(alone)
+    assert alone.returncode == Exit.REJECTED
+    assert json.loads(said)["rejected"] == 2
+    assert not errors.decode().count("skipped")
+    twice = begun(stage, rejected, rejected)
+    await _ended(twice)
+    assert twice.returncode == Exit.USAGE
+    write(path, [good, event()])
+    assert imported(stage, path) == {"read": 2, "stored": 1, "duplicates": 1, "rejected": 0}
+    assert not rejected.exists()
+
+
+async def test_a_pipe_is_read_as_stdin_is(stage: EventStage, tmp_path: Path) -> None:
+    events = [event() for _ in range(30)]
+    text = write(tmp_path / "a.csv", [*events[:20], event(occurred_at="yesterday")]).read_bytes()
+    counts = {"read": 21, "stored": 20, "duplicates": 0, "rejected": 1}
+    assert imported(stage, "/dev/stdin", wanted=Exit.REJECTED, given=text) == counts
+    assert len((stage.service.folder / "stdin.rejected.csv").read_bytes().splitlines()) == 2
+    os.mkfifo(tmp_path / "pipe")
+    process = begun(stage, tmp_path / "pipe")
+    await asyncio.to_thread((tmp_path / "pipe").write_bytes, write(tmp_path / "b.csv", events).read_bytes())
+    said, errors = await _ended(process)
+    assert process.returncode == 0, errors.decode()
+    assert json.loads(said)["stored"] == 10
+    assert not [name for name in os.listdir(tmp_path) if name.startswith("pipe.")]
+
+
+async def test_a_damaged_file_is_one_sentence(stage: EventStage, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv.gz", [event() for _ in range(2000)])
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    ways = {"cut": whole[:middle], "no gzip": b"text", "no zlib": b"\x1f\x8b\x08" + bytes(7) + b"\xff" * 64}
+    for way, value in ways.items():
+        path.write_bytes(value)
+        process = begun(stage, path)
+        said, errors = await _ended(process)
+        assert (process.returncode, said) == (Exit.FAILED, b""), way
+        assert errors.decode().splitlines()[-1].startswith(f"error: {path} cannot be read: "), way
+        assert b"Traceback" not in errors, way
+
+
+async def test_an_open_quote_is_told_with_the_lines_that_it_hides(stage: EventStage, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", [event(properties={}) for _ in range(20_000)])
+    lines = path.read_text().splitlines(keepends=True)
+    lines[100] = lines[100].replace(",{}", ',"{}')
+    path.write_text("".join(lines))
+    process = begun(stage, path)
+    said, _ = await _ended(process)
+    counts = json.loads(said)
+    _, one = rows_of(tmp_path / "a.csv.rejected.csv")
+    last = int(one[0])
+    assert 5_000 < last < 15_000
+    hidden = f"lines 101 to {last} are one row, maybe by an open quote: it was not read: "
+    assert one[1:] == ["malformed", f"{hidden}field larger than field limit (1048576)"]
+    assert (counts["read"], counts["rejected"], counts["rejected_lines"]) == (20_101 - last, 1, last - 100)
+    assert counts["stored"] == await stage.lying() == 99 + 20_001 - last
 
 
 def test_a_file_is_read_in_batches_and_from_any_line_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -441,7 +441,8 @@ def test_a_key_is_shown_once_and_only_its_hash_is_kept(run: Callable[..., Result
     assert shown["scopes"] == ["events:write", "stats:read"]
     left = datetime.fromisoformat(shown["expiresAt"]) - datetime.fromisoformat(shown["createdAt"])
     assert timedelta(days=89) < left < timedelta(days=91)
-    assert run("list").stdout == f"{key.prefix}\tactive\tevents:write,stats:read\tnever\twarehouse\n"
+    until = f"{datetime.fromisoformat(shown['expiresAt']):%Y-%m-%dT%H:%MZ}"
+    assert run("list").stdout == f"{key.prefix}\tactive\tevents:write,stats:read\t{until}\tnever\twarehouse\n"
 
     async def stored() -> str:
         connection = await asyncpg.connect(database)
@@ -453,6 +454,28 @@ def test_a_key_is_shown_once_and_only_its_hash_is_kept(run: Callable[..., Result
     row = asyncio.run(stored())
     assert key.secret not in row
     assert repr(key.hash) in row
+
+
+@pytest.mark.parametrize("name", ["a\tb", "a\nb", "\x1b[2Ja", "a\u2028b", "a\u202eb", "\udc80", "", "ü" * 101])
+def test_a_name_is_one_line_that_can_be_shown(run: Callable[..., Result], name: str) -> None:
+    refused = run("create", name, "--scope", "admin")
+    assert refused.exit_code == Exit.USAGE
+    assert "a name " in refused.stderr
+    assert run("list").stdout == ""
+
+
+def test_a_name_of_former_times_breaks_no_list(run: Callable[..., Result], database: str) -> None:
+    async def store() -> None:
+        connection = await asyncpg.connect(database)
+        await connection.execute(
+            "INSERT INTO api_keys (prefix, hash, name, scopes) VALUES ('aaaaaaaaaaaa', $1, $2, '{admin}')",
+            bytes(32),
+            "a\tb\nc",
+        )
+        await connection.close()
+
+    asyncio.run(store())
+    assert run("list").stdout == "aaaaaaaaaaaa\tactive\tadmin\tnever\tnever\ta b c\n"
 
 
 def test_a_key_is_revoked_by_its_prefix_and_stays_so(run: Callable[..., Result]) -> None:

@@ -11,6 +11,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -640,6 +641,8 @@ async def test_a_replayed_letter_is_stored_once_however_often_it_is_tried(stage:
         assert await dead_letters.replay(connection, stage.log, letter.place)
         assert not await dead_letters.replay(connection, stage.log, letter.place)
         assert not await dead_letters.drop(connection, letter.place)
+        left = "SELECT num_nulls(key, raw, sending) FROM processing_errors WHERE replayed_at IS NOT NULL"
+        assert await connection.fetchval(left) == 3
     await until(lambda: _letters(stage, 2))
     again = (await dead_letters.listed(stage.pool, 10))[0]  # its date is still none
     assert (again.value, again.place.position > letter.place.position) == (letter.value, True)
@@ -648,6 +651,31 @@ async def test_a_replayed_letter_is_stored_once_however_often_it_is_tried(stage:
         assert not await dead_letters.replay(connection, stage.log, again.place)
     taken = await account(stage.log, stage.pool, PIPELINE)
     assert (taken.accepted, taken.stored, taken.dead_lettered, taken.difference) == (3, 1, 2, 0)
+
+
+async def test_settled_letters_are_pruned_and_the_books_stay_right(stage: Stage) -> None:
+    await stage.append(hit(), *((b"k", b"no json %d" % number) for number in range(5)))
+    stage.sink()
+    await stage.drained()
+    waits, recent, replayed, dropped, late = [one.place for one in await dead_letters.listed(stage.pool, 10)]
+    async with stage.pool.acquire() as connection:
+        for one in (recent, replayed):
+            assert await dead_letters.replay(connection, stage.log, one, hit()[1])
+        for one in (dropped, late):
+            assert await dead_letters.drop(connection, one)
+        await connection.execute("UPDATE processing_errors SET created_at = now() - interval '40 days'")
+        ago = (
+            "UPDATE processing_errors SET replayed_at = replayed_at - $3::interval, "
+            "dropped_at = dropped_at - $3::interval WHERE (log_offset, log_seq) = ($1, $2)"
+        )
+        for one, days in ((replayed, 35), (dropped, 36), (late, 34)):
+            await connection.execute(ago, *one.position, timedelta(days=days))
+        assert await dead_letters.prune(connection, 35) == 2
+    await until(lambda: _is_at_rest(stage, PIPELINE, 8))
+    left = await dead_letters.listed(stage.pool, 10, settled=True)
+    assert {one.place for one in left} == {waits, recent, late}
+    taken = await account(stage.log, stage.pool, PIPELINE)
+    assert (taken.stored, taken.dead_lettered, taken.difference) == (3, 5, 0)
 
 
 async def _letters(stage: Stage, wanted: int) -> bool:
@@ -728,11 +756,16 @@ async def test_the_command_line_lists_shows_replays_and_drops(
     ]
     first, second = (line["id"] for line in lines)
     assert (await run("list")).stdout.startswith(f"{first}\t")
+    assert (await run("list")).stderr == ""
+    part = await run("list", "--most", "1")
+    assert (len(part.stdout.splitlines()), part.stderr) == (1, "shown: 1 of 2; --most 2 shows all\n")
+    assert (await run("list", "--most", "0")).exit_code == Exit.USAGE
     assert (await run("show", second)).stdout == "nor this"
     assert (await run("drop", second, second)).stdout == "dropped: 1\n"
     mended = tmp_path / "mended"
     mended.write_bytes(hit()[1])
     assert (await run("replay", "--all", "--file", str(mended))).exit_code == Exit.USAGE
+    assert (await run("replay", "--all", first)).exit_code == Exit.USAGE
     assert (await run("replay", first, "--file", str(mended))).stdout == "replayed: 1\n"
     assert (await run("replay", first)).stdout == "replayed: 0\n"
     assert (await run("list")).stdout == ""
@@ -742,6 +775,34 @@ async def test_the_command_line_lists_shows_replays_and_drops(
     assert (await run("show", first.replace("/0/", "/9/"))).exit_code == Exit.FAILED
     reader = stage.log.reader("hits", 0, "tracker_events")
     assert (await reader.read(Position(0), {}, Limit(wait_s=0))).records[2].value == mended.read_bytes()
+
+
+async def test_a_replay_of_all_ends_when_every_letter_is_refused_again(
+    stage: Stage, redis_url: str, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stage.append(*((b"", b"no json %d" % number) for number in range(3)))
+    stage.sink()
+    await stage.drained()
+    monkeypatch.setattr(dead_letters, "_PAGE", 1)
+    replay = dead_letters.replay
+    replayed: list[str] = []
+
+    async def until_refused_again(connection: Any, log: Log, of: dead_letters.Place, value: bytes | None) -> bool:
+        assert len(replayed) < 3, "it replays what it has made itself"
+        assert await replay(connection, log, of, value)
+        replayed.append(str(of))
+        while await dead_letters.counted(connection, settled=True) < 3 + len(replayed):  # noqa: ASYNC110 - of a sink
+            await asyncio.sleep(0.01)
+        return True
+
+    monkeypatch.setattr(dead_letters, "replay", until_refused_again)
+    waited = [str(one.place) for one in await dead_letters.listed(stage.pool, 10)]
+    environ = {"TALLYBOOK_REDIS_URL": redis_url, "TALLYBOOK_DATABASE_URL": database}
+    ended = await asyncio.to_thread(CliRunner().invoke, main, ["dlq", "replay", "--all"], env=environ)
+    assert (ended.output.splitlines()[-1], ended.exception) == ("replayed: 3", None)
+    assert replayed == waited
+    again = await dead_letters.listed(stage.pool, 10)
+    assert sorted(one.value or b"" for one in again) == [b"no json 0", b"no json 1", b"no json 2"]
 
 
 # -- Kafka -------------------------------------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ import csv
 import hashlib
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +27,7 @@ from shared.uuid7 import NIL
 from tallybook.cli import main
 from tallybook.exits import Exit
 from tests.analytics import Event, store
+from tests.processes import ROOT
 
 LONG_AGO = datetime(2026, 3, 1, tzinfo=UTC)
 #: An id that would break out of SQL, JSON and CSV, and one of a cookie.
@@ -101,6 +104,32 @@ def test_everything_of_a_user_is_written_out(stores: Settings) -> None:
     table = list(csv.DictReader(io.StringIO(run("export", ODD, "--format", "csv").stdout, newline="")))
     assert [row["event_id"] for row in table] == [row["event_id"] for row in rows]
     assert table[0]["user_id"] == f"'{ODD}"
+
+
+def test_truths_and_nothing_look_in_csv_as_in_json(stores: Settings) -> None:
+    async def view(clickhouse: ClickHouse, _: Any) -> None:
+        row = json.loads(page_view(1, ODD, datetime.now(UTC))) | {"is_bounce": True}
+        await clickhouse.insert("page_views_raw", json.dumps(row).encode(), "views")
+
+    add(stores, [Event(1, LONG_AGO, ODD)])
+    with_stores(stores, view)
+    of_json = json.loads(run("export", ODD).stdout.splitlines()[1])
+    event, viewed = csv.DictReader(io.StringIO(run("export", ODD, "--format", "csv").stdout, newline=""))
+    assert (of_json["is_bounce"], viewed["is_bounce"]) == (True, "true")
+    assert event["is_bounce"] == ""
+
+
+def test_an_export_ends_quietly_when_nobody_reads_on(stores: Settings) -> None:
+    add(stores, [Event(number, LONG_AGO, ODD, properties={"a": "x" * 1000}) for number in range(1, 500)])
+    command = [sys.executable, "-m", "tallybook", "users", "export", ODD, "--format", "csv"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
+    assert process.stdout
+    assert process.stderr
+    assert process.stdout.readline().startswith(b"table,")
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait(60) == Exit.FAILED
+    process.stderr.close()
 
 
 def test_who_is_erased_is_in_no_table_and_nobody_else_is_touched(stores: Settings) -> None:
@@ -221,20 +250,33 @@ def test_a_user_is_taken_out_of_dead_letters_and_others_stay_in_them(stores: Set
     sql = (
         "INSERT INTO processing_errors "
         "(log, topic, partition, log_offset, log_seq, sink, reason, detail, key, raw, version) "
-        "VALUES ('streams', 'events', 0, $1, 0, 'events', 'columns', '', '', $2, 1)"
+        "VALUES ('streams', 'events', 0, $1, 0, 'events', 'columns', $3, '', $2, 1)"
     )
 
     async def written(_: ClickHouse, pool: Any) -> None:
         for number, value in enumerate(values):
-            await pool.execute(sql, number, value)
+            await pool.execute(sql, number, value, f"cannot read {ODD}" if number in (0, 3) else "of a user")
 
     async def left(_: ClickHouse, pool: Any) -> dict[int, bytes | None]:
-        rows = await pool.fetch("SELECT log_offset, raw, dropped_at FROM processing_errors ORDER BY log_offset")
+        rows = await pool.fetch("SELECT log_offset, raw, detail, dropped_at FROM processing_errors ORDER BY log_offset")
+        assert not any(ODD in row["detail"] for row in rows)
         assert all((row["raw"] is None) == (row["dropped_at"] is not None) for row in rows)
         return {row["log_offset"]: row["raw"] for row in rows}
 
     with_stores(stores, written)
+    letters = [json.loads(line) for line in run("export", ODD).stdout.splitlines()]
+    assert {(row["table"], row["reason"]) for row in letters} == {("processing_errors", "columns")}
+    assert [row["letter"].split("/")[3] for row in letters] == ["0-0", "1-0", "3-0", "3-0", "4-0", "6-0"]
+    assert [row["record"] for row in letters[:2]] == [values[0].decode(), values[1].decode()]
+    events = [json.loads(row["record"]) for row in letters[2:5]]
+    assert [(one["event_id"], one["user_id"]) for one in events] == [(str(UUID(int=n)), ODD) for n in (2, 4, 1)]
+    assert events[0]["occurred_at"] == "2026-03-01T00:00:00.000+00:00"
+    assert (events[0]["event_type"], events[0]["properties"]) == ("view", {})
+    assert letters[5]["record"] is None
+    table = list(csv.DictReader(io.StringIO(run("export", ODD, "--format", "csv").stdout, newline="")))
+    assert [row["letter"] for row in table] == [row["letter"] for row in letters]
     assert json.loads(run("erase", ODD, "--yes", "--json").stdout)["erased"]["dead letters"] == 5
+    assert run("export", ODD).stdout == ""
     found = with_stores(stores, left)
     assert [number for number, raw in found.items() if raw is None] == [0, 1, 4, 6]
     assert (found[2], found[5]) == (values[2], values[5])
@@ -242,6 +284,31 @@ def test_a_user_is_taken_out_of_dead_letters_and_others_stay_in_them(stores: Set
     assert mixed is not None
     assert [user_of(row) for row in rows_of(mixed)] == ["b", long]
     assert rows_of(mixed) == [rows_of(values[3])[0], rows_of(values[3])[2]]
+
+
+def test_a_user_is_taken_out_of_what_a_replay_began_to_send(stores: Settings) -> None:
+    mixed, plain = block("b", ODD), json.dumps({"user_id": ODD}, ensure_ascii=False).encode()
+    sql = (
+        "INSERT INTO processing_errors "
+        "(log, topic, partition, log_offset, log_seq, sink, reason, detail, key, raw, sending, version) "
+        "VALUES ('streams', 'events', 0, $1, 0, 'events', 'columns', '', '', $2, $3, 1)"
+    )
+
+    async def written(_: ClickHouse, pool: Any) -> None:
+        for number, (raw, sending) in enumerate([(mixed, mixed), (b"no json", plain), (plain, plain)]):
+            await pool.execute(sql, number, raw, sending)
+
+    async def left(_: ClickHouse, pool: Any) -> list[tuple[Any, ...]]:
+        sql = "SELECT raw, sending, dropped_at IS NOT NULL FROM processing_errors ORDER BY log_offset"
+        return [tuple(row) for row in await pool.fetch(sql)]
+
+    with_stores(stores, written)
+    letters = [json.loads(line)["letter"].split("/")[3] for line in run("export", ODD).stdout.splitlines()]
+    assert letters == ["0-0", "1-0", "2-0"]
+    assert json.loads(run("erase", ODD, "--yes", "--json").stdout)["erased"]["dead letters"] == 3
+    first, *others = with_stores(stores, left)
+    assert [[user_of(row) for row in rows_of(value)] for value in first[:2]] == [["b"], ["b"]]
+    assert [first[2], *others] == [False, (b"no json", None, False), (None, None, True)]
 
 
 def test_without_stores_nothing_is_said_to_be_erased(stores: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,6 +91,19 @@ def test_other_media_methods_and_addresses_are_refused(asked: Asked) -> None:
     assert asked.profile == Profile()
 
 
+@pytest.mark.parametrize("method", ["HEAD", "POST", "DELETE", "OPTIONS", "PROPFIND", "get"])
+@pytest.mark.parametrize(("path", "allowed"), [("/control", "GET, PATCH"), ("/metrics", "GET")])
+def test_every_other_method_is_told_which_there_are(asked: Asked, method: str, path: str, allowed: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", asked.endpoint.port, timeout=10)
+    connection.request(method, path)
+    answer = connection.getresponse()
+    content = answer.read()
+    connection.close()
+    assert (answer.status, answer.headers["Content-Type"], answer.headers["Allow"]) == (405, PROBLEM, allowed)
+    assert content == b"" if method == "HEAD" else json.loads(content)["code"] == "method_not_allowed"
+    assert int(answer.headers["Content-Length"]) > 0
+
+
 def test_s1_pages_in_a_browser_cannot_use_it(asked: Asked) -> None:
     assert asked.patch({"mode": "max"}, Origin="https://example.org")[0] == 400
     assert asked.patch({"mode": "max"}, Host="rebound.example.org")[0] == 400
