@@ -59,12 +59,7 @@ _HEADERS = {"cache-control": "no-store", "vary": "accept"}
 
 def _document(column: str) -> Document:
     """A column of the type JSON, looked into as the text that is answered."""
-    functions = {"text": "JSONExtractString", "number": "JSONExtractFloat", "bool": "JSONExtractBool"}
-
-    def value(keys: Sequence[str], kind: str) -> str:
-        return f"{functions.get(kind, 'JSONType')}(toString({column}), {', '.join(keys)})"
-
-    return Document(value)
+    return Document(lambda keys: f"JSONExtractRaw(toString({column}), {', '.join(keys)})")
 
 
 #: What a filter of event logs may name.
