@@ -23,7 +23,7 @@ from ingest.days import Days, between, day, days, zone_of
 from ingest.openapi import Answer, Operation, Parameter
 from ingest.query import choice, flag, integer, invalid, query
 from ingest.tables import Table
-from shared.errors import ClickHouseUnavailable, Invalid, Malformed
+from shared.errors import Busy, ClickHouseUnavailable, Invalid, Malformed
 from shared.events import EVENTS, TABLE, property_of
 from shared.postgres import statement
 from shared.segment.condition import EVERYTHING, Condition, condition
@@ -248,7 +248,7 @@ _DAYS = (
     ),
 )
 _TZ = Parameter("tz", _ZONE, "Zone in which days begin, by its IANA name; UTC when not given", example="Europe/Berlin")
-_ERRORS = (Malformed, Invalid, ClickHouseUnavailable)
+_ERRORS = (Malformed, Invalid, ClickHouseUnavailable, Busy)
 
 OPERATIONS = [
     Operation(

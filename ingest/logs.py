@@ -27,7 +27,7 @@ from ingest.query import choice, integer, invalid, malformed, query
 from ingest.ranges import instant
 from ingest.tables import Table
 from ingest.tracker_statistics import DATE, edge
-from shared.errors import ClickHouseUnavailable, Invalid, Malformed
+from shared.errors import Busy, ClickHouseUnavailable, Invalid, Malformed
 from shared.postgres import statement
 from shared.segment.condition import EVERYTHING, Condition, condition
 from shared.segment.fields import Document, Field, Text
@@ -345,7 +345,7 @@ OPERATIONS = [
                 },
             )
         },
-        errors=(Malformed, Invalid, ClickHouseUnavailable),
+        errors=(Malformed, Invalid, ClickHouseUnavailable, Busy),
         order=430,
     )
 ]

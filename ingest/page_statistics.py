@@ -21,7 +21,7 @@ from ingest.openapi import Answer, Operation, Parameter
 from ingest.query import choice, integer, invalid, query
 from ingest.tracker_statistics import edge
 from shared.clickhouse import CLICKHOUSE_ERRORS
-from shared.errors import ClickHouseUnavailable, Invalid
+from shared.errors import Busy, ClickHouseUnavailable, Invalid
 from shared.postgres import statement
 
 PageStep = Literal["minute", "hour"]
@@ -220,7 +220,7 @@ OPERATIONS = [
                 },
             )
         },
-        errors=(Invalid, ClickHouseUnavailable),
+        errors=(Invalid, ClickHouseUnavailable, Busy),
         order=230,
     )
 ]

@@ -14,7 +14,7 @@ from ingest import statistics as banners
 from ingest.openapi import Operation, Parameter
 from ingest.track import EXAMPLE, TrackerId
 from ingest.tracker_statistics import TrackerCount, tracker_statistics
-from shared.errors import ClickHouseUnavailable
+from shared.errors import Busy, ClickHouseUnavailable
 
 
 async def statistics(request: Request) -> Response:
@@ -57,7 +57,7 @@ def _of_both(operation: Operation) -> Operation:
         "tracker that are in ClickHouse; with `step` also by bucket, in UTC. A tracker without hits has count 0.",
         parameters=(ids, *_PARAMETERS, *others),
         answers={200: replace(answer, description="The clicks, or the hits", type=(answer.type, TrackerCount))},
-        errors=(*operation.errors, ClickHouseUnavailable),
+        errors=(*operation.errors, ClickHouseUnavailable, Busy),
     )
 
 
