@@ -30,7 +30,7 @@ from ingest.tracker_statistics import DATE, edge
 from shared.errors import Busy, ClickHouseUnavailable, Invalid, Malformed
 from shared.postgres import statement
 from shared.segment.condition import EVERYTHING, Condition, condition
-from shared.segment.fields import Document, Field, Text
+from shared.segment.fields import Document, Field, Id, Text
 from shared.segment.parser import LENGTH_MOST, parse
 from shared.segment.syntax import write
 
@@ -66,7 +66,7 @@ def _document(column: str) -> Document:
 FIELDS: Mapping[str, Field] = {
     "event_type": Text("event_type"),
     "environment": Text("environment"),
-    "event_id": Text("toString(event_id)"),
+    "event_id": Id("event_id"),
     "metadata_version": Text("toString(metadata_version)"),
     "event_context": _document("event_context"),
     "context": _document("context"),

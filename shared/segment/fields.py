@@ -5,8 +5,10 @@ parameter; SQL is made of constants only. Every condition is true or false, neve
 nothing and is not less than anything, so `not` and `!=` are true of it.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol
+from uuid import UUID
 
 from msgspec import Struct
 
@@ -15,6 +17,8 @@ from shared.segment.syntax import Operator, Term
 _EQUALITY: tuple[Operator, ...] = (":", "!=")
 _ALL: tuple[Operator, ...] = (":", "!=", "<", "<=", ">", ">=")
 _BOOLEANS = frozenset({"true", "false"})
+#: RFC 9562, section 4. `UUID()` itself takes braces, prefixes and hyphens anywhere.
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 
 
 class Bound:
@@ -33,6 +37,10 @@ class Bound:
     def number(self, value: float) -> str:
         """A placeholder for a finite number."""
         return self._placeholder(value, "Float64")
+
+    def uuid(self, value: UUID) -> str:
+        """A placeholder for a UUID."""
+        return self._placeholder(str(value), "UUID")
 
     def _placeholder(self, value: object, kind: str) -> str:
         name = self._names.setdefault((kind, value), f"{self._prefix}_{len(self._names)}")
@@ -71,6 +79,21 @@ class Text(Struct, frozen=True):
 
     def condition(self, term: Term, bound: Bound) -> str:
         return f"{self.expression} = {bound.text(term.value)}"
+
+
+class Id(Struct, frozen=True):
+    """A column of UUIDs, in small letters or in capitals. It is compared for equality only."""
+
+    expression: str
+
+    operators: ClassVar[tuple[Operator, ...]] = _EQUALITY
+    has_keys: ClassVar[bool] = False
+
+    def fault(self, term: Term) -> str | None:
+        return None if _UUID.fullmatch(term.value) else "is no UUID, as 0195a1b2-0000-4000-8000-000000000001 is one"
+
+    def condition(self, term: Term, bound: Bound) -> str:
+        return f"{self.expression} = {bound.uuid(UUID(term.value))}"
 
 
 class Document(Struct, frozen=True):
