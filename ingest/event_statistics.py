@@ -57,6 +57,8 @@ _TOP = Template(statement("ingest/event_statistics.top.sql"))
 _RETENTION = Template(statement("ingest/event_statistics.retention.sql"))
 
 _HEADERS = {"cache-control": "no-store", "vary": "accept"}
+#: Of files, which have no room for what is true of all their rows.
+_ERROR_HEADER = "x-relative-error"
 
 
 class Ranged(Struct, kw_only=True):
@@ -128,15 +130,14 @@ async def daily_users(request: Request) -> Response:
     found = {name: users for name, users in await tables.rows(request, sql, {**asked.parameters, **of.parameters})}
     names: Sequence[Any] = asked.dates if asked.is_utc else range(1, len(asked.dates) + 1)
     users = [found.get(name, 0) for name in names]
+    error = ERROR if is_approximate else 0.0
     if (media := tables.wanted(request)) in tables.FILES:
         columns = {"date": "Date", "users": "UInt64"}
-        return await tables.response(
-            request, media, Table(_name("dau", asked), columns, list(zip(asked.dates, users, strict=True)))
-        )
-    answer = DailyUsers(**_ranged(asked, text), days=list(map(DayUsers, asked.dates, users)))
-    if is_approximate:
-        answer.error = ERROR
-    return _json(answer)
+        table = Table(_name("dau", asked), columns, list(zip(asked.dates, users, strict=True)))
+        file = await tables.response(request, media, table)
+        file.headers[_ERROR_HEADER] = str(error)
+        return file
+    return _json(DailyUsers(**_ranged(asked, text), error=error, days=list(map(DayUsers, asked.dates, users))))
 
 
 async def top_events(request: Request) -> Response:
@@ -266,6 +267,7 @@ OPERATIONS = [
                 "The users",
                 DailyUsers,
                 tables.MEDIA,
+                headers={"X-Relative-Error": "Of CSV, NDJSON and Parquet: what `error` is in JSON"},
                 example={
                     **_EXAMPLE_RANGE,
                     "segment": _EXAMPLE_SEGMENT,
