@@ -15,8 +15,9 @@ from starlette.routing import Route
 
 from clickhouse.engine import Engine
 from clickhouse.failure import FATAL, Failure
-from clickhouse.request import check_password, read_statement, skip_body
+from clickhouse.request import check_password, read_statement, skip_body, workload
 from shared.settings import Settings
+from shared.workload import READS
 
 #: Exit code when the engine has failed beyond repair (sysexits.h, EX_SOFTWARE): the supervisor starts another one.
 ENGINE_FAILED = 70
@@ -39,6 +40,8 @@ class Gateway:
         self._user, self._password = user, password
         self._threads = ThreadPoolExecutor(settings.clickhouse_threads, "statement")
         self._places = asyncio.Semaphore(settings.clickhouse_threads * _READ_AHEAD)
+        #: Half of the threads are kept for those who do not only read: a sink does not wait for a statistic.
+        self._reads = asyncio.Semaphore(max(1, settings.clickhouse_threads // 2))
 
     async def answer(self, request: Request) -> Response:
         """Run the statement of a request."""
@@ -49,7 +52,7 @@ class Gateway:
         }
         try:
             check_password(request, self._user, self._password)
-            async with self._places:
+            async with self._reads if workload(request) == READS else contextlib.nullcontext(), self._places:
                 statement = await read_statement(request)
                 loop = asyncio.get_running_loop()
                 result = await loop.run_in_executor(self._threads, self._engine.execute, statement)

@@ -50,6 +50,11 @@ def _credentials(request: Request) -> tuple[str, str]:
     return request.headers.get("x-clickhouse-user", ""), request.headers.get("x-clickhouse-key", "")
 
 
+def workload(request: Request) -> str:
+    """The setting `workload`, which is known before the statement is: like every setting, it travels in the URL."""
+    return request.query_params.get("workload", "")
+
+
 async def read_statement(request: Request) -> Statement:
     """The statement is the parameter `query`, and then the body; or everything is a field of a form, where the values
     of parameters are too long for a URL. Raises Failure."""

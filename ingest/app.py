@@ -21,10 +21,10 @@ from ingest.limits import Limiter
 from ingest.openapi import Operation, published, routes
 from ingest.origins import Origins
 from ingest.problems import HANDLERS
+from ingest.reads import Reads
 from ingest.tokens import Tokens
 from ingest.trackers import Trackers
 from shared.clickhouse import ClickHouse
-from shared.clickhouse import connect as connect_to_clickhouse
 from shared.counting.drain import Counter
 from shared.counting.keyed import Keyed
 from shared.counting.reader import Reader
@@ -193,7 +193,7 @@ async def _outbox_pool(settings: Settings, pool: Any, stack: AsyncExitStack) -> 
     return await stack.enter_async_context(create_pool(settings, settings.outbox_url))
 
 
-async def _clickhouse(settings: Settings, stack: AsyncExitStack) -> ClickHouse | None:
+async def _clickhouse(settings: Settings, stack: AsyncExitStack) -> Reads | None:
     if settings.clickhouse_url is None:
         return None
-    return await stack.enter_async_context(connect_to_clickhouse(settings))
+    return await stack.enter_async_context(Reads(settings))

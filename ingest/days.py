@@ -4,19 +4,17 @@ Both ends are dates and in the range. A day is what it is for clicks (`ingest/ra
 appears on the clocks of the zone, and a date that a zone skipped has none.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from ingest.query import invalid, malformed, quoted
-from ingest.ranges import known_zone, midnight
+from ingest.query import invalid, malformed
+from ingest.ranges import known_zone, midnight, parsed_date
 
-#: First and last year that can be asked for: whole seconds of ClickHouse end early in 2106.
-YEARS = (1970, 2105)
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+#: First and last year that can be asked for: whole seconds of ClickHouse begin with 1970, and end early in 2106.
+YEARS = (1971, 2105)
 _UTC = "UTC"
 #: Behind every second, so that a guess of the day never reaches beyond the bounds.
 _NEVER = 1 << 62
@@ -74,12 +72,4 @@ def day(values: Mapping[str, str], name: str) -> date:
     text = values.get(name)
     if text is None:
         raise malformed(name, "is missing. Give a date, as 2026-03-01.")
-    try:
-        if not _DATE.fullmatch(text):
-            raise ValueError
-        found = date.fromisoformat(text)
-    except ValueError:
-        raise malformed(name, f"is {quoted(text)}, but has to be a date, as 2026-03-01.") from None
-    if not YEARS[0] < found.year <= YEARS[1]:
-        raise invalid(name, f"has to lie in the years {YEARS[0] + 1} to {YEARS[1]}.")
-    return found
+    return parsed_date(name, text, YEARS)

@@ -3,8 +3,8 @@
 Every number is exact: an event counts once however often it was sent, and whatever ClickHouse has merged. Counts of
 events read `EVENTS`. Sets of users are blind to rows that are there twice, and the gate to the table
 (`shared/event_gate.py`) lets no id in a second time with other contents: they read the table itself, at half the cost.
-A user is told from others by `user_hash`, 128 bits of SipHash, by which ClickHouse compares texts in exact sets, too:
-stored, it is there without the text being read and hashed again.
+A user is told from others by `user_hash`, the 128 bits of SipHash by which ClickHouse compares texts in exact sets,
+too: stored, it is there without the text being read and hashed again.
 Days are whole days of the zone `tz`; both ends of a range are in it.
 """
 
@@ -23,7 +23,7 @@ from ingest.days import Days, between, day, days, zone_of
 from ingest.openapi import Answer, Operation, Parameter
 from ingest.query import choice, flag, integer, invalid, query
 from ingest.tables import Table
-from shared.errors import ClickHouseUnavailable, Invalid, Malformed
+from shared.errors import Busy, ClickHouseUnavailable, Invalid, Malformed
 from shared.events import EVENTS, TABLE, property_of
 from shared.postgres import statement
 from shared.segment.condition import EVERYTHING, Condition, condition
@@ -57,6 +57,8 @@ _TOP = Template(statement("ingest/event_statistics.top.sql"))
 _RETENTION = Template(statement("ingest/event_statistics.retention.sql"))
 
 _HEADERS = {"cache-control": "no-store", "vary": "accept"}
+#: Of files, which have no room for what is true of all their rows.
+_ERROR_HEADER = "x-relative-error"
 
 
 class Ranged(Struct, kw_only=True):
@@ -128,15 +130,14 @@ async def daily_users(request: Request) -> Response:
     found = {name: users for name, users in await tables.rows(request, sql, {**asked.parameters, **of.parameters})}
     names: Sequence[Any] = asked.dates if asked.is_utc else range(1, len(asked.dates) + 1)
     users = [found.get(name, 0) for name in names]
+    error = ERROR if is_approximate else 0.0
     if (media := tables.wanted(request)) in tables.FILES:
         columns = {"date": "Date", "users": "UInt64"}
-        return await tables.response(
-            request, media, Table(_name("dau", asked), columns, list(zip(asked.dates, users, strict=True)))
-        )
-    answer = DailyUsers(**_ranged(asked, text), days=list(map(DayUsers, asked.dates, users)))
-    if is_approximate:
-        answer.error = ERROR
-    return _json(answer)
+        table = Table(_name("dau", asked), columns, list(zip(asked.dates, users, strict=True)))
+        file = await tables.response(request, media, table)
+        file.headers[_ERROR_HEADER] = str(error)
+        return file
+    return _json(DailyUsers(**_ranged(asked, text), error=error, days=list(map(DayUsers, asked.dates, users))))
 
 
 async def top_events(request: Request) -> Response:
@@ -248,7 +249,7 @@ _DAYS = (
     ),
 )
 _TZ = Parameter("tz", _ZONE, "Zone in which days begin, by its IANA name; UTC when not given", example="Europe/Berlin")
-_ERRORS = (Malformed, Invalid, ClickHouseUnavailable)
+_ERRORS = (Malformed, Invalid, ClickHouseUnavailable, Busy)
 
 OPERATIONS = [
     Operation(
@@ -266,6 +267,7 @@ OPERATIONS = [
                 "The users",
                 DailyUsers,
                 tables.MEDIA,
+                headers={"X-Relative-Error": "Of CSV, NDJSON and Parquet: what `error` is in JSON"},
                 example={
                     **_EXAMPLE_RANGE,
                     "segment": _EXAMPLE_SEGMENT,

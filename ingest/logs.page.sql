@@ -1,4 +1,5 @@
 -- A page of event logs behind a place, and whether more follows. Rows of one place stand side by side: they are one event.
+-- Whatever the filter names several times is worked out once: short circuits would do it again for each of its branches.
 --   since, until             Int64, microseconds since 1970: [since, until)
 --   event_type, environment  String, empty for all of them
 --   at, id                   Int64 and UUID, behind which the page begins
@@ -25,3 +26,4 @@ FROM (
 )
 WHERE number <= {rows:UInt32} AND before < {bytes:UInt64}
 ORDER BY number
+SETTINGS short_circuit_function_evaluation = 'disable'

@@ -22,15 +22,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ingest import tables, tabular
+from ingest.edges import EdgeText, edge
 from ingest.openapi import Answer, Operation, Parameter
 from ingest.query import choice, integer, invalid, malformed, query
-from ingest.ranges import instant
 from ingest.tables import Table
-from ingest.tracker_statistics import DATE, edge
-from shared.errors import ClickHouseUnavailable, Invalid, Malformed
+from shared.errors import Busy, ClickHouseUnavailable, Invalid, Malformed
 from shared.postgres import statement
 from shared.segment.condition import EVERYTHING, Condition, condition
-from shared.segment.fields import Document, Field, Text
+from shared.segment.fields import Document, Field, Id, Text
 from shared.segment.parser import LENGTH_MOST, parse
 from shared.segment.syntax import write
 
@@ -44,7 +43,9 @@ PAGE_BYTES = 8 << 20
 _TYPE_MOST, _ENVIRONMENT_MOST = 200, 100
 #: Characters of a cursor: 40 bytes in base64.
 _CURSOR_CHARACTERS = 54
-_SECOND, _DAY = 1_000_000, 86_400 * 1_000_000
+_DAY = 86_400 * 1_000_000
+#: First and last year that a DateTime64 of ClickHouse has, and so the outbox (`tallybook/outbox/event.py`).
+YEARS = (1900, 2299)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _NAMES = ("event_type", "environment", "from", "to", "filter", "order", "limit", "cursor")
@@ -59,19 +60,14 @@ _HEADERS = {"cache-control": "no-store", "vary": "accept"}
 
 def _document(column: str) -> Document:
     """A column of the type JSON, looked into as the text that is answered."""
-    functions = {"text": "JSONExtractString", "number": "JSONExtractFloat", "bool": "JSONExtractBool"}
-
-    def value(keys: Sequence[str], kind: str) -> str:
-        return f"{functions.get(kind, 'JSONType')}(toString({column}), {', '.join(keys)})"
-
-    return Document(value)
+    return Document(lambda keys: f"JSONExtractRaw(toString({column}), {', '.join(keys)})")
 
 
 #: What a filter of event logs may name.
 FIELDS: Mapping[str, Field] = {
     "event_type": Text("event_type"),
     "environment": Text("environment"),
-    "event_id": Text("toString(event_id)"),
+    "event_id": Id("event_id"),
     "metadata_version": Text("toString(metadata_version)"),
     "event_context": _document("event_context"),
     "context": _document("context"),
@@ -167,7 +163,7 @@ async def event_logs(request: Request) -> Response:
 
 def _asked(values: Mapping[str, str]) -> _Asked:
     """Raises Malformed or Invalid."""
-    since, until = _edge(values, "from", 0), _edge(values, "to", _DAY)
+    since, until = (edge(values, name, days, YEARS).epoch_us for name, days in (("from", 0), ("to", 1)))
     if since >= until:
         raise invalid("to", "has to be later than from: the range is [from, to), and a date is its whole day.")
     if until - since > DAYS_MOST * _DAY:
@@ -184,14 +180,6 @@ def _asked(values: Mapping[str, str]) -> _Asked:
     return _Asked(since, until, order, text, of, limit, behind, digest, values)
 
 
-def _edge(values: Mapping[str, str], name: str, day: int) -> int:
-    """One end of the range; of a date its midnight in UTC, `day` later."""
-    if DATE.fullmatch(values.get(name, "")) or name not in values:
-        return edge(values, name, days=day // _DAY).epoch_ms * 1000
-    moment = instant(name, values[name])
-    return moment.second * _SECOND + int(moment.fraction[:6].ljust(6, "0"))
-
-
 def _filter(values: Mapping[str, str]) -> tuple[str | UnsetType, Condition]:
     """The filter in its shortest form, and what it means. Raises Malformed or Invalid."""
     if "filter" not in values:
@@ -202,7 +190,7 @@ def _filter(values: Mapping[str, str]) -> tuple[str | UnsetType, Condition]:
 
 def _cursor(of: _Place, digest: bytes) -> str:
     """The place, for this question alone, as a text of a client."""
-    return base64.urlsafe_b64encode(of.at.to_bytes(8, "big") + of.id.bytes + digest).decode().rstrip("=")
+    return base64.urlsafe_b64encode(of.at.to_bytes(8, "big", signed=True) + of.id.bytes + digest).decode().rstrip("=")
 
 
 def _place(cursor: str, digest: bytes, since: int, until: int) -> _Place:
@@ -211,7 +199,7 @@ def _place(cursor: str, digest: bytes, since: int, until: int) -> _Place:
         raw = base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except ValueError:
         raw = b""
-    place = _Place(int.from_bytes(raw[:8], "big"), UUID(bytes=raw[8:24].ljust(16, b"\0")))
+    place = _Place(int.from_bytes(raw[:8], "big", signed=True), UUID(bytes=raw[8:24].ljust(16, b"\0")))
     if len(cursor) != _CURSOR_CHARACTERS or not since <= place.at < until or _cursor(place, raw[24:]) != cursor:
         raise malformed("cursor", "is none that an answer gave out. Take `next` of the page before, as it is.")
     if raw[24:] != digest:
@@ -269,7 +257,6 @@ def _moment(micros: int) -> datetime:
 
 # -- operations --------------------------------------------------------------------------------------------------------
 
-_EDGE = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}")]
 _EXAMPLE_FILTER = "event_context.order.id:4711 and not context.log.level:debug"
 
 OPERATIONS = [
@@ -286,14 +273,14 @@ OPERATIONS = [
         parameters=(
             Parameter(
                 "from",
-                _EDGE,
+                EdgeText,
                 "Begin of the range, a date in UTC or an RFC 3339 time, exact to the microsecond",
                 required=True,
                 example="2026-03-01T12:00:00Z",
             ),
             Parameter(
                 "to",
-                _EDGE,
+                EdgeText,
                 f"End of the range, {DAYS_MOST} days later at most; a date is in it as a whole, a time is not",
                 required=True,
                 example="2026-03-01T13:00:00Z",
@@ -350,7 +337,7 @@ OPERATIONS = [
                 },
             )
         },
-        errors=(Malformed, Invalid, ClickHouseUnavailable),
+        errors=(Malformed, Invalid, ClickHouseUnavailable, Busy),
         order=430,
     )
 ]

@@ -12,16 +12,15 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import msgspec
-import structlog
 from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ingest.edges import EdgeText, edge
 from ingest.openapi import Answer, Operation, Parameter
 from ingest.query import choice, integer, invalid, query
-from ingest.tracker_statistics import edge
-from shared.clickhouse import CLICKHOUSE_ERRORS
-from shared.errors import ClickHouseUnavailable, Invalid
+from ingest.tables import rows
+from shared.errors import Busy, ClickHouseUnavailable, Invalid
 from shared.postgres import statement
 
 PageStep = Literal["minute", "hour"]
@@ -41,8 +40,6 @@ _TOP = statement("ingest/page_statistics.top.sql")
 _NAMES = ("from", "to", "step", "page_id", "limit")
 _SECONDS: Mapping[str, int] = {"minute": 60, "hour": 3600}
 _HEADERS = {"cache-control": "no-store"}
-
-log = structlog.get_logger()
 
 
 class PageSums(Struct, kw_only=True):
@@ -104,7 +101,7 @@ async def page_statistics(request: Request) -> Response:
     """Page views over a range."""
     asked = _asked(query(request, _NAMES))
     series, top = await asyncio.gather(
-        _rows(request, _SERIES, {**asked.parameters, "page": asked.page or ""}), _top(request, asked)
+        rows(request, _SERIES, {**asked.parameters, "page": asked.page or ""}), _top(request, asked)
     )
     total = PageSums(views=0, users=0, average_duration_ms=0, bounce_rate=0)
     stats = list[PageBucket]()
@@ -146,29 +143,16 @@ def _asked(values: Mapping[str, str]) -> _Asked:
 async def _top(request: Request, asked: _Asked) -> list[PagePlace] | UnsetType:
     if asked.page is not None:
         return UNSET
-    rows = await _rows(request, _TOP, {**asked.parameters, "most": asked.most})
-    return [PagePlace(page_id=page, **_named(sums)) for page, *sums in rows]
+    found = await rows(request, _TOP, {**asked.parameters, "most": asked.most})
+    return [PagePlace(page_id=page, **_named(sums)) for page, *sums in found]
 
 
 def _named(sums: Sequence[Any]) -> dict[str, Any]:
     return dict(zip(("views", "users", "average_duration_ms", "bounce_rate"), sums, strict=True))
 
 
-async def _rows(request: Request, sql: str, parameters: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
-    clickhouse = request.state.clickhouse
-    if clickhouse is None:
-        raise ClickHouseUnavailable("This service has no ClickHouse: set TALLYBOOK_CLICKHOUSE_URL.")
-    try:
-        rows: Sequence[Sequence[Any]] = await clickhouse.query(sql, parameters)
-    except CLICKHOUSE_ERRORS as error:
-        log.warning("page_read_failed", error=type(error).__name__)
-        raise ClickHouseUnavailable from error
-    return rows
-
-
 # -- operations --------------------------------------------------------------------------------------------------------
 
-_EDGE = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}")]
 _EXAMPLE = {"views": 5, "users": 3, "average_duration_ms": 48_200.0, "bounce_rate": 0.2}
 
 OPERATIONS = [
@@ -185,14 +169,14 @@ OPERATIONS = [
         parameters=(
             Parameter(
                 "from",
-                _EDGE,
+                EdgeText,
                 "Begin of the range, a date in UTC or an RFC 3339 time",
                 required=True,
                 example="2026-03-01",
             ),
             Parameter(
                 "to",
-                _EDGE,
+                EdgeText,
                 "End of the range; a date is in it as a whole, a time is not",
                 required=True,
                 example="2026-03-31",
@@ -220,7 +204,7 @@ OPERATIONS = [
                 },
             )
         },
-        errors=(Invalid, ClickHouseUnavailable),
+        errors=(Invalid, ClickHouseUnavailable, Busy),
         order=230,
     )
 ]

@@ -35,6 +35,8 @@ YEARS = (1970, 2200)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _EXAMPLE = "2026-03-01T12:00:00Z"
 
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
 #: RFC 3339, section 5.6, with the space of its note. `[0-9]`, because `\d` means the digits of every script.
 _INSTANT = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,20}))?"
@@ -126,8 +128,9 @@ def _too_long(most: int, step: str | None) -> str:
 # -- moments -----------------------------------------------------------------------------------------------------------
 
 
-def instant(name: str, text: str, where: str = "parameter") -> Instant:
-    """The moment that an RFC 3339 time with zone means. Raises Malformed or Invalid, which name the parameter."""
+def instant(name: str, text: str, where: str = "parameter", years: tuple[int, int] = YEARS) -> Instant:
+    """The moment that an RFC 3339 time with zone means, in these years of UTC. Raises Malformed or Invalid, which name
+    the parameter."""
     if lost := where == "parameter" and _LOST_PLUS.fullmatch(text):
         text = f"{lost[1]}+{lost[2]}"
     match = _INSTANT.fullmatch(text)
@@ -137,8 +140,8 @@ def instant(name: str, text: str, where: str = "parameter") -> Instant:
         raise malformed(name, f"has no zone. Write Z or an offset after it, as {_EXAMPLE}.", where)
     year, month, day, hour, minute, second = map(int, match.groups()[:6])
     offset_h, offset_m = int(match[9] or 0), int(match[10] or 0)
-    if not YEARS[0] - 1 <= year <= YEARS[1] + 1:  # the exact test follows, when the offset is known
-        raise _out_of_years(name, where)
+    if not years[0] - 1 <= year <= years[1] + 1:  # the exact test follows, when the offset is known
+        raise _out_of_years(name, where, years)
     try:
         days = date(year, month, day).toordinal() - _EPOCH_DAY
     except ValueError:
@@ -149,13 +152,32 @@ def instant(name: str, text: str, where: str = "parameter") -> Instant:
         raise malformed(name, f"is {quoted(text)}, which is no time of the day.", where)
     offset = (offset_h * 60 + offset_m) * (-60 if match[8] == "-" else 60)
     epoch = days * _DAY_S + hour * _HOUR_S + minute * 60 + second - offset
-    if not 0 <= epoch < (date(YEARS[1] + 1, 1, 1).toordinal() - _EPOCH_DAY) * _DAY_S:
-        raise _out_of_years(name, where)
+    first, end = (date(at, 1, 1).toordinal() - _EPOCH_DAY for at in (years[0], years[1] + 1))
+    if not first * _DAY_S <= epoch < end * _DAY_S:
+        raise _out_of_years(name, where, years)
     return Instant(epoch, (match[7] or "").rstrip("0"))
 
 
-def _out_of_years(name: str, where: str) -> Exception:
-    return invalid(name, f"has to lie in the years {YEARS[0]} to {YEARS[1]}, in UTC.", where)
+def is_date(text: str) -> bool:
+    """Whether a text is written as a date is."""
+    return _DATE.fullmatch(text) is not None
+
+
+def parsed_date(name: str, text: str, years: tuple[int, int] = YEARS) -> date:
+    """A date of the calendar. Raises Malformed when it is none, and Invalid when it is out of the years."""
+    if not is_date(text):
+        raise malformed(name, f"is {quoted(text)}, but has to be a date, as 2026-03-01.")
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise malformed(name, f"is {quoted(text)}, which is no date of the calendar.") from None
+    if not years[0] <= day.year <= years[1]:
+        raise invalid(name, f"has to lie in the years {years[0]} to {years[1]}.")
+    return day
+
+
+def _out_of_years(name: str, where: str, years: tuple[int, int] = YEARS) -> Exception:
+    return invalid(name, f"has to lie in the years {years[0]} to {years[1]}, in UTC.", where)
 
 
 # -- zones and buckets -------------------------------------------------------------------------------------------------

@@ -3,18 +3,16 @@
 Which one is meant is said by the parameter; each side checks the others as if the route were its own.
 """
 
-from typing import Annotated
-
-from msgspec import Meta
 from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ingest import statistics as banners
+from ingest.edges import EdgeText
 from ingest.openapi import Operation, Parameter
 from ingest.track import EXAMPLE, TrackerId
 from ingest.tracker_statistics import TrackerCount, tracker_statistics
-from shared.errors import ClickHouseUnavailable
+from shared.errors import Busy, ClickHouseUnavailable
 
 
 async def statistics(request: Request) -> Response:
@@ -26,18 +24,17 @@ async def statistics(request: Request) -> Response:
 
 # -- operations --------------------------------------------------------------------------------------------------------
 
-_EDGE = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}")]
 _PARAMETERS = (
     Parameter("tracker_id", TrackerId, "The tracker, where hits are asked for instead of clicks", example=EXAMPLE),
     Parameter(
         "from",
-        _EDGE,
+        EdgeText,
         "With `tracker_id`: begin of the range, a date in UTC or an RFC 3339 time",
         example="2026-03-01",
     ),
     Parameter(
         "to",
-        _EDGE,
+        EdgeText,
         "With `tracker_id`: end of the range; a date is in it as a whole, a time is not",
         example="2026-03-31",
     ),
@@ -57,7 +54,7 @@ def _of_both(operation: Operation) -> Operation:
         "tracker that are in ClickHouse; with `step` also by bucket, in UTC. A tracker without hits has count 0.",
         parameters=(ids, *_PARAMETERS, *others),
         answers={200: replace(answer, description="The clicks, or the hits", type=(answer.type, TrackerCount))},
-        errors=(*operation.errors, ClickHouseUnavailable),
+        errors=(*operation.errors, ClickHouseUnavailable, Busy),
     )
 
 

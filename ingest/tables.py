@@ -35,7 +35,7 @@ class Table(NamedTuple):
 
 
 async def rows(request: Request, sql: str, parameters: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
-    """The rows of a SELECT. Raises ClickHouseUnavailable."""
+    """The rows of a SELECT. Raises ClickHouseUnavailable, and Busy while too many others are being read."""
     try:
         return await _clickhouse(request).query(sql, parameters)
     except CLICKHOUSE_ERRORS as error:

@@ -45,12 +45,13 @@ class ClickHouse:
     """A client that connects at first use, so that a service starts while ClickHouse is away. Every call raises one of
     CLICKHOUSE_ERRORS when it fails; `classify` says what that means."""
 
-    def __init__(self, settings: Settings, database: str | None) -> None:
+    def __init__(self, settings: Settings, database: str | None, workload: str | None = None) -> None:
         if settings.clickhouse_url is None:
             raise ValueError("TALLYBOOK_CLICKHOUSE_URL is not set; `tallybook up` sets it for its children")
         self.database = database
         self._url = settings.clickhouse_url
         self._timeout_s = settings.clickhouse_timeout_s
+        self._workload = {"workload": workload} if workload else {}
         self._client: AsyncClient | None = None
         self._connecting = asyncio.Lock()
 
@@ -105,7 +106,7 @@ class ClickHouse:
             self._client = None
 
     def _limits(self) -> dict[str, Any]:
-        return {"max_execution_time": max(1, round(self._timeout_s * _STATEMENT))}
+        return {**self._workload, "max_execution_time": max(1, round(self._timeout_s * _STATEMENT))}
 
     async def _connected(self) -> AsyncClient:
         async with self._connecting:

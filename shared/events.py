@@ -1,7 +1,6 @@
 """Product events as they lie in ClickHouse: what every query reads from, and how it reaches into properties."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 #: The table, its topic in the log, and the name of its sink.
 TABLE = TOPIC = "events"
@@ -11,18 +10,8 @@ EVENTS = "events FINAL"
 #: without a policy is on `default`. The last is where cold events were before; they move on.
 POLICY, HOT, COLD, FORMER = "hot_cold", "default", "cold", "former"
 
-#: What a property is read as. `text` is '' and `number` is 0 where there is none of that type: ask for `kind`, too.
-PropertyType = Literal["text", "number", "bool", "raw", "kind"]
 
-_FUNCTIONS: dict[PropertyType, str] = {
-    "text": "JSONExtractString",
-    "number": "JSONExtractFloat",
-    "bool": "JSONExtractBool",
-    "raw": "JSONExtractRaw",
-    "kind": "JSONType",  # 'Null' for what is not there
-}
-
-
-def property_of(keys: Sequence[str], kind: PropertyType = "text") -> str:
-    """The SQL of a property; `keys` lead to it, outermost first, each of them SQL: `{key:String}`, never user text."""
-    return f"{_FUNCTIONS[kind]}(properties, {', '.join(keys)})"
+def property_of(keys: Sequence[str]) -> str:
+    """The SQL of a property as JSON, '' where there is none; `keys` lead to it, outermost first, each of them SQL:
+    `{key:String}`, never user text."""
+    return f"JSONExtractRaw(properties, {', '.join(keys)})"

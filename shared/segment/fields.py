@@ -5,8 +5,10 @@ parameter; SQL is made of constants only. Every condition is true or false, neve
 nothing and is not less than anything, so `not` and `!=` are true of it.
 """
 
+import re
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Protocol
+from uuid import UUID
 
 from msgspec import Struct
 
@@ -15,16 +17,18 @@ from shared.segment.syntax import Operator, Term
 _EQUALITY: tuple[Operator, ...] = (":", "!=")
 _ALL: tuple[Operator, ...] = (":", "!=", "<", "<=", ">", ">=")
 _BOOLEANS = frozenset({"true", "false"})
-#: What JSONType calls numbers.
-_NUMBERS = "('Int64', 'UInt64', 'Double')"
+#: RFC 9562, section 4. `UUID()` itself takes braces, prefixes and hyphens anywhere.
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 
 
 class Bound:
-    """Parameters of one condition, under names of their own."""
+    """Parameters of one condition, under names of their own. Equal values have one name, so that equal parts of the
+    condition are written alike, which is how ClickHouse finds out that it has to work them out once."""
 
     def __init__(self, prefix: str = "segment") -> None:
         self.parameters: dict[str, Any] = {}
         self._prefix = prefix
+        self._names: dict[tuple[str, object], str] = {}
 
     def text(self, value: str) -> str:
         """A placeholder for a text."""
@@ -34,8 +38,12 @@ class Bound:
         """A placeholder for a finite number."""
         return self._placeholder(value, "Float64")
 
+    def uuid(self, value: UUID) -> str:
+        """A placeholder for a UUID."""
+        return self._placeholder(str(value), "UUID")
+
     def _placeholder(self, value: object, kind: str) -> str:
-        name = f"{self._prefix}_{len(self.parameters)}"
+        name = self._names.setdefault((kind, value), f"{self._prefix}_{len(self._names)}")
         self.parameters[name] = value
         return f"{{{name}:{kind}}}"
 
@@ -73,17 +81,32 @@ class Text(Struct, frozen=True):
         return f"{self.expression} = {bound.text(term.value)}"
 
 
+class Id(Struct, frozen=True):
+    """A column of UUIDs, in small letters or in capitals. It is compared for equality only."""
+
+    expression: str
+
+    operators: ClassVar[tuple[Operator, ...]] = _EQUALITY
+    has_keys: ClassVar[bool] = False
+
+    def fault(self, term: Term) -> str | None:
+        return None if _UUID.fullmatch(term.value) else "is no UUID, as 0195a1b2-0000-4000-8000-000000000001 is one"
+
+    def condition(self, term: Term, bound: Bound) -> str:
+        return f"{self.expression} = {bound.uuid(UUID(term.value))}"
+
+
 class Document(Struct, frozen=True):
     """A column of JSON documents, whose values are named by their path.
 
     A value in quotes equals a text. One without equals that text, too, and the number or the boolean that it looks
     like; numbers are compared as Float64. Arrays and objects equal nothing.
 
-    `value` makes the SQL of a value of the document from its keys, which are placeholders: what it is as a `text`, a
-    `number` or a `bool`, or which `kind` it is of, as JSONType of ClickHouse names them.
+    `raw` makes the SQL of a value of the document from its keys, which are placeholders: the value as JSON, and ''
+    where there is none. That is the one pass over the document: every comparison is made with the text that it gives.
     """
 
-    value: Callable[[Sequence[str], Literal["text", "number", "bool", "kind"]], str]
+    raw: Callable[[Sequence[str]], str]
 
     operators: ClassVar[tuple[Operator, ...]] = _ALL
     has_keys: ClassVar[bool] = True
@@ -94,16 +117,16 @@ class Document(Struct, frozen=True):
         return None
 
     def condition(self, term: Term, bound: Bound) -> str:
-        keys = tuple(bound.text(key) for key in term.field[1:])
-        kind = self.value(keys, "kind")
-        number = term.number
-        is_number = f"{kind} IN {_NUMBERS} AND {self.value(keys, 'number')}"
+        raw = self.raw([bound.text(key) for key in term.field[1:]])
+        # Nothing but a number of JSON is a number here: texts have their quotes. NaN equals nothing, and is not less.
+        number = f"toFloat64OrDefault({raw}, nan)"
         if term.operator != ":":
-            assert number is not None  # noqa: S101 - `fault` saw to it
-            return f"({is_number} {term.operator} {bound.number(number)})"
-        ways = [f"{kind} = 'String' AND {self.value(keys, 'text')} = {bound.text(term.value)}"]
-        if number is not None:
-            ways.append(f"{is_number} = {bound.number(number)}")
+            assert term.number is not None  # noqa: S101 - `fault` saw to it
+            return f"({number} {term.operator} {bound.number(term.number)})"
+        # Written by the function that wrote `raw`, so that both escape alike.
+        ways = [f"{raw} = JSONExtractRaw(toJSONString({bound.text(term.value)}))"]
+        if term.number is not None:
+            ways.append(f"{number} = {bound.number(term.number)}")
         if not term.is_quoted and term.value in _BOOLEANS:
-            ways.append(f"{kind} = 'Bool' AND {self.value(keys, 'bool')} = {term.value}")
+            ways.append(f"{raw} = '{term.value}'")
         return f"({' OR '.join(ways)})"

@@ -1,7 +1,7 @@
 """Reads a segment, by recursive descent: each rule of `shared/segment/syntax.py` is a method.
 
-Everything is bounded: characters, terms, keys, and the depth to which it is nested. An error says at which character
-it was met, counted from 0.
+Everything is bounded: characters, terms, keys, different paths, and the depth to which it is nested. An error says at
+which character it was met, counted from 0.
 """
 
 import json
@@ -15,6 +15,9 @@ from shared.segment.syntax import KEY, KEYWORDS, WORD, And, Node, Not, Operator,
 
 #: Characters, comparisons and keys of one path in a segment, and how deep parentheses and negations may be nested.
 LENGTH_MOST, TERMS_MOST, KEYS_MOST, DEPTH_MOST = 1000, 50, 8, 20
+#: Different paths into documents. ClickHouse goes through the document of every row once for each of them, which is
+#: what a segment costs; how often one of them is compared hardly matters.
+PATHS_MOST = 8
 #: Characters of the client's text that an error repeats.
 _SHOWN_MOST = 24
 
@@ -36,6 +39,7 @@ class _Parser:
         self._text, self._fields, self._parameter = text, fields, parameter
         self._at = 0
         self._terms = 0
+        self._paths = set[tuple[str, ...]]()
 
     def parsed(self) -> Node:
         if len(self._text) > LENGTH_MOST:
@@ -118,6 +122,10 @@ class _Parser:
             self._fail(f"expected a key after {path[0]}, as {path[0]}.country, but found {self._shown()}")
         if not field.has_keys and len(path) > 1:
             self._refuse(began, f"{path[0]} has no keys")
+        if field.has_keys:
+            self._paths.add(path)
+            if len(self._paths) > PATHS_MOST:
+                self._refuse(began, f"has more than {PATHS_MOST} different paths into documents")
         return field
 
     def _value(self) -> tuple[str, bool]:

@@ -19,6 +19,7 @@ import pytest
 from clickhouse.compression import zstd
 from clickhouse.engine import BODY_MAX
 from shared.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify, connect, connect_without_database
+from shared.workload import READS
 from tests.gateway import PASSWORD, USER, Gateway
 from tests.processes import lives, wait_for
 from tests.services import require
@@ -206,6 +207,21 @@ async def test_statements_do_not_wait_for_one_another(shared: Gateway) -> None:
         done, _ = await asyncio.wait([*slow, quick], return_when=asyncio.FIRST_COMPLETED)
         assert done == {quick}
         await asyncio.gather(*slow)
+
+
+async def test_however_many_read_there_is_room_for_others(shared: Gateway) -> None:
+    async with (
+        ClickHouse(shared.settings(), None, READS) as reads,
+        connect_without_database(shared.settings()) as client,
+    ):
+        await asyncio.gather(reads.query("SELECT 1"), client.query("SELECT 1"))
+        slow = [asyncio.create_task(reads.query("SELECT sleep(2)")) for _ in range(5)]
+        await asyncio.sleep(0.1)
+        insert = client.insert("t.raw", b'{"n":1,"text":"beside reads"}', "beside-reads")
+        other = asyncio.create_task(asyncio.wait_for(insert, 15))
+        done, _ = await asyncio.wait([*slow, other], return_when=asyncio.FIRST_COMPLETED)
+        assert done == {other}
+        await asyncio.gather(*slow, other)
 
 
 # -- what was acknowledged is kept, once -------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest.event_statistics import ERROR, FIELDS
+from ingest.tables import FILES
 from shared.clickhouse import ClickHouse, connect, connect_without_database
 from shared.clickhouse_migrate import migrate
 from shared.events import EVENTS, TABLE
@@ -257,6 +258,15 @@ async def test_estimates_stay_below_the_error_that_they_state(empty: ClickHouse)
     assert answer["days"][0]["users"] == pytest.approx(300_000, rel=ERROR)
     zoned = (await asked(empty, "dau", **RANGE, approx="true", tz="Europe/Kyiv")).json()
     assert zoned["days"][0]["users"] == answer["days"][0]["users"]
+
+
+@pytest.mark.parametrize("media", FILES)
+async def test_a_file_of_estimates_states_their_error_in_a_header(empty: ClickHouse, media: str) -> None:
+    await store(empty, [Event(1, NOON, "a")])
+    for more, error in (({"approx": "true"}, ERROR), ({"approx": "false"}, 0.0), ({}, 0.0)):
+        answer = await asked(empty, "dau", media, **RANGE | more)
+        assert answer.headers["content-type"].partition(";")[0] == media
+        assert float(answer.headers["x-relative-error"]) == error
 
 
 # -- retention ---------------------------------------------------------------------------------------------------------

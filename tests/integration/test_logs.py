@@ -186,6 +186,8 @@ async def test_a_page_ends_early_where_its_events_are_large(
         ({"filter": "event_context.amount>10 and context.log.n:3"}, [3]),
         ({"filter": "metadata_version:1 and event_context.is_late:true"}, [2]),
         ({"filter": f"event_id:{event(2)['event_id']}"}, [2]),
+        ({"filter": f"event_id:{event(2)['event_id'].upper()}"}, [2]),
+        ({"filter": f'event_id!="{event(2)["event_id"].upper()}"'}, [1, 3]),
         ({"filter": 'event_context."odd key":"\' OR 1=1 --"'}, [3]),
         ({"filter": "event_context.nothing!=1"}, [1, 2, 3]),
         ({"event_type": "' OR 1=1 --"}, []),
@@ -227,6 +229,31 @@ async def test_a_filter_means_the_same_in_clickhouse_as_in_words(
     assert found == {one["event_id"] for one, of in zip(events, model, strict=True) if matches(as_properties, of)}
 
 
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_whatever_time_the_outbox_takes_can_be_asked_for(
+    service: httpx2.AsyncClient, tables: ClickHouse, order: str
+) -> None:
+    days = {
+        "1900-01-01": ["00:00:00.000000", "00:00:00.000001"],
+        "1969-12-31": ["23:59:59.999998", "23:59:59.999999"],
+        "1970-01-01": ["00:00:00.000000", "00:00:00.000001"],
+        "2299-12-30": ["23:59:59.999999"],
+    }
+    moments = [(day, f"{day} {time}") for day, times in days.items() for time in times]
+    await store(tables, "a", *(event(at) | {"event_date_time": text} for at, (_, text) in enumerate(moments)))
+    for day in days:
+        expected = [at for at, (of, _) in enumerate(moments) if of == day]
+        expected = expected if order == "asc" else expected[::-1]
+        assert await numbers(service, order=order, limit=1, since=day, to=day) == expected
+    around = {"since": "1969-12-31T23:59:59.999998Z", "to": "1970-01-01"}
+    assert sorted(await numbers(service, order=order, limit=1, **around)) == [2, 3, 4, 5]
+    around = {"since": "1969-12-31T23:59:59.9999981Z", "to": "1970-01-01T00:00:00Z"}
+    assert await numbers(service, **around) == [3]
+    answer = (await asked(service, since="1900-01-01", to="1900-01-01T00:00:00.000001Z")).json()
+    assert answer["from"] == answer["events"][0]["event_date_time"] == "1900-01-01T00:00:00Z"
+    assert await numbers(service, since="2299-12-30", to="2299-12-31") == [6]
+
+
 async def test_pages_come_as_ndjson_and_csv(service: httpx2.AsyncClient, tables: ClickHouse) -> None:
     await store(tables, "a", *(event(number, NOON + number, f="=1+1") for number in range(3)))
     lines = await asked(service, "application/x-ndjson", limit=2)
@@ -245,6 +272,8 @@ async def test_pages_come_as_ndjson_and_csv(service: httpx2.AsyncClient, tables:
     [
         ({"to": ""}, 400, {"parameter": "to"}),
         ({"since": "2026-03-03"}, 422, {"parameter": "to"}),
+        ({"since": "1899-12-31", "to": "1900-01-01"}, 422, {"parameter": "from"}),
+        ({"since": "2299-12-31", "to": "2300-01-01T00:00:00Z"}, 422, {"parameter": "to"}),
         ({"since": "2026-01-30"}, 422, {"parameter": "to"}),
         ({"limit": 1001}, 422, {"parameter": "limit"}),
         ({"limit": 0}, 422, {"parameter": "limit"}),
@@ -254,6 +283,9 @@ async def test_pages_come_as_ndjson_and_csv(service: httpx2.AsyncClient, tables:
         ({"filter": "event_type:a and"}, 400, {"parameter": "filter", "position": 16}),
         ({"filter": "event_type:a or user_id:b"}, 422, {"parameter": "filter", "position": 16}),
         ({"filter": "event_context:b"}, 400, {"parameter": "filter", "position": 13}),
+        ({"filter": "event_type:a and event_id:4711"}, 422, {"parameter": "filter", "position": 26}),
+        ({"filter": f'event_id: "{{{UUID(int=1)}}}"'}, 422, {"parameter": "filter", "position": 10}),
+        ({"filter": f"event_id>{UUID(int=1)}"}, 422, {"parameter": "filter", "position": 8}),
         ({"cursor": "x"}, 400, {"parameter": "cursor"}),
         ({"cursor": "ü" * 54}, 400, {"parameter": "cursor"}),
         ({"cursor": "A" * 54}, 400, {"parameter": "cursor"}),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ingest.event_statistics import FIELDS
 from shared.errors import Invalid, Malformed, TallybookError
 from shared.segment.condition import condition
-from shared.segment.parser import DEPTH_MOST, LENGTH_MOST, TERMS_MOST, parse
+from shared.segment.parser import DEPTH_MOST, LENGTH_MOST, PATHS_MOST, TERMS_MOST, parse
 from shared.segment.syntax import And, Node, Not, Or, Term, write
 from tests.segments import nodes
 
@@ -100,6 +100,20 @@ def test_what_is_too_much_is_refused() -> None:
     parse(f"event_type:{value}", FIELDS)
     with pytest.raises(Invalid, match="characters"):
         parse(f"event_type:{value}a", FIELDS)
+    paths = [f"properties.p{number}:1" for number in range(PATHS_MOST)]
+    parse(" or ".join([*paths, *paths]), FIELDS)
+    with pytest.raises(Invalid, match="different paths"):
+        parse(" or ".join([*paths, "properties.p0.p1:1"]), FIELDS)
+
+
+def test_a_document_is_gone_through_once_for_each_path_however_often_it_is_compared() -> None:
+    text = " or ".join(
+        f"properties.a:{number} or properties.b<{number} or not properties.a:true" for number in range(9)
+    )
+    found = condition(parse(text, FIELDS), FIELDS)
+    passes = set(re.findall(r"JSONExtractRaw\(properties, [^)]*\)", found.sql))
+    assert sorted(found.parameters[re.findall(r"\{(\w+):", one)[0]] for one in passes) == ["a", "b"]
+    assert set(re.findall(r"\w+\(", found.sql)) == {"JSONExtractRaw(", "toJSONString(", "toFloat64OrDefault("}
 
 
 @given(nodes())
@@ -124,8 +138,8 @@ def test_whatever_is_sent_is_read_or_refused(text: str) -> None:
 
 #: All that SQL of a segment may consist of, beside parentheses, commas and blanks.
 _SQL = re.compile(
-    r"\{segment_\d+:(?:String|Float64)\}|JSON(?:Type|Extract(?:String|Float|Bool))|'(?:String|Bool|Int64|UInt64|Double)'"
-    r"|\b(?:NOT|AND|OR|IN|properties|event_type|user_id|true|false)\b|[<>]=?|="
+    r"\{segment_\d+:(?:String|Float64)\}|JSONExtractRaw|toJSONString|toFloat64OrDefault|'(?:true|false)'"
+    r"|\b(?:NOT|AND|OR|nan|properties|event_type|user_id)\b|[<>]=?|="
 )
 
 

@@ -1,0 +1,40 @@
+"""What the routes of a worker read from ClickHouse: so many statements at a time, and no more.
+
+A statement that goes through many rows takes every core that it finds, so several at once are no sooner done, and what
+is written meanwhile waits for all of them. Those that find no place wait shortly and are then refused: whoever asks
+repeats, which a record on its way into a table should not have to.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from shared.clickhouse import ClickHouse, database
+from shared.errors import Busy
+from shared.settings import Settings
+from shared.workload import READS
+
+#: Statements of one worker at a time: one may be long, and a short one still gets through.
+STATEMENTS_MOST = 2
+#: Seconds that a statement waits for its place.
+PATIENCE_S = 2.0
+
+
+class Reads(ClickHouse):
+    """A client whose queries are bounded in number. `query` also raises Busy."""
+
+    def __init__(self, settings: Settings, most: int = STATEMENTS_MOST, patience_s: float = PATIENCE_S) -> None:
+        super().__init__(settings, database(settings), READS)
+        self._places = asyncio.Semaphore(most)
+        self._patience_s = patience_s
+
+    async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await self._places.acquire()
+        except TimeoutError:
+            raise Busy from None
+        try:
+            return await super().query(sql, parameters)
+        finally:
+            self._places.release()
