@@ -13,7 +13,6 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ingest import uploads
 from ingest.bulk import KEY_PATTERN, key_of
 from ingest.limits import limited
 from ingest.openapi import Answer, Body, Operation, Parameter
@@ -80,16 +79,16 @@ async def _body(request: Request) -> bytes:
 
 async def _taken_once(state: Any, key: str, body: bytes, kind: str) -> tuple[bytes, bool]:
     """The answer of the first upload under the key, and whether that was an earlier one."""
-    attempt = await uploads.begin(state.redis, key, body, kind)
+    attempt = await state.uploads.begin(key, body, kind)
     if attempt.answer is not None:
         return attempt.answer, True
     try:
         answer = await _taken(state, body, is_lines=kind in _LINES)
     except BaseException:
-        await asyncio.shield(uploads.abandon(state.redis, attempt))
+        await asyncio.shield(state.uploads.abandon(attempt))
         raise
     crash_point("upload_taken")
-    return await uploads.finish(state.redis, attempt, answer), False
+    return await state.uploads.finish(attempt, answer), False
 
 
 async def _taken(state: Any, body: bytes, *, is_lines: bool) -> bytes:

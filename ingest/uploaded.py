@@ -14,8 +14,9 @@ from shared.errors import Invalid, Malformed, TooLarge
 from shared.event_rows import ID, Event, Packer, Unfit, named
 from shared.settings import Settings
 
-#: Characters of an explanation; msgspec repeats names of unknown fields, however long.
-_DETAIL_MAX = 200
+#: msgspec names the field, however long, and answers under a key are kept: what they say is ours, not the client's.
+_UNKNOWN = "Object contains unknown field"
+_MEMBERS = f"It has a member that is none of {', '.join(Event.__struct_fields__)}"
 
 _EVENTS = msgspec.json.Decoder(list[Event])
 _RAW = msgspec.json.Decoder(list[msgspec.Raw])
@@ -101,8 +102,11 @@ class Uploaded:
         try:
             event = _EVENT.decode(item)
         except msgspec.ValidationError as error:
-            what, pointer = explained(error)
-            self._reject(place, "invalid", pointer, what)
+            if str(error).startswith(_UNKNOWN):
+                self._reject(place, "invalid", "", _MEMBERS)
+            else:
+                what, pointer = explained(error)
+                self._reject(place, "invalid", pointer, what)
         except RecursionError:
             self._reject(place, "too_deep", "", "It has too many levels")
         except _UNREADABLE:
@@ -111,7 +115,7 @@ class Uploaded:
             self._take(place, event)
 
     def _reject(self, place: int, code: str, pointer: str, detail: str) -> None:
-        self.results[place] = Result("rejected", code, f"/{place}{pointer}", detail[:_DETAIL_MAX])
+        self.results[place] = Result("rejected", code, f"/{place}{pointer}", detail)
 
     def _items(self, body: bytes) -> Sequence[msgspec.Raw]:
         try:
