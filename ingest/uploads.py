@@ -65,7 +65,7 @@ class Uploads:
             detail = "The Idempotency-Key was used with another body."
             raise Invalid(detail, errors=[{"parameter": "Idempotency-Key", "detail": detail}])
         if verdict == b"BUSY":
-            raise Conflict("An upload under this Idempotency-Key is being worked on. Repeat it later.", retry_after_s=1)
+            raise Conflict("An upload under this Idempotency-Key is being worked on. Repeat it later.")
         return attempt._replace(answer=zlib.decompress(rest[0])) if verdict == b"ANSWER" else attempt
 
     async def finish(self, attempt: Attempt, answer: bytes) -> bytes:
@@ -78,7 +78,7 @@ class Uploads:
                 "Redis did not keep the answer. Send the upload again, under the same key."
             ) from error
         if kept is None:
-            raise Conflict("Another attempt has this Idempotency-Key. Repeat it later.", retry_after_s=1)
+            raise Conflict("Another attempt has this Idempotency-Key. Repeat it later.")
         return zlib.decompress(kept)
 
     async def abandon(self, attempt: Attempt) -> None:
