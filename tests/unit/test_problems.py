@@ -117,7 +117,9 @@ class Outer(Struct, frozen=True, rename="camel"):
         (list[int], b'[1,"x"]', "/1"),
         (list[Outer], b'[{},{"innerItem":{"numbers":[1,2,0]}}]', "/1/innerItem/numbers/2"),
         (Outer, b'{"innerItem":3}', "/innerItem"),
-        (Outer, b'{"byName":{"a":"x"}}', "/byName/..."),
+        (Outer, b'{"byName":{"a":"x"}}', "/byName"),
+        (list[Outer], b'[{"byName":{"a":[1]}}]', "/0/byName"),
+        (dict[str, list[Inner]], b'{"a":[{"numbers":[0]}]}', ""),
         (list[list[int]], b"[[1],[2,null]]", "/1/1"),
     ],
 )

@@ -21,3 +21,9 @@ def test_no_explanation_has_a_word_of_the_client() -> None:
     assert (bad.code, bad.pointer) == ("invalid", "/1")
     assert "xx" not in bad.detail
     assert "event_id, occurred_at, user_id, event_type, properties" in bad.detail
+
+
+def test_a_pointer_ends_where_the_place_is_known() -> None:
+    body = json.dumps([event(properties={"x": {"y": [0, "HERE"]}})]).replace('"HERE"', "1e999")
+    [bad] = results(body.encode())
+    assert bad == Result("rejected", "invalid", "/0/properties", "Number out of range")
