@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ingest.bulk import KEY_PATTERN, key_of
+from ingest.guard import CALLER
 from ingest.limits import limited
 from ingest.openapi import Answer, Body, Operation, Parameter
 from ingest.uploaded import ACCEPTED, CONFLICT, DUPLICATE, Taken, Uploaded, unpacked
@@ -61,7 +62,7 @@ async def take_events(request: Request) -> Response:
         if key is None:
             answer = await _taken(state, body, is_lines=kind in _LINES)
         else:
-            answer, is_replayed = await _taken_once(state, key, body, kind)
+            answer, is_replayed = await _taken_once(request, key, body, kind)
             headers |= {"idempotent-replayed": "true"} if is_replayed else {}
     except TallybookError as error:
         UPLOADS_REFUSED.labels(error.code if error.code in REASONS else "malformed").inc()
@@ -77,9 +78,10 @@ async def _body(request: Request) -> bytes:
     return await asyncio.to_thread(unpacked, body, most) if len(body) > _LARGE else unpacked(body, most)
 
 
-async def _taken_once(state: Any, key: str, body: bytes, kind: str) -> tuple[bytes, bool]:
-    """The answer of the first upload under the key, and whether that was an earlier one."""
-    attempt = await state.uploads.begin(key, body, kind)
+async def _taken_once(request: Request, key: str, body: bytes, kind: str) -> tuple[bytes, bool]:
+    """The answer of the caller's first upload under the key, and whether that was an earlier one."""
+    state = request.state
+    attempt = await state.uploads.begin(key, body, kind, request.scope.get(CALLER, ""))
     if attempt.answer is not None:
         return attempt.answer, True
     try:

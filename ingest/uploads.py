@@ -51,10 +51,13 @@ class Uploads:
         self._redis = redis
         self._bounds = [KEPT_S, max(1, bytes_max // settings.shards)]
 
-    async def begin(self, key: str, body: bytes, kind: str) -> Attempt:
-        """Take the key for a body of this kind. Raises Conflict while another attempt has it, Invalid for another body,
-        RedisUnavailable."""
-        name = blake2b(key.encode("ascii"), digest_size=16, person=b"tallybook.upload").digest()
+    async def begin(self, key: str, body: bytes, kind: str, caller: str = "") -> Attempt:
+        """Take the caller's key for a body of this kind. Raises Conflict while another attempt has it, Invalid for
+        another body, RedisUnavailable."""
+        whole = f"{caller}\n{key}".encode(
+            errors="surrogatepass"
+        )  # a key has no line end, so nobody means another one's
+        name = blake2b(whole, digest_size=16, person=b"tallybook.upload").digest()
         digest = blake2b(body, digest_size=16, key=kind.encode()[:64]).digest()
         attempt = Attempt(name, digest + secrets.token_bytes(8))
         try:
