@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from ingest.array import items_of
 from ingest.problems import explained
 from shared.errors import Invalid, Malformed, TooLarge
 from shared.event_rows import ID, Event, Packer, Unfit, named
@@ -23,6 +24,9 @@ _RAW = msgspec.json.Decoder(list[msgspec.Raw])
 _EVENT = msgspec.json.Decoder(Event)
 #: What reading a body that is not JSON can raise.
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
+
+#: What msgspec says of both.
+_TRUNCATED = "Input data was truncated"
 
 Status = Literal["accepted", "duplicate", "conflict", "rejected"]
 
@@ -107,21 +111,26 @@ class Uploaded:
             else:
                 what, pointer = explained(error)
                 self._reject(place, "invalid", pointer, what)
-        except RecursionError:
-            self._reject(place, "too_deep", "", "It has too many levels")
-        except _UNREADABLE:
-            self._reject(place, "malformed", "", "This cannot be read as JSON")
+        except RecursionError as error:
+            self._reject(place, "too_deep", "", _why(error))
+        except _UNREADABLE as error:
+            self._reject(place, "malformed", "", f"This cannot be read as JSON: {_why(error)}")
         else:
             self._take(place, event)
 
     def _reject(self, place: int, code: str, pointer: str, detail: str) -> None:
         self.results[place] = Result("rejected", code, f"/{place}{pointer}", detail)
 
-    def _items(self, body: bytes) -> Sequence[msgspec.Raw]:
+    def _items(self, body: bytes) -> Sequence[bytes | msgspec.Raw]:
+        items: Sequence[bytes | msgspec.Raw]
         try:
             items = _RAW.decode(body)
         except _UNREADABLE as error:
-            raise Malformed('The body has to be a JSON array of events, as [{"event_id": "...", ...}].') from error
+            try:  # one that is no JSON spoils that, too
+                items = items_of(body, self._most)
+            except ValueError:
+                what = 'The body has to be a JSON array of events, as [{"event_id": "...", ...}].'
+                raise Malformed(f"{what} This one cannot be read: {_why(error)}.") from error
         self._check_number(len(items))
         return items
 
@@ -132,8 +141,19 @@ class Uploaded:
 
     def _check_number(self, items: int) -> None:
         if items > self._most:
-            what = f"{items:,} events are more than the {self._most:,} that one upload may have. None was taken."
+            what = f"This upload has more than the {self._most:,} events that one may have. None was taken."
             raise Invalid(what, errors=[{"pointer": "", "detail": what}])
+
+
+def _why(error: Exception) -> str:
+    """What a reader did not like, and the byte at which it met that."""
+    if isinstance(error, RecursionError):
+        return "It has too many levels"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
+    if str(error) == _TRUNCATED:
+        return r"it ends too early, or has half of a pair of surrogates (\ud800)"
+    return str(error).removeprefix("JSON is malformed: ")
 
 
 def unpacked(body: bytes, most: int) -> bytes:
