@@ -64,9 +64,8 @@ class Uploaded:
         self.rows: list[bytes] = []
         self.places: list[int] = []
         self._names: dict[bytes, bytes] = {}
-        try:
-            events = _EVENT.decode_lines(body) if is_lines else _EVENTS.decode(body)
-        except _UNREADABLE:  # one bad item spoils the whole list, so look at each
+        events = _all_of(body, is_lines=is_lines)
+        if events is None:  # one bad item spoils the whole list, so look at each
             items = self._lines(body) if is_lines else self._items(body)
             self.results: list[Result | None] = [None] * len(items)
             for place, item in enumerate(items):
@@ -143,6 +142,21 @@ class Uploaded:
         if items > self._most:
             what = f"This upload has more than the {self._most:,} events that one may have. None was taken."
             raise Invalid(what, errors=[{"pointer": "", "detail": what}])
+
+
+def _all_of(body: bytes, *, is_lines: bool) -> list[Event] | None:
+    """All events at once; None when one cannot be read, or does not stand on a line of its own."""
+    try:
+        if not is_lines:
+            return _EVENTS.decode(body)
+        events = _EVENT.decode_lines(body)
+    except _UNREADABLE:
+        return None
+    # msgspec takes any blanks between events, and line ends within one. Texts have no line ends, and `}` and `{` meet
+    # between two events alone: so these numbers are equal when every line is one event.
+    text = body.strip()
+    between = text.count(b"}\n{") + text.count(b"}\r\n{")
+    return events if between == text.count(b"\n") == len(events) - 1 else None
 
 
 def _why(error: Exception) -> str:

@@ -55,6 +55,38 @@ def test_a_pointer_ends_where_the_place_is_known() -> None:
     assert bad == Result("rejected", "invalid", "/0/properties", "Number out of range")
 
 
+# -- lines -------------------------------------------------------------------------------------------------------------
+
+
+def test_what_becomes_of_a_line_does_not_depend_on_the_others() -> None:
+    one, other = holding(b"1"), holding(b"2")
+    spread = holding(b"4").replace(b", ", b",\n", 1)
+    two = one + b" " + other
+    for lines, good in [
+        ([two], [False]),
+        ([two, holding(b"3")], [False, True]),
+        ([two, holding(b"NaN")], [False, False]),
+        ([holding(b"3"), spread], [True, False, False]),
+        ([two, spread, holding(b"3")], [False, False, False, True]),
+        ([one + b"\r" + other], [False]),
+        ([one + b"\v"], [False]),
+        ([b" " + one + b" \r", b"", b" \t", other], [True, True]),
+        ([one + b"\r", other + b"\r", b""], [True, True]),
+        ([b"", b"\r"], []),
+    ]:
+        found = results(b"\n".join(lines), is_lines=True)
+        assert [result is None for result in found] == good, lines
+
+
+def test_lines_as_programs_write_them_are_read_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One by one takes half as long again."""
+    monkeypatch.delattr(Uploaded, "_lines")
+    for end in (b"\n", b"\r\n"):
+        for last in (b"", end):
+            assert results(end.join([holding(b"1"), holding(b"2")]) + last, is_lines=True) == [None, None]
+    assert results(holding(b"1"), is_lines=True) == [None]
+
+
 # -- arrays ------------------------------------------------------------------------------------------------------------
 
 
