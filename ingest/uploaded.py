@@ -25,6 +25,8 @@ _EVENT = msgspec.json.Decoder(Event)
 #: What reading a body that is not JSON can raise.
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
 
+#: Of zlib: gzip, and nothing else. Bytes unpacked at once: what lies behind the end of a stream is copied each time.
+_GZIP, _PIECE = 16 + zlib.MAX_WBITS, 64 << 10
 #: What msgspec says of both.
 _TRUNCATED = "Input data was truncated"
 
@@ -171,14 +173,21 @@ def _why(error: Exception) -> str:
 
 
 def unpacked(body: bytes, most: int) -> bytes:
-    """A gzip body, of `most` bytes unpacked. Raises TooLarge and Malformed."""
-    reader = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    """A gzip body, of `most` bytes unpacked: one stream, or several behind one another (RFC 1952, 2.2). Raises TooLarge
+    and Malformed."""
+    plain, reader = bytearray(), zlib.decompressobj(_GZIP)
     try:
-        plain = reader.decompress(body, most + 1)
+        for at in range(0, len(body), _PIECE):
+            piece = body[at : at + _PIECE]
+            while piece:
+                if reader.eof:
+                    reader = zlib.decompressobj(_GZIP)
+                plain += reader.decompress(piece, most + 1 - len(plain))
+                if len(plain) > most:
+                    raise TooLarge(f"This route takes at most {most} bytes, unpacked.")
+                piece = reader.unused_data
     except zlib.error:
         raise Malformed("The body cannot be unpacked with gzip.") from None
-    if len(plain) > most:
-        raise TooLarge(f"This route takes at most {most} bytes, unpacked.")
-    if not reader.eof or reader.unused_data:
-        raise Malformed("The body has to be one whole gzip stream.")
-    return plain
+    if not reader.eof:
+        raise Malformed("The body has to be whole gzip streams.")
+    return bytes(plain)

@@ -136,7 +136,7 @@ class TooLarge(TallybookError):
 
 
 class UnsupportedMediaType(TallybookError):
-    """This route does not read bodies of this type. Send application/json without Content-Encoding."""
+    """This route does not read bodies of this type or encoding. Send one that it takes; `detail` says which."""
 
     status, code = 415, "unsupported_media_type"
 

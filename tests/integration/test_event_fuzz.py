@@ -4,7 +4,6 @@ import asyncio
 import gzip
 import json
 import uuid
-import zlib
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -234,7 +233,7 @@ class Judge:
 def _items(body: bytes, headers: dict[str, str]) -> list[Any]:
     """The items of a body that was taken."""
     if headers.get("content-encoding") == "gzip":
-        body = zlib.decompress(body, 16 + zlib.MAX_WBITS)
+        body = gzip.decompress(body)
     texts = [line for line in body.split(b"\n") if line.strip()]
     if headers.get("content-type") == "application/x-ndjson":
         return [_read(text) for text in texts]

@@ -1,6 +1,9 @@
 """What an upload holds: each item is read and judged by itself, whatever its neighbours are."""
 
+import gzip
 import json
+import os
+import zlib
 
 import msgspec
 import pytest
@@ -8,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.array import LOOKS_MAX, items_of
-from ingest.uploaded import Result, Uploaded
-from shared.errors import Invalid, Malformed
+from ingest.uploaded import Result, Uploaded, unpacked
+from shared.errors import Invalid, Malformed, TooLarge
 from shared.settings import Settings
 from tests.events import event
 
@@ -152,3 +155,29 @@ def test_an_array_is_taken_apart_as_a_reader_does(values: list[object], indent: 
     array = json.dumps(values, indent=indent).encode()
     found = [item.strip() for item in items_of(array, 10)]
     assert found == [bytes(item).strip() for item in msgspec.json.decode(array, type=list[msgspec.Raw])]
+
+
+# -- gzip --------------------------------------------------------------------------------------------------------------
+
+
+def test_streams_behind_one_another_are_one_body() -> None:
+    parts = [os.urandom(size) for size in (0, 1, 65_536, 100_000, 0, 7)]
+    body = b"".join(gzip.compress(part, 1) for part in parts)
+    assert unpacked(body, 165_544) == b"".join(parts)
+    with pytest.raises(TooLarge):
+        unpacked(body, 165_543)
+
+
+def test_the_bound_is_that_of_all_streams_together() -> None:
+    with pytest.raises(TooLarge):
+        unpacked(gzip.compress(b" " * 1000) * 11, 10_999)
+    assert len(unpacked(gzip.compress(b" " * 1000) * 11, 11_000)) == 11_000
+
+
+@pytest.mark.parametrize("rest", [b"x", b"\0", gzip.compress(b"a")[:-1], b"\x1f\x8b", zlib.compress(b"a")])
+def test_what_is_no_whole_stream_is_refused(rest: bytes) -> None:
+    for before in (b"", gzip.compress(b"a")):
+        with pytest.raises(Malformed):
+            unpacked(before + rest, 1000)
+    with pytest.raises(Malformed):
+        unpacked(b"", 1000)
