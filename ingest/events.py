@@ -159,17 +159,18 @@ OPERATIONS = [
         scope="events:write",
         summary="Take product events",
         description="Up to ${events_max} events in ${events_body_max_bytes} bytes: a JSON array, or NDJSON "
-        "(`application/x-ndjson`), either of them plain or with `Content-Encoding: gzip`. Each event has its own "
-        "result. The same `event_id` is stored and counted once, for ever; the first one counts. What comes again "
+        "(`application/x-ndjson`), either of them plain or with `Content-Encoding: gzip`. `text/plain` and no type at "
+        "all are read as an array. Each event has its own result; blank lines of NDJSON have none. The same "
+        "`event_id` is stored and counted once, for ever; the first one counts. What comes again "
         "within ${events_window_s} seconds at least is reported as `duplicate`, or `conflict` if it says other things. "
         "Send the same upload again after any error. With an `Idempotency-Key` the first answer is given again for "
-        "24 hours.",
+        "24 hours, or less when very many uploads have one.",
         tag="events",
         parameters=(
             Parameter(
                 "Idempotency-Key",
                 Annotated[str, Meta(pattern=KEY_PATTERN)],
-                "Names the upload",
+                "Names the upload, of this API key",
                 "header",
                 example="2026-03-01/7",
             ),

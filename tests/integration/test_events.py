@@ -159,6 +159,20 @@ async def test_lines_and_gzip_are_read_as_well(stage: EventStage) -> None:
     assert len(await stage.rows()) == 3005
 
 
+@pytest.mark.parametrize("kind", [None, "", "text/plain; charset=utf-8", "Application/JSON"])
+async def test_an_array_needs_no_type_of_its_own(stage: EventStage, kind: str | None) -> None:
+    headers = {} if kind is None else {"content-type": kind}
+    answer = await stage.service.http.post("/events", content=json.dumps([event()]).encode(), headers=headers)
+    assert (answer.status_code, answer.json()["accepted"]) == (202, 1)
+
+
+@pytest.mark.parametrize("kind", ["application/x-ndjson", "application/jsonl", "application/x-jsonlines"])
+async def test_a_pointer_into_lines_counts_results_and_no_blank_lines(stage: EventStage, kind: str) -> None:
+    lines = ["", json.dumps(event()), " ", "", json.dumps(event(user_id=""))]
+    answer = await stage.send(content="\n".join(lines).encode(), headers={"content-type": kind})
+    assert [one.get("pointer") for one in answer.json()["results"]] == [None, "/1/user_id"]
+
+
 # -- once --------------------------------------------------------------------------------------------------------------
 
 
