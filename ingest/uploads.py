@@ -28,7 +28,7 @@ from shared.settings import Settings
 #: Seconds for which an answer is kept at least, and for which an attempt has its key.
 KEPT_S, ATTEMPT_S = 86_400, 60
 #: Bytes of Redis for all that is kept: 90,000 uploads of a thousand good events, or 500 of 10,000 events each of which
-#: is wrong in its own way (60 KB, packed). A setting would need someone whose day is longer than half of that.
+#: is wrong in its own way (60 KB, packed). Whoever has more of them in a day finds the latest half of that.
 KEPT_BYTES_MAX = 32 << 20
 
 _BEGIN = Script("ingest/uploads.turn.lua", "ingest/uploads.begin.lua")
