@@ -24,6 +24,7 @@ from ingest.problems import HANDLERS
 from ingest.reads import Reads
 from ingest.tokens import Tokens
 from ingest.trackers import Trackers
+from ingest.uploads import Uploads
 from shared.clickhouse import ClickHouse
 from shared.counting.drain import Counter
 from shared.counting.keyed import Keyed
@@ -71,6 +72,7 @@ class State(TypedDict):
     hits: Producer
     events: Producer
     window: EventWindow
+    uploads: Uploads
     cookie: Cookie
     origins: Origins
     clickhouse: ClickHouse | None
@@ -128,6 +130,7 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
                 hits=await stack.enter_async_context(_producer(settings, log)),
                 events=await stack.enter_async_context(_events(settings, log)),
                 window=EventWindow(settings, redis),
+                uploads=Uploads(settings, redis),
                 cookie=Cookie(settings),
                 origins=Origins(settings.track_origins),
                 clickhouse=await _clickhouse(settings, stack),

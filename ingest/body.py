@@ -66,8 +66,10 @@ class BodyLimit:
         if length == 0:
             return b""
         encodings = [encoding.lower() for encoding in Headers(scope=scope).getlist("content-encoding")]
-        if encodings not in ([], ["identity"]) and not (encodings == ["gzip"] and scope["path"] in self._packed):
-            raise UnsupportedMediaType
+        is_packed = scope["path"] in self._packed
+        if encodings not in ([], ["identity"]) and not (encodings == ["gzip"] and is_packed):
+            what = "plain, or with Content-Encoding: gzip" if is_packed else "without Content-Encoding"
+            raise UnsupportedMediaType(f"This route takes bodies {what}.")
         limit = self._limits.get(scope["path"], self._default)
         if (length or 0) > limit:
             raise TooLarge(f"This route takes at most {limit} bytes.")

@@ -70,7 +70,7 @@ async def count_clicks(request: Request) -> Response:
     with _refusals_counted():
         headers = await limited(request)
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in _MEDIA:
-            raise UnsupportedMediaType
+            raise UnsupportedMediaType("Send application/json, or text/plain as navigator.sendBeacon does.")
     counted = await count_all(request.state, await request.body())
     return Response(msgspec.json.encode(counted), headers=_NO_STORE | headers, media_type="application/json")
 

@@ -13,8 +13,8 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ingest import uploads
 from ingest.bulk import KEY_PATTERN, key_of
+from ingest.guard import CALLER
 from ingest.limits import limited
 from ingest.openapi import Answer, Body, Operation, Parameter
 from ingest.uploaded import ACCEPTED, CONFLICT, DUPLICATE, Taken, Uploaded, unpacked
@@ -62,7 +62,7 @@ async def take_events(request: Request) -> Response:
         if key is None:
             answer = await _taken(state, body, is_lines=kind in _LINES)
         else:
-            answer, is_replayed = await _taken_once(state, key, body, kind)
+            answer, is_replayed = await _taken_once(request, key, body, kind)
             headers |= {"idempotent-replayed": "true"} if is_replayed else {}
     except TallybookError as error:
         UPLOADS_REFUSED.labels(error.code if error.code in REASONS else "malformed").inc()
@@ -78,18 +78,19 @@ async def _body(request: Request) -> bytes:
     return await asyncio.to_thread(unpacked, body, most) if len(body) > _LARGE else unpacked(body, most)
 
 
-async def _taken_once(state: Any, key: str, body: bytes, kind: str) -> tuple[bytes, bool]:
-    """The answer of the first upload under the key, and whether that was an earlier one."""
-    attempt = await uploads.begin(state.redis, key, body, kind)
+async def _taken_once(request: Request, key: str, body: bytes, kind: str) -> tuple[bytes, bool]:
+    """The answer of the caller's first upload under the key, and whether that was an earlier one."""
+    state = request.state
+    attempt = await state.uploads.begin(key, body, kind, request.scope.get(CALLER, ""))
     if attempt.answer is not None:
         return attempt.answer, True
     try:
         answer = await _taken(state, body, is_lines=kind in _LINES)
     except BaseException:
-        await asyncio.shield(uploads.abandon(state.redis, attempt))
+        await asyncio.shield(state.uploads.abandon(attempt))
         raise
     crash_point("upload_taken")
-    return await uploads.finish(state.redis, attempt, answer), False
+    return await state.uploads.finish(attempt, answer), False
 
 
 async def _taken(state: Any, body: bytes, *, is_lines: bool) -> bytes:
@@ -158,17 +159,18 @@ OPERATIONS = [
         scope="events:write",
         summary="Take product events",
         description="Up to ${events_max} events in ${events_body_max_bytes} bytes: a JSON array, or NDJSON "
-        "(`application/x-ndjson`), either of them plain or with `Content-Encoding: gzip`. Each event has its own "
-        "result. The same `event_id` is stored and counted once, for ever; the first one counts. What comes again "
+        "(`application/x-ndjson`), either of them plain or with `Content-Encoding: gzip`. `text/plain` and no type at "
+        "all are read as an array. Each event has its own result; blank lines of NDJSON have none. The same "
+        "`event_id` is stored and counted once, for ever; the first one counts. What comes again "
         "within ${events_window_s} seconds at least is reported as `duplicate`, or `conflict` if it says other things. "
         "Send the same upload again after any error. With an `Idempotency-Key` the first answer is given again for "
-        "24 hours.",
+        "24 hours, or less when very many uploads have one.",
         tag="events",
         parameters=(
             Parameter(
                 "Idempotency-Key",
                 Annotated[str, Meta(pattern=KEY_PATTERN)],
-                "Names the upload",
+                "Names the upload, of this API key",
                 "header",
                 example="2026-03-01/7",
             ),

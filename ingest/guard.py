@@ -19,6 +19,9 @@ from shared.errors import Forbidden, Limited, TallybookError, Unauthorized
 from shared.metrics import KEY_CHECKS
 from shared.settings import Settings
 
+#: In the scope of a request that came under a key or a token: the name of its caller.
+CALLER = "tallybook.caller"
+
 _REALM = 'Bearer realm="tallybook"'
 
 
@@ -78,6 +81,7 @@ async def _admitted(request: Request, needed: str) -> dict[str, str]:
         raise Forbidden(f"This route needs the scope {needed}.", headers={"www-authenticate": challenge})
     headers: dict[str, str] = await request.state.key_limiter.take(caller.name)
     request.scope[TAKEN] = request.state.key_limiter.is_on
+    request.scope[CALLER] = caller.name
     return headers
 
 

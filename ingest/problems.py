@@ -26,8 +26,9 @@ MEDIA = "application/problem+json"
 _BY_STATUS: dict[int, type[TallybookError]] = {
     error.status: error for error in (NotFound, MethodNotAllowed, TooLarge, UnsupportedMediaType, Malformed)
 }
-#: One step of a msgspec path: `.name`, `[3]` or `[...]`.
-_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
+#: One step of a msgspec path: `.name` or `[3]`. It writes `[...]` for the key of a mapping, which it does not know.
+_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
+_UNKNOWN = "[...]"
 
 log = structlog.get_logger()
 
@@ -79,7 +80,8 @@ def from_validation(error: msgspec.ValidationError, prefix: str = "") -> Invalid
 
 
 def explained(error: msgspec.ValidationError) -> tuple[str, str]:
-    """(what is wrong, JSON pointer) from the text of msgspec, which ends ` - at `$.path[0]``."""
+    """(what is wrong, JSON pointer) from the text of msgspec, which ends ` - at `$.path[0]``. The pointer ends where
+    the path is not known any more."""
     what, _, path = str(error).partition(" - at `$")
-    pointer = "".join(f"/{name or index}" for name, index in _STEP.findall(path.rstrip("`")))
-    return what, pointer
+    known = path.rstrip("`").partition(_UNKNOWN)[0]
+    return what, "".join(f"/{name or index}" for name, index in _STEP.findall(known))

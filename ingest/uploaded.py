@@ -9,19 +9,26 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from ingest.array import items_of
 from ingest.problems import explained
 from shared.errors import Invalid, Malformed, TooLarge
 from shared.event_rows import ID, Event, Packer, Unfit, named
 from shared.settings import Settings
 
-#: Characters of an explanation; msgspec repeats names of unknown fields, however long.
-_DETAIL_MAX = 200
+#: msgspec names the field, however long, and answers under a key are kept: what they say is ours, not the client's.
+_UNKNOWN = "Object contains unknown field"
+_MEMBERS = f"It has a member that is none of {', '.join(Event.__struct_fields__)}"
 
 _EVENTS = msgspec.json.Decoder(list[Event])
 _RAW = msgspec.json.Decoder(list[msgspec.Raw])
 _EVENT = msgspec.json.Decoder(Event)
 #: What reading a body that is not JSON can raise.
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
+
+#: Of zlib: gzip, and nothing else. Bytes unpacked at once: what lies behind the end of a stream is copied each time.
+_GZIP, _PIECE = 16 + zlib.MAX_WBITS, 64 << 10
+#: What msgspec says of both.
+_TRUNCATED = "Input data was truncated"
 
 Status = Literal["accepted", "duplicate", "conflict", "rejected"]
 
@@ -59,9 +66,8 @@ class Uploaded:
         self.rows: list[bytes] = []
         self.places: list[int] = []
         self._names: dict[bytes, bytes] = {}
-        try:
-            events = _EVENT.decode_lines(body) if is_lines else _EVENTS.decode(body)
-        except _UNREADABLE:  # one bad item spoils the whole list, so look at each
+        events = _all_of(body, is_lines=is_lines)
+        if events is None:  # one bad item spoils the whole list, so look at each
             items = self._lines(body) if is_lines else self._items(body)
             self.results: list[Result | None] = [None] * len(items)
             for place, item in enumerate(items):
@@ -101,23 +107,31 @@ class Uploaded:
         try:
             event = _EVENT.decode(item)
         except msgspec.ValidationError as error:
-            what, pointer = explained(error)
-            self._reject(place, "invalid", pointer, what)
-        except RecursionError:
-            self._reject(place, "too_deep", "", "It has too many levels")
-        except _UNREADABLE:
-            self._reject(place, "malformed", "", "This cannot be read as JSON")
+            if str(error).startswith(_UNKNOWN):
+                self._reject(place, "invalid", "", _MEMBERS)
+            else:
+                what, pointer = explained(error)
+                self._reject(place, "invalid", pointer, what)
+        except RecursionError as error:
+            self._reject(place, "too_deep", "", _why(error))
+        except _UNREADABLE as error:
+            self._reject(place, "malformed", "", f"This cannot be read as JSON: {_why(error)}")
         else:
             self._take(place, event)
 
     def _reject(self, place: int, code: str, pointer: str, detail: str) -> None:
-        self.results[place] = Result("rejected", code, f"/{place}{pointer}", detail[:_DETAIL_MAX])
+        self.results[place] = Result("rejected", code, f"/{place}{pointer}", detail)
 
-    def _items(self, body: bytes) -> Sequence[msgspec.Raw]:
+    def _items(self, body: bytes) -> Sequence[bytes | msgspec.Raw]:
+        items: Sequence[bytes | msgspec.Raw]
         try:
             items = _RAW.decode(body)
         except _UNREADABLE as error:
-            raise Malformed('The body has to be a JSON array of events, as [{"event_id": "...", ...}].') from error
+            try:  # one that is no JSON spoils that, too
+                items = items_of(body, self._most)
+            except ValueError:
+                what = 'The body has to be a JSON array of events, as [{"event_id": "...", ...}].'
+                raise Malformed(f"{what} This one cannot be read: {_why(error)}.") from error
         self._check_number(len(items))
         return items
 
@@ -128,19 +142,52 @@ class Uploaded:
 
     def _check_number(self, items: int) -> None:
         if items > self._most:
-            what = f"{items:,} events are more than the {self._most:,} that one upload may have. None was taken."
+            what = f"This upload has more than the {self._most:,} events that one may have. None was taken."
             raise Invalid(what, errors=[{"pointer": "", "detail": what}])
 
 
-def unpacked(body: bytes, most: int) -> bytes:
-    """A gzip body, of `most` bytes unpacked. Raises TooLarge and Malformed."""
-    reader = zlib.decompressobj(16 + zlib.MAX_WBITS)
+def _all_of(body: bytes, *, is_lines: bool) -> list[Event] | None:
+    """All events at once; None when one cannot be read, or does not stand on a line of its own."""
     try:
-        plain = reader.decompress(body, most + 1)
+        if not is_lines:
+            return _EVENTS.decode(body)
+        events = _EVENT.decode_lines(body)
+    except _UNREADABLE:
+        return None
+    # msgspec takes any blanks between events, and line ends within one. Texts have no line ends, and `}` and `{` meet
+    # between two events alone: so these numbers are equal when every line is one event.
+    text = body.strip()
+    between = text.count(b"}\n{") + text.count(b"}\r\n{")
+    return events if between == text.count(b"\n") == len(events) - 1 else None
+
+
+def _why(error: Exception) -> str:
+    """What a reader did not like, and the byte at which it met that."""
+    if isinstance(error, RecursionError):
+        return "It has too many levels"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
+    if str(error) == _TRUNCATED:
+        return r"it ends too early, or has half of a pair of surrogates (\ud800)"
+    return str(error).removeprefix("JSON is malformed: ")
+
+
+def unpacked(body: bytes, most: int) -> bytes:
+    """A gzip body, of `most` bytes unpacked: one stream, or several behind one another (RFC 1952, 2.2). Raises TooLarge
+    and Malformed."""
+    plain, reader = bytearray(), zlib.decompressobj(_GZIP)
+    try:
+        for at in range(0, len(body), _PIECE):
+            piece = body[at : at + _PIECE]
+            while piece:
+                if reader.eof:
+                    reader = zlib.decompressobj(_GZIP)
+                plain += reader.decompress(piece, most + 1 - len(plain))
+                if len(plain) > most:
+                    raise TooLarge(f"This route takes at most {most} bytes, unpacked.")
+                piece = reader.unused_data
     except zlib.error:
         raise Malformed("The body cannot be unpacked with gzip.") from None
-    if len(plain) > most:
-        raise TooLarge(f"This route takes at most {most} bytes, unpacked.")
-    if not reader.eof or reader.unused_data:
-        raise Malformed("The body has to be one whole gzip stream.")
-    return plain
+    if not reader.eof:
+        raise Malformed("The body has to be whole gzip streams.")
+    return bytes(plain)

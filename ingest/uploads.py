@@ -3,65 +3,93 @@
 An attempt takes the key for a while and works. One that dies leaves it: the next attempt works again, and its events
 are duplicates of themselves, so each still counts once. An attempt that was stopped for longer than that finds another
 one's answer kept, and gives that.
+
+What is kept is bounded in time and in bytes, as the ids of events are (`shared/event_window.py`): clicks need the same
+Redis, and it refuses them when it is full. Of too many answers the oldest are forgotten, and their uploads may be sent
+again like those whose attempt died.
+
+    tallybook:{events.uploads.<shard>}:now       hash     name -> body, token, end of the attempt, answer
+    tallybook:{events.uploads.<shard>}:former    hash     what `now` was before
+    tallybook:{events.uploads.<shard>}:book      hash     since: when `now` began; bytes: of the answers in it
 """
 
 import contextlib
 import secrets
 import zlib
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
 from shared.errors import Conflict, Invalid, RedisUnavailable
 from shared.redis_client import REDIS_ERRORS, Script
+from shared.settings import Settings
 
-#: Seconds for which an answer is kept, and for which an attempt has its key.
+#: Seconds for which an answer is kept at least, and for which an attempt has its key.
 KEPT_S, ATTEMPT_S = 86_400, 60
+#: Bytes of Redis for all that is kept: 90,000 uploads of a thousand good events, or 500 of 10,000 events each of which
+#: is wrong in its own way (60 KB, packed). Whoever has more of them in a day finds the latest half of that.
+KEPT_BYTES_MAX = 32 << 20
 
-_BEGIN = Script("ingest/uploads.begin.lua")
-_FINISH = Script("ingest/uploads.finish.lua")
+_BEGIN = Script("ingest/uploads.turn.lua", "ingest/uploads.begin.lua")
+_FINISH = Script("ingest/uploads.turn.lua", "ingest/uploads.finish.lua")
 
 
 class Attempt(NamedTuple):
     """An upload that has its key now; `answer` is the kept one, then there is nothing to do."""
 
-    key: str
-    token: str
+    name: bytes
+    head: bytes
     answer: bytes | None = None
 
 
-async def begin(redis: "Redis", key: str, body: bytes, kind: str) -> Attempt:
-    """Take the key for a body of this kind. Raises Conflict while another attempt has it, Invalid for another body,
-    RedisUnavailable."""
-    name = blake2b(key.encode("ascii"), digest_size=16, person=b"tallybook.upload").hexdigest()
-    attempt = Attempt(f"tallybook:{{events.upload.{name}}}", secrets.token_hex(8))
-    digest = blake2b(body, digest_size=16, key=kind.encode()[:64]).digest()
-    try:
-        verdict, *rest = await _BEGIN(redis, [attempt.key], [digest, attempt.token, ATTEMPT_S, KEPT_S])
-    except REDIS_ERRORS as error:
-        raise RedisUnavailable("Redis does not answer, so no event was taken. Send the upload again.") from error
-    if verdict == b"OTHER":
-        detail = "The Idempotency-Key was used with another body."
-        raise Invalid(detail, errors=[{"parameter": "Idempotency-Key", "detail": detail}])
-    if verdict == b"BUSY":
-        raise Conflict("An upload under this Idempotency-Key is being worked on. Repeat it later.", retry_after_s=1)
-    return attempt._replace(answer=zlib.decompress(rest[0])) if verdict == b"ANSWER" else attempt
+class Uploads:
+    """What is kept of uploads, as one worker sees it. Any number of tasks may share one."""
 
+    def __init__(self, settings: Settings, redis: "Redis", *, bytes_max: int = KEPT_BYTES_MAX) -> None:
+        self._shards = settings.shards
+        self._redis = redis
+        self._bounds = [KEPT_S, max(1, bytes_max // settings.shards)]
 
-async def finish(redis: "Redis", attempt: Attempt, answer: bytes) -> bytes:
-    """Keep the answer, and get the one that is kept. Raises RedisUnavailable: the events are stored, and the next
-    attempt says so."""
-    try:
-        kept = await _FINISH(redis, [attempt.key], [attempt.token, KEPT_S, zlib.compress(answer, 1)])
-    except REDIS_ERRORS as error:
-        raise RedisUnavailable("Redis did not keep the answer. Send the upload again, under the same key.") from error
-    if kept is None:
-        raise Conflict("Another attempt has this Idempotency-Key. Repeat it later.", retry_after_s=1)
-    return zlib.decompress(kept)
+    async def begin(self, key: str, body: bytes, kind: str, caller: str = "") -> Attempt:
+        """Take the caller's key for a body of this kind. Raises Conflict while another attempt has it, Invalid for
+        another body, RedisUnavailable."""
+        whole = f"{caller}\n{key}".encode(
+            errors="surrogatepass"
+        )  # a key has no line end, so nobody means another one's
+        name = blake2b(whole, digest_size=16, person=b"tallybook.upload").digest()
+        digest = blake2b(body, digest_size=16, key=kind.encode()[:64]).digest()
+        attempt = Attempt(name, digest + secrets.token_bytes(8))
+        try:
+            verdict, *rest = await self._run(_BEGIN, attempt, ATTEMPT_S)
+        except REDIS_ERRORS as error:
+            raise RedisUnavailable("Redis does not answer, so no event was taken. Send the upload again.") from error
+        if verdict == b"OTHER":
+            detail = "The Idempotency-Key was used with another body."
+            raise Invalid(detail, errors=[{"parameter": "Idempotency-Key", "detail": detail}])
+        if verdict == b"BUSY":
+            raise Conflict("An upload under this Idempotency-Key is being worked on. Repeat it later.")
+        return attempt._replace(answer=zlib.decompress(rest[0])) if verdict == b"ANSWER" else attempt
 
+    async def finish(self, attempt: Attempt, answer: bytes) -> bytes:
+        """Keep the answer, and get the one that is kept. Raises RedisUnavailable: the events are stored, and the next
+        attempt says so."""
+        try:
+            kept = await self._run(_FINISH, attempt, zlib.compress(answer, 1))
+        except REDIS_ERRORS as error:
+            raise RedisUnavailable(
+                "Redis did not keep the answer. Send the upload again, under the same key."
+            ) from error
+        if kept is None:
+            raise Conflict("Another attempt has this Idempotency-Key. Repeat it later.")
+        return zlib.decompress(kept)
 
-async def abandon(redis: "Redis", attempt: Attempt) -> None:
-    """Let the key go after an error, so that the next attempt need not wait."""
-    with contextlib.suppress(*REDIS_ERRORS):
-        await _FINISH(redis, [attempt.key], [attempt.token, KEPT_S, ""])
+    async def abandon(self, attempt: Attempt) -> None:
+        """Let the key go after an error, so that the next attempt need not wait."""
+        with contextlib.suppress(*REDIS_ERRORS):
+            await self._run(_FINISH, attempt, "")
+
+    async def _run(self, script: Script, attempt: Attempt, more: Any) -> Any:
+        of = f"tallybook:{{events.uploads.{int.from_bytes(attempt.name[:4]) % self._shards}}}:"
+        keys = [of + "now", of + "former", of + "book"]
+        return await script(self._redis, keys, [*self._bounds, attempt.name, attempt.head, more])

@@ -9,7 +9,7 @@
         UnknownTracker                 404     unknown_tracker
       MethodNotAllowed                 405     method_not_allowed
       BodyTimeout                      408     body_timeout            yes
-      Conflict                         409     conflict
+      Conflict                         409     conflict                yes
       TooLarge                         413     too_large
       UnsupportedMediaType             415     unsupported_media_type
       Invalid                          422     invalid
@@ -124,9 +124,9 @@ class BodyTimeout(TallybookError):
 
 
 class Conflict(TallybookError):
-    """Another request with the same key is being answered. Repeat this one later."""
+    """Another request with the same key is being answered. Repeat this one after Retry-After seconds."""
 
-    status, code = 409, "conflict"
+    status, code, retryable = 409, "conflict", True
 
 
 class TooLarge(TallybookError):
@@ -136,7 +136,7 @@ class TooLarge(TallybookError):
 
 
 class UnsupportedMediaType(TallybookError):
-    """This route does not read bodies of this type. Send application/json without Content-Encoding."""
+    """This route does not read bodies of this type or encoding. Send one that it takes; `detail` says which."""
 
     status, code = 415, "unsupported_media_type"
 

@@ -14,9 +14,10 @@ import httpx2
 import pytest
 from redis.asyncio import Redis
 
+from ingest.uploads import KEPT_S, Attempt, Uploads
 from shared import clickhouse
 from shared.clickhouse import ClickHouse
-from shared.errors import LogFull
+from shared.errors import Conflict, LogFull
 from shared.event_window import CLAIMED, HOLD_S, NEW, OTHER, STORED, EventWindow
 from shared.events import TOPIC
 from shared.log.choice import chosen_log
@@ -29,6 +30,8 @@ from tests.tracking import tracking, until
 #: Where a worker can be made to die with an upload in its hands; at the last one only with one under a key.
 POINTS = ("events_claimed", "events_appended", "upload_taken")
 _KEY = {"idempotency-key": "upload-9"}
+#: Where answers to uploads under keys are kept, and what that was before.
+_UPLOADS, _FORMER = "tallybook:{events.uploads.0}:now", "tallybook:{events.uploads.0}:former"
 _JSON = {"content-type": "application/json"}
 
 
@@ -156,6 +159,20 @@ async def test_lines_and_gzip_are_read_as_well(stage: EventStage) -> None:
     assert len(await stage.rows()) == 3005
 
 
+@pytest.mark.parametrize("kind", [None, "", "text/plain; charset=utf-8", "Application/JSON"])
+async def test_an_array_needs_no_type_of_its_own(stage: EventStage, kind: str | None) -> None:
+    headers = {} if kind is None else {"content-type": kind}
+    answer = await stage.service.http.post("/events", content=json.dumps([event()]).encode(), headers=headers)
+    assert (answer.status_code, answer.json()["accepted"]) == (202, 1)
+
+
+@pytest.mark.parametrize("kind", ["application/x-ndjson", "application/jsonl", "application/x-jsonlines"])
+async def test_a_pointer_into_lines_counts_results_and_no_blank_lines(stage: EventStage, kind: str) -> None:
+    lines = ["", json.dumps(event()), " ", "", json.dumps(event(user_id=""))]
+    answer = await stage.send(content="\n".join(lines).encode(), headers={"content-type": kind})
+    assert [one.get("pointer") for one in answer.json()["results"]] == [None, "/1/user_id"]
+
+
 # -- once --------------------------------------------------------------------------------------------------------------
 
 
@@ -253,8 +270,7 @@ async def test_what_a_worker_died_of_is_stored_once_when_it_comes_again_to_anoth
     if keys:  # the key is that of the attempt that died, until its time is over
         answer = await stage.send(*events, headers=keys)
         assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (409, "conflict", "1")
-        [name] = [name async for name in redis_client.scan_iter("tallybook:{events.upload.*")]
-        await redis_client.hset(name, "until", "0")
+        await _end_attempts(redis_client)
     answer = await stage.send(*events, headers=keys)
     assert answer.status_code == 202
     assert {one["status"] for one in answer.json()["results"]} == {"duplicate"}  # the first attempt has claimed them
@@ -402,9 +418,80 @@ async def test_a_key_of_an_attempt_that_died_is_taken_when_its_time_is_over(
 ) -> None:
     events, key = [event()], {"idempotency-key": "upload-4"}
     await stage.send(*events, headers=key)
-    [name] = [key async for key in redis_client.scan_iter("tallybook:{events.upload.*")]
-    await redis_client.hdel(name, "answer")
+    [(name, value)] = (await redis_client.hgetall(_UPLOADS)).items()
+    await redis_client.hset(_UPLOADS, name, value[:24] + b"\xff" * 4)
     assert (await stage.send(*events, headers=key)).status_code == 409
-    await redis_client.hset(name, "until", "0")
+    await _end_attempts(redis_client)
     assert await stage.statuses(*events, headers=key) == ["duplicate"]
-    assert 86_000 < await redis_client.ttl(name) <= 86_400
+    assert 2 * KEPT_S < await redis_client.ttl(_UPLOADS) <= 2 * KEPT_S + 60
+
+
+async def _end_attempts(redis: "Redis") -> None:
+    """As if the time were over for which attempts without an answer have their keys."""
+    for name, value in (await redis.hgetall(_UPLOADS)).items():
+        if len(value) == 28:
+            await redis.hset(_UPLOADS, name, value[:24] + bytes(4))
+
+
+async def _kept(redis: "Redis") -> int:
+    """Bytes of what is kept of uploads."""
+    halves = [await redis.hgetall(_UPLOADS), await redis.hgetall(_FORMER)]
+    return sum(len(name) + len(value) for half in halves for name, value in half.items())
+
+
+async def _upload(uploads: Uploads, number: int, answer: bytes) -> Attempt:
+    """The attempt of an upload whose answer is kept now."""
+    attempt = await uploads.begin(f"upload-{number}", b"body", "application/json")
+    assert await uploads.finish(attempt, answer) == answer
+    return attempt
+
+
+async def test_of_too_many_answers_the_oldest_are_forgotten_and_the_latest_half_is_kept(redis_client: "Redis") -> None:
+    """Redis has to have room for clicks, whoever uploads under however many keys."""
+    uploads, most = Uploads(Settings(), redis_client, bytes_max=200_000), 0
+    for number in range(200):
+        await _upload(uploads, number, os.urandom(3000))
+        most = max(most, await _kept(redis_client))
+    assert 100_000 < most < 200_000
+    latest = [await uploads.begin(f"upload-{number}", b"body", "application/json") for number in range(170, 200)]
+    assert all(attempt.answer is not None and len(attempt.answer) == 3000 for attempt in latest)
+    assert (await uploads.begin("upload-0", b"another body", "application/json")).answer is None
+
+
+async def test_attempts_without_an_answer_are_bounded_too(redis_client: "Redis") -> None:
+    uploads = Uploads(Settings(), redis_client, bytes_max=50_000)
+    for number in range(600):
+        await uploads.begin(f"upload-{number}", b"body", "application/json")
+    assert await redis_client.hlen(_UPLOADS) + await redis_client.hlen(_FORMER) <= 50_000 // 128 + 2
+
+
+async def test_an_answer_is_found_in_both_halves_of_what_is_kept(redis_client: "Redis") -> None:
+    uploads = Uploads(Settings(), redis_client)
+    began = await uploads.begin("upload-1", b"body", "application/json")
+    await _upload(uploads, 2, b"two")
+    await redis_client.rename(_UPLOADS, _FORMER)
+    with pytest.raises(Conflict):
+        await uploads.begin("upload-1", b"body", "application/json")
+    assert (await uploads.begin("upload-2", b"body", "application/json")).answer == b"two"
+    assert await uploads.finish(began, b"one") == b"one"
+    assert (await uploads.begin("upload-1", b"body", "application/json")).answer == b"one"
+    gone = await uploads.begin("upload-3", b"body", "application/json")
+    await redis_client.rename(_UPLOADS, _FORMER)
+    await uploads.abandon(gone)
+    assert (await uploads.begin("upload-3", b"another body", "application/json")).answer is None
+
+
+async def test_who_was_forgotten_meanwhile_keeps_its_answer_and_who_was_overtaken_gives_that_of_the_other(
+    redis_client: "Redis",
+) -> None:
+    uploads = Uploads(Settings(), redis_client)
+    slow = await uploads.begin("upload-1", b"body", "application/json")
+    await redis_client.delete(_UPLOADS)
+    assert await uploads.finish(slow, b"one") == b"one"
+    slow = await uploads.begin("upload-2", b"body", "application/json")
+    await _end_attempts(redis_client)
+    other = await uploads.begin("upload-2", b"body", "application/json")
+    with pytest.raises(Conflict):
+        await uploads.finish(slow, b"slow")
+    assert await uploads.finish(other, b"other") == b"other"
+    assert await uploads.finish(slow, b"slow") == b"other"

@@ -28,6 +28,7 @@ from shared.postgres import create_pool
 from shared.settings import Settings
 from tallybook.cli import main
 from tallybook.exits import Exit
+from tests.events import event
 from tests.tracking import Tracking, add_tracker, tracking, until
 
 HOUR = timedelta(hours=1)
@@ -99,6 +100,27 @@ async def test_a1_a_key_opens_what_it_has_scopes_for_and_nothing_else(
         assert_refused(await one.http.get("/stats/42", params=RANGE, headers=twice), 401, invalid)
         # A key in the address is none (and would be in logs of proxies).
         assert_refused(await one.http.get("/stats/42", params={**RANGE, "key": reader.text}), 401, "")
+
+
+async def test_each_key_names_uploads_of_its_own_and_a_click_is_one_whoever_repeats_it(
+    redis_client: "Redis", redis_url: str, database: str, tmp_path: Path, make: Callable[..., Any]
+) -> None:
+    scopes = "events:write,clicks:write"
+    one_key, other_key = await make(*scopes.split(",")), await make(*scopes.split(","))
+    name = {"idempotency-key": "2026-03-01/7"}
+    async with tracking(tmp_path, redis_url, database, keys="required", keys_for=scopes) as service:
+
+        async def upload(key: Key, *events: dict[str, Any]) -> httpx2.Response:
+            return await service.http.post("/events", json=events, headers=bearer(key) | name)
+
+        first, other = await upload(one_key, event()), await upload(other_key)
+        assert (first.status_code, other.status_code) == (202, 202)
+        assert (first.json()["accepted"], other.json()["accepted"]) == (1, 0)
+        again = await upload(other_key)
+        assert (again.content, again.headers["idempotent-replayed"]) == (other.content, "true")
+        assert (await upload(one_key)).status_code == 422
+        answers = [await service.http.post("/stats/42", headers=bearer(key) | name) for key in (one_key, other_key)]
+        assert ["idempotent-replayed" in answer.headers for answer in answers] == [False, True]
 
 
 async def test_browsers_count_without_a_key_and_documents_are_open(

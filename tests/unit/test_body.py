@@ -191,6 +191,17 @@ async def test_l2_a_compressed_body_is_not_read(encoding: bytes) -> None:
     assert (status, problem["code"], client.read_before_answer, app.bodies) == (415, "unsupported_media_type", 0, [])
 
 
+@pytest.mark.parametrize("encoding", [b"br", b"deflate", b"gzip, gzip"])
+async def test_l2_what_a_route_takes_is_said_to_whoever_sends_something_else(encoding: bytes) -> None:
+    app, headers = App(), [*length(1), (b"content-encoding", encoding)]
+    limit = BodyLimit(app, Settings(), BULK, packed=frozenset({"/events"}))
+    _, _, problem = await ask(limit, Client(b"a"), headers, path="/events")
+    assert problem["detail"] == "This route takes bodies plain, or with Content-Encoding: gzip."
+    _, _, problem = await ask(limit, Client(b"a"), headers)
+    assert problem["detail"] == "This route takes bodies without Content-Encoding."
+    assert app.bodies == []
+
+
 async def test_l2_a_second_encoding_is_not_overlooked() -> None:
     limit, app = limited()
     encodings = [(b"content-encoding", b"identity"), (b"content-encoding", b"gzip")]

@@ -71,6 +71,14 @@ def test_every_server_error_can_be_repeated() -> None:
     assert all(kind.retryable for kind in ERRORS if kind.status >= 500)
 
 
+def test_whoever_asks_for_a_repeat_says_when() -> None:
+    """The text that a client reads and the header that its program reads agree."""
+    assert {kind.code for kind in ERRORS if "Retry-After" in kind.title()} <= {
+        kind.code for kind in ERRORS if kind.retryable
+    }
+    assert not {kind.code for kind in ERRORS if kind.status < 500 and "later" in kind.title()}
+
+
 def test_detail_errors_and_headers_of_one_case_are_shown() -> None:
     fault = {"pointer": "/0", "detail": "wrong"}
     status, headers, body = rendered(Invalid("Look here.", errors=[fault], headers={"RateLimit-Limit": "3"}))
@@ -109,7 +117,9 @@ class Outer(Struct, frozen=True, rename="camel"):
         (list[int], b'[1,"x"]', "/1"),
         (list[Outer], b'[{},{"innerItem":{"numbers":[1,2,0]}}]', "/1/innerItem/numbers/2"),
         (Outer, b'{"innerItem":3}', "/innerItem"),
-        (Outer, b'{"byName":{"a":"x"}}', "/byName/..."),
+        (Outer, b'{"byName":{"a":"x"}}', "/byName"),
+        (list[Outer], b'[{"byName":{"a":[1]}}]', "/0/byName"),
+        (dict[str, list[Inner]], b'{"a":[{"numbers":[0]}]}', ""),
         (list[list[int]], b"[[1],[2,null]]", "/1/1"),
     ],
 )

@@ -1,0 +1,19 @@
+-- turn: `now` becomes `former`, which is forgotten, when its time is over or half of the bytes are there
+-- A value is 16 bytes digest of the body, 8 bytes token of the attempt, the second until which that has the key as u32, and
+-- the answer once there is one. Beside its answer an upload takes about 128 bytes.
+local function turn(now, former, book, keep, most, second)
+  local since, bytes = unpack(redis.call('HMGET', book, 'since', 'bytes'))
+  since, bytes = tonumber(since or '0'), tonumber(bytes or '0') + 128 * redis.call('HLEN', now)
+  if second - since >= keep or second < since or bytes * 2 >= most then
+    redis.call('UNLINK', former)
+    if redis.call('EXISTS', now) == 1 then redis.call('RENAME', now, former) end
+    redis.call('HSET', book, 'since', second, 'bytes', 0)
+  end
+end
+
+local function put(now, book, keep, name, value, answer)
+  redis.call('HSET', now, name, value .. answer)
+  redis.call('HINCRBY', book, 'bytes', #answer)
+  redis.call('EXPIRE', now, 2 * keep + 60)
+  redis.call('EXPIRE', book, 2 * keep + 60)
+end
