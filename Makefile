@@ -45,8 +45,9 @@ load: $(VENV)/.installed-dev ## a load test with Locust: ARGS="spike"
 bench: $(VENV)/.installed-dev ## the benchmark side by side with Go, into loadtest/results/bench.json
 	@$(BIN)/python -m loadtest.bench $(ARGS)
 
-bench-events: $(VENV)/.installed-dev ## events over HTTP and from CSV, into loadtest/results/events.json
+bench-events: $(VENV)/.installed-dev ## events over HTTP and from CSV, then their statistics, into loadtest/results/
 	@$(BIN)/python -m loadtest.events $(ARGS)
+	@$(BIN)/python -m loadtest.analytics
 
 docs: $(VENV)/.installed-dev ## renew what is generated: configuration, OpenAPI, performance
 	@$(BIN)/python -m shared.configuration > docs/configuration.md

@@ -21,6 +21,7 @@ after the rows were written, and another token would store them twice; that is a
 
 import asyncio
 import hashlib
+import json
 import time
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -49,6 +50,10 @@ COLUMNS = (
     *("outbox", "outbox_xid", "outbox_id"),
 )
 FORMAT = "JSONCompactEachRow"
+#: What the lines have for a time that is none of ClickHouse's.
+NO_TIME = "no DateTime64"
+#: A context that is null is refused, and does not become {}.
+_AS_WRITTEN = {"input_format_null_as_default": 0}
 #: Rows in a row that ClickHouse refuses with one code, after which it is not the rows' fault.
 IN_A_ROW = 10
 #: Seconds for which the cursor is held without a word from its holder.
@@ -205,7 +210,7 @@ async def _step(outbox: Outbox, claim: Claim, lease_s: float) -> tuple[Claim, Mo
         crash_point("outbox_intended")
         began, ahead = time.time(), asyncio.create_task(_ahead(outbox, claim, batch))
         try:
-            await outbox.clickhouse.insert(TABLE, batch.lines, batch.token, FORMAT, COLUMNS)
+            await outbox.clickhouse.insert(TABLE, batch.lines, batch.token, FORMAT, COLUMNS, _AS_WRITTEN)
         except CLICKHOUSE_ERRORS as error:
             if not await _is_of_a_row(outbox, claim, batch, error):
                 raise
@@ -318,9 +323,18 @@ async def _is_of_a_row(outbox: Outbox, claim: Claim, batch: Batch, error: Except
     if classify(error) != "data":
         return False
     code, in_a_row = claim.refused
-    if batch.rows == 1 and code == _code(error) and in_a_row >= IN_A_ROW - 1:
+    if batch.rows == 1 and code == _code(error) and in_a_row >= IN_A_ROW - 1 and not _is_unfit(batch):
         return False
     return await _found(outbox, claim, batch) == 0
+
+
+def _is_unfit(batch: Batch) -> bool:
+    """Whether the only row of a batch is one that no such table would take, however many of its kind there are."""
+    try:
+        _, _, moment, _, event_context, version, context, *_ = json.loads(batch.lines)
+    except RecursionError:
+        return False
+    return moment == NO_TIME or version < 0 or not isinstance(event_context, dict) or not isinstance(context, dict)
 
 
 async def _done(

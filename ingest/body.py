@@ -2,6 +2,7 @@
 nothing."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 
 from starlette.datastructures import Headers
@@ -17,6 +18,9 @@ URL_MAX = 8192
 PARAMETERS_MAX = 64
 #: Bytes of a refused body that are read past the answer.
 DRAINED_MAX = 32 << 20
+#: Bytes of the bodies that one worker reads at a time: of each route that has a limit of its own, and of all others
+#: together. So whoever uploads slowly is in nobody else's way. The largest body that a setting allows fits.
+READING_MAX = 64 << 20
 #: Seconds that the next piece of such a body may take (nginx: lingering_timeout, 5 s).
 LINGER_S = 2.0
 
@@ -39,6 +43,7 @@ class BodyLimit:
         self._timeout_s = settings.body_timeout_s
         self._bodies_max = settings.bodies_max
         self._reading = 0
+        self._reserved = Counter[str]()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -73,7 +78,8 @@ class BodyLimit:
         limit = self._limits.get(scope["path"], self._default)
         if (length or 0) > limit:
             raise TooLarge(f"This route takes at most {limit} bytes.")
-        return await self._read(receive, limit)
+        route = scope["path"] if scope["path"] in self._limits else ""
+        return await self._read(receive, limit, route, limit if length is None else length)
 
     async def _drain(self, scope: Scope, incoming: "_Incoming", length: int | None) -> None:
         """Read on past the answer, and keep nothing. A client that writes its whole body before it reads would find
@@ -93,10 +99,11 @@ class BodyLimit:
         finally:
             self._reading -= 1
 
-    async def _read(self, receive: Receive, limit: int) -> bytes:
-        if self._reading >= self._bodies_max:
+    async def _read(self, receive: Receive, limit: int, route: str, size: int) -> bytes:
+        if self._reading >= self._bodies_max or self._reserved[route] + size > READING_MAX:
             raise Busy
         self._reading += 1
+        self._reserved[route] += size
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await _all_of(receive, limit)
@@ -104,6 +111,7 @@ class BodyLimit:
             raise BodyTimeout from None
         finally:
             self._reading -= 1
+            self._reserved[route] -= size
 
 
 class _Incoming:

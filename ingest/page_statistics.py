@@ -5,7 +5,6 @@ keeps them for good. Both hold states that are merged here: users are counted on
 an average is a sum divided by a number, never an average of averages.
 """
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -100,9 +99,8 @@ class _Asked(NamedTuple):
 async def page_statistics(request: Request) -> Response:
     """Page views over a range."""
     asked = _asked(query(request, _NAMES))
-    series, top = await asyncio.gather(
-        rows(request, _SERIES, {**asked.parameters, "page": asked.page or ""}), _top(request, asked)
-    )
+    series = await rows(request, _SERIES, {**asked.parameters, "page": asked.page or ""})
+    top = await _top(request, asked)
     total = PageSums(views=0, users=0, average_duration_ms=0, bounce_rate=0)
     stats = list[PageBucket]()
     for is_total, begin, *sums in series:

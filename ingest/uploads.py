@@ -54,15 +54,15 @@ class Uploads:
     async def begin(self, key: str, body: bytes, kind: str, caller: str = "") -> Attempt:
         """Take the caller's key for a body of this kind. Raises Conflict while another attempt has it, Invalid for
         another body, RedisUnavailable."""
-        whole = f"{caller}\n{key}".encode(
-            errors="surrogatepass"
-        )  # a key has no line end, so nobody means another one's
+        # A key has no line end, so nobody means another one's.
+        whole = f"{caller}\n{key}".encode(errors="surrogatepass")
         name = blake2b(whole, digest_size=16, person=b"tallybook.upload").digest()
         digest = blake2b(body, digest_size=16, key=kind.encode()[:64]).digest()
         attempt = Attempt(name, digest + secrets.token_bytes(8))
         try:
             verdict, *rest = await self._run(_BEGIN, attempt, ATTEMPT_S)
         except REDIS_ERRORS as error:
+            await self.abandon(attempt)  # which it may have all the same
             raise RedisUnavailable("Redis does not answer, so no event was taken. Send the upload again.") from error
         if verdict == b"OTHER":
             detail = "The Idempotency-Key was used with another body."

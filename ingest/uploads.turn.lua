@@ -4,7 +4,11 @@
 local function turn(now, former, book, keep, most, second)
   local since, bytes = unpack(redis.call('HMGET', book, 'since', 'bytes'))
   since, bytes = tonumber(since or '0'), tonumber(bytes or '0') + 128 * redis.call('HLEN', now)
-  if second - since >= keep or second < since or bytes * 2 >= most then
+  if second < since then -- the clock went back: nothing is older than it was
+    redis.call('HSET', book, 'since', second)
+    since = second
+  end
+  if second - since >= keep or bytes * 2 >= most then
     redis.call('UNLINK', former)
     if redis.call('EXISTS', now) == 1 then redis.call('RENAME', now, former) end
     redis.call('HSET', book, 'since', second, 'bytes', 0)

@@ -4,8 +4,8 @@
 
 The events of 90 days arrive in the order of time, in batches of up to 500,000, and one in a hundred is sent twice; a
 fiftieth as many users as events, some far busier than others. Each question is asked over all days through the handlers
-of the service, before and after everything is merged; both have to answer the same. Into
-loadtest/results/analytics.json.
+of the service, before and after everything is merged; both have to answer the same. Between them, by turns, DuckDB is
+asked the same (loadtest/duck.py), and has to answer the same, too. Into loadtest/results/analytics.json.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import logging
 import platform
 import tempfile
 import time
+from datetime import date
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,6 +27,8 @@ from starlette.applications import Starlette
 from ingest import event_statistics
 from ingest.openapi import routes
 from ingest.problems import HANDLERS
+from loadtest.duck import QUESTIONS as duck_questions
+from loadtest.duck import Duck, told
 from loadtest.servers import cores
 from shared import clickhouse, clickhouse_migrate
 from shared.settings import Settings
@@ -34,7 +37,7 @@ from tallybook.folder import DataFolder
 
 RESULT = Path(__file__).parent / "results" / "analytics.json"
 _BATCH, _PER_USER, _DAYS = 500_000, 50, 90
-_FIRST, _LAST = "2026-01-01", "2026-03-31"
+_FIRST, _LAST, _MONTHS = "2026-01-01", "2026-03-31", [202601, 202602, 202603]
 
 _ROWS = """
 SELECT toDate(moment), moment,
@@ -83,27 +86,39 @@ async def _fill(tables: clickhouse.ClickHouse, events: int) -> None:
         await tables.execute(_REPEATS, parameters)
 
 
-async def _asked(client: httpx2.AsyncClient, rounds: int) -> tuple[Figures, Figures]:
-    """Seconds of each question, and the answers."""
-    took, answers = Figures(), Figures()
+async def _asked(client: httpx2.AsyncClient, rounds: int, duck: Duck) -> tuple[Figures, Figures, Figures, bool]:
+    """Seconds of each question and the answers; seconds of DuckDB, and whether it answers the same."""
+    took, answers, took_duck, agrees = Figures(), Figures(), Figures(), True
     for name, (path, parameters) in _QUESTIONS.items():
-        times = []
+        times, others = list[float](), list[float]()
         for _ in range(rounds + 1):
             began = time.perf_counter()
             answer = await client.get(f"/stats/{path}", params=parameters)
             times.append(time.perf_counter() - began)
             answer.raise_for_status()
+            if name in duck_questions:
+                began = time.perf_counter()
+                rows = duck.asked(name)
+                others.append(time.perf_counter() - began)
+                agrees &= told(name, answer.json()) == [tuple(map(_plain, row)) for row in rows]
         took[name] = round(median(times[1:]), 4)
+        if others:
+            took_duck[name] = round(median(others[1:]), 4)
         if name != "dau_approx":
             answers[name] = answer.json()
-    return took, answers
+    return took, answers, took_duck, agrees
 
 
-async def _measure(settings: Settings, events: int, rounds: int) -> Figures:
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, date) else value
+
+
+async def _measure(settings: Settings, duck: Duck, events: int, rounds: int) -> Figures:
     await clickhouse_migrate.migrate(settings)
     async with clickhouse.connect(settings) as tables:
         await tables.execute("TRUNCATE TABLE events")
         await _fill(tables, events)
+        await duck.load(tables, _MONTHS)
         app = Starlette(routes=routes(event_statistics.OPERATIONS), exception_handlers=HANDLERS)
 
         async def service(scope: Any, receive: Any, send: Any) -> None:
@@ -113,9 +128,9 @@ async def _measure(settings: Settings, events: int, rounds: int) -> Figures:
             transport=httpx2.ASGITransport(service), base_url="http://here", timeout=300
         ) as client:
             [[rows, parts]] = await tables.query(_PARTS)
-            took, answers = await _asked(client, rounds)
+            took, answers, took_duck, agrees = await _asked(client, rounds, duck)
             await tables.execute("OPTIMIZE TABLE events FINAL")
-            took_merged, answers_merged = await _asked(client, rounds)
+            took_merged, answers_merged, _, agrees_merged = await _asked(client, rounds, duck)
     counted = sum(one["count"] for one in answers["top_events"]["events"])
     return {
         "events": events,
@@ -123,8 +138,9 @@ async def _measure(settings: Settings, events: int, rounds: int) -> Figures:
         "parts": parts,
         "seconds": took,
         "seconds_when_merged": took_merged,
+        "seconds_of_duckdb": took_duck,
         "users_of_the_busiest_day": max(day["users"] for day in answers["dau"]["days"]),
-        "exact": answers == answers_merged and counted == events,
+        "exact": answers == answers_merged and counted == events and agrees and agrees_merged,
     }
 
 
@@ -144,8 +160,9 @@ def main() -> int:
         servers.start()
         try:
             settings = Settings(clickhouse_url=f"{servers.clickhouse_url}/tallybook", clickhouse_timeout_s=300)
+            duck = Duck(Path(folder))
             for events in arguments.events:
-                sizes.append(uvloop.run(_measure(settings, events, arguments.rounds)))
+                sizes.append(uvloop.run(_measure(settings, duck, events, arguments.rounds)))
                 print(json.dumps(sizes[-1], indent=1), flush=True)
         finally:
             servers.stop()

@@ -132,10 +132,11 @@ async def replay(connection: Any, log: Log, of: Place, value: bytes | None = Non
     if value is not None and sending != value:
         raise Begun(f"a replay of {of} has begun with another record: repeat it as it was, or without one")
     async with connection.transaction():
-        letter = await found(connection, of)  # locked, so that it is replayed by one at a time
-        if letter is None or letter.replayed_at or letter.value is None:
-            return False
-        await log.append(of.topic, of.partition, [(letter.key or b"", sending)], producer=producer(of), seq=1)
+        letter = await connection.fetchrow(_LOCK, *_key(of))  # locked, so that it is replayed by one at a time
+        if letter is None or letter["replayed_at"] or letter["sending"] is None:
+            return False  # by another one, or erased meanwhile
+        record = (letter["key"] or b"", letter["sending"])
+        await log.append(of.topic, of.partition, [record], producer=producer(of), seq=1)
         await connection.execute(_REPLAYED, *_key(of))
     return True
 

@@ -6,5 +6,5 @@ SET raw = $7,
     sending = $8,
     key = CASE WHEN $7::bytea IS NULL THEN NULL ELSE key END,
     detail = CASE WHEN position($9::text IN detail) > 0 THEN '' ELSE detail END,
-    dropped_at = CASE WHEN $7::bytea IS NULL AND replayed_at IS NULL THEN coalesce(dropped_at, now()) ELSE dropped_at END
+    dropped_at = CASE WHEN $7::bytea IS NULL AND $8::bytea IS NULL AND replayed_at IS NULL THEN coalesce(dropped_at, now()) ELSE dropped_at END
 WHERE log = $1 AND topic = $2 AND partition = $3 AND log_offset = $4 AND log_seq = $5 AND sink = $6

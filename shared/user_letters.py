@@ -53,6 +53,8 @@ async def erase(pool: Any, user: str) -> int:
         async for row in connection.cursor(f"{_FOUND} FOR UPDATE", written, prefetch=_PAGE):
             *place, raw, sending, _, _ = row
             left = [_without(value, user) if _holds(value, written) else value for value in (raw, sending)]
+            if sending is not None and left[1] is None:
+                left[0] = None  # a replay that began has the name that another one would need: nothing can be sent now
             if left != [raw, sending]:
                 await connection.execute(_LEFT, *place, *left, named)
                 found += 1

@@ -7,6 +7,7 @@ not know yet is found in the table.
 import asyncio
 import csv
 import io
+import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -130,6 +131,8 @@ class Progress:
             write.writerow((one.line, one.code, one.detail, *one.fields))
         with self._at.rejected.open("ab") as file:
             file.write(text.getvalue().encode(errors="surrogateescape"))
+            file.flush()
+            os.fsync(file.fileno())  # the note, which says how long it is, comes later
             return file.tell()
 
 

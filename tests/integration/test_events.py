@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from ingest.uploads import KEPT_S, Attempt, Uploads
 from shared import clickhouse
 from shared.clickhouse import ClickHouse
-from shared.errors import Conflict, LogFull
+from shared.errors import Conflict, LogFull, RedisUnavailable
 from shared.event_window import CLAIMED, HOLD_S, NEW, OTHER, STORED, EventWindow
 from shared.events import TOPIC
 from shared.log.choice import chosen_log
@@ -479,6 +479,33 @@ async def test_an_answer_is_found_in_both_halves_of_what_is_kept(redis_client: "
     await redis_client.rename(_UPLOADS, _FORMER)
     await uploads.abandon(gone)
     assert (await uploads.begin("upload-3", b"another body", "application/json")).answer is None
+
+
+async def test_a_clock_that_goes_back_forgets_no_answer(redis_client: "Redis") -> None:
+    """As after a failover to a Redis that is behind."""
+    uploads = Uploads(Settings(), redis_client)
+    await _upload(uploads, 1, b"one")
+    await redis_client.rename(_UPLOADS, _FORMER)
+    for number in (2, 3):
+        await redis_client.hincrby(_UPLOADS.replace(":now", ":book"), "since", 100)
+        await _upload(uploads, number, b"more")
+    assert (await uploads.begin("upload-1", b"body", "application/json")).answer == b"one"
+
+
+async def test_what_redis_did_without_an_answer_leaves_the_key_free(
+    redis_client: "Redis", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads, run = Uploads(Settings(), redis_client), Uploads._run
+
+    async def loses_the_answer(self: Uploads, *arguments: Any) -> None:
+        monkeypatch.setattr(Uploads, "_run", run)
+        await run(self, *arguments)
+        raise ConnectionError
+
+    monkeypatch.setattr(Uploads, "_run", loses_the_answer)
+    with pytest.raises(RedisUnavailable):
+        await uploads.begin("upload-1", b"body", "application/json")
+    assert (await uploads.begin("upload-1", b"body", "application/json")).answer is None
 
 
 async def test_who_was_forgotten_meanwhile_keeps_its_answer_and_who_was_overtaken_gives_that_of_the_other(

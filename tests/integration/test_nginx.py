@@ -184,6 +184,30 @@ async def test_l2_a_body_over_the_limit_never_reaches_the_service(
         assert b'"code":"too_large"' in body
 
 
+async def test_l3_a_client_has_a_few_uploads_at_a_time(tmp_path: Path, upstream: tuple[Upstream, int]) -> None:
+    """Slow ones do not reach the service, and clicks are not in their way."""
+    stub, port = upstream
+    upload = "POST /events HTTP/1.1\nHost: t\nContent-Length: 2\n"
+    async with running(tmp_path, [port]) as front:
+        slow = [await asyncio.open_connection("127.0.0.1", front) for _ in range(6)]
+        for _, writer in slow:
+            writer.write(upload.replace("\n", "\r\n").encode() + b"\r\n1")
+        async with asyncio.timeout(CONNECT_S):
+            while (await exchange(front, upload, b"12"))[0] != 503:  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.02)
+        sent = len(stub.requests)
+        status, headers, body = await exchange(front, upload, b"12")
+        assert (status, headers["retry-after"], headers["content-type"]) == (503, "1", "application/problem+json")
+        assert b'"code":"busy"' in body
+        assert (await exchange(front, "POST /stats/7 HTTP/1.1\nHost: t\n"))[0] == 204
+        assert [line for line, _ in stub.requests[sent:]] == ["POST /stats/7 HTTP/1.1"]
+        for reader, writer in slow:
+            writer.write(b"2")
+            assert b" 204 " in await asyncio.wait_for(reader.readline(), CONNECT_S)
+            writer.close()
+        assert (await exchange(front, upload, b"12"))[0] == 204
+
+
 @pytest.mark.parametrize("path", ["/metrics", "/metrics/", "/metrics?x=1", "/%6detrics", "//metrics"])
 async def test_s1_metrics_are_not_reachable_from_outside(
     tmp_path: Path, upstream: tuple[Upstream, int], path: str

@@ -631,11 +631,23 @@ async def test_many_rows_in_a_row_with_one_error_are_no_fault_of_theirs(stage: S
     assert await stage.pool.fetchval("SELECT count(*) FROM tallybook_outbox_dead") == outbox_module.IN_A_ROW - 1
 
 
+async def test_many_rows_in_a_row_that_no_table_would_take_are_dead_letters_each(stage: Stage) -> None:
+    await stage.pool.execute(
+        "INSERT INTO tallybook_outbox (event_type, environment, event_context)"
+        f" SELECT 'bad', 'test', '[1]' FROM generate_series(1, {outbox_module.IN_A_ROW + 5})"
+    )
+    await stage.publish(3)
+    await stage.relayed(rows=30)
+    await stage.check(dead=outbox_module.IN_A_ROW + 5)
+
+
 @pytest.mark.parametrize(
     ("column", "value"),
     [
         ("event_context", "'[1]'"),
         ("event_context", "'1'"),
+        ("event_context", "'null'"),
+        ("context", "'null'"),
         ("context", "'1'"),
         ("event_date_time", "'infinity'"),
         ("event_date_time", "'-infinity'"),

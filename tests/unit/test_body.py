@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from ingest import body as body_module
 from ingest.body import DRAINED_MAX, BodyLimit
 from shared.settings import Settings
 
@@ -253,6 +254,24 @@ async def test_l3_one_body_more_than_allowed_is_refused_and_room_is_given_back()
     assert [(await answer)[0] for answer in waiting] == [200, 200]
     assert (await ask(limit, Client(b"a"), length(1)))[0] == 200
     assert app.bodies == [b"", b"ab", b"ab", b"a"]
+
+
+async def test_l3_bodies_of_a_route_have_so_many_bytes_and_are_in_nobody_elses_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(body_module, "READING_MAX", 4096)
+    limit, _ = limited(bodies_max=100)
+    slow = Client(b"a", is_complete=False)
+    waiting = asyncio.create_task(ask(limit, slow, length(4000), path="/stats"))
+    await slow.is_read.wait()
+    for headers in (length(97), CHUNKED):  # nobody knows of one in chunks how long it becomes
+        status, _, problem = await ask(limit, Client(b"a" * 97), headers, path="/stats")
+        assert (status, problem["code"]) == (503, "busy")
+    assert (await ask(limit, Client(b"a" * 96), length(96), path="/stats"))[0] == 200
+    assert (await ask(limit, Client(b"a" * 97), length(97)))[0] == 200
+    slow.push(b"a" * 3999)
+    assert (await waiting)[0] == 200
+    assert (await ask(limit, Client(b"a" * 4096), CHUNKED, path="/stats"))[0] == 200
 
 
 @pytest.mark.parametrize("ending", ["gone", "slow", "large"])
