@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from ingest import limits
 from ingest.limits import Limiter
 from shared.errors import Limited
 from shared.redis_client import connect
@@ -14,6 +15,12 @@ from shared.settings import Settings
 
 #: Writes a second that are too few for one to come back while a test runs.
 SLOW = 0.001
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow disk under Redis is no Redis that is away."""
+    monkeypatch.setattr(limits, "_PATIENCE_S", 10.0)
 
 
 @pytest.fixture
