@@ -6,9 +6,8 @@ from this struct.
 """
 
 import os
-import re
 from collections.abc import Mapping
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -17,8 +16,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from shared.api_keys import KeyScope
-
-PREFIX = "TALLYBOOK_"
+from shared.settings_check import PREFIX as PREFIX
+from shared.settings_check import SettingsError as SettingsError
+from shared.settings_check import check
 
 #: Variables of the tests, of the chaos suite and of applications, which are no settings of the service.
 NOT_SETTINGS = frozenset(
@@ -33,15 +33,6 @@ NOT_SETTINGS = frozenset(
 _LISTS = frozenset({"trusted_proxies", "track_origins", "keys_for"})
 #: Settings that are secrets as a whole; of a URL only the password is one.
 _SECRETS = frozenset({"jwt_secret", "jwt_keys", "events_cold_s3_key"})
-#: Bytes of a secret that signs tokens: as many as the hash has (RFC 7518, 3.2).
-_JWT_SECRET_MIN = 32
-#: An origin as browsers write it, and a domain of cookies.
-_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
-_DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
-
-
-class SettingsError(ValueError):
-    """A setting cannot be used. The message names the variable and says what was wanted."""
 
 
 def _about(description: str, **bounds: Any) -> Meta:
@@ -419,18 +410,7 @@ def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
             values[name] = _split(text) if name in _LISTS else text
     values.update({name: value for name, value in overrides.items() if value is not None})
     settings = Settings(**{name: _converted(name, value) for name, value in values.items()})
-    _check_networks(settings.trusted_proxies)
-    _check_origins(settings.track_origins)
-    _check_cookie(settings)
-    _check_jwt(settings)
-    _check_scheme("redis_url", settings.redis_url, ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster"))
-    _check_scheme("log_url", settings.log_url, ("kafka", "redis", "rediss", "unix"))
-    if settings.dead_letters_topic is not None and not (settings.log_url or "").startswith("kafka://"):
-        raise SettingsError("TALLYBOOK_DEAD_LETTERS_TOPIC needs a TALLYBOOK_LOG_URL that begins with kafka://")
-    _check_scheme("database_url", settings.database_url, ("postgresql", "postgres"))
-    _check_scheme("outbox_url", settings.outbox_url, ("postgresql", "postgres"))
-    _check_scheme("sentry_dsn", settings.sentry_dsn, ("http", "https"))
-    _check_scheme("clickhouse_url", settings.clickhouse_url, ("http", "https"))
+    check(settings)
     return settings
 
 
@@ -451,49 +431,3 @@ def _converted(name: str, value: Any) -> Any:
         return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{PREFIX}{name.upper()}={masked(value, name)} cannot be used: {error}") from None
-
-
-def _check_scheme(name: str, url: str | None, schemes: tuple[str, ...]) -> None:
-    if url is not None and url.partition("://")[0] not in schemes:
-        begins = " or ".join(f"{scheme}://" for scheme in schemes)
-        raise SettingsError(f"{PREFIX}{name.upper()} has to begin with {begins}")
-
-
-def _check_networks(networks: tuple[str, ...]) -> None:
-    for network in networks:
-        try:
-            ip_network(network)
-        except ValueError as error:
-            raise SettingsError(f"TALLYBOOK_TRUSTED_PROXIES: {error}; write networks as 10.0.0.0/8") from None
-
-
-def _check_origins(origins: tuple[str, ...]) -> None:
-    for origin in origins:
-        if not _ORIGIN.fullmatch(origin):
-            raise SettingsError(f"TALLYBOOK_TRACK_ORIGINS: {origin} is no origin; write https://example.org, no path")
-
-
-def _check_cookie(settings: Settings) -> None:
-    if settings.cookie_same_site == "none" and not settings.cookie_secure:
-        raise SettingsError(
-            "TALLYBOOK_COOKIE_SAME_SITE=none needs TALLYBOOK_COOKIE_SECURE=true: browsers refuse it else"
-        )
-    if settings.cookie_domain is not None and not _DOMAIN.fullmatch(settings.cookie_domain):
-        raise SettingsError("TALLYBOOK_COOKIE_DOMAIN has to be a domain in small letters, as example.org")
-
-
-def _check_jwt(settings: Settings) -> None:
-    algorithm, secret = settings.jwt_algorithm, settings.jwt_secret
-    if algorithm is None:
-        if secret or settings.jwt_keys or settings.jwt_issuer or settings.jwt_audience:
-            raise SettingsError("TALLYBOOK_JWT_ALGORITHM has to be set where another TALLYBOOK_JWT_... is")
-        return
-    if not settings.jwt_issuer or not settings.jwt_audience:
-        raise SettingsError("TALLYBOOK_JWT_ALGORITHM needs TALLYBOOK_JWT_ISSUER and TALLYBOOK_JWT_AUDIENCE")
-    wanted, other = ("jwt_secret", "jwt_keys") if algorithm == "HS256" else ("jwt_keys", "jwt_secret")
-    if not getattr(settings, wanted) or getattr(settings, other):
-        raise SettingsError(
-            f"TALLYBOOK_JWT_ALGORITHM={algorithm} needs {PREFIX}{wanted.upper()}, and no {PREFIX}{other.upper()}"
-        )
-    if secret and len(secret.encode()) < _JWT_SECRET_MIN:
-        raise SettingsError(f"TALLYBOOK_JWT_SECRET has to have {_JWT_SECRET_MIN} bytes or more: openssl rand -hex 32")
