@@ -65,7 +65,8 @@ async def pending(database_url: str) -> list[str]:
 
 @asynccontextmanager
 async def _connection(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    connection = await asyncpg.connect(database_url, timeout=_TIMEOUT_S)
+    settings = {"datestyle": "ISO"}  # a time that a migration prints means the same when it is read
+    connection = await asyncpg.connect(database_url, timeout=_TIMEOUT_S, server_settings=settings)
     try:
         yield connection
     finally:

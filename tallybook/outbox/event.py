@@ -5,12 +5,16 @@ snake case, its context its fields. `Event` gives what an object does not say it
 """
 
 import dataclasses
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from functools import cache, lru_cache
-from typing import Any, NamedTuple
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from pathlib import PurePath
+from typing import Any, NamedTuple, get_args, get_type_hints
 from uuid import UUID
 
 import msgspec
@@ -27,9 +31,12 @@ CONTEXT_MAX_BYTES = 256 * 1024
 #: Where this process runs, unless an event says so.
 ENVIRONMENT_VARIABLE, ENVIRONMENT = "TALLYBOOK_ENVIRONMENT", "development"
 _TYPE_MAX, _ENVIRONMENT_MAX = 200, 100
+#: Types of fields whose JSON is one value.
+_FLAT = frozenset({type(None), bool, bytes, date, datetime, Decimal, float, int, str, UUID})
 #: What a DateTime64 of ClickHouse can hold.
 _EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2299, 12, 31, tzinfo=UTC)
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -64,6 +71,8 @@ class _Kind(NamedTuple):
     #: Its name in snake case; empty for mappings, which have none of their own.
     event_type: str
     encode: Callable[[Any], bytes]
+    #: Whether its JSON is sound whatever the values are: by its annotations there is no mapping and no raw JSON in it.
+    is_flat: bool = False
 
 
 def rows_of(events: tuple[object, ...]) -> list[Row]:
@@ -104,10 +113,10 @@ def snake_case(name: str) -> str:
 @lru_cache(maxsize=1024)
 def _kind(of: type) -> _Kind:
     if issubclass(of, Mapping):
-        return _Kind("", msgspec.json.encode)
+        return _Kind("", _by_msgspec)
     name = _checked(snake_case(of.__name__), "event_type", _TYPE_MAX)
     if issubclass(of, Struct) or dataclasses.is_dataclass(of) or hasattr(of, "__attrs_attrs__"):
-        return _Kind(name, msgspec.json.encode)
+        return _Kind(name, _by_msgspec, _is_flat(of))
     if hasattr(of, "model_dump_json"):
         return _Kind(name, _by_pydantic)
     raise InvalidEvent(
@@ -116,8 +125,34 @@ def _kind(of: type) -> _Kind:
     )
 
 
+def _by_msgspec(payload: Any) -> bytes:
+    return msgspec.json.encode(payload, enc_hook=_plain)
+
+
 def _by_pydantic(payload: Any) -> bytes:
     return str(payload.model_dump_json()).encode()
+
+
+def _plain(value: Any) -> Any:
+    """A value that msgspec does not know, as one that it knows. Raises TypeError."""
+    for kind in (str, int, float):
+        if isinstance(value, kind):  # of a subclass
+            return kind(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if hasattr(value, "model_dump"):  # of pydantic
+        return value.model_dump(mode="json")
+    if isinstance(value, IPv4Address | IPv6Address | IPv4Network | IPv6Network | PurePath):
+        return str(value)
+    raise TypeError(f"{type(value).__qualname__} has no form in JSON")
+
+
+def _is_flat(of: type) -> bool:
+    try:
+        hints = get_type_hints(of)
+    except Exception:  # names that are not there at run time
+        return False
+    return all(set(get_args(hint) or (hint,)) <= _FLAT for hint in hints.values())
 
 
 def _type_of(payload: object, kind: _Kind, said: str | None) -> str:
@@ -130,7 +165,7 @@ def _type_of(payload: object, kind: _Kind, said: str | None) -> str:
 
 
 def _checked(text: Any, what: str, most: int) -> str:
-    if not isinstance(text, str) or not 1 <= len(text) <= most or "\0" in text:
+    if not isinstance(text, str) or not 1 <= len(text) <= most or "\0" in text or _SURROGATE.search(text):
         raise InvalidEvent(f"{what} has to be a text of 1 to {most} characters, not {text!r}")
     return text
 
@@ -144,6 +179,8 @@ def _id(said: UUID | None) -> UUID | None:
 def _moment(said: datetime | None) -> str | None:
     if said is None:
         return None
+    if not isinstance(said, datetime):
+        raise InvalidEvent(f"event_date_time has to be a datetime with a time zone, not {said!r}")
     if said.tzinfo is None:
         raise InvalidEvent(f"event_date_time has no time zone: {said.isoformat()}")
     if not _EARLIEST <= said < _LATEST:
@@ -156,10 +193,24 @@ def _encoded(payload: Any, kind: _Kind, event_type: str) -> str:
     try:
         encoded = kind.encode(payload)
         text = encoded.decode()
-    except (TypeError, ValueError, RecursionError) as error:  # of the encoders; pydantic's are ValueErrors
+        if not kind.is_flat:
+            _check_names(encoded, text)
+    except (ArithmeticError, TypeError, ValueError, RecursionError) as error:  # pydantic's are ValueErrors
         raise InvalidEvent(f"{event_type} cannot be written as JSON: {error}") from error
     if not text.startswith("{"):
         raise InvalidEvent(f"{event_type} has to be a JSON object, not {text[:40]}")
     if len(encoded) > CONTEXT_MAX_BYTES:
         raise InvalidEvent(f"{event_type} has {len(encoded):,} bytes of JSON, and {CONTEXT_MAX_BYTES:,} are the most")
     return text
+
+
+def _check_names(encoded: bytes, text: str) -> None:
+    """Raise ValueError for what is no JSON, or has a name twice in one object: `{1: "a", "1": "b"}`."""
+    if len(msgspec.json.encode(msgspec.json.decode(encoded))) != len(encoded):  # or it was written in another way
+        json.loads(text, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
+        raise ValueError(f"an object has one name twice: {', '.join(names)[:100]}")

@@ -16,6 +16,8 @@ from tallybook.outbox.event import Row, rows_of
 
 #: The code of Postgres for a table that is not there.
 _UNDEFINED_TABLE = "42P01"
+#: INTRANS and INERROR of psycopg.pq.TransactionStatus.
+_IN_TRANSACTION = (2, 3)
 
 
 class _Statements(NamedTuple):
@@ -54,7 +56,8 @@ listeners: list[Callable[[list[Row]], None]] = []
 def publish(connection: Any, *events: object) -> list[UUID]:
     """Write events into the transaction that the connection has open; they exist if it commits. Answers their ids.
 
-    Takes a `psycopg.Connection`, a `Connection` or `Session` of SQLAlchemy over psycopg, and a connection of Django.
+    Takes a `psycopg.Connection`, a `Connection`, `Session` or `scoped_session` of SQLAlchemy over psycopg, and a
+    connection of Django.
     Raises one of OutboxError, and whatever the driver raises.
     """
     with _span(len(events)):
@@ -69,8 +72,8 @@ def publish(connection: Any, *events: object) -> list[UUID]:
 
 
 async def publish_async(connection: Any, *events: object) -> list[UUID]:
-    """As `publish`, for connections of asyncpg, `psycopg.AsyncConnection`, and `AsyncConnection` or `AsyncSession` of
-    SQLAlchemy over asyncpg or psycopg."""
+    """As `publish`, for connections of asyncpg, `psycopg.AsyncConnection`, and `AsyncConnection`, `AsyncSession` or
+    `async_scoped_session` of SQLAlchemy over asyncpg or psycopg."""
     with _span(len(events)):
         rows = rows_of(events)
         if rows:
@@ -100,19 +103,24 @@ def _told(rows: list[Row]) -> list[UUID]:
 
 
 def _django(connection: Any, statement: str, arguments: tuple[Any, ...]) -> None:
+    _need_postgres(connection.vendor, f"the database {connection.alias!r}")
     _need(connection.in_atomic_block, "open transaction.atomic() around it")
     with connection.cursor() as cursor:
         cursor.execute(statement, arguments)
 
 
 def _psycopg(connection: Any, statement: str, arguments: tuple[Any, ...]) -> None:
+    from psycopg import Cursor
+
     _need(_is_open(connection), "open connection.transaction() around it")
-    connection.execute(statement, arguments)
+    Cursor(connection).execute(statement, arguments)  # whatever cursor_factory the application has set
 
 
 def _psycopg_async(connection: Any, statement: str, arguments: tuple[Any, ...]) -> Awaitable[Any]:
+    from psycopg import AsyncCursor
+
     _need(_is_open(connection), "open connection.transaction() around it")
-    return connection.execute(statement, arguments)  # type: ignore[no-any-return]
+    return AsyncCursor(connection).execute(statement, arguments)
 
 
 def _asyncpg(connection: Any, statement: str, arguments: tuple[Any, ...]) -> Awaitable[Any]:
@@ -122,6 +130,7 @@ def _asyncpg(connection: Any, statement: str, arguments: tuple[Any, ...]) -> Awa
 
 def _sqlalchemy(connection: Any, statement: str, arguments: tuple[Any, ...]) -> None:
     connection = connection.connection() if hasattr(connection, "get_bind") else connection  # of a Session
+    _need_postgres(connection.dialect.name, f"the database of {connection.engine!r}")
     is_open = not getattr(connection.connection.dbapi_connection, "autocommit", False)
     _need(is_open, "use a connection whose isolation level is not AUTOCOMMIT")
     if connection.dialect.paramstyle.startswith("numeric"):  # asyncpg
@@ -133,9 +142,22 @@ def _sqlalchemy_async(connection: Any, statement: str, arguments: tuple[Any, ...
     return connection.run_sync(_sqlalchemy, statement, arguments)  # type: ignore[no-any-return]
 
 
+def _scoped(registry: Any, statement: str, arguments: tuple[Any, ...]) -> None:
+    _sqlalchemy(registry(), statement, arguments)
+
+
+def _scoped_async(registry: Any, statement: str, arguments: tuple[Any, ...]) -> Awaitable[Any]:
+    return _sqlalchemy_async(registry(), statement, arguments)
+
+
 def _is_open(connection: Any) -> bool:
-    """Whether psycopg is in a transaction, or begins one with the statement."""
-    return not connection.autocommit or connection.info.transaction_status != 0  # IDLE
+    """Whether psycopg is in a transaction, or begins one with the statement.
+
+    In a pipeline the answer to BEGIN may not be there yet, and ACTIVE means any statement, so open blocks count too.
+    """
+    if not connection.autocommit or connection._num_transactions:
+        return True
+    return connection.info.transaction_status in _IN_TRANSACTION
 
 
 #: (module on top, name of a class) of what a connection is or inherits from.
@@ -144,6 +166,7 @@ _SYNC: dict[tuple[str, str], Callable[..., Any]] = {
     ("psycopg", "Connection"): _psycopg,
     ("sqlalchemy", "Connection"): _sqlalchemy,
     ("sqlalchemy", "Session"): _sqlalchemy,
+    ("sqlalchemy", "scoped_session"): _scoped,
 }
 _ASYNC: dict[tuple[str, str], Callable[..., Any]] = {
     ("asyncpg", "Connection"): _asyncpg,
@@ -151,6 +174,7 @@ _ASYNC: dict[tuple[str, str], Callable[..., Any]] = {
     ("psycopg", "AsyncConnection"): _psycopg_async,
     ("sqlalchemy", "AsyncConnection"): _sqlalchemy_async,
     ("sqlalchemy", "AsyncSession"): _sqlalchemy_async,
+    ("sqlalchemy", "async_scoped_session"): _scoped_async,
 }
 
 
@@ -174,6 +198,11 @@ def _adapter(kind: type, is_async: bool) -> Callable[..., Any]:
 def _need(is_in_transaction: bool, remedy: str) -> None:
     if not is_in_transaction:
         raise NotInTransaction(f"the event would stay although the work that it tells of is undone: {remedy}")
+
+
+def _need_postgres(vendor: str, what: str) -> None:
+    if vendor != "postgresql":
+        raise UnknownConnection(f"{what} is {vendor}; the outbox is a table of Postgres")
 
 
 def _explain(error: Exception) -> None:

@@ -32,7 +32,7 @@ CREATE INDEX IF NOT EXISTS tallybook_outbox_order ON tallybook_outbox (xid, id);
 CREATE TABLE IF NOT EXISTS tallybook_outbox_default PARTITION OF tallybook_outbox DEFAULT;
 
 -- Makes the partition of a day (UTC); true if it was not there. It is attached, because making it in place would lock out every
--- publisher. Safe to race: the lock makes one wait.
+-- publisher. Safe to race: the lock makes one wait. Bounds are texts in UTC, which mean the same under any DateStyle and TimeZone.
 CREATE OR REPLACE FUNCTION tallybook_outbox_make_partition(day date) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     child text := 'tallybook_outbox_' || to_char(day, 'YYYY_MM_DD');
@@ -47,7 +47,7 @@ BEGIN
     EXECUTE format('CREATE TABLE %I (LIKE tallybook_outbox INCLUDING ALL)', child);
     EXECUTE format(
         'ALTER TABLE tallybook_outbox ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
-        child, day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC'
+        child, to_char(day, 'YYYY-MM-DD') || ' 00:00:00+00', to_char(day + 1, 'YYYY-MM-DD') || ' 00:00:00+00'
     );
     RETURN true;
 END

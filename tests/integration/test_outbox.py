@@ -9,11 +9,14 @@ import subprocess
 import sys
 import textwrap
 import zipfile
+from collections import UserDict
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import UTC, date, datetime
+from ipaddress import ip_address, ip_network
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -25,9 +28,16 @@ import pytest
 import sentry_sdk
 import sqlalchemy
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
-from sqlalchemy.orm import Session
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_scoped_session,
+    async_sessionmaker,
+    create_async_engine,
+)
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
+from shared.migrate import migrate
 from tallybook.outbox import (
     Event,
     InvalidEvent,
@@ -42,6 +52,7 @@ from tallybook.outbox import (
 from tallybook.outbox.event import process_environment
 from tallybook.outbox.ids import random_id
 from tests.processes import ROOT
+from tests.services import with_database
 
 pytest_plugins = ["tallybook.outbox.pytest_plugin"]
 
@@ -69,6 +80,13 @@ class PaymentTaken(pydantic.BaseModel):
     amount: int
 
 
+class Measured(pydantic.BaseModel):
+    """As a pydantic model that writes NaN, which is no JSON."""
+
+    model_config = pydantic.ConfigDict(ser_json_inf_nan="constants")
+    part: float
+
+
 @pytest.fixture(autouse=True)
 def of_a_new_process() -> Iterator[None]:
     """The environment is read once."""
@@ -88,6 +106,8 @@ def url(database: str, driver: str) -> sqlalchemy.URL:
     made = sqlalchemy.make_url(database.replace("postgresql://", f"postgresql+{driver}://"))
     return made
 
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 Write = Callable[[str, bool, list[object]], Any]
 
@@ -113,6 +133,30 @@ def by_sqlalchemy(database: str, commits: bool, events: list[object]) -> None:
     with engine.connect() as connection:
         publish(connection, *events)
         (connection.commit if commits else connection.rollback)()
+
+
+def by_scoped_session(database: str, commits: bool, events: list[object]) -> None:
+    engine = sqlalchemy.create_engine(url(database, "psycopg"), poolclass=sqlalchemy.NullPool)
+    registry = scoped_session(sessionmaker(engine))
+    try:
+        publish(registry, *events)
+        (registry.commit if commits else registry.rollback)()
+    finally:
+        registry.remove()
+
+
+def by_raw_cursors(database: str, commits: bool, events: list[object]) -> None:
+    with psycopg.connect(database, cursor_factory=psycopg.RawCursor) as connection:
+        publish(connection, *events)
+        if not commits:
+            connection.rollback()
+
+
+def by_pipeline(database: str, commits: bool, events: list[object]) -> None:
+    with psycopg.connect(database, autocommit=True) as connection, connection.pipeline(), connection.transaction():
+        publish(connection, *events)
+        if not commits:
+            raise psycopg.Rollback
 
 
 def by_session(database: str, commits: bool, events: list[object]) -> None:
@@ -150,8 +194,20 @@ async def by_async_session(database: str, commits: bool, events: list[object]) -
         await (session.commit if commits else session.rollback)()
 
 
-WAYS: list[Any] = [by_psycopg, by_sqlalchemy, by_session]
-ASYNC_WAYS: list[Any] = [by_asyncpg, by_async_psycopg, by_async_sqlalchemy, by_async_session]
+async def by_async_scoped_session(database: str, commits: bool, events: list[object]) -> None:
+    async with disposed(create_async_engine(url(database, "asyncpg"))) as engine:
+        registry = async_scoped_session(async_sessionmaker(engine), asyncio.current_task)
+        try:
+            await publish_async(registry, *events)
+            await (registry.commit if commits else registry.rollback)()
+        finally:
+            await registry.remove()
+
+
+WAYS: list[Any] = [by_psycopg, by_raw_cursors, by_pipeline, by_sqlalchemy, by_session, by_scoped_session]
+ASYNC_WAYS: list[Any] = [
+    *(by_asyncpg, by_async_psycopg, by_async_sqlalchemy, by_async_session, by_async_scoped_session)
+]
 
 
 async def called(way: Any, *arguments: Any) -> None:
@@ -204,10 +260,9 @@ async def test_what_an_object_does_not_say_is_filled_in(pg: Any, monkeypatch: py
 
 
 async def test_the_context_of_the_writer_travels_along(pg: Any) -> None:
-    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     structlog.contextvars.bind_contextvars(request_id="r-1", user=UUID(int=1))
     try:
-        with carrying({"Traceparent": trace, "cookie": "secret"}):
+        with carrying({"Traceparent": TRACE, "cookie": "secret"}):
             async with pg.transaction():
                 await publish_async(pg, UserCreated(1))
     finally:
@@ -216,20 +271,56 @@ async def test_the_context_of_the_writer_travels_along(pg: Any) -> None:
         async with pg.transaction():
             await publish_async(pg, UserCreated(2))
     first, second = [json.loads(row["context"]) for row in await written(pg)]
-    assert first == {"traceparent": trace, "log": {"request_id": "r-1", "user": str(UUID(int=1))}}
+    assert first == {"traceparent": TRACE, "log": {"request_id": "r-1", "user": str(UUID(int=1))}}
     assert second == {}
 
 
+class Mute:
+    """What says nothing of itself."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize(
+    ("headers", "carried"),
+    [
+        ({"baggage": "userId=\xff"}, {}),
+        ({"baggage": "userId=\udcff", "sentry-trace": "a\nb"}, {}),
+        ({"baggage": b"a=b", 5: "c"}, {}),
+        ({"traceparent": TRACE, "tracestate": "a=" + "b" * 600}, {"traceparent": TRACE}),
+        ({"traceparent": TRACE, "tracestate": "a=b"}, {"traceparent": TRACE, "tracestate": "a=b"}),
+        ({"traceparent": "forged", "tracestate": "a=b", "baggage": "c=d"}, {"baggage": "c=d"}),
+    ],
+)
+async def test_headers_that_cannot_be_carried_are_left_behind(pg: Any, headers: Any, carried: dict[str, str]) -> None:
+    with carrying(headers):
+        async with pg.transaction():
+            await publish_async(pg, UserCreated(1))
+    assert json.loads((await written(pg))[0]["context"]) == carried
+
+
+async def test_log_fields_that_cannot_be_carried_are_left_behind_or_replaced(pg: Any) -> None:
+    fields = {"path": "/\udcff", "by": Mute(), "size": 2**70, "part": float("nan"), "n\ud800": UUID(int=1)}
+    structlog.contextvars.bind_contextvars(**fields)
+    try:
+        async with pg.transaction():
+            await publish_async(pg, UserCreated(1))
+    finally:
+        structlog.contextvars.clear_contextvars()
+    log = {"path": "/?", "size": 2**70, "part": None, "n?": str(UUID(int=1))}
+    assert json.loads((await written(pg))[0]["context"]) == {"log": log}
+
+
 async def test_a_log_context_that_is_too_large_stays_behind(pg: Any) -> None:
-    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     structlog.contextvars.bind_contextvars(blob="x" * 20_000)
     try:
-        with carrying({"traceparent": trace}):
+        with carrying({"traceparent": TRACE}):
             async with pg.transaction():
                 await publish_async(pg, UserCreated(1))
     finally:
         structlog.contextvars.clear_contextvars()
-    assert json.loads((await written(pg))[0]["context"]) == {"traceparent": trace}
+    assert json.loads((await written(pg))[0]["context"]) == {"traceparent": TRACE}
 
 
 async def test_the_trace_of_sentry_travels_along(pg: Any) -> None:
@@ -262,6 +353,39 @@ async def test_sentry_without_a_dsn_is_off(pg: Any) -> None:
     assert (await written(pg))[0]["context"] == "{}"
 
 
+class Name(str):
+    """A text of an application's own kind."""
+
+    __slots__ = ()
+
+
+async def test_values_of_kinds_that_applications_have_are_taken(pg: Any) -> None:
+    payload = MappingProxyType(
+        {
+            "name": Name("ada"),
+            "address": ip_address("2001:db8::1"),
+            "network": ip_network("10.0.0.0/8"),
+            "payment": PaymentTaken(amount=5),
+            "more": UserDict(path=PurePosixPath("/a")),
+            "raw": msgspec.Raw(b' { "a" : 1 } '),
+            "part": float("nan"),
+            "large": 2**70,
+        }
+    )
+    async with pg.transaction():
+        await publish_async(pg, Event(payload, "x"))
+    assert (await written(pg))[0]["event_context"] == {
+        "name": "ada",
+        "address": "2001:db8::1",
+        "network": "10.0.0.0/8",
+        "payment": {"amount": 5},
+        "more": {"path": "/a"},
+        "raw": {"a": 1},
+        "part": None,
+        "large": 2**70,
+    }
+
+
 # -- errors ------------------------------------------------------------------------------------------------------------
 
 
@@ -285,6 +409,15 @@ class Node(msgspec.Struct):
         (Event({}, "x", environment="e" * 101), "1 to 100"),
         (Event({}, "x", event_date_time=datetime(2026, 1, 1)), "no time zone"),  # noqa: DTZ001
         (Event({}, "x", event_date_time=datetime(1800, 1, 1, tzinfo=UTC)), "outside 1900"),
+        (Event({}, event_type="\ud800"), "1 to 200"),
+        (Event({}, "x", environment="\udcff"), "1 to 100"),
+        (Event({}, "x", event_date_time="2026-01-01T00:00:00Z"), "has to be a datetime"),  # type: ignore[arg-type]
+        (Event({}, "x", event_date_time=date(2026, 1, 1)), "has to be a datetime"),  # type: ignore[arg-type]
+        (Event({1: "a", "1": "b"}, "x"), "one name twice"),
+        (Node({"deep": [{1: "a", "1": "b"}]}), "one name twice"),
+        (Node(msgspec.Raw(b"{bad")), "cannot be written as JSON"),
+        (Measured(part=float("nan")), "cannot be written as JSON"),
+        (Event({"a": {None: 1}}, "x"), "cannot be written as JSON"),
         (Event({}, "x", metadata_version=-1), "whole number"),
         (Event({}, "x", event_id=str(UUID(int=1))), "has to be a UUID"),  # type: ignore[arg-type]
     ],
@@ -315,6 +448,10 @@ async def test_outside_of_a_transaction_nothing_is_published(pg: Any, database: 
             publish(connection, UserCreated(1))
         with connection.transaction():
             publish(connection, UserCreated(1))
+        with connection.pipeline():  # a statement is on its way, and that is no transaction
+            connection.execute("SELECT 1")
+            with pytest.raises(NotInTransaction):
+                publish(connection, UserCreated(1))
     for engine in (
         sqlalchemy.create_engine(url(database, "psycopg"), poolclass=sqlalchemy.NullPool, isolation_level="AUTOCOMMIT"),
         sqlalchemy.create_engine(url(database, "psycopg"), poolclass=sqlalchemy.NullPool).execution_options(
@@ -326,7 +463,10 @@ async def test_outside_of_a_transaction_nothing_is_published(pg: Any, database: 
     assert len(await written(pg)) == 1
 
 
-@pytest.mark.parametrize("way", [*WAYS, *ASYNC_WAYS], ids=lambda way: way.__name__)
+# In a pipeline the server says so at its end, out of the hands of `publish`.
+@pytest.mark.parametrize(
+    "way", [*(way for way in WAYS if way is not by_pipeline), *ASYNC_WAYS], ids=lambda way: way.__name__
+)
 async def test_a_database_without_an_outbox_says_what_is_missing(postgres_url: str, way: Any) -> None:
     with pytest.raises(OutboxMissing, match=r"schema\.sql"):
         await called(way, postgres_url, True, [UserCreated(1)])
@@ -339,6 +479,35 @@ async def test_a_connection_that_is_none_is_named(pg: Any, database: str) -> Non
         publish(pg, UserCreated(1))
     with psycopg.connect(database) as connection, pytest.raises(UnknownConnection, match="is for publish"):
         await publish_async(connection, UserCreated(1))
+    engine = sqlalchemy.create_engine("sqlite://")
+    with engine.connect() as connection, pytest.raises(UnknownConnection, match=r"sqlite://.* is sqlite; the outbox"):
+        publish(connection, UserCreated(1))
+    engine.dispose()
+
+
+def test_a_database_of_another_kind_is_left_alone_by_django_and_named(tmp_path: Path) -> None:
+    """Migrations run for every database of a project."""
+    program = f"""
+import django
+from django.conf import settings
+lite = {{"ENGINE": "django.db.backends.sqlite3", "NAME": {str(tmp_path / "lite")!r}}}
+settings.configure(DATABASES={{"default": lite, "lite": lite}}, INSTALLED_APPS=["tallybook.outbox.django"])
+django.setup()
+from django.core.management import call_command
+from django.db import connections, transaction
+from tallybook.outbox import Event, UnknownConnection
+from tallybook.outbox.django import publish
+for target in (None, "zero", None):
+    call_command("migrate", *(("tallybook_outbox", target) if target else ()), database="lite", verbosity=0)
+print([name for name in connections["lite"].introspection.table_names() if "outbox" in name])
+with transaction.atomic(using="lite"):
+    try:
+        publish(Event({{}}, "x"), using="lite")
+    except UnknownConnection as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout == "[]\nthe database 'lite' is sqlite; the outbox is a table of Postgres\n", done.stderr
 
 
 async def test_ids_are_random_and_no_two_processes_or_threads_have_the_same() -> None:
@@ -379,11 +548,74 @@ async def test_the_fixture_for_applications_hears_what_is_published(pg: Any, out
         outbox_events.one("gone")
 
 
-async def test_the_schema_can_be_applied_again_and_the_service_has_the_same(pg: Any) -> None:
+#: All that makes an outbox, as text.
+_MADE = """
+SELECT concat_ws(' ', table_name, column_name, data_type, is_nullable, column_default) AS made
+FROM information_schema.columns WHERE table_name ~ '^tallybook_outbox(_default|_cursor|_dead)?$'
+UNION ALL SELECT indexdef FROM pg_indexes WHERE tablename ~ '^tallybook_outbox(_default|_cursor|_dead)?$'
+UNION ALL SELECT concat_ws(' ', conrelid::regclass, pg_get_constraintdef(oid)) FROM pg_constraint
+WHERE conrelid::regclass::text ~ '^tallybook_outbox(_default|_cursor|_dead)?$'
+UNION ALL SELECT pg_get_functiondef(oid) FROM pg_proc WHERE proname = 'tallybook_outbox_make_partition'
+ORDER BY 1
+"""
+
+
+async def test_the_schema_can_be_applied_again_and_the_service_has_the_same(pg: Any, postgres_url: str) -> None:
+    async def made(connection: Any) -> list[str]:
+        return [row["made"] for row in await connection.fetch(_MADE)]
+
+    by_service = await made(pg)
+    assert len(by_service) > 40
     await pg.execute(schema())
-    assert (ROOT / "shared/migrations/0008_outbox.sql").read_text() == schema()
+    assert await made(pg) == by_service
+    name = f"outbox_alone_{os.getpid()}"
+    await pg.execute(f"CREATE DATABASE {name}")
+    try:
+        alone = await asyncpg.connect(with_database(postgres_url, name))
+        await alone.execute(schema())
+        assert await made(alone) == by_service
+        await alone.close()
+    finally:
+        await pg.execute(f"DROP DATABASE {name} WITH (FORCE)")
     printed = await asyncio.to_thread(subprocess.check_output, [sys.executable, "-m", "tallybook.outbox"], cwd=ROOT)
     assert printed.decode() == schema()
+
+
+async def test_days_and_months_begin_at_midnight_utc_whatever_the_session_has_set(pg: Any) -> None:
+    await pg.execute("SET datestyle = 'SQL, DMY'; SET timezone = 'Asia/Kolkata'")
+    await pg.execute("SELECT tallybook_outbox_make_partition('2031-02-03')")
+    await pg.execute("SELECT click_stats_make_partition('2031-02-03T00:00:00Z')")
+    await pg.execute("SET datestyle = 'ISO, DMY'; SET timezone = 'UTC'")
+    bounds = await pg.fetch(
+        "SELECT pg_get_expr(relpartbound, oid) AS bound FROM pg_class"
+        " WHERE relname IN ('tallybook_outbox_2031_02_03', 'click_stats_2031_02') ORDER BY relname"
+    )
+    assert [row["bound"] for row in bounds] == [
+        "FOR VALUES FROM ('2031-02-01 00:00:00+00') TO ('2031-03-01 00:00:00+00')",
+        "FOR VALUES FROM ('2031-02-03 00:00:00+00') TO ('2031-02-04 00:00:00+00')",
+    ]
+
+
+async def test_a_migration_makes_the_same_days_on_a_server_with_other_settings(postgres_url: str) -> None:
+    name = f"outbox_settings_{os.getpid()}"
+    admin = await asyncpg.connect(postgres_url)
+    try:
+        await admin.execute(f"CREATE DATABASE {name}")
+        await admin.execute(f"ALTER DATABASE {name} SET datestyle = 'SQL, DMY'")
+        await admin.execute(f"ALTER DATABASE {name} SET timezone = 'Asia/Kolkata'")
+        await migrate(with_database(postgres_url, name))
+        one = await asyncpg.connect(with_database(postgres_url, name))
+        await one.execute("SET datestyle = 'ISO, DMY'; SET timezone = 'UTC'")
+        bounds = await one.fetch(
+            "SELECT pg_get_expr(relpartbound, oid) AS bound FROM pg_class"
+            " WHERE relkind = 'r' AND relname ~ '^(tallybook_outbox|click_stats)_[0-9]'"
+        )
+        await one.close()
+    finally:
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await admin.close()
+    assert len(bounds) > 7
+    assert {row["bound"].count(" 00:00:00+00'") for row in bounds} == {2}
 
 
 async def test_what_is_no_json_cannot_be_written_by_hand_either(pg: Any) -> None:

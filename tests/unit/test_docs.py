@@ -158,7 +158,7 @@ def test_every_page_can_be_reached_from_the_readme(page: Path) -> None:
 
 
 def test_the_newest_change_is_of_this_version() -> None:
-    newest = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[0]
+    newest = re.findall(r"^## (\d\S*)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[0]
     assert newest == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 

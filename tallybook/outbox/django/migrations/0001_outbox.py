@@ -1,8 +1,18 @@
-"""Makes the outbox, by the same SQL as everywhere."""
+"""Makes the outbox in databases of Postgres, by the same SQL as everywhere. In others it does nothing."""
+
+from typing import Any
 
 from django.db import migrations
 
 from tallybook.outbox import schema
+
+
+class _OnPostgres(migrations.RunSQL):  # type: ignore[misc]
+    """SQL for Postgres alone: a project may have databases of other kinds beside it."""
+
+    def _run_sql(self, schema_editor: Any, sqls: Any) -> None:
+        if schema_editor.connection.vendor == "postgresql":
+            super()._run_sql(schema_editor, sqls)
 
 
 class Migration(migrations.Migration):  # type: ignore[misc]
@@ -10,7 +20,7 @@ class Migration(migrations.Migration):  # type: ignore[misc]
 
     dependencies = ()
     operations = (
-        migrations.RunSQL(
+        _OnPostgres(
             sql=schema(),
             reverse_sql="DROP TABLE tallybook_outbox, tallybook_outbox_cursor, tallybook_outbox_dead;"
             " DROP FUNCTION tallybook_outbox_make_partition; DROP SEQUENCE tallybook_outbox_id;",
