@@ -230,7 +230,7 @@ class Counter:
 
     async def _apply(self, source: Lane, seq: int) -> tuple[bytes, int]:
         """Send the page until Redis says what became of it. The same seq may be sent any number of times."""
-        shard = keys.shard_of(source.id, self._settings.shards)
+        shard = keys.shard_of(source.id, source.shards)
         prefix = keys.prefix(shard)
         names = [prefix + "cur", prefix + "live", keys.lane_key(shard, source.id), prefix + "lanes"]
         tail = [source.total(seq), prefix, source.id, source.blob(seq)]
@@ -266,7 +266,11 @@ class Counter:
     def _acquire(self) -> Lane:
         settings = self._settings
         return Lane.acquire(
-            self._folder, minute_s=settings.minute_s, pages=settings.lane_pages, entries=settings.lane_entries
+            self._folder,
+            minute_s=settings.minute_s,
+            pages=settings.lane_pages,
+            entries=settings.lane_entries,
+            shards=settings.shards,
         )
 
     def _take(self, new: Lane) -> None:
@@ -292,7 +296,7 @@ class Counter:
     async def _drain_orphan(self, path: Path) -> None:
         if path == self._lane.path:
             return
-        orphan = Lane.adopt(path, minute_s=self._settings.minute_s)
+        orphan = Lane.adopt(path, minute_s=self._settings.minute_s, shards=self._settings.shards)
         if orphan is None:
             return
         try:

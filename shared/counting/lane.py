@@ -1,6 +1,6 @@
 """A lane: the click buffer of ONE worker process, a memory-mapped file that outlives a kill -9 at any instruction.
 
-    header   512 words   magic, version, id (2), generation, pages, entries, inode, boot id (2), clean;
+    header   512 words   magic, version, id (2), generation, pages, entries, inode, boot id (2), clean, shards;
                          HEAD at word 64, TAIL at word 72
     ring     P pages of  (seq, used, base, 5 spare, C entries of (minute, banner, count));
                          the page of seq s is page s mod P
@@ -38,7 +38,19 @@ MAGIC = 0x3245_4E41_4C4B_4C43
 VERSION = 2
 
 #: Word offsets of the header. HEAD and TAIL stand on cache lines of their own (64 bytes = 8 words).
-_ID, _GENERATION, _PAGES, _ENTRIES, _INODE, _BOOT, _CLEAN, _HEAD, _TAIL, _RING = 2, 4, 5, 6, 7, 8, 10, 64, 72, 512
+_ID, _GENERATION, _PAGES, _ENTRIES, _INODE, _BOOT, _CLEAN, _SHARDS, _HEAD, _TAIL, _RING = (
+    2,
+    4,
+    5,
+    6,
+    7,
+    8,
+    10,
+    11,
+    64,
+    72,
+    512,
+)
 #: Word offsets in a page.
 _SEQ, _USED, _BASE, _FIRST = 0, 1, 2, 8
 #: Words of one entry: minute, banner, count.
@@ -105,6 +117,11 @@ class View:
         return self._words[_HEAD]
 
     @property
+    def shards(self) -> int:
+        """Number of shards among which the lane found its own, for ever; 0 in a file that no owner has noted it in."""
+        return self._words[_SHARDS]
+
+    @property
     def tail(self) -> int:
         """Sequence number of the oldest page that is not yet known to be in Redis."""
         return self._words[_TAIL]
@@ -157,7 +174,7 @@ class Lane(View):
 
     _access = mmap.ACCESS_WRITE
 
-    def __init__(self, path: Path, descriptor: int, minute_s: int) -> None:
+    def __init__(self, path: Path, descriptor: int, minute_s: int, shards: int) -> None:
         super().__init__(descriptor)
         self.path = path
         self.gate: Callable[[int, int], None] | None = None
@@ -174,6 +191,7 @@ class Lane(View):
         words[_CLEAN] = 0
         words[_BOOT], words[_BOOT + 1] = boot_id()
         words[_GENERATION] += 1
+        words[_SHARDS] = words[_SHARDS] or shards
         self._open()
         self.seal()  # what a former owner left goes first, under a seq of its own
         self._roll()
@@ -332,14 +350,14 @@ class Lane(View):
         os.close(self._descriptor)
 
     @classmethod
-    def create(cls, folder: Path, *, minute_s: int, pages: int, entries: int) -> Self:
+    def create(cls, folder: Path, *, minute_s: int, pages: int, entries: int, shards: int = 1) -> Self:
         """A new lane. The file appears under its name complete and locked. Raises OSError when the disk is full."""
         draft = folder / f".{os.getpid()}-{secrets.token_hex(4)}.tmp"
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             _format(descriptor, pages, entries)
-            return cls(_link(draft, folder), descriptor, minute_s)
+            return cls(_link(draft, folder), descriptor, minute_s, shards)
         except BaseException:
             os.close(descriptor)
             raise
@@ -347,7 +365,7 @@ class Lane(View):
             draft.unlink()
 
     @classmethod
-    def adopt(cls, path: Path, *, minute_s: int) -> Self | None:
+    def adopt(cls, path: Path, *, minute_s: int, shards: int = 1) -> Self | None:
         """Take over a lane that nobody holds; None if somebody does. A file that cannot be trusted is put aside."""
         try:
             descriptor = os.open(path, os.O_RDWR)
@@ -356,7 +374,7 @@ class Lane(View):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.stat(path).st_ino == os.fstat(descriptor).st_ino:  # the name still means what we locked
-                return cls(path, descriptor, minute_s)
+                return cls(path, descriptor, minute_s, shards)
         except (BlockingIOError, FileNotFoundError):
             pass
         except BadLane as error:
@@ -365,14 +383,14 @@ class Lane(View):
         return None
 
     @classmethod
-    def acquire(cls, folder: Path, *, minute_s: int, pages: int, entries: int) -> Self:
-        """The lane of a starting worker: one of this size that nobody holds, else a new one."""
+    def acquire(cls, folder: Path, *, minute_s: int, pages: int, entries: int, shards: int = 1) -> Self:
+        """The lane of a starting worker: one that nobody holds, else a new one of this size."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _remove_stale_drafts(folder)
         for path in paths(folder):
-            if (lane := cls.adopt(path, minute_s=minute_s)) is not None:
+            if (lane := cls.adopt(path, minute_s=minute_s, shards=shards)) is not None:
                 return lane
-        return cls.create(folder, minute_s=minute_s, pages=pages, entries=entries)
+        return cls.create(folder, minute_s=minute_s, pages=pages, entries=entries, shards=shards)
 
 
 def _format(descriptor: int, pages: int, entries: int) -> None:

@@ -22,6 +22,7 @@ from redis.asyncio import Redis
 
 from shared.counting import keys
 from shared.counting.fleet import Fleet
+from shared.counting.lane import View
 from shared.errors import PostgresUnavailable, RedisUnavailable
 from shared.metrics import READS
 from shared.postgres import POSTGRES_ERRORS, statement
@@ -202,7 +203,7 @@ class Reader:
             views = self.fleet.views()
             in_lanes = list(self.fleet.clicks(views, set(banners), first, last)) if _ORDERED_STORES else []
             for shard in range(self._settings.shards):
-                lanes = [view.id for view in views if keys.shard_of(view.id, self._settings.shards) == shard]
+                lanes = [view.id for view in views if self._shard_of(view) == shard]
                 applied, live = await self._live(shard, lanes, first, last, banners)
                 for lane, seq, minute, banner, n in in_lanes:
                     if lane in applied and seq > applied[lane]:
@@ -218,6 +219,9 @@ class Reader:
                 raise RedisUnavailable from error
             return _WITHOUT_REDIS  # lane entries alone could be in Postgres already
         return _Snapshot(clicks, incarnations, waiting, False)
+
+    def _shard_of(self, view: View) -> int:
+        return keys.shard_of(view.id, view.shards or self._settings.shards)
 
     async def _live(
         self, shard: int, lanes: list[str], first: int, last: int, banners: Sequence[int]

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
-import msgspec
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -24,6 +23,7 @@ from shared.errors import LanesFull, PostgresUnavailable, RedisUnavailable, TooM
 from shared.postgres import create_pool
 from shared.redis_client import connect
 from shared.settings import Settings
+from shared.tasks import end
 
 #: A minute that is long over for Redis' clock, so that it is sealed at once.
 LONG_AGO = 26_000_000
@@ -528,19 +528,27 @@ async def test_what_is_removed_on_purpose_stays_in_the_account(stack: Stack, set
     assert carry == {"ledger_pruned": 7, "stats_dropped": 7}
 
 
-async def test_a_lane_that_goes_on_under_another_number_of_shards_is_in_the_account_once(
+async def test_a_page_whose_answer_was_lost_counts_once_although_the_number_of_shards_was_raised(
     stack: Stack, settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A lane keeps the shard that it began with: another one would know none of its pages."""
+    lane = stack.counter._lane
     await stack.count(5, 7)
     await stack.minutes.flush()
-    lane_id = stack.counter._lane.id
-    shards = next(n for n in range(3, 1000) if keys.shard_of(lane_id, n) != keys.shard_of(lane_id, 2))
-    more = settings(shards=shards)
-    monkeypatch.setattr(stack.counter, "_settings", msgspec.structs.replace(stack.settings, shards=shards))
-    await stack.count(5, 4)
+    await end(*stack.counter._tasks)
+    stack.counter.add_many({(LONG_AGO, 5): 4})
+    lane.seal()
+    assert (await stack.counter._apply(lane, lane.tail))[0] == b"OK"  # and the answer is lost: the page stays
+    await stack.minutes.flush()
+    more = settings(shards=next(n for n in range(3, 1000) if keys.shard_of(lane.id, n) != keys.shard_of(lane.id, 2)))
+    monkeypatch.setattr(stack.counter, "_settings", more)
+    reader = Reader(more, stack.redis, stack.pool)
+    reading = await reader.read([5], 0, 2**32 // 60 * 60)
+    assert sum(count for _, count, _ in reading.points[5]) == 11  # the page in the lane is known to be in Postgres
+    await stack.counter._flush(lane)
     await Minutes(more, stack.redis, stack.pool).flush()
     assert await stack.persisted() == 11
-    assert (await account(more, stack.redis, stack.pool, stack.reader.fleet)).difference == 0
+    assert (await account(more, stack.redis, stack.pool, reader.fleet)).difference == 0
 
 
 async def test_no_connection_repeats_a_command_by_itself(stack: Stack) -> None:
