@@ -20,6 +20,7 @@ from aggregator.loops import Loop, run
 from aggregator.minutes import Minutes
 from aggregator.outbox import Outbox
 from aggregator.partition import Stores
+from aggregator.redis_uses import redis_uses
 from aggregator.relay import Relay
 from aggregator.sink import Sink
 from aggregator.upkeep import Upkeep
@@ -28,6 +29,7 @@ from shared.counting.accounting import account
 from shared.counting.fleet import Fleet
 from shared.log.choice import chosen_letters, chosen_log
 from shared.log.cursor import Cursors
+from shared.log.retention import TRIM_S
 from shared.metrics import ACCOUNTING
 from shared.postgres import create_pool
 from shared.redis_client import connect
@@ -58,8 +60,12 @@ async def serve(settings: Settings) -> None:
             Loop("ledger", upkeep.prune_ledger, 3600.0),
             Loop("accounting", take_stock, 10.0),
         ]
-        async with _sinks(settings, pool) as more, _relay(settings, pool) as others:
-            loops += [*more, *others]
+        async with (
+            _sinks(settings, pool) as more,
+            _relay(settings, pool) as others,
+            redis_uses(settings, redis) as report_uses,
+        ):
+            loops += [*more, *others, Loop("redis_uses", report_uses, 15.0)]
             log.info("aggregator_started", loops=[loop.name for loop in loops])
             await _until_signal(run(loops))
     await redis.aclose()
@@ -109,7 +115,7 @@ async def _sinks(settings: Settings, pool: Any) -> AsyncIterator[list[Loop]]:
                 Loop("sinks", report, 5.0),
                 Loop("records", books.take_stock, 10.0),
                 Loop("doubles", books.look_for_doubles, 3600.0),
-                Loop("trim", books.trim, 30.0),
+                Loop("trim", books.trim, TRIM_S[record_log.name]),
                 Loop("marks", prune_marks, 3600.0),
                 Loop("letters", prune_letters, 3600.0),
                 Loop("erasures", sweep, 3600.0),

@@ -40,7 +40,7 @@ class StreamsSender:
         self,
         redis: "Redis",
         topic: str,
-        partitions: int,
+        records_log: StreamsLog,
         records_max: int,
         spread: Partitioner,
         ledger: Ledger,
@@ -48,7 +48,7 @@ class StreamsSender:
         patience: Patience,
     ) -> None:
         self._redis: Any = redis
-        self._log = StreamsLog(redis, partitions, records_max)
+        self._log = records_log
         self._topic, self._spread, self._ledger, self._run, self._patience = topic, spread, ledger, run, patience
         self._records = min(_RECORDS, records_max)
         self._lines: dict[tuple[str, int], _Line] = {}

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from generator.ledger import Ledger
 from generator.partitioner import Partitioner, Spread, partitioner
 from generator.sender import Patience, Sender
+from shared import redis_memory
 from shared.log.streams import StreamsLog
 from shared.redis_client import connect
 from shared.settings import Settings
@@ -86,14 +87,15 @@ async def sender(target: Target, settings: Settings, ledger: Ledger) -> AsyncIte
 
         redis = connect(settings, target.url)
         partitions, most = settings.log_partitions, settings.log_records_max
-        hashed = StreamsLog(redis, partitions, most).partition_of
+        bounds = {target.topic: redis_memory.partition_bounds(settings)[TOPIC]}
+        records_log = StreamsLog(redis, partitions, most, bytes_max=bounds)
         try:
             yield StreamsSender(
                 redis,
                 target.topic,
-                partitions,
+                records_log,
                 most,
-                _spread(target, partitions, hashed),
+                _spread(target, partitions, records_log.partition_of),
                 ledger,
                 target.run,
                 target.patience,

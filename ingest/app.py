@@ -17,7 +17,7 @@ from ingest.client import ClientAddress
 from ingest.cookie import Cookie
 from ingest.guard import guarded
 from ingest.keys import Keys
-from ingest.limits import Limiter
+from ingest.limits import Allowance, Limiter
 from ingest.openapi import Operation, published, routes
 from ingest.origins import Origins
 from ingest.problems import HANDLERS
@@ -25,6 +25,7 @@ from ingest.reads import Reads
 from ingest.tokens import Tokens
 from ingest.trackers import Trackers
 from ingest.uploads import Uploads
+from shared import redis_memory
 from shared.clickhouse import ClickHouse
 from shared.counting.drain import Counter
 from shared.counting.keyed import Keyed
@@ -64,6 +65,7 @@ class State(TypedDict):
     banners: Banners
     limiter: Limiter
     key_limiter: Limiter
+    allowance: Allowance
     keys: Keys | None
     tokens: Tokens | None
     client: ClientAddress
@@ -113,6 +115,9 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
             log = await stack.enter_async_context(chosen_log(settings))
             counter = Counter(settings, banners.gate)
             counter.start()
+            # Clients and keys share what Redis has for limits.
+            kept_max = max(2, redis_memory.entries(settings, "limits", redis_memory.LIMIT) // 2)
+            limits: dict[str, Any] = {"kept_max": kept_max, "shards": settings.shards}
             stack.push_async_callback(counter.stop, settings.redis_timeout_s)
             yield State(
                 settings=settings,
@@ -120,8 +125,16 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
                 keyed=Keyed(settings, redis),
                 reader=Reader(settings, redis, pool),
                 banners=banners,
-                limiter=Limiter(settings.rate_limit_per_s, settings.rate_limit_burst, redis),
-                key_limiter=Limiter(settings.key_rate_limit_per_s, settings.key_rate_limit_burst, redis, named=str),
+                limiter=Limiter(settings.rate_limit_per_s, settings.rate_limit_burst, redis, **limits),
+                key_limiter=Limiter(
+                    settings.key_rate_limit_per_s,
+                    settings.key_rate_limit_burst,
+                    redis,
+                    kind="keys",
+                    named=str,
+                    **limits,
+                ),
+                allowance=Allowance(settings),
                 keys=keys,
                 tokens=Tokens(settings) if settings.keyed and settings.jwt_algorithm else None,
                 client=ClientAddress(settings.trusted_proxies),

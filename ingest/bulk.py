@@ -9,7 +9,7 @@ then items without ids are in the lane, will be counted, and would be counted ag
 
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from typing import Annotated, Any
@@ -104,13 +104,14 @@ def keyed_click(kind: bytes, minute: int, banner: int, count: int, key: str) -> 
     return KeyedClick(minute, banner, count, blake2b(name, digest_size=16, person=b"tallybook.click").digest())
 
 
-async def count_all(state: Any, body: bytes) -> Counted:
-    """Count every item of the body that can be counted; `state` is that of the request.
+async def count_all(state: Any, body: bytes, charge: Callable[[int], None]) -> Counted:
+    """Count every item of the body that can be counted; `state` is that of the request. `charge` gets the number of
+    items with ids, and may raise Limited.
 
     Raises Malformed for a body that is no array, Invalid for too many items or if none is valid, and RedisUnavailable,
     LanesFull, TooManyNewBanners or PostgresUnavailable as the text above says.
     """
-    bulk = _Bulk(state)
+    bulk = _Bulk(state, charge)
     clicks, indexes = bulk.decoded(body)
     if state.settings.banners != "open":
         clicks, indexes = await bulk.registered(clicks, indexes)
@@ -123,8 +124,9 @@ async def count_all(state: Any, body: bytes) -> Counted:
 class _Bulk:
     """One request on its way."""
 
-    def __init__(self, state: Any) -> None:
+    def __init__(self, state: Any, charge: Callable[[int], None]) -> None:
         self._state = state
+        self._charge = charge
         self._settings: Settings = state.settings
         self._plain: dict[tuple[int, int], int] = {}
         self._plain_items = 0
@@ -273,6 +275,7 @@ class _Bulk:
     async def _count_keyed(self) -> None:
         if not self._keyed:
             return
+        self._charge(len(self._keyed))
         answer = self.answer
         now = self._state.counter.minute()
         for click in self._keyed:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ingest.limits import CALLER as CALLER
 from ingest.limits import TAKEN
 from ingest.openapi import Operation
 from ingest.tokens import Caller
@@ -18,9 +19,6 @@ from shared.api_keys import allows, parsed
 from shared.errors import Forbidden, Limited, TallybookError, Unauthorized
 from shared.metrics import KEY_CHECKS
 from shared.settings import Settings
-
-#: In the scope of a request that came under a key or a token: the name of its caller.
-CALLER = "tallybook.caller"
 
 _REALM = 'Bearer realm="tallybook"'
 

@@ -24,6 +24,7 @@ from starlette.requests import Request
 
 from shared.errors import Limited
 from shared.redis_client import REDIS_ERRORS, Script
+from shared.settings import Settings
 
 #: Clients, and keys, that a worker remembers; the least recently seen one goes first. About 20 MB.
 _CLIENTS_MAX = 100_000
@@ -34,10 +35,15 @@ _PAUSE_S = 1.0
 #: Bits of an IPv6 address that name one client: providers give each customer a network of this size or larger.
 _IPV6_PREFIX = 64
 
+#: In the scope of a request that came under a key or a token: the name of its caller.
+CALLER = "tallybook.caller"
 #: In the scope of a request whose key has a limit of its own, which has been taken.
 TAKEN = "tallybook.limit_taken"
 
-_GCRA = Script("ingest/limits.gcra.lua")
+#: Clicks with ids that a client may send at once: two bulk requests of the default size.
+_KEYED_BURST = 20_000
+
+_GCRA = Script("shared/window.turn.lua", "ingest/limits.gcra.lua")
 
 log = structlog.get_logger()
 
@@ -72,9 +78,34 @@ class Buckets:
         return ahead_s > self.step_s * (self.burst - 1) + min(1e-6, self.step_s / 2)
 
 
+class Allowance:
+    """Bounds the clicks with ids of each client, in the memory of this worker: all ids share one window in Redis, which
+    no client may shorten for the others. Clients on this host are not bounded: they are proxies and tools."""
+
+    def __init__(
+        self, settings: Settings, clock: Callable[[], float] = time.monotonic, clients_max: int = _CLIENTS_MAX
+    ) -> None:
+        rate_per_s, burst = settings.keyed_limit_per_s, max(_KEYED_BURST, settings.bulk_items_max)
+        self._clock = clock
+        self._buckets = Buckets(rate_per_s, burst, clock, clients_max) if rate_per_s > 0 else None
+
+    def take(self, client: str, clicks: int) -> None:
+        """Take so many clicks of the client, all or none. Raises Limited."""
+        buckets, name = self._buckets, group(client)
+        if buckets is None or _is_local(name):
+            return
+        ahead_s = buckets.ahead_s(name) + clicks * buckets.step_s
+        over_s = ahead_s - buckets.step_s * buckets.burst
+        if over_s > 1e-6:
+            detail = "More clicks with an Idempotency-Key or an id than this address may send. Nothing was counted."
+            raise Limited(detail, retry_after_s=max(1, math.ceil(over_s)))
+        buckets.note(name, self._clock() + ahead_s)
+
+
 class Limiter:
     """Counts what each client or key does. One of either per worker; `clock` is monotonic, in seconds. A rate of 0 is
-    no limit. `named` says what shares one limit."""
+    no limit. `named` says what shares one limit; `kind` and `kept_max` are the window in Redis and its entries in each
+    of `shards`."""
 
     def __init__(
         self,
@@ -82,6 +113,9 @@ class Limiter:
         burst: int,
         redis: "Redis",
         *,
+        kind: str = "clients",
+        kept_max: int = _CLIENTS_MAX,
+        shards: int = 1,
         named: Callable[[str], str] | None = None,
         clock: Callable[[], float] = time.monotonic,
         clients_max: int = _CLIENTS_MAX,
@@ -89,6 +123,7 @@ class Limiter:
         self._redis = redis
         self._clock = clock
         self._named = named or group
+        self._kind, self._kept_max, self._shards = kind, kept_max, shards
         self.is_on = rate_per_s > 0
         self._buckets = Buckets(rate_per_s or 1, burst, clock, clients_max)
         self._asks_again_at = -math.inf
@@ -117,7 +152,7 @@ class Limiter:
         if asked_at >= self._asks_again_at:
             try:
                 async with asyncio.timeout(_PATIENCE_S):
-                    allowed, ahead_us = await _GCRA(self._redis, [_key(name)], [buckets.step_s * 1e6, buckets.burst])
+                    allowed, ahead_us = await self._ask_redis(name)
             except REDIS_ERRORS as error:
                 self._note_failure(error)
             else:
@@ -131,6 +166,14 @@ class Limiter:
         ahead_s += buckets.step_s
         buckets.note(name, self._clock() + ahead_s)
         return True, ahead_s
+
+    async def _ask_redis(self, name: str) -> tuple[int, int]:
+        """(1 if allowed, microseconds ahead). Names are hashed, so that the store is no list of addresses."""
+        digest = blake2b(name.encode(), digest_size=16, person=b"tallybook.limit").digest()
+        of = f"tallybook:{{limits.{self._kind}.{digest[0] % self._shards}}}:"
+        arguments = [self._buckets.step_s * 1e6, self._buckets.burst, self._kept_max, digest]
+        allowed, ahead_us = await _GCRA(self._redis, [of + "now", of + "former", of + "since"], arguments)
+        return allowed, ahead_us
 
     def _note_failure(self, error: Exception) -> None:
         self._asks_again_at = self._clock() + _PAUSE_S
@@ -151,6 +194,12 @@ class Limiter:
             "RateLimit-Remaining": str(remaining),
             "RateLimit-Reset": str(math.ceil(ahead_s)),
         }
+
+
+def charge_keyed(request: Request, clicks: int) -> None:
+    """Take clicks with ids of the client that asks, unless it came under an API key. Raises Limited."""
+    if CALLER not in request.scope:
+        request.state.allowance.take(request.state.client.of(request.scope), clicks)
 
 
 async def limited(request: Request) -> dict[str, str]:
@@ -178,6 +227,8 @@ def group(client: str) -> str:
     return str(IPv6Address(int(address) >> (128 - _IPV6_PREFIX) << (128 - _IPV6_PREFIX)))
 
 
-def _key(name: str) -> str:
-    """Where Redis keeps the client's arrival time: hashed, so that the store is no list of addresses."""
-    return "tallybook:limit:" + blake2b(name.encode(), digest_size=16, person=b"tallybook.limit").hexdigest()
+def _is_local(name: str) -> bool:
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -11,6 +11,6 @@ if known then
   if #known > 28 then return { 'ANSWER', string.sub(known, 29) } end
   if struct.unpack('<I4', known, 25) > second then return { 'BUSY' } end
 end
-turn(KEYS[1], KEYS[2], KEYS[3], keep, tonumber(ARGV[2]), second)
+turn(KEYS[1], KEYS[2], KEYS[3], keep, tonumber(ARGV[2]), second, '')
 put(KEYS[1], KEYS[3], keep, name, head .. struct.pack('<I4', second + tonumber(ARGV[5])), '')
 return { 'MINE' }

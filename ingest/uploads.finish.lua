@@ -15,6 +15,6 @@ if answer == '' then
   redis.call('HDEL', KEYS[2], name)
   return false
 end
-turn(KEYS[1], KEYS[2], KEYS[3], keep, tonumber(ARGV[2]), tonumber(redis.call('TIME')[1]))
+turn(KEYS[1], KEYS[2], KEYS[3], keep, tonumber(ARGV[2]), tonumber(redis.call('TIME')[1]), answer)
 put(KEYS[1], KEYS[3], keep, name, head .. struct.pack('<I4', 0), answer)
 return answer

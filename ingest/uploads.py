@@ -4,13 +4,12 @@ An attempt takes the key for a while and works. One that dies leaves it: the nex
 are duplicates of themselves, so each still counts once. An attempt that was stopped for longer than that finds another
 one's answer kept, and gives that.
 
-What is kept is bounded in time and in bytes, as the ids of events are (`shared/event_window.py`): clicks need the same
-Redis, and it refuses them when it is full. Of too many answers the oldest are forgotten, and their uploads may be sent
-again like those whose attempt died.
+What is kept is bounded in time and in bytes (`shared/redis_memory.py`). Of too many answers the oldest are forgotten,
+and their uploads may be sent again like those whose attempt died.
 
     tallybook:{events.uploads.<shard>}:now       hash     name -> body, token, end of the attempt, answer
     tallybook:{events.uploads.<shard>}:former    hash     what `now` was before
-    tallybook:{events.uploads.<shard>}:book      hash     since: when `now` began; bytes: of the answers in it
+    tallybook:{events.uploads.<shard>}:book      hash     since: when `now` began; bytes, former: of the answers
 """
 
 import contextlib
@@ -21,15 +20,13 @@ from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
+from shared import redis_memory
 from shared.errors import Conflict, Invalid, RedisUnavailable
 from shared.redis_client import REDIS_ERRORS, Script
 from shared.settings import Settings
 
 #: Seconds for which an answer is kept at least, and for which an attempt has its key.
 KEPT_S, ATTEMPT_S = 86_400, 60
-#: Bytes of Redis for all that is kept: 90,000 uploads of a thousand good events, or 500 of 10,000 events each of which
-#: is wrong in its own way (60 KB, packed). Whoever has more of them in a day finds the latest half of that.
-KEPT_BYTES_MAX = 32 << 20
 
 _BEGIN = Script("ingest/uploads.turn.lua", "ingest/uploads.begin.lua")
 _FINISH = Script("ingest/uploads.turn.lua", "ingest/uploads.finish.lua")
@@ -46,9 +43,10 @@ class Attempt(NamedTuple):
 class Uploads:
     """What is kept of uploads, as one worker sees it. Any number of tasks may share one."""
 
-    def __init__(self, settings: Settings, redis: "Redis", *, bytes_max: int = KEPT_BYTES_MAX) -> None:
+    def __init__(self, settings: Settings, redis: "Redis", *, bytes_max: int | None = None) -> None:
         self._shards = settings.shards
         self._redis = redis
+        bytes_max = redis_memory.bound(settings, "answers") if bytes_max is None else bytes_max
         self._bounds = [KEPT_S, max(1, bytes_max // settings.shards)]
 
     async def begin(self, key: str, body: bytes, kind: str, caller: str = "") -> Attempt:

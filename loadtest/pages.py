@@ -285,7 +285,11 @@ def main() -> int:
             servers_of_kafka = stack.enter_context(broker(Path(folder) / "kafka")).address
         data = DataFolder(Path(folder))
         data.take()
-        servers = EmbeddedServers(data, redis=True, postgres=True, clickhouse=True)
+        # Room for all records of the run, which are in the log before the sink begins.
+        memory = 100 * max(arguments.records, 1_000_000) * 100
+        servers = EmbeddedServers(
+            data, redis=True, postgres=True, clickhouse=True, settings=Settings(redis_memory_bytes=memory)
+        )
         servers.start()
         try:
             settings = Settings(
@@ -294,6 +298,7 @@ def main() -> int:
                 clickhouse_url=f"{servers.clickhouse_url}/tallybook",
                 log_url=f"kafka://{servers_of_kafka}" if servers_of_kafka else None,
                 log_records_max=10 * arguments.records,
+                redis_memory_bytes=memory,
                 **({"pages_batch": arguments.batch} if arguments.batch else {}),
                 redis_timeout_s=30.0,
             )

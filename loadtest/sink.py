@@ -177,7 +177,11 @@ def main() -> int:
         Path(folder).chmod(0o755)
         data = DataFolder(Path(folder))
         data.take()
-        servers = EmbeddedServers(data, redis=True, postgres=True, clickhouse=True)
+        # Room for all records of the run, which are in the log before the sink begins.
+        memory = 100 * max(arguments.records, 1_000_000) * 100
+        servers = EmbeddedServers(
+            data, redis=True, postgres=True, clickhouse=True, settings=Settings(redis_memory_bytes=memory)
+        )
         servers.start()
         try:
             settings = Settings(
@@ -185,6 +189,7 @@ def main() -> int:
                 database_url=servers.database_url,
                 clickhouse_url=f"{servers.clickhouse_url}/tallybook",
                 log_records_max=10 * arguments.records,
+                redis_memory_bytes=memory,
                 redis_timeout_s=30.0,
                 sink_rows=arguments.batch,
                 sink_wait_s=_WAIT_S,

@@ -36,18 +36,24 @@ class Finding(NamedTuple):
     message: str
 
 
-async def examine_redis(redis: "Redis") -> list[Finding]:
+async def examine_redis(redis: "Redis", memory_bytes: int | None = None) -> list[Finding]:
     """Every master of a cluster, or the only server. Raises REDIS_ERRORS when one does not answer."""
-    return [finding for server, to in (await masters(redis)).items() for finding in await _server(redis, server, to)]
+    return [
+        finding
+        for server, to in (await masters(redis)).items()
+        for finding in await _server(redis, server, to, memory_bytes)
+    ]
 
 
-async def _server(redis: "Redis", server: str, to: dict[str, Any]) -> list[Finding]:
+async def _server(redis: "Redis", server: str, to: dict[str, Any], memory_bytes: int | None) -> list[Finding]:
     info = await redis.info("server", **to)
     version = str(info.get("valkey_version") or info["redis_version"])
     name = info.get("server_name", "redis")
     findings = [_version(server, f"{name} {version}", _numbers(version) >= _REDIS_OLDEST, "7.0")]
     for setting, (wanted, otherwise) in _WANTED.items():
         findings.append(await _setting(redis, server, to, setting, wanted, otherwise))
+    if memory_bytes is not None:
+        findings.append(_memory(server, (await redis.info("memory", **to)).get("maxmemory"), memory_bytes))
     before = time.time()
     seconds, microseconds = await redis.time(**to)
     return [*findings, *_clock(server, seconds + microseconds / 1e6, before)]
@@ -90,6 +96,18 @@ async def _setting(redis: "Redis", server: str, to: dict[str, Any], name: str, w
     if found == wanted:
         return Finding(server, "ok", f"{name} {wanted}")
     return Finding(server, "unsafe", f"{name} is {found}, not {wanted}: {otherwise}")
+
+
+def _memory(server: str, most: int | None, wanted: int) -> Finding:
+    """Compare `maxmemory`, which INFO tells also where CONFIG is forbidden, with what is shared out."""
+    shared = f"TALLYBOOK_REDIS_MEMORY_BYTES, which is {wanted}"
+    if most is None:
+        return Finding(server, "warning", f"maxmemory cannot be verified; it has to be at least {shared}")
+    if most == 0:
+        return Finding(server, "warning", f"maxmemory is not set: set it, to at least {shared}")
+    if most < wanted:
+        return Finding(server, "unfit", f"maxmemory is {most}, less than {shared}: raise the one or lower the other")
+    return Finding(server, "ok", f"maxmemory {most} has room for {shared}")
 
 
 def _clock(store: str, theirs: float, before: float) -> list[Finding]:

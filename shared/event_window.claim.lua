@@ -9,12 +9,8 @@
 -- A value is 8 bytes content, the second of the claim as u32, and the name of the claim.
 local window, most, hold, name, blob = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local sub, second = string.sub, tonumber(redis.call('TIME')[1])
-local since = tonumber(redis.call('GET', KEYS[3]) or '0')
-if second - since >= window or second < since or redis.call('HLEN', KEYS[1]) * 2 >= most then
-  redis.call('DEL', KEYS[2])
-  if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('RENAME', KEYS[1], KEYS[2]) end
-  redis.call('SET', KEYS[3], second, 'EX', 2 * window + 60)
-end
+-- One more: the confirmation of this claim.
+turn(KEYS[1], KEYS[2], KEYS[3], window, redis.call('HLEN', KEYS[1]), #blob / 24 + 1, most, second)
 local ids, answers, writes, written, claim = {}, {}, {}, 0, struct.pack('<I4', second) .. name
 for place = 1, #blob / 24 do ids[place] = sub(blob, place * 24 - 23, place * 24 - 8) end
 local now = redis.call('HMGET', KEYS[1], unpack(ids))

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 
+from shared import redis_memory
 from shared.errors import RedisUnavailable
 from shared.redis_client import REDIS_ERRORS, Script
 from shared.settings import Settings
@@ -31,7 +32,7 @@ _CHUNK = 1000
 #: Seconds after which a claim without confirmation is of a worker that died: longer than an append may take.
 HOLD_S = 60
 
-_CLAIM = Script("shared/event_window.claim.lua")
+_CLAIM = Script("shared/window.turn.lua", "shared/event_window.claim.lua")
 _CONFIRM = Script("shared/event_window.confirm.lua")
 
 #: What the script says of an event.
@@ -54,6 +55,9 @@ class EventWindow:
     def __init__(self, settings: Settings, redis: "Redis") -> None:
         self._settings = settings
         self._redis = redis
+        #: Entries of one shard, and events of one call: no more than half of them.
+        self._most = redis_memory.entries(settings, "event_ids", redis_memory.EVENT_ID)
+        self._chunk = min(_CHUNK, max(1, self._most // 2 - 1))
 
     async def claim(self, events: Sequence[bytes]) -> Claim:
         """Claim what nobody has; no id may be there twice. Raises RedisUnavailable."""
@@ -76,22 +80,21 @@ class EventWindow:
         await asyncio.gather(*(_CONFIRM(self._redis, [_prefix(shard) + "now"], arguments) for shard in claim.shards))
 
     async def _claim(self, name: bytes, shard: int, events: Sequence[bytes]) -> bytes:
-        of, settings = _prefix(shard), self._settings
-        most = max(1, settings.events_window_ids // settings.shards)
-        arguments = [settings.events_window_s, most, HOLD_S, name, b"".join(events)]
+        of = _prefix(shard)
+        arguments = [self._settings.events_window_s, self._most, HOLD_S, name, b"".join(events)]
         answer: bytes = await _CLAIM(self._redis, [of + "now", of + "former", of + "since"], arguments)
         return answer
 
     def _by_shard(self, events: Sequence[bytes]) -> list[tuple[int, Sequence[int]]]:
         """Places of events, in pieces of one script call."""
-        shards = self._settings.shards
+        shards, chunk = self._settings.shards, self._chunk
         if shards == 1:
-            return [(0, range(at, min(at + _CHUNK, len(events)))) for at in range(0, len(events), _CHUNK)]
+            return [(0, range(at, min(at + chunk, len(events)))) for at in range(0, len(events), chunk)]
         found: dict[int, list[int]] = {}
         for place, event in enumerate(events):
             found.setdefault(int.from_bytes(event[:4]) % shards, []).append(place)
         return [
-            (shard, places[at : at + _CHUNK]) for shard, places in found.items() for at in range(0, len(places), _CHUNK)
+            (shard, places[at : at + chunk]) for shard, places in found.items() for at in range(0, len(places), chunk)
         ]
 
 

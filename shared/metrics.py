@@ -99,6 +99,18 @@ OLDEST_OPEN_SECONDS = Gauge(
     "Seconds since the end of the oldest closed minute that is not in Postgres; 0 when none waits",
     multiprocess_mode="mostrecent",
 )
+REDIS_USED = Gauge(
+    "tallybook_redis_used_bytes",
+    "Bytes that a use of Redis takes; `total` is all that the fullest server has",
+    ["use"],
+    multiprocess_mode="mostrecent",
+)
+REDIS_BOUND = Gauge(
+    "tallybook_redis_bound_bytes",
+    "Bytes at which that use stops; of `total`, maxmemory",
+    ["use"],
+    multiprocess_mode="mostrecent",
+)
 READS = Counter("tallybook_reads_total", "Reads of statistics: complete, partial as asked for, or failed", ["outcome"])
 SINK_LAG = Gauge(
     "tallybook_sink_lag_records",

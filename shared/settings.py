@@ -62,6 +62,16 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = None
 
+    redis_memory_bytes: Annotated[
+        int,
+        _about(
+            "Memory of Redis that all uses share, in bytes (docs/operate.md): `maxmemory` of the embedded Valkey; at "
+            "most that of another server, or of each master of a cluster",
+            ge=64 << 20,
+            le=1 << 44,
+        ),
+    ] = 384 << 20
+
     log_url: Annotated[
         str | None,
         _about("Log of hits, events and views: kafka://host:port,..., or a Redis; unset is the Redis above"),
@@ -97,6 +107,16 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rate_limit_burst: Annotated[
         int, _about("Writes that one client may make at once under the limit", ge=1, le=1_000_000)
     ] = 100
+
+    keyed_limit_per_s: Annotated[
+        float,
+        _about(
+            "Clicks with a key or an id a second that one client address without an API key may send to a worker; "
+            "0 is no limit",
+            ge=0,
+            le=1e9,
+        ),
+    ] = 1000.0
 
     # -- keys ------------------------------------------------------------------------------------------------------
     keys: Annotated[
@@ -154,7 +174,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     minute_s: Annotated[int, _about("Seconds in one counted minute; other than 60 only for tests", ge=1, le=60)] = 60
     grace_s: Annotated[float, _about("Seconds after its end at which a minute is closed", ge=0, le=3600)] = 2.0
     idempotency_window_s: Annotated[
-        int, _about("Seconds for which an Idempotency-Key or an item's id counts once, at least", ge=1, le=7 * 86_400)
+        int,
+        _about(
+            "Seconds for which an Idempotency-Key or an item's id counts once, unless memory ends", ge=1, le=7 * 86_400
+        ),
     ] = 600
     backdate_max_s: Annotated[
         int, _about("Seconds that the timestamp of a bulk item may lie back", ge=0, le=366 * 86_400)
@@ -248,11 +271,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     event_depth_max: Annotated[int, _about("Levels of the properties of an event", ge=1, le=100)] = 4
     event_properties_bytes_max: Annotated[int, _about("Bytes of the properties of an event", ge=2, le=256 << 10)] = 8192
     events_window_s: Annotated[
-        int, _about("Seconds in which a repeated event is reported as one, at least", ge=60, le=7 * 86_400)
+        int, _about("Seconds in which a repeated event is reported as one, unless memory ends", ge=60, le=7 * 86_400)
     ] = 3600
-    events_window_ids: Annotated[
-        int, _about("Ids that Redis keeps for that, about 100 bytes each; more shorten the window", ge=1000, le=10**9)
-    ] = 2_000_000
     events_blocks_max: Annotated[
         int, _about("Blocks (of up to 64 KB) that a partition of the log holds; full is 503", ge=1, le=10_000_000)
     ] = 10_000

@@ -11,6 +11,8 @@ PREFIX = "TALLYBOOK_"
 
 #: Bytes of a secret that signs tokens: as many as the hash has (RFC 7518, 3.2).
 _JWT_SECRET_MIN = 32
+#: Bytes that a partition of the log has at least: an append may have 1.4 MB. A topic has a tenth of the memory or more.
+_PARTITION_MIN = 3 << 19
 #: An origin as browsers write it, and a domain of cookies.
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 _DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
@@ -26,6 +28,7 @@ def check(settings: "Settings") -> None:
     _check_origins(settings.track_origins)
     _check_cookie(settings)
     _check_jwt(settings)
+    _check_memory(settings)
     _check_scheme("redis_url", settings.redis_url, ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster"))
     _check_scheme("log_url", settings.log_url, ("kafka", "redis", "rediss", "unix"))
     if settings.dead_letters_topic is not None and not (settings.log_url or "").startswith("kafka://"):
@@ -34,6 +37,17 @@ def check(settings: "Settings") -> None:
     _check_scheme("outbox_url", settings.outbox_url, ("postgresql", "postgres"))
     _check_scheme("sentry_dsn", settings.sentry_dsn, ("http", "https"))
     _check_scheme("clickhouse_url", settings.clickhouse_url, ("http", "https"))
+
+
+def _check_memory(settings: "Settings") -> None:
+    if (settings.log_url or "").startswith("kafka://"):
+        return
+    least = settings.log_partitions * _PARTITION_MIN * 10
+    if settings.redis_memory_bytes < least:
+        raise SettingsError(
+            f"TALLYBOOK_REDIS_MEMORY_BYTES={settings.redis_memory_bytes} is too little for "
+            f"TALLYBOOK_LOG_PARTITIONS={settings.log_partitions}: set {least} or more, or fewer partitions"
+        )
 
 
 def _check_scheme(name: str, url: str | None, schemes: tuple[str, ...]) -> None:

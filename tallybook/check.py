@@ -29,6 +29,8 @@ async def examine(settings: Settings) -> list[Finding]:
     """Everything that can be said about the stores and this host."""
     findings = []
     looks = {"redis": _redis, "postgres": _postgres}
+    if settings.log_url not in (None, settings.redis_url) and not str(settings.log_url).startswith("kafka://"):
+        looks["log"] = _log
     if settings.clickhouse_url is not None:
         looks["clickhouse"] = _clickhouse
     for name, look in looks.items():
@@ -48,9 +50,19 @@ def verdict(findings: Iterable[Finding], *, allow_unsafe: bool = False) -> Exit:
 
 
 async def _redis(settings: Settings) -> list[Finding]:
-    redis = connect(settings)
+    return await _redis_at(settings, settings.redis_url)
+
+
+async def _log(settings: Settings) -> list[Finding]:
+    """The log in a Redis of its own."""
+    findings = await _redis_at(settings, settings.log_url)
+    return [finding._replace(store=finding.store.replace("redis", "log")) for finding in findings]
+
+
+async def _redis_at(settings: Settings, url: str | None) -> list[Finding]:
+    redis = connect(settings, url)
     try:
-        return await examine_redis(redis)
+        return await examine_redis(redis, settings.redis_memory_bytes)
     finally:
         await redis.aclose()
 

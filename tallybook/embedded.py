@@ -136,8 +136,9 @@ class EmbeddedServers:
         if redis:
             at = sockets / "redis.sock"
             files = ("--unixsocket", at, "--dir", self._own_folder("redis", self._identity))
+            options = ("--maxmemory", str(self._settings.redis_memory_bytes), *_REDIS_OPTIONS)
             answers = functools.partial(redis_answers, at)
-            self._servers["redis"] = _Server((redis, *files, *_REDIS_OPTIONS), signal.SIGTERM, answers, self._identity)
+            self._servers["redis"] = _Server((redis, *files, *options), signal.SIGTERM, answers, self._identity)
             self.redis_url = f"unix://{at}"
         if postgres:
             files = ("-D", self._cluster(postgres), "-k", sockets)

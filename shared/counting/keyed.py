@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 
+from shared import redis_memory
 from shared.counting import keys
 from shared.errors import RedisUnavailable
 from shared.redis_client import REDIS_ERRORS, Script
@@ -20,7 +21,7 @@ from shared.settings import Settings
 #: Entries in one script call: Redis serves nobody else meanwhile (some 2 us each).
 _CHUNK = 1000
 
-_KEYED = Script("shared/counting/incarnation.lua", "shared/counting/keyed.lua")
+_KEYED = Script("shared/counting/incarnation.lua", "shared/window.turn.lua", "shared/counting/keyed.lua")
 
 
 class KeyedClick(NamedTuple):
@@ -38,6 +39,9 @@ class Keyed:
     def __init__(self, settings: Settings, redis: "Redis") -> None:
         self._settings = settings
         self._redis = redis
+        #: Ids of one shard, and clicks of one call: no more than half of them.
+        self._most = redis_memory.entries(settings, "click_ids", redis_memory.CLICK_ID)
+        self._chunk = min(_CHUNK, self._most // 2)
 
     async def count(self, clicks: Sequence[KeyedClick]) -> list[bool]:
         """For each click, in order: True counted now, False counted before within the window.
@@ -49,8 +53,8 @@ class Keyed:
             by_shard.setdefault(int.from_bytes(click.key[:4]) % self._settings.shards, []).append(index)
         answers = [False] * len(clicks)
         for shard, indexes in by_shard.items():
-            for at in range(0, len(indexes), _CHUNK):
-                part = indexes[at : at + _CHUNK]
+            for at in range(0, len(indexes), self._chunk):
+                part = indexes[at : at + self._chunk]
                 for index, counted in zip(part, await self._apply(shard, [clicks[i] for i in part]), strict=True):
                     answers[index] = counted
         return answers
@@ -58,9 +62,10 @@ class Keyed:
     async def _apply(self, shard: int, clicks: list[KeyedClick]) -> list[bool]:
         prefix = keys.prefix(shard)
         blob = b"".join(struct.pack("<QQQ16s", *click) for click in clicks)
-        arguments = [self._settings.idempotency_window_s, secrets.token_hex(8), prefix, blob]
+        arguments = [self._settings.idempotency_window_s, self._most, secrets.token_hex(8), prefix, blob]
+        names = ("cur", "live", "keyed", "ids:now", "ids:former", "ids:since")
         try:
-            answer = await _KEYED(self._redis, [prefix + "cur", prefix + "live", prefix + "keyed"], arguments)
+            answer = await _KEYED(self._redis, [prefix + name for name in names], arguments)
         except REDIS_ERRORS as error:
             raise RedisUnavailable from error
         return [byte == ord("1") for byte in answer]

@@ -8,7 +8,9 @@ a cluster.
     tallybook:{s}:lane:<lane>     hash    seq: last page applied, total: clicks of the lane up to that page
     tallybook:{s}:lanes           set     lanes that ever sent a page here
     tallybook:{s}:keyed           hash    total: clicks counted with a key
-    tallybook:{s}:ids:<bucket>    set     keys seen in one window of time; expires by itself
+    tallybook:{s}:ids:now         set     keys of clicks, and ids of items, seen lately
+    tallybook:{s}:ids:former      set     what `now` was before
+    tallybook:{s}:ids:since       string  when `now` began
 """
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from shared import redis_memory
 from shared.events import TOPIC as EVENTS
 from shared.log.log import Log
 from shared.log.streams import StreamsLog
@@ -36,7 +37,8 @@ async def chosen_log(settings: Settings) -> AsyncIterator[Log]:
         return
     redis = connect(settings, url)
     try:
-        yield StreamsLog(redis, settings.log_partitions, records_max, topics=topics)
+        bounds = redis_memory.partition_bounds(settings)
+        yield StreamsLog(redis, settings.log_partitions, records_max, topics=topics, bytes_max=bounds)
     finally:
         await redis.aclose()
 

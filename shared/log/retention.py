@@ -5,6 +5,8 @@ from shared.log.log import Log
 
 #: Seconds for which records are kept after the last sink is done with them, for repairs.
 KEEP_S = 3600.0
+#: Seconds between two trims. Half of a partition in Redis may fill in a few seconds; brokers have disks.
+TRIM_S = {"streams": 2.0, "kafka": 30.0}
 
 
 async def trim(log: Log, cursors: Cursors, topic: str, keep_s: float = KEEP_S) -> None:

@@ -1,6 +1,7 @@
+#!lua flags=allow-oom
 -- look: whether what was just read of a partition from a cursor on is all there; a stream that was put back to an older copy is
 -- brought behind the cursor
--- KEYS  1 log: stream   2 book: hash (appended, trimmed)
+-- KEYS  1 log: stream   2 book: hash (appended, trimmed, ...)
 -- ARGV  1 start of the read   2 last id that the cursor knows was given out
 -- answers {'OK', 1 if the stream was older than the cursor} or {'TRIMMED', id}; cost O(1)
 local function is_before(one, other)

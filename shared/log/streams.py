@@ -3,7 +3,8 @@ node of a cluster.
 
     tallybook:{<topic>.<partition>}:log     stream   the records
     tallybook:{<topic>.<partition>}:seqs    hash     producer -> number of its last append
-    tallybook:{<topic>.<partition>}:book    hash     appended: records so far, trimmed: before this id nothing is left
+    tallybook:{<topic>.<partition>}:book    hash     appended: records so far, trimmed: before this id nothing is left,
+                                                     bytes: of the records so far, gone: of those that have left
 
 **Appends** are one script that knows the producer's last seq, so a repeat stores nothing. The readers' marks stand
 behind it for the day on which Redis comes back from an older copy and has forgotten the seq.
@@ -12,7 +13,8 @@ behind it for the day on which Redis comes back from an older copy and has forgo
 and a cursor in Redis would go back together with the stream. When the stream is older than the cursor, its last id is
 raised first (XSETID), else new records could lie before the cursor and nobody would read them.
 
-**A full partition** refuses (LogFull). Records leave by XTRIM MINID behind the slowest sink and in no other way.
+**A full partition** refuses (LogFull), by number and by bytes. Records leave by XTRIM MINID behind the slowest sink and
+in no other way: when they are old, or earlier where more than half of what the partition may hold is taken.
 """
 
 import asyncio
@@ -50,6 +52,8 @@ _TRIM = Script("shared/log/streams.trim.lua")
 
 #: Entries that Redis answers at a time: it does nothing else meanwhile.
 _PAGE = 1000
+#: Bytes that a partition of a topic without a bound of its own may take.
+_BYTES_MAX = 16 << 20
 #: Seconds between two looks at a partition with nothing new. A blocking read would need a connection for each.
 _POLL_S = 0.05
 #: The largest sequence of an id within one millisecond.
@@ -64,14 +68,21 @@ class StreamsLog:
     name = "streams"
 
     def __init__(
-        self, redis: "Redis", partitions: int, records_max: int, *, topics: Mapping[str, int] | None = None
+        self,
+        redis: "Redis",
+        partitions: int,
+        records_max: int,
+        *,
+        topics: Mapping[str, int] | None = None,
+        bytes_max: Mapping[str, int] | None = None,
     ) -> None:
-        """A partition holds `records_max` records, or as many as `topics` says of its topic."""
+        """A partition holds `records_max` records, or as many as `topics` says of its topic, in the bytes of it."""
         self._redis = redis
         self._reading = _reading(redis)
         self.partitions = partitions
         self._records_max = records_max
         self._topics = topics or {}
+        self._bytes = bytes_max or {}
 
     def partition_of(self, key: bytes) -> int:
         """See Log."""
@@ -88,10 +99,10 @@ class StreamsLog:
         self, topic: str, partition: int, records: Sequence[tuple[bytes, bytes]], *, producer: str, seq: int
     ) -> None:
         """See Log."""
-        most = self._topics.get(topic, self._records_max)
+        most, bytes_max = self._most(topic)
         check(records, seq, most)
         of = prefix(topic, partition)
-        arguments = [producer, seq, most, *(part for record in records for part in record)]
+        arguments = [producer, seq, most, bytes_max, *(part for record in records for part in record)]
         try:
             answer, *rest = await _APPEND(self._redis, [of + "log", of + "seqs", of + "book"], arguments)
         except OutOfMemoryError as error:  # refused before the script began
@@ -125,8 +136,8 @@ class StreamsLog:
         """See Log."""
         of = prefix(topic, partition)
         try:
-            arguments = [str(before), int(keep_s * 1000), self._topics.get(topic, self._records_max)]
-            await _TRIM(self._redis, [of + "log", of + "book"], arguments)
+            stock = [most // 2 for most in self._most(topic)]
+            await _TRIM(self._redis, [of + "log", of + "book"], [str(before), int(keep_s * 1000), *stock])
         except REDIS_ERRORS as error:
             raise LogUnavailable from error
 
@@ -136,6 +147,10 @@ class StreamsLog:
 
     async def close(self) -> None:
         """See Log."""
+
+    def _most(self, topic: str) -> tuple[int, int]:
+        """Records and bytes of a partition."""
+        return self._topics.get(topic, self._records_max), self._bytes.get(topic, _BYTES_MAX)
 
 
 class StreamsReader:
@@ -240,7 +255,7 @@ def _parsed(entry: Any) -> tuple[Record, str, Mark]:
     entry_id, fields = entry
     position = _position(entry_id)
     try:
-        _, key, _, value, _, producer, _, seq, _, place, _, _ = fields
+        _, key, _, value, _, producer, _, seq, _, place, _, _, *_ = fields
         return Record(position, key, value, position.offset), producer.decode(), Mark(int(seq), int(place))
     except ValueError:
         other = dict(zip(fields[::2], fields[1::2], strict=True))

@@ -1,14 +1,51 @@
--- trim: forget entries that every sink is done with
--- KEYS  1 log: stream   2 book: hash (appended, trimmed)
--- ARGV  1 position of the slowest sink   2 milliseconds for which entries are kept all the same   3 most records in the stream
--- answers how many went; cost O(entries that go). Never MAXLEN: it would take unread entries along.
-local limit, ms = ARGV[1], tonumber(ARGV[1]:match('^(%d+)-'))
-if redis.call('XLEN', KEYS[1]) * 2 < tonumber(ARGV[3]) then
-  local now = redis.call('TIME')
-  local keep = now[1] * 1000 + math.floor(now[2] / 1000) - tonumber(ARGV[2])
-  if keep < ms then limit = string.format('%.0f', math.max(keep, 0)) .. '-0' end
+#!lua flags=allow-oom
+-- trim: forget entries that every sink is done with: those that are old, and the oldest until the rest is within the stock
+-- KEYS  1 log: stream   2 book: hash (appended, trimmed, bytes, gone)
+-- ARGV  1 position of the slowest sink   2 milliseconds for which entries are kept
+--       3 most records that stay   4 most bytes that stay; entries that a sink still needs stay all the same
+-- answers how many went; cost O(entries that go + log n). Never MAXLEN: it would take unread entries along.
+local appended, bytes = unpack(redis.call('HMGET', KEYS[2], 'appended', 'bytes'))
+appended, bytes = tonumber(appended or '0'), tonumber(bytes or '0')
+
+local function from(ms) return string.format('%.0f', ms) .. '-0' end
+
+local function first_from(id)
+  local entry = redis.call('XRANGE', KEYS[1], id, '+', 'COUNT', 1)[1]
+  if not entry then return nil end
+  local known = { ms = tonumber(entry[1]:match('^(%d+)-')) }
+  for at = 1, #entry[2], 2 do
+    local name = entry[2][at]
+    if name == 'n' or name == 'b' then known[name] = tonumber(entry[2][at + 1]) end
+  end
+  return known
+end
+
+-- Whether the entries from there on are within the stock. Those of a former version say nothing of their bytes: they are the oldest.
+local function is_within(entry)
+  if not entry then return true end
+  return entry.n and entry.b and appended - entry.n < tonumber(ARGV[3]) and bytes - entry.b <= tonumber(ARGV[4])
+end
+
+local limit, done_ms = ARGV[1], tonumber(ARGV[1]:match('^(%d+)-'))
+local time = redis.call('TIME')
+local keep = math.max(time[1] * 1000 + math.floor(time[2] / 1000) - tonumber(ARGV[2]), 0)
+local oldest = keep < done_ms and first_from(from(keep))
+if oldest then
+  if is_within(oldest) then
+    limit = from(keep)
+  else -- between them lies the first millisecond whose entry is within; ids of one millisecond go together
+    local low, high = math.min(oldest.ms, done_ms), done_ms
+    while high - low > 1 do
+      local middle = math.floor((low + high) / 2)
+      if is_within(first_from(from(middle))) then high = middle else low = middle end
+    end
+    if high < done_ms then limit = from(high) end
+  end
 end
 local gone = redis.call('XTRIM', KEYS[1], 'MINID', '=', limit)
--- Noted only when something went, so the note never moves back: an earlier limit finds nothing.
-if gone > 0 then redis.call('HSET', KEYS[2], 'trimmed', limit) end
+if gone > 0 then
+  -- Noted only when something went, so the note never moves back: an earlier limit finds nothing.
+  local first = first_from('-')
+  redis.call('HSET', KEYS[2], 'trimmed', limit, 'gone', string.format('%.0f', first and (first.b or 0) or bytes))
+end
 return gone

@@ -222,6 +222,8 @@ def test_redis_keeps_what_it_acknowledged() -> None:
     assert options["--no-appendfsync-on-rewrite"] == "no"
     assert options["--maxmemory-policy"] == "noeviction"
     assert options["--save"] == ""
+    assert options["--maxmemory"] == SERVICES["ingest"]["environment"]["TALLYBOOK_REDIS_MEMORY_BYTES"]
+    assert options["--maxmemory"] == f"${{TALLYBOOK_REDIS_MEMORY_BYTES:-{Settings().redis_memory_bytes}}}"
     assert "redis:/data" in SERVICES["redis"]["volumes"]
 
 
