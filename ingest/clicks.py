@@ -103,8 +103,8 @@ OPERATIONS = [
         scope="clicks:write",
         summary="Count one click",
         description="Counted in the minute in which it is accepted, exactly once. A body is ignored. With an "
-        "`Idempotency-Key`, the same key on the same banner counts once within ${idempotency_window_s} seconds at "
-        "least; repeat such a request after any error. Without one, repeat it only after an error that says so.",
+        "`Idempotency-Key`, the same key on the same banner counts once within ${idempotency_window_s} "
+        "seconds; repeat such a request after any error. Without one, repeat it only after an error that says so.",
         tag="clicks",
         parameters=(
             Parameter("bannerId", BannerId, "The banner", "path", example=42),
@@ -140,7 +140,7 @@ OPERATIONS = [
         summary="Count many clicks",
         description="For servers and SDKs: up to ${bulk_items_max} items in ${bulk_body_max_bytes} bytes. All valid "
         "items are counted, and the answer names the others. An item's `id` makes it count once within "
-        "${idempotency_window_s} seconds at least. After a 503 send the same request again: items with ids count once, "
+        "${idempotency_window_s} seconds. After a 503 send the same request again: items with ids count once, "
         "and no item without one had been counted, unless clicks are acknowledged by Redis.",
         tag="clicks",
         body=Body(

@@ -223,8 +223,14 @@ async def test_keys_are_forgotten_after_their_window(stack: Stack, redis_client:
     click = KeyedClick(LONG_AGO, 8, 1, b"0123456789abcdef")
     assert await stack.keyed.count([click]) == [True]
     shard = int.from_bytes(click.key[:4]) % stack.settings.shards
-    (ids,) = [name async for name in redis_client.scan_iter(keys.prefix(shard) + "ids:*")]
-    assert 0 < await redis_client.ttl(ids) <= 2 * stack.settings.idempotency_window_s + 60
+    names = {name async for name in redis_client.scan_iter(keys.prefix(shard) + "ids:*")}
+    assert names == {(keys.prefix(shard) + name).encode() for name in ("ids:now", "ids:since")}
+    for name in names:
+        assert 0 < await redis_client.ttl(name) <= 2 * stack.settings.idempotency_window_s + 60
+    await redis_client.decrby(keys.prefix(shard) + "ids:since", stack.settings.idempotency_window_s)
+    assert await stack.keyed.count([click]) == [False]  # the former window
+    await redis_client.decrby(keys.prefix(shard) + "ids:since", stack.settings.idempotency_window_s)
+    assert await stack.keyed.count([click]) == [True]
 
 
 async def test_nothing_of_a_former_life_of_redis_grows(stack: Stack, redis_client: "Redis") -> None:

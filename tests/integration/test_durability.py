@@ -12,6 +12,9 @@ from shared.settings import Settings
 from tallybook.check import examine, verdict
 from tallybook.exits import Exit
 
+#: Bytes of Redis, the least that may be set.
+MEMORY = 64 << 20
+
 
 def found(findings: list[Finding], level: str) -> list[str]:
     """The messages of one level."""
@@ -21,7 +24,7 @@ def found(findings: list[Finding], level: str) -> list[str]:
 @pytest.fixture
 async def mutable(redis_client: "Redis") -> AsyncIterator["Redis"]:
     """A Redis whose settings are put back."""
-    names = ("appendonly", "appendfsync", "maxmemory-policy", "no-appendfsync-on-rewrite")
+    names = ("maxmemory", "appendonly", "appendfsync", "maxmemory-policy", "no-appendfsync-on-rewrite")
     before = {name: (await redis_client.config_get(name))[name] for name in names}
     yield redis_client
     for name, value in before.items():
@@ -61,6 +64,26 @@ async def test_a_redis_that_hides_its_settings_cannot_be_verified(redis_client: 
     assert len(found(findings, "warning")) == 4
     assert "appendonly cannot be verified; it has to be yes" in found(findings, "warning")[0]
     assert verdict(findings) is Exit.OK
+
+
+@pytest.mark.parametrize(
+    ("maxmemory", "level", "says"),
+    [
+        (0, "warning", "maxmemory is not set: set it, to at least TALLYBOOK_REDIS_MEMORY_BYTES, which is 67108864"),
+        (MEMORY - 1, "unfit", "maxmemory is 67108863, less than TALLYBOOK_REDIS_MEMORY_BYTES, which is 67108864"),
+        (MEMORY, "ok", "maxmemory 67108864 has room for TALLYBOOK_REDIS_MEMORY_BYTES, which is 67108864"),
+    ],
+)
+async def test_a_redis_with_less_memory_than_is_shared_out_is_unfit(
+    mutable: "Redis", settings: Callable[..., Settings], maxmemory: int, level: str, says: str
+) -> None:
+    """Also where CONFIG is forbidden: INFO tells."""
+    await mutable.config_set("maxmemory", maxmemory)
+    managed = await examine_redis(mutable, MEMORY)
+    elsewhere = await examine(settings(redis_memory_bytes=MEMORY, log_url=f"{settings().redis_url}?db=1"))
+    for findings, stores in ((managed, {"redis"}), (elsewhere, {"redis", "log"})):
+        said = [one for one in findings if one.message.startswith("maxmemory ")]
+        assert {one.store for one in said if one.message.startswith(says) and one.level == level} == stores
 
 
 async def test_a_postgres_that_may_lose_minutes_is_unsafe(database: str) -> None:

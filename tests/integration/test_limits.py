@@ -1,6 +1,7 @@
 """The rate limit over workers, with a real Redis: exact to the write, and open while Redis is away."""
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from shared.settings import Settings
 
 #: Writes a second that are too few for one to come back while a test runs.
 SLOW = 0.001
+#: Where Redis keeps the arrival times of clients.
+_NOW = "tallybook:{limits.clients.0}:now"
 
 
 @pytest.fixture(autouse=True)
@@ -75,11 +78,22 @@ async def test_redis_keeps_one_number_per_client_which_vanishes_and_names_nobody
     for host in range(1, 4):
         await limiter.take("192.0.2.1")
         await limiter.take(f"2001:db8::{host}")
-    names = await redis_client.keys("*")
-    assert len(names) == 2
-    assert not any(b"192.0.2" in name or b"2001" in name for name in names)
-    for name in names:
-        assert 0 < await redis_client.pttl(name) <= 3100
+    assert set(await redis_client.keys("*")) == {_NOW.encode(), _NOW.replace(":now", ":since").encode()}
+    kept = await redis_client.hgetall(_NOW)
+    assert len(kept) == 2
+    assert not any(b"192.0.2" in name or b"2001" in name for name in kept)
+    assert 0 < await redis_client.ttl(_NOW) <= 72
+
+
+async def test_of_too_many_clients_the_latest_half_is_limited(redis_client: "Redis") -> None:
+    limiter = Limiter(SLOW, 1, redis_client, kept_max=20)
+    for host in range(100):
+        await limiter.take(f"192.0.2.{host}")
+    kept = sum([await redis_client.hlen(_NOW.replace(":now", f":{half}")) for half in ("now", "former")])
+    assert 10 <= kept <= 20
+    other = Limiter(SLOW, 1, redis_client, kept_max=20)
+    assert not any([await is_allowed(other, f"192.0.2.{host}") for host in range(90, 100)])
+    assert await is_allowed(other, "192.0.2.0")
 
 
 async def test_a_client_that_is_over_is_refused_without_asking_redis(
@@ -96,8 +110,8 @@ async def test_an_arrival_time_of_a_clock_that_was_set_back_is_cut_to_a_burst(
 ) -> None:
     limiter, other, _ = workers(SLOW, 2)
     await limiter.take("192.0.2.1")
-    (name,) = await redis_client.keys("*")
-    await redis_client.set(name, "9" * 16)
+    (name,) = await redis_client.hkeys(_NOW)
+    await redis_client.hset(_NOW, name, struct.pack("<d", 9e15))
     with pytest.raises(Limited) as refused:
         await other.take("192.0.2.1")
     assert refused.value.retry_after_s == 1000
@@ -118,14 +132,13 @@ async def test_after_redis_has_failed_it_is_asked_again_and_the_limit_is_exact(
     redis = connect(Settings(redis_url=redis_url))
     limiter = Limiter(SLOW, 10, redis, clock=lambda: now)
     await limiter.take("192.0.2.1")
-    (name,) = await redis_client.keys("*")
-    await redis_client.delete(name)
-    await redis_client.lpush(name, "no number")  # what Redis answers now is an error
+    await redis_client.delete(_NOW)
+    await redis_client.lpush(_NOW, "no hash")  # what Redis answers now is an error
     assert (await limiter.take("192.0.2.1"))["RateLimit-Remaining"] == "8"
-    await redis_client.delete(name)
+    await redis_client.delete(_NOW)
     assert (await limiter.take("192.0.2.1"))["RateLimit-Remaining"] == "7"  # it is left alone for a while
-    assert not await redis_client.exists(name)
+    assert not await redis_client.exists(_NOW)
     now += 1.0
     assert (await limiter.take("192.0.2.1"))["RateLimit-Remaining"] == "9"
-    assert await redis_client.exists(name)
+    assert await redis_client.exists(_NOW)
     await redis.aclose()

@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from ingest.bulk import COUNT_MAX
 from ingest.clicks import OPERATIONS
 from ingest.client import ClientAddress
+from ingest.limits import Allowance
 from ingest.openapi import routes
 from ingest.problems import HANDLERS
 from shared.counting.keyed import KeyedClick
@@ -142,7 +143,8 @@ class Service:
             "keyed": self.keyed,
             "banners": self.banners,
             "limiter": self.limiter,
-            "client": ClientAddress(()),
+            "client": ClientAddress(("127.0.0.1/32",)),
+            "allowance": Allowance(settings),
         }
         self.app = Starlette(routes=routes(OPERATIONS), exception_handlers=HANDLERS)
 
@@ -314,6 +316,21 @@ async def test_a_client_over_its_limit_is_told_when_to_come_again() -> None:
     assert second.headers["retry-after"] == "7"
     assert code_of(await service.bulk([{"bannerId": 42}])) == (429, "limited")
     assert service.clicks() == 1
+
+
+async def test_no_address_shortens_the_window_of_ids_for_the_others() -> None:
+    service, other = Service(keyed_limit_per_s=0.01, bulk_items_max=30_000), {"x-forwarded-for": "192.0.2.1"}
+    many = [{"bannerId": 1, "id": str(number)} for number in range(30_000)]
+    assert (await service.bulk(many, JSON | other)).json()["accepted"] == 30_000
+    refused = await service.bulk([{"bannerId": 1, "id": "more"}, {"bannerId": 2}], JSON | other)
+    assert code_of(refused) == (429, "limited")
+    assert code_of(await service.post("/stats/1", headers={"idempotency-key": "more"} | other)) == (429, "limited")
+    assert 90 <= int(refused.headers["retry-after"]) <= 100
+    assert (service.clicks(), service.counter.of(2)) == (30_000, 0)
+    assert (await service.bulk([{"bannerId": 1}], JSON | other)).status_code == 200  # without ids there is no limit
+    assert (
+        await service.bulk([{"bannerId": 1, "id": "x"}], JSON | {"x-forwarded-for": "192.0.2.2"})
+    ).status_code == 200
 
 
 # -- many clicks -------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from ingest.limits import Buckets, Limiter, group
+from ingest.limits import Allowance, Buckets, Limiter, group
 from shared.errors import Limited
 from shared.redis_client import connect
 from shared.settings import Settings
@@ -45,6 +45,34 @@ def limiter(no_redis: "Redis", clock: Clock) -> Callable[..., Limiter]:
         return Limiter(rate, burst, no_redis, clock=clock, clients_max=clients_max)
 
     return make
+
+
+def test_one_address_sends_so_many_clicks_with_ids_and_no_more(clock: Clock) -> None:
+    allowance = Allowance(Settings(keyed_limit_per_s=1000.0), clock)
+    allowance.take("192.0.2.1", 10_000)
+    allowance.take("192.0.2.1", 9_000)
+    with pytest.raises(Limited, match="Nothing was counted") as refused:
+        allowance.take("192.0.2.1", 10_000)
+    assert refused.value.retry_after_s == 9
+    allowance.take("192.0.2.1", 1000)  # what was refused took nothing
+    allowance.take("192.0.2.2", 20_000)
+    clock.now += 10
+    allowance.take("192.0.2.1", 10_000)
+    with pytest.raises(Limited):
+        allowance.take("192.0.2.1", 1)
+
+
+def test_a_bulk_request_of_any_allowed_size_is_taken(clock: Clock) -> None:
+    allowance = Allowance(Settings(keyed_limit_per_s=1.0, bulk_items_max=100_000), clock)
+    allowance.take("192.0.2.1", 100_000)
+
+
+@pytest.mark.parametrize(("client", "rate_per_s"), [("127.0.0.1", 1.0), ("::1", 1.0), ("192.0.2.1", 0.0)])
+def test_this_host_and_a_limit_of_0_are_free(clock: Clock, client: str, rate_per_s: float) -> None:
+    allowance = Allowance(Settings(keyed_limit_per_s=rate_per_s), clock)
+    for _ in range(5):
+        allowance.take(client, 10_000)
+    assert Allowance(Settings(), clock)._buckets is not None
 
 
 async def test_without_a_limit_nobody_is_asked_and_nothing_is_said(limiter: Callable[..., Limiter]) -> None:

@@ -84,6 +84,14 @@ def test_a_refused_url_keeps_its_password() -> None:
     assert "hunter2" not in str(caught.value)
 
 
+def test_each_partition_of_the_log_has_memory_for_an_append() -> None:
+    environ = {"TALLYBOOK_LOG_PARTITIONS": "64"}
+    with pytest.raises(SettingsError, match="TALLYBOOK_LOG_PARTITIONS=64: set 1006632960 or more, or fewer partitions"):
+        load(environ)
+    assert load({**environ, "TALLYBOOK_REDIS_MEMORY_BYTES": "1006632960"}).log_partitions == 64
+    assert load({**environ, "TALLYBOOK_LOG_URL": "kafka://one:9092"}).log_partitions == 64
+
+
 @pytest.mark.parametrize("url", [None, "redis://cache"])
 def test_a_topic_of_dead_letters_needs_a_log_in_kafka(url: str | None) -> None:
     environ = {"TALLYBOOK_DEAD_LETTERS_TOPIC": "letters"}
