@@ -3,6 +3,7 @@ node of a cluster.
 
     tallybook:{<topic>.<partition>}:log     stream   the records
     tallybook:{<topic>.<partition>}:seqs    hash     producer -> number of its last append
+    tallybook:{<topic>.<partition>}:silent  hash     the same of those that appended before them
     tallybook:{<topic>.<partition>}:book    hash     appended: records so far, trimmed: before this id nothing is left,
                                                      bytes: of the records so far, gone: of those that have left
 
@@ -104,7 +105,8 @@ class StreamsLog:
         of = prefix(topic, partition)
         arguments = [producer, seq, most, bytes_max, *(part for record in records for part in record)]
         try:
-            answer, *rest = await _APPEND(self._redis, [of + "log", of + "seqs", of + "book"], arguments)
+            names = [of + name for name in ("log", "seqs", "book", "silent")]
+            answer, *rest = await _APPEND(self._redis, names, arguments)
         except OutOfMemoryError as error:  # refused before the script began
             raise LogFull from error
         except REDIS_ERRORS as error:

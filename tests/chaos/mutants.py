@@ -92,16 +92,16 @@ def _key_noted_before_the_click() -> None:
     note = changed_script(keyed._KEYED, (click, ""))
     count = changed_script(
         keyed._KEYED,
-        ("if redis.call('SISMEMBER', before, id) == 1 or redis.call('SADD', now, id) == 0 then", "if false then"),
+        ("if redis.call('SISMEMBER', former, id) == 1 or redis.call('SADD', now, id) == 0 then", "if false then"),
     )
 
     async def in_two_steps(redis: Any, names: Sequence[str], arguments: Sequence[Any]) -> bytes:
         is_new: bytes = await note(redis, names, arguments)
         crash_point("noted")
-        window, _, prefix, blob = arguments
+        window, most, _, prefix, blob = arguments
         new = b"".join(blob[40 * i : 40 * i + 40] for i, one in enumerate(is_new) if one == ord("1"))
         if new:
-            await count(redis, names, [window, secrets.token_hex(8), prefix, new])
+            await count(redis, names, [window, most, secrets.token_hex(8), prefix, new])
         return is_new
 
     keyed._KEYED = in_two_steps  # type: ignore[assignment]

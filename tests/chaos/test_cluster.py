@@ -15,11 +15,14 @@ from redis.crc import key_slot
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
+from aggregator.redis_uses import redis_uses
 from ingest.limits import Limiter
+from shared import redis_memory
 from shared.counting import keys
 from shared.counting.keyed import KeyedClick
 from shared.durability import examine_redis
 from shared.errors import Limited, RedisUnavailable
+from shared.metrics import REDIS_USED
 from shared.redis_client import REDIS_ERRORS, Script, connect, masters
 from shared.redis_cluster import Cluster
 from shared.settings import Settings
@@ -103,6 +106,12 @@ async def test_every_use_of_redis_has_its_way_in_a_cluster(clustered: Settings, 
     await limiter.take("192.0.2.1")
     with pytest.raises(Limited):
         await limiter.take("192.0.2.1")
+    async with redis_uses(clustered, redis) as report:
+        await report()
+    (uses,) = REDIS_USED.collect()
+    used = {sample.labels["use"]: sample.value for sample in uses.samples}
+    assert (used["limits"], used["events"]) == (redis_memory.LIMIT, 0)
+    assert 0 < used["total"] < clustered.redis_memory_bytes
 
 
 async def test_each_master_is_examined(cluster: list[Node], redis: "Redis") -> None:

@@ -206,6 +206,29 @@ async def test_records_that_a_sink_still_needs_are_never_trimmed_for_their_bytes
         assert len(found) >= len(acknowledged) - 5
 
 
+async def test_producers_that_are_gone_leave_bounded_memory_and_no_repeat_counts(
+    small: Settings, redis_client: "Redis"
+) -> None:
+    of = prefix("hits", 0)
+
+    async def append(log: Log, producer: str, seq: int) -> None:
+        await log.append("hits", 0, [(producer.encode(), b"{}")], producer=producer, seq=seq)
+
+    async with chosen_log(small) as log:
+        for number in range(2500):
+            await append(log, f"life-{number}", 1)
+            if number % 500 == 0:
+                await append(log, "steady", 1 + number)
+        assert await redis_client.hlen(of + "seqs") + await redis_client.hlen(of + "silent") <= 2000
+        assert not await redis_client.hexists(of + "seqs", "life-0")
+        before = await redis_client.xlen(of + "log")
+        await append(log, "steady", 2001)  # known, though it was silent for a while
+        assert await redis_client.xlen(of + "log") == before
+        await append(log, "life-0", 1)  # forgotten: the reader's marks know it
+        found, _ = await in_log(log, "hits", 0)
+        assert len(found) == 2505
+
+
 async def test_a_log_of_the_former_version_is_read_and_trimmed(small: Settings, redis_client: "Redis") -> None:
     """Its records say nothing of their bytes, and its book knows none."""
     of = prefix("hits", 0)
