@@ -78,6 +78,8 @@ class Counted(Struct):
 _CLICKS = msgspec.json.Decoder(list[Click])
 _RAW = msgspec.json.Decoder(list[msgspec.Raw])
 _CLICK = msgspec.json.Decoder(Click)
+#: Takes the number of items with ids, and of minutes that are not now.
+Charge = Callable[[int, int], None]
 #: What reading a body that is not JSON can raise.
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
 
@@ -104,9 +106,9 @@ def keyed_click(kind: bytes, minute: int, banner: int, count: int, key: str) -> 
     return KeyedClick(minute, banner, count, blake2b(name, digest_size=16, person=b"tallybook.click").digest())
 
 
-async def count_all(state: Any, body: bytes, charge: Callable[[int], None]) -> Counted:
+async def count_all(state: Any, body: bytes, charge: Charge) -> Counted:
     """Count every item of the body that can be counted; `state` is that of the request. `charge` gets the number of
-    items with ids, and may raise Limited.
+    items with ids, and of minutes other than this one; it may raise Limited.
 
     Raises Malformed for a body that is no array, Invalid for too many items or if none is valid, and RedisUnavailable,
     LanesFull, TooManyNewBanners or PostgresUnavailable as the text above says.
@@ -124,7 +126,7 @@ async def count_all(state: Any, body: bytes, charge: Callable[[int], None]) -> C
 class _Bulk:
     """One request on its way."""
 
-    def __init__(self, state: Any, charge: Callable[[int], None]) -> None:
+    def __init__(self, state: Any, charge: Charge) -> None:
         self._state = state
         self._charge = charge
         self._settings: Settings = state.settings
@@ -261,6 +263,7 @@ class _Bulk:
         """First the items with ids, then all the others at once."""
         answer, state = self.answer, self._state
         try:
+            self._charge(len(self._keyed), self._other_minutes())
             await self._count_keyed()
             self._count_plain()
         except TallybookError as error:
@@ -272,10 +275,14 @@ class _Bulk:
         if self._settings.ack == "redis" and self._plain:
             await state.counter.durable()
 
+    def _other_minutes(self) -> int:
+        """Minutes of the items beside the one that goes on."""
+        minutes = {minute for minute, _ in self._plain} | {click.minute for click in self._keyed}
+        return len(minutes - {self._state.counter.minute()})
+
     async def _count_keyed(self) -> None:
         if not self._keyed:
             return
-        self._charge(len(self._keyed))
         answer = self.answer
         now = self._state.counter.minute()
         for click in self._keyed:

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ingest.bulk import KEY_PATTERN, Click, Counted, count_all, key_of, keyed_click, reason
-from ingest.limits import charge_keyed, limited
+from ingest.limits import charge, limited
 from ingest.openapi import Answer, BannerId, Body, Operation, Parameter
 from ingest.query import parsed_banner
 from shared.errors import (
@@ -53,7 +53,7 @@ async def count_click(request: Request) -> Response:
         key = key_of(request)
         await state.banners.check(banner)
         if key is not None:
-            charge_keyed(request, 1)
+            charge(request, 1)
             minute = state.counter.minute()
             state.counter.admit(minute, banner)
             [is_new] = await state.keyed.count([keyed_click(b"header", minute, banner, 1, key)])
@@ -73,7 +73,7 @@ async def count_clicks(request: Request) -> Response:
         headers = await limited(request)
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in _MEDIA:
             raise UnsupportedMediaType("Send application/json, or text/plain as navigator.sendBeacon does.")
-    counted = await count_all(request.state, await request.body(), partial(charge_keyed, request))
+    counted = await count_all(request.state, await request.body(), partial(charge, request))
     return Response(msgspec.json.encode(counted), headers=_NO_STORE | headers, media_type="application/json")
 
 

@@ -42,6 +42,10 @@ TAKEN = "tallybook.limit_taken"
 
 #: Clicks with ids that a client may send at once: two bulk requests of the default size.
 _KEYED_BURST = 20_000
+#: Minutes that are over to which a client may add each second, after twice as many as there are at once.
+_MINUTES_PER_S = 1.0
+#: Seconds that are lost in sums of fractions.
+_ROUNDING_S = 1e-6
 
 _GCRA = Script("shared/window.turn.lua", "ingest/limits.gcra.lua")
 
@@ -75,31 +79,37 @@ class Buckets:
 
     def is_over(self, ahead_s: float) -> bool:
         """Whether a client that is so far ahead has to wait. As in the script, rounding is forgiven."""
-        return ahead_s > self.step_s * (self.burst - 1) + min(1e-6, self.step_s / 2)
+        return ahead_s > self.step_s * (self.burst - 1) + min(_ROUNDING_S, self.step_s / 2)
 
 
 class Allowance:
-    """Bounds the clicks with ids of each client, in the memory of this worker: all ids share one window in Redis, which
-    no client may shorten for the others. Clients on this host are not bounded: they are proxies and tools."""
+    """Bounds what one client may bring into Redis and Postgres, in the memory of this worker: ids of clicks, which
+    share one window, and minutes that are over, because each becomes an incarnation and a row of the ledger.
+    Clients on this host are not bounded: they are proxies and tools."""
 
     def __init__(
         self, settings: Settings, clock: Callable[[], float] = time.monotonic, clients_max: int = _CLIENTS_MAX
     ) -> None:
-        rate_per_s, burst = settings.keyed_limit_per_s, max(_KEYED_BURST, settings.bulk_items_max)
+        ids_max = max(_KEYED_BURST, settings.bulk_items_max)
+        minutes_max = 2 * math.ceil((settings.backdate_max_s + settings.skew_max_s) / settings.minute_s + 2)
         self._clock = clock
-        self._buckets = Buckets(rate_per_s, burst, clock, clients_max) if rate_per_s > 0 else None
+        self._ids = Buckets(settings.keyed_limit_per_s or math.inf, ids_max, clock, clients_max)
+        self._minutes = Buckets(_MINUTES_PER_S, minutes_max, clock, clients_max)
 
-    def take(self, client: str, clicks: int) -> None:
-        """Take so many clicks of the client, all or none. Raises Limited."""
-        buckets, name = self._buckets, group(client)
-        if buckets is None or _is_local(name):
+    def take(self, client: str, ids: int, minutes: int = 0) -> None:
+        """Take so many ids and minutes of the client, all or nothing. Raises Limited."""
+        name = group(client)
+        if _is_local(name):
             return
-        ahead_s = buckets.ahead_s(name) + clicks * buckets.step_s
-        over_s = ahead_s - buckets.step_s * buckets.burst
-        if over_s > 1e-6:
-            detail = "More clicks with an Idempotency-Key or an id than this address may send. Nothing was counted."
-            raise Limited(detail, retry_after_s=max(1, math.ceil(over_s)))
-        buckets.note(name, self._clock() + ahead_s)
+        taken = [(self._ids, ids), (self._minutes, minutes)]
+        ahead_s = [buckets.ahead_s(name) + number * buckets.step_s for buckets, number in taken]
+        over_s = max(at - of.step_s * of.burst for at, (of, number) in zip(ahead_s, taken, strict=True) if number)
+        if over_s > _ROUNDING_S:
+            detail = "This address sends too many clicks with an Idempotency-Key, an id or a former timestamp."
+            raise Limited(f"{detail} Nothing was counted.", retry_after_s=max(1, math.ceil(over_s)))
+        for at, (buckets, number) in zip(ahead_s, taken, strict=True):
+            if number:
+                buckets.note(name, self._clock() + at)
 
 
 class Limiter:
@@ -196,10 +206,11 @@ class Limiter:
         }
 
 
-def charge_keyed(request: Request, clicks: int) -> None:
-    """Take clicks with ids of the client that asks, unless it came under an API key. Raises Limited."""
-    if CALLER not in request.scope:
-        request.state.allowance.take(request.state.client.of(request.scope), clicks)
+def charge(request: Request, ids: int, minutes: int = 0) -> None:
+    """Take clicks with ids, and minutes that are over, of the client that asks, unless it came under an API key. Raises
+    Limited."""
+    if (ids or minutes) and CALLER not in request.scope:
+        request.state.allowance.take(request.state.client.of(request.scope), ids, minutes)
 
 
 async def limited(request: Request) -> dict[str, str]:

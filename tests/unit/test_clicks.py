@@ -333,6 +333,21 @@ async def test_no_address_shortens_the_window_of_ids_for_the_others() -> None:
     ).status_code == 200
 
 
+async def test_no_address_opens_the_minutes_of_a_day_again_and_again() -> None:
+    service, other = Service(bulk_items_max=2000), {"x-forwarded-for": "192.0.2.1"}
+    now = int(time.time())
+    day = [
+        {"bannerId": 1, "timestamp": datetime.fromtimestamp(now - 60 * back, UTC).isoformat()}
+        for back in range(1, 1440)
+    ]
+    answers = [await service.bulk(day, JSON | other) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert code_of(answers[2]) == (429, "limited")
+    assert service.clicks() == 2 * 1439
+    assert (await service.bulk([{"bannerId": 1}], JSON | other)).status_code == 200
+    assert (await service.bulk(day, JSON | {"x-forwarded-for": "192.0.2.2"})).status_code == 200
+
+
 # -- many clicks -------------------------------------------------------------------------------------------------------
 
 

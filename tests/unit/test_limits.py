@@ -72,7 +72,18 @@ def test_this_host_and_a_limit_of_0_are_free(clock: Clock, client: str, rate_per
     allowance = Allowance(Settings(keyed_limit_per_s=rate_per_s), clock)
     for _ in range(5):
         allowance.take(client, 10_000)
-    assert Allowance(Settings(), clock)._buckets is not None
+
+
+def test_one_address_opens_so_many_minutes_that_are_over_and_no_more(clock: Clock) -> None:
+    allowance = Allowance(Settings(), clock)
+    allowance.take("192.0.2.1", 0, 1440)  # a day, and the day again
+    allowance.take("192.0.2.1", 0, 1440)
+    with pytest.raises(Limited) as refused:
+        allowance.take("192.0.2.1", 10, 1440)
+    assert 1430 <= (refused.value.retry_after_s or 0) <= 1440
+    allowance.take("192.0.2.1", 20_000)  # what was refused took nothing
+    clock.now += 60
+    allowance.take("192.0.2.1", 0, 60)
 
 
 async def test_without_a_limit_nobody_is_asked_and_nothing_is_said(limiter: Callable[..., Limiter]) -> None:
