@@ -99,7 +99,7 @@ class Allowance:
     def take(self, client: str, ids: int, minutes: int = 0) -> None:
         """Take so many ids and minutes of the client, all or nothing. Raises Limited."""
         name = group(client)
-        if _is_local(name):
+        if _is_local(client):
             return
         taken = [(self._ids, ids), (self._minutes, minutes)]
         ahead_s = [buckets.ahead_s(name) + number * buckets.step_s for buckets, number in taken]
@@ -238,8 +238,10 @@ def group(client: str) -> str:
     return str(IPv6Address(int(address) >> (128 - _IPV6_PREFIX) << (128 - _IPV6_PREFIX)))
 
 
-def _is_local(name: str) -> bool:
+def _is_local(client: str) -> bool:
     try:
-        return ip_address(name).is_loopback
+        address = ip_address(client)
     except ValueError:
         return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback

@@ -67,7 +67,9 @@ def test_a_bulk_request_of_any_allowed_size_is_taken(clock: Clock) -> None:
     allowance.take("192.0.2.1", 100_000)
 
 
-@pytest.mark.parametrize(("client", "rate_per_s"), [("127.0.0.1", 1.0), ("::1", 1.0), ("192.0.2.1", 0.0)])
+@pytest.mark.parametrize(
+    ("client", "rate_per_s"), [("127.0.0.1", 1.0), ("::1", 1.0), ("::ffff:127.0.0.1", 1.0), ("192.0.2.1", 0.0)]
+)
 def test_this_host_and_a_limit_of_0_are_free(clock: Clock, client: str, rate_per_s: float) -> None:
     allowance = Allowance(Settings(keyed_limit_per_s=rate_per_s), clock)
     for _ in range(5):

@@ -63,6 +63,7 @@ def test_s1_labels_are_closed_sets_and_no_ids(tmp_path: Path) -> None:
         "store",
         "kind",
         "place",
+        "use",
     }
     for family in families(tmp_path).values():
         assert set(family.labels) <= allowed, family.name
@@ -77,7 +78,7 @@ def test_all_names_begin_alike_and_carry_their_unit(tmp_path: Path) -> None:
 
 def test_gauges_of_several_processes_show_one_value() -> None:
     gauges = [item for item in vars(metrics).values() if isinstance(item, Gauge)]
-    assert len(gauges) == 18
+    assert len(gauges) == 20
     assert {gauge._multiprocess_mode for gauge in gauges} == {"mostrecent"}
 
 
