@@ -52,6 +52,9 @@ for n in itertools.count():
     m.OLDEST_OPEN_SECONDS.set(0.5)
     m.READS.labels("ok").inc()
     m.LOOP_ERRORS.labels("retention").inc()
+    for use in ("total", "hits"):
+        m.REDIS_USED.labels(use).set(100)
+        m.REDIS_BOUND.labels(use).set(1000)
     m.SINK_LAG.labels("tracker_events").set(n)
     m.SINK_OLDEST_SECONDS.labels("tracker_events").set(0.5)
     m.SINK_PARTITIONS.labels("tracker_events", "moving").set(4)
