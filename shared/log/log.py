@@ -147,8 +147,8 @@ class Log(Protocol):
         ...
 
     async def trim(self, topic: str, partition: int, before: Position, keep_s: float) -> None:
-        """Forget records before the position that are older than `keep_s`; younger ones too if the partition is half
-        full. `shared/log/retention.py` knows the position. Raises LogUnavailable."""
+        """Forget records before the position that are older than `keep_s`; younger ones too if the partition is more
+        than half full. `shared/log/retention.py` knows the position. Raises LogUnavailable."""
         ...
 
     def reader(self, topic: str, partition: int, sink: str) -> Reader:
