@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import structlog
 
+from shared.failures import noted
 from shared.metrics import LOOP_ERRORS
 from shared.tasks import end
 
@@ -41,8 +42,10 @@ async def _run(loop: Loop) -> None:
             await loop.work()
         except Exception as error:  # a store may be away for hours; the work is repeated until it is back
             LOOP_ERRORS.labels(loop.name).inc()
+            failure = noted(error)
             if failures == 0:
-                log.warning("loop_failing", loop=loop.name, error=type(error).__name__, reason=str(error)[:200])
+                reason, code = str(error)[:200], failure.code
+                log.warning("loop_failing", loop=loop.name, error=type(error).__name__, code=code, reason=reason)
             failures += 1
         else:
             if failures:

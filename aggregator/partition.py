@@ -28,11 +28,12 @@ from aggregator import patience
 from aggregator.audit import in_range
 from aggregator.pipelines import Pipeline, Rows
 from shared import event_gate
-from shared.clickhouse import CLICKHOUSE_ERRORS, Class, ClickHouse, classify
+from shared.clickhouse import CLICKHOUSE_ERRORS, Class, ClickHouse
 from shared.crash import crash_point
 from shared.dead_letters import DeadLetter, write
 from shared.errors import LogUnavailable
 from shared.event_ids import Range
+from shared.failures import classify, noted
 from shared.log.cursor import Claim, Cursors, OwnershipLost, Pending
 from shared.log.log import Batch, Limit, Log, LogDamaged, Position
 from shared.log.share import Share
@@ -53,6 +54,10 @@ _TROUBLE = statement("aggregator/partition.trouble.sql")
 
 #: Records in a row that ClickHouse refuses with one code, after which it is not the records' fault.
 IN_A_ROW = 10
+#: Failures in a row after which readiness shows a store that is only away: some ten seconds.
+_LONG = 8
+#: Characters of a reason that are kept.
+_REASON_MAX = 400
 
 _T = TypeVar("_T")
 
@@ -272,7 +277,7 @@ class Partition:
                 SINK_INSERTS.labels(table, "ok").inc()
                 SINK_SECONDS.labels(table).observe(time.perf_counter() - began)
                 SINK_BATCH_ROWS.labels(table).observe(len(rows.lines))
-                self._went_well(failures)
+                await self._went_well(failures)
                 return None
         raise AssertionError("unreachable")
 
@@ -374,32 +379,41 @@ class Partition:
                 kind = classify(error)
                 await self._pause(store, "setup" if kind == "data" else kind, error, failures)
             else:
-                self._went_well(failures)
+                await self._went_well(failures)
                 return result
         raise AssertionError("unreachable")
 
     async def _pause(self, store: str, kind: Class, error: Exception, failures: int) -> None:
         SINK_RETRIES.labels(store).inc()
+        failure, reason = noted(error), _reason(error)
         if failures == 0:
-            reason = str(error)[:200] or type(error).__name__
-            self._log.warning("sink_waits", store=store, kind=kind, code=_code(error), reason=reason)
+            self._log.warning("sink_waits", store=store, kind=kind, code=failure.code, reason=reason)
         if kind == "setup":
-            await self._say(f"{_code(error) or type(error).__name__}: {str(error)[:400]}")
+            await self._say(f"{failure.code}: {reason}")
+        elif failures == _LONG:
+            await self._note(f"{store} away: {failure.code}")
         await asyncio.sleep(patience.wait_s(kind, failures))
 
-    def _went_well(self, failures: int) -> None:
+    async def _went_well(self, failures: int) -> None:
         if failures:
             self._log.info("sink_goes_on", failures=failures)
+        if self.trouble is not None or failures > _LONG:
+            self.trouble = None
+            await self._note(None)
 
     async def _say(self, trouble: str) -> None:
-        """Note for readiness why nothing moves. Nothing depends on it."""
+        """Note for readiness why nothing moves, and log it once."""
         if self.trouble is None:
             self._log.error("sink_stopped", reason=trouble)
         self.trouble = trouble
+        await self._note(trouble.replace("\0", ""))
+
+    async def _note(self, trouble: str | None) -> None:
+        """Nothing depends on it."""
         claim, cursors = self._claim, self._stores.cursors
         of = (cursors.log, claim.topic, claim.partition, claim.sink, claim.epoch)
         try:
-            await cursors.pool.execute(_TROUBLE, *of, trouble.replace("\0", ""))
+            await cursors.pool.execute(_TROUBLE, *of, trouble)
         except POSTGRES_ERRORS:
             self._log.debug("sink_trouble_unknown")
 
@@ -412,3 +426,9 @@ class Partition:
 
 def _code(error: Exception) -> int | None:
     return getattr(error, "code", None)
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong in words: of a log that is away, what its client said."""
+    cause = error.__cause__ if isinstance(error, LogUnavailable) and error.__cause__ is not None else error
+    return str(cause)[:_REASON_MAX] or type(cause).__name__

@@ -17,6 +17,7 @@ from aggregator.partition import Partition, Stores
 from aggregator.pipelines import Pipeline
 from shared.clickhouse import Class
 from shared.errors import LogUnavailable
+from shared.failures import noted
 from shared.log.cursor import OwnershipLost
 from shared.log.share import Share
 from shared.metrics import SINK_DEAD_LETTERS, SINK_DUPLICATES, SINK_INSERTS, SINK_OLDEST_SECONDS, SINK_PARTITIONS
@@ -86,8 +87,10 @@ class Sink:
             try:
                 await self._balance()
             except (LogUnavailable, ValueError, *POSTGRES_ERRORS) as error:
+                failure = noted(error)
                 if failures == 0:
-                    log.warning("sink_unbalanced", table=self.pipeline.table, reason=str(error) or type(error).__name__)
+                    reason = str(error) or failure.code
+                    log.warning("sink_unbalanced", table=self.pipeline.table, code=failure.code, reason=reason)
                 wait_s = min(wait_s, patience.wait_s("unknown", failures))
                 failures += 1
             else:

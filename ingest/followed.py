@@ -16,6 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import structlog
 
 from shared.errors import Busy, PostgresUnavailable, TallybookError
+from shared.failures import noted
 from shared.metrics import LOOP_ERRORS
 from shared.postgres import POSTGRES_ERRORS
 from shared.tasks import end
@@ -218,7 +219,8 @@ class Followed(Generic[_Id, _Value]):
 
     def _note_failure(self, error: Exception) -> None:
         LOOP_ERRORS.labels(self._table.name).inc()
+        code = noted(error).code
         if not self._is_failing:
             self._is_failing = True
             table, reason = self._table.name, type(error).__name__
-            log.warning("table_refresh_failed", table=table, error=reason, is_loaded=self.is_loaded())
+            log.warning("table_refresh_failed", table=table, error=reason, code=code, is_loaded=self.is_loaded())

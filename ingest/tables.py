@@ -11,6 +11,7 @@ from starlette.responses import Response
 from ingest import tabular
 from shared.clickhouse import CLICKHOUSE_ERRORS, ClickHouse
 from shared.errors import ClickHouseUnavailable
+from shared.failures import noted
 from shared.postgres import statement
 
 NDJSON, PARQUET = "application/x-ndjson", "application/vnd.apache.parquet"
@@ -76,5 +77,5 @@ def _clickhouse(request: Request) -> ClickHouse:
 
 
 def _unavailable(error: BaseException) -> ClickHouseUnavailable:
-    log.warning("clickhouse_read_failed", error=type(error).__name__, code=getattr(error, "code", None))
+    log.warning("clickhouse_read_failed", error=type(error).__name__, code=noted(error).code)
     return ClickHouseUnavailable()

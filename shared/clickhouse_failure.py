@@ -63,6 +63,14 @@ _CLASSES: dict[Class, dict[int, str]] = {
 _BY_CODE: dict[int, Class] = {code: name for name, codes in _CLASSES.items() for code in codes}
 #: The other meaning of 252: rows of more partitions than `max_partitions_per_insert_block` never get in together.
 _TOO_MANY_PARTITIONS = (252, "Too many partitions")
+#: Refusals of S3 among its errors: a wrong key, a missing right, a bucket that is not there. Others are outages.
+_S3, _S3_REFUSED = (
+    499,
+    re.compile(
+        r"AccessDenied|Access Denied|AccountProblem|ExpiredToken|InvalidAccessKeyId|InvalidBucketName|NoSuchBucket|"
+        r"PermanentRedirect|SignatureDoesNotMatch"
+    ),
+)
 #: clickhouse-connect says the status in words only, when an answer has no code of ClickHouse: that of a proxy.
 _SERVER_STATUS = re.compile(r"HTTP status 5\d\d")
 
@@ -76,6 +84,8 @@ def classify(error: BaseException) -> Class:
         return _without_code(error)
     if code == _TOO_MANY_PARTITIONS[0] and _TOO_MANY_PARTITIONS[1] in str(error):
         return "data"
+    if code == _S3 and _S3_REFUSED.search(str(error)):
+        return "setup"
     return _BY_CODE.get(code, "setup")
 
 

@@ -264,6 +264,11 @@ EVENTS_DUE = Gauge(
     "Bytes of hot events that should have moved to the cold place by now",
     multiprocess_mode="mostrecent",
 )
+STORE_REFUSALS = Counter(
+    "tallybook_store_refusals_total",
+    "Errors of a store that repeating does not mend: a wrong password, a missing right or table, unreadable records",
+    ["store"],
+)
 LOOP_ERRORS = Counter("tallybook_loop_errors_total", "Failed rounds of background loops", ["loop"])
 ACCOUNTING = Gauge(
     "tallybook_accounting_clicks",
@@ -295,5 +300,7 @@ for _reason in ("unavailable", "full", "refused", "aborted", "given_up"):
     GENERATOR_ERRORS.labels(_reason)
 for _store in ("log", "postgres", "clickhouse"):
     SINK_RETRIES.labels(_store)
+for _store in ("redis", "postgres", "clickhouse", "kafka", "unknown"):
+    STORE_REFUSALS.labels(_store)
 for _outcome in ("ok", "partial", "error"):
     READS.labels(_outcome)

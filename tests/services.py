@@ -85,6 +85,13 @@ def with_database(url: str, name: str) -> str:
     return urlsplit(url)._replace(path=f"/{name}").geturl().replace("postgresql:/t", "postgresql:///t")
 
 
+def with_user(url: str, user: str, password: str) -> str:
+    """The same URL for somebody else."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"{user}:{password}@{host}").geturl()
+
+
 @contextmanager
 def clickhouse(folder: Path) -> Iterator[str]:
     """The URL of a ClickHouse for the tests, in which they may make databases."""

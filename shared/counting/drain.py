@@ -17,6 +17,7 @@ from shared.counting import keys, lane
 from shared.counting.lane import Lane
 from shared.crash import crash_point
 from shared.errors import LanesFull, RedisUnavailable, TooManyNewBanners
+from shared.failures import noted
 from shared.metrics import DRAIN_PAGES, DRAIN_SECONDS, LOOP_ERRORS
 from shared.redis_client import REDIS_ERRORS, Script, connect
 from shared.settings import Settings
@@ -63,6 +64,8 @@ class Counter:
         self.redeem: Callable[[object, bool], None] = _no_ticket
         self._tasks: list[asyncio.Task[None]] = []
         self._failing_since: float | None = None
+        #: The code of the error with which Redis refuses pages, while it does.
+        self.trouble: str | None = None
 
     def start(self) -> None:
         """Begin to drain, in the background."""
@@ -252,14 +255,16 @@ class Counter:
 
     def _note_failure(self, error: Exception) -> None:
         DRAIN_PAGES.labels("error").inc()
+        failure = noted(error)
+        self.trouble = failure.code
         if self._failing_since is None:
             self._failing_since = time.monotonic()
-            log.warning("drain_failing", error=type(error).__name__)
+            log.warning("drain_failing", error=type(error).__name__, code=failure.code)
 
     def _note_success(self) -> None:
         if self._failing_since is not None:
             log.info("drain_recovered", after_s=round(self.redis_failing_s(), 3))
-            self._failing_since = None
+            self._failing_since = self.trouble = None
 
     # -- lanes -----------------------------------------------------------------------------------------------------
 

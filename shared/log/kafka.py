@@ -28,10 +28,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
-from aiokafka.errors import MessageSizeTooLargeError, for_code
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError, for_code
 from aiokafka.partitioner import murmur2
 
 from shared.errors import LogFull, LogUnavailable, TooLarge
+from shared.failures import WrongTopic
 from shared.log.kafka_client import KAFKA_ERRORS, client_options, start_client, stop_client
 from shared.log.kafka_reader import HEADER, KafkaReader, header
 from shared.log.log import RECORD_MAX_BYTES, Position, Stock, check
@@ -43,8 +45,9 @@ _ENDS_S = 1.0
 #: The error code of a topic that somebody else made meanwhile (TOPIC_ALREADY_EXISTS).
 _EXISTS = 36
 
+_POLICY = "cleanup.policy"
 _TOPIC = {
-    "cleanup.policy": "delete",
+    _POLICY: "delete",
     "retention.ms": "-1",
     "retention.bytes": "-1",
     "message.timestamp.type": "LogAppendTime",
@@ -97,9 +100,12 @@ class KafkaLog:
                 if code not in (0, _EXISTS):
                     raise for_code(code)()
                 about = (await admin.describe_topics([topic]))[0]
+                is_compacted = code == _EXISTS and await _is_compacted(admin, topic)
         there = len(about["partitions"])
         if code == _EXISTS and there != self.partitions:
-            raise ValueError(f"topic {topic} has {there} partitions, and TALLYBOOK_LOG_PARTITIONS is {self.partitions}")
+            raise WrongTopic(f"topic {topic} has {there} partitions, and TALLYBOOK_LOG_PARTITIONS is {self.partitions}")
+        if is_compacted:
+            raise WrongTopic(f"topic {topic} is compacted and would lose records: set cleanup.policy=delete")
 
     async def append(
         self, topic: str, partition: int, records: Sequence[tuple[bytes, bytes]], *, producer: str, seq: int
@@ -203,9 +209,21 @@ class KafkaLog:
     async def _ends(self, where: TopicPartition) -> tuple[int, int]:
         """The first offset that is there, and the one behind the last."""
         asked = await self._asked()
-        async with asyncio.timeout(self._timeout_s):
-            first, end = await asked.beginning_offsets([where]), await asked.end_offsets([where])
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                first, end = await asked.beginning_offsets([where]), await asked.end_offsets([where])
+        except (KafkaTimeoutError, TimeoutError):  # all that aiokafka says of a topic that is not there
+            await self._check_exists(where.topic)
+            raise
         return first[where], end[where]
+
+    async def _check_exists(self, topic: str) -> None:
+        """Raise the broker's own error for a topic that it does not have, or does not let us see."""
+        admin = await self._administration()
+        async with asyncio.timeout(self._timeout_s):
+            code = (await admin.describe_topics([topic]))[0]["error_code"]
+        if code:
+            raise for_code(code)(topic)
 
     async def _first_since(self, where: TopicPartition, keep_s: float, end: int) -> int:
         """The offset of the first record that is younger than `keep_s` seconds."""
@@ -243,6 +261,15 @@ class KafkaLog:
                 await start_client(client, self._timeout_s)
                 self._offsets = client
             return self._offsets
+
+
+async def _is_compacted(admin: AIOKafkaAdminClient, topic: str) -> bool:
+    """Whether Kafka forgets records of the topic that have an equal key. False where we may not ask."""
+    asked = ConfigResource(ConfigResourceType.TOPIC, topic, {_POLICY: None})
+    entries = [
+        entry for answer in await admin.describe_configs([asked]) for one in answer.resources for entry in one[4]
+    ]
+    return any(name == _POLICY and "compact" in (value or "") for name, value, *_ in entries)
 
 
 @contextlib.contextmanager

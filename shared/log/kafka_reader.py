@@ -1,20 +1,26 @@
 """One sink's look at one partition of a Kafka topic, with a consumer of its own.
 
 The partition is assigned by hand and the position is the caller's: no group, no rebalance, no stored offset decides
-what is read. Markers and deleted offsets leave gaps, so nothing counts by offsets.
+what is read.
+
+Transactions of other programs leave offsets without a record: markers, and what was aborted. They count as skipped, so
+in the books a range has as many records as offsets. Topics are not compacted (`shared/log/kafka.py`), so nothing else
+leaves gaps.
 """
 
 import asyncio
 import contextlib
+import gzip
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.errors import CorruptRecordException, OffsetOutOfRangeError, UnsupportedCodecError
 
 from shared.errors import LogUnavailable
+from shared.failures import UnreadableRecords
 from shared.log.kafka_client import KAFKA_ERRORS, client_options, start_client, stop_client
 from shared.log.log import BEGIN, Batch, Limit, LogDamaged, Position, Record, check_replay
 from shared.log.marks import Mark, Sieve
@@ -27,6 +33,8 @@ Ends = Callable[[TopicPartition], Awaitable[tuple[int, int]]]
 
 #: Records that the client hands over at a time.
 _PAGE = 1000
+#: Errors of records that cannot be unpacked. Some of them look like errors of a connection.
+_UNREADABLE = (CorruptRecordException, UnsupportedCodecError, gzip.BadGzipFile)
 #: Seconds of silence after which it is asked whether the log is still there.
 _SILENCE_S = 5.0
 #: What the columns of a mark hold; a header with more is not one of ours.
@@ -54,6 +62,8 @@ class KafkaReader:
         #: Where the consumer stands with respect to the caller: records fetched and not yet handed over come first.
         self._at: Position | None = None
         self._fetched: deque[Any] = deque()
+        #: Records that the client hands over at a time.
+        self._page = _PAGE
 
     async def read(self, start: Position, marks: Mapping[str, Mark], limit: Limit) -> Batch:
         """See Reader."""
@@ -61,11 +71,13 @@ class KafkaReader:
         deadline = time.monotonic() + limit.wait_s
         await self._stand_at(start)
         while True:
+            if not self._fetched:
+                at = await self._behind_gap(at)
             for _ in range(min(len(self._fetched), limit.records - read)):
                 record, producer, mark = _parsed(self._fetched[0])
                 size += len(record.key) + len(record.value)
                 if read and size > limit.bytes:
-                    return Batch(start, at, records, sieve.moved, sieve.skipped)
+                    return _batch(start, at, records, sieve)
                 self._fetched.popleft()
                 if sieve.passes(producer, mark):
                     records.append(record)
@@ -74,20 +86,25 @@ class KafkaReader:
             wait_s = deadline - time.monotonic()
             if read >= limit.records or wait_s <= 0:
                 break
-            await self._fetch(min(wait_s, _SILENCE_S))
+            try:
+                await self._fetch(min(wait_s, _SILENCE_S))
+            except LogUnavailable:
+                if not read:
+                    raise
+                break  # what was read is good, and the next call meets the error again
             if not self._fetched and wait_s > _SILENCE_S:
                 await self._check_end(at)
         if not read:
-            await self._check_end(start)
-        return Batch(start, at, records, sieve.moved, sieve.skipped)
+            await self._check_end(at)
+        return _batch(start, at, records, sieve)
 
     async def replay(self, start: Position, end: Position, rows: int, marks: Mapping[str, Mark]) -> Batch:
-        """See Reader. The last record of a range is always there, because ranges end behind one."""
+        """See Reader."""
         sieve, records, at = Sieve(marks, self._sink), list[Record](), start
         await self._check_end(end)
         await self._stand_at(start)
         deadline = time.monotonic() + self._timeout_s
-        while at < end:
+        while (at if self._fetched else await self._behind_gap(at)) < end:
             if not self._fetched:
                 await self._fetch(deadline - time.monotonic())
                 if not self._fetched and time.monotonic() > deadline:
@@ -100,7 +117,7 @@ class KafkaReader:
             if sieve.passes(producer, mark):
                 records.append(record)
             at = self._at = Position(record.position.offset + 1)
-        return check_replay(Batch(start, end, records, sieve.moved, sieve.skipped), rows)
+        return check_replay(_batch(start, end, records, sieve), rows)
 
     async def lag(self, start: Position) -> int:
         """See Reader. Kafka has no cheaper number than a difference of offsets."""
@@ -119,6 +136,7 @@ class KafkaReader:
         """See Reader."""
         consumer, self._consumer, self._at = self._consumer, None, None
         self._fetched.clear()
+        self._page = _PAGE
         if consumer is not None:
             with contextlib.suppress(*KAFKA_ERRORS):
                 await stop_client(consumer)
@@ -139,18 +157,36 @@ class KafkaReader:
         self._at = start
 
     async def _fetch(self, wait_s: float) -> None:
-        """Wait for records, but not longer."""
-        consumer = await self._connected()
+        """Wait for records, but not longer. Hand over every record that stands before one that cannot be read."""
+        consumer, at, page = await self._connected(), self._at, self._page
         try:
-            pages = await consumer.getmany(self._where, timeout_ms=max(0, int(wait_s * 1000)), max_records=_PAGE)
+            pages = await consumer.getmany(self._where, timeout_ms=max(0, int(wait_s * 1000)), max_records=page)
         except OffsetOutOfRangeError as error:
-            damaged = self._damaged(self._at, "has it no more")
+            damaged = self._damaged(at, "has it no more")
             await self.close()
             raise damaged from error
-        except KAFKA_ERRORS as error:
+        except Exception as error:  # codecs raise whatever they like
             await self.close()
-            raise LogUnavailable from error
+            if isinstance(error, KAFKA_ERRORS) and not isinstance(error, _UNREADABLE):
+                raise LogUnavailable from error
+            if page > 1 and at is not None:  # the client forgets what it has unpacked before the failure
+                await self._stand_at(at)
+                self._page = 1
+                return
+            where = f"{self._where.topic}.{self._where.partition} at {at}"
+            unreadable = UnreadableRecords(f"{where}: {type(error).__name__}: {error}")
+            unreadable.__cause__ = error
+            raise LogUnavailable from unreadable
         self._fetched.extend(pages.get(self._where, ()))
+
+    async def _behind_gap(self, at: Position) -> Position:
+        """Where the consumer stands, once all that it fetched is handed over: behind offsets that hold no record."""
+        if self._consumer is None or self._at is None:
+            return at
+        offset = await self._consumer.position(self._where)
+        if offset > at.offset:
+            at = self._at = Position(offset)
+        return at
 
     async def _check_end(self, position: Position) -> None:
         """A consumer is silent about a broker that is away and about a log that lost its end; the offsets are not."""
@@ -183,6 +219,11 @@ class KafkaReader:
 
     def _damaged(self, position: Position | None, what: str) -> LogDamaged:
         return LogDamaged(f"{self._where.topic}.{self._where.partition} {what}, and {position} is wanted")
+
+
+def _batch(start: Position, end: Position, records: list[Record], sieve: Sieve) -> Batch:
+    """A range in which every offset without a record that is let through is skipped."""
+    return Batch(start, end, records, sieve.moved, end.offset - start.offset - len(records))
 
 
 def _parsed(message: Any) -> tuple[Record, str, Mark]:

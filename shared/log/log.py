@@ -66,7 +66,7 @@ class Limit(NamedTuple):
 
 class Batch(NamedTuple):
     """What lies in [start, end) without repeats; `marks` are those that it moves, to be stored with the end, and
-    `skipped` is how many other records lie there."""
+    `skipped` is how many other records lie there: repeats, and in Kafka what transactions of others left."""
 
     start: Position
     end: Position
@@ -88,7 +88,7 @@ class Reader(Protocol):
 
     async def read(self, start: Position, marks: Mapping[str, Mark], limit: Limit) -> Batch:
         """The records from `start` on, as `limit` cuts them; `marks` are those stored with `start`. Nothing there:
-        an empty batch whose end is `start`. Raises LogUnavailable or LogDamaged."""
+        an empty batch whose end is `start`, or lies behind what is skipped. Raises LogUnavailable or LogDamaged."""
         ...
 
     async def replay(self, start: Position, end: Position, rows: int, marks: Mapping[str, Mark]) -> Batch:

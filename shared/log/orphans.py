@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from shared.errors import TooLarge
+from shared.failures import noted
 from shared.log import journal as journals
 from shared.log.journal import Append, BadJournal, Journal
 from shared.log.log import Log, ProducerRewound
@@ -90,7 +91,7 @@ class Orphans:
                 if is_prepared and isinstance(error, ValueError | TooLarge):
                     raise Unsendable(str(error)) from error
                 APPENDS.labels("error").inc()
-                log.debug("journal_waits", error=type(error).__name__)
+                log.debug("journal_waits", error=type(error).__name__, code=noted(error).code)
             else:
                 APPENDS.labels("replayed").inc()
                 return

@@ -30,6 +30,7 @@ import structlog
 
 from shared.crash import crash_point
 from shared.errors import LogFull, LogUnavailable, TallybookError, TooLarge
+from shared.failures import noted
 from shared.log.journal import Append, Journal
 from shared.log.log import RECORD_MAX_BYTES, Log
 from shared.metrics import APPEND_SECONDS, APPENDS, LOOP_ERRORS
@@ -144,6 +145,8 @@ class Producer:
         self._is_ordered = is_ordered
         self._turn, self._turn_until = random.randrange(to.partitions), 0.0  # noqa: S311 - workers differ
         self._failing_since: float | None = None
+        #: The code of the error with which the log refuses appends, while it does.
+        self.trouble: str | None = None
         self._has_unsafe = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._writing: asyncio.Task[None] | None = None
@@ -306,15 +309,17 @@ class Producer:
     def _note_failure(self, line: _Line, error: Exception) -> None:
         line.is_failing = True
         self._has_unsafe.set()
+        failure = noted(error)
+        self.trouble = failure.code
         if self._failing_since is None:
             self._failing_since = time.monotonic()
-            log.warning("log_failing", topic=self._topic, error=type(error).__name__)
+            log.warning("log_failing", topic=self._topic, error=type(error).__name__, code=failure.code)
 
     def _note_success(self, line: _Line) -> None:
         line.is_failing = False
         if self._failing_since is not None and not any(one.is_failing for one in self._lines):
             log.info("log_recovered", topic=self._topic, after_s=round(self.failing_s(), 3))
-            self._failing_since = None
+            self._failing_since = self.trouble = None
 
     # -- to the journal --------------------------------------------------------------------------------------------
 

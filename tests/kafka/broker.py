@@ -58,7 +58,7 @@ class Broker:
     def __init__(self, folder: Path, advertised: int) -> None:
         java, jars = _java(), artefacts()
         self._port, self.faulty, controller = _free_ports(3)
-        self._folder = folder
+        self.folder = folder
         folder.mkdir(parents=True)
         self._properties = folder / "server.properties"
         ports = {"plain": self._port, "faulty": self.faulty, "controller": controller, "advertised": advertised}
@@ -72,16 +72,16 @@ class Broker:
 
     def launch(self) -> None:
         """Start it without waiting."""
-        with (self._folder / "kafka.log").open("ab") as output:
+        with (self.folder / "kafka.log").open("ab") as output:
             path = shutil.which("setpriv")
             died = [path, "--pdeathsig", "KILL"] if path else []  # not to outlive the tests
             command = [*died, *self._run, "kafka.Kafka", str(self._properties)]
-            self.process = subprocess.Popen(command, stdout=output, stderr=output, cwd=self._folder)
+            self.process = subprocess.Popen(command, stdout=output, stderr=output, cwd=self.folder)
 
     def wait(self) -> None:
         """Until it listens."""
         assert self.process is not None
-        _wait_until_listening(self.process, self._port, self._folder / "kafka.log")
+        _wait_until_listening(self.process, self._port, self.folder / "kafka.log")
 
     def start(self) -> None:
         """Start it, and wait until it listens."""

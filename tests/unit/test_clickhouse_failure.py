@@ -29,6 +29,14 @@ def test_too_many_parts_pass_and_too_many_partitions_never_do() -> None:
     assert classify(DatabaseError(partitions, code=252)) == "data"
 
 
+@pytest.mark.parametrize("said", ["Access Denied.", "InvalidAccessKeyId: ...", "SignatureDoesNotMatch", "NoSuchBucket"])
+def test_an_s3_that_refuses_the_key_is_no_outage(said: str) -> None:
+    assert classify(DatabaseError(f"Code: 499. DB::Exception: {said} (S3_ERROR)", code=499)) == "setup"
+    assert (
+        classify(DatabaseError("Code: 499. DB::Exception: SlowDown: Please reduce (S3_ERROR)", code=499)) == "unknown"
+    )
+
+
 @pytest.mark.parametrize(
     ("error", "wanted"),
     [
