@@ -4,7 +4,7 @@ from aggregator import events, page_views
 from aggregator.pipelines import Pipeline, alone, spliced
 from aggregator.policy import Policy
 from aggregator.repeats import repeats
-from shared.event_rows import COLUMNS
+from shared.event_rows import COLUMNS, rows_in
 from shared.events import TABLE, TOPIC
 from shared.hit import TOPIC as HITS_TOPIC
 from shared.hit import Hit
@@ -21,6 +21,7 @@ EVENTS = Pipeline(
     day="event_date",
     form="RowBinary",
     columns=COLUMNS,
+    rows_in=rows_in,
 )
 PAGE_VIEWS = Pipeline(
     "page_views",

@@ -1,6 +1,7 @@
 """Blocks of events on their way into the table: their rows, without those whose ids it has.
 
-A row's place is the block's, with the number of the row in the block behind it in `log_seq`. What is left out depends
+A row's place is the block's, with the number of the row in the block behind it in `log_seq`, below the seq of the
+position. What is left out depends
 on the table, so it is decided behind the gate (`shared/event_gate.py`), and what the table has of the batch itself does
 not count: whoever replays the batch decides as before, for nobody could add anything meanwhile.
 """
@@ -8,11 +9,8 @@ not count: whoever replays the batch decides as before, for nobody could add any
 from aggregator.pipelines import Refused
 from shared.clickhouse import ClickHouse
 from shared.event_ids import Range, known
-from shared.event_rows import ID, placed, rows_of
+from shared.event_rows import ID, ROW_BITS, placed, rows_of
 from shared.log.log import Position, Record
-
-#: Bits of `log_seq` for the row in its block. Above them is the seq of the position: of records in one millisecond.
-_ROW_BITS = 14
 
 
 def rows(partition: int, record: Record) -> list[bytes]:
@@ -21,17 +19,17 @@ def rows(partition: int, record: Record) -> list[bytes]:
         found = rows_of(record.value)
     except ValueError as error:
         raise Refused("malformed", str(error)) from None
-    if len(found) >> _ROW_BITS:
-        raise Refused("malformed", f"a block has at most {(1 << _ROW_BITS) - 1} events, not {len(found)}")
+    if len(found) >> ROW_BITS:
+        raise Refused("malformed", f"a block has at most {(1 << ROW_BITS) - 1} events, not {len(found)}")
     offset, seq = record.position
-    if seq >> (32 - _ROW_BITS):
+    if seq >> (32 - ROW_BITS):
         raise Refused("malformed", f"there is no room for the place {record.position}")
-    return placed(found, partition, offset, seq << _ROW_BITS)
+    return placed(found, partition, offset, seq << ROW_BITS)
 
 
 def places(partition: int, start: Position, end: Position) -> Range:
     """The places of [start, end)."""
-    return Range(partition, start.offset, start.seq << _ROW_BITS, end.offset, end.seq << _ROW_BITS)
+    return Range(partition, start.offset, start.seq << ROW_BITS, end.offset, end.seq << ROW_BITS)
 
 
 async def sifted(clickhouse: ClickHouse, lines: list[bytes], own: Range) -> list[bytes]:

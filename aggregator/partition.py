@@ -218,7 +218,7 @@ class Partition:
                 break
             batch = await self._halved(batch)
             rows = await self._rows(batch)
-        await self._record(batch, rows.letters, rows.left_out)
+        await self._record(batch, rows)
         SINK_DUPLICATES.labels(self._pipeline.table).inc(rows.duplicates)
         crash_point("recorded")
         self._most = min(self._stores.limit.records, self._most * 2)
@@ -307,9 +307,13 @@ class Partition:
         self._refused = (_code(error), in_a_row + 1 if code == _code(error) else 1)
         return self._pipeline.letter(batch.records[0], str(_code(error)), str(error))
 
-    async def _record(self, batch: Batch, letters: list[DeadLetter], left_out: int) -> None:
-        """Move the cursor behind the batch, and say what became of its records."""
-        stored = len(batch.records) - len(letters) - left_out
+    async def _record(self, batch: Batch, rows: Rows) -> None:
+        """Move the cursor behind the batch, and say what became of its records and of the rows in them."""
+        letters, size = rows.letters, self._pipeline.size
+        stored = len(batch.records) - len(letters) - rows.left_out
+        dead = size(letter.record for letter in letters)
+        records = (stored, len(letters), batch.skipped + rows.left_out)
+        books = (*records, size(batch.records) - dead - rows.duplicates, rows.duplicates, dead)
         cursors, claim, copies = self._stores.cursors, self._claim, self._stores.letters
         if copies is not None:
             await self._patient("log", lambda: copies.publish(claim, batch.end, letters))
@@ -318,7 +322,7 @@ class Partition:
         async def once() -> Claim:
             of = (cursors.log, claim.topic, claim.partition, claim.sink, claim.epoch)
             async with cursors.pool.acquire() as connection, connection.transaction():
-                await connection.execute(_BOOK, *of, *claim.next, stored, len(letters), batch.skipped + left_out)
+                await connection.execute(_BOOK, *of, *claim.next, *books)
                 await write(connection, cursors.log, claim, letters)
                 moved = await cursors.done(claim, batch.end, batch.marks, connection)
                 if self._pipeline.sift:
@@ -352,9 +356,9 @@ class Partition:
                     f"[{batch.start}, {batch.end}) has {len(rows.lines)} rows, and the table {found[0]} of them"
                 )
             if found[0] == len(rows.lines):
-                await self._record(batch, rows.letters, rows.left_out)
+                await self._record(batch, rows)
             else:
-                await self._record(batch, [], 0)
+                await self._record(batch, Rows([], []))
             return True
 
         self._log.warning("sink_audits", start=str(batch.start), end=str(batch.end), version=version)

@@ -5,7 +5,7 @@ range makes the same rows of it, byte for byte. A change of what it answers is a
 the old one is then audited instead of sent again (`aggregator/partition.py`).
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -85,6 +85,8 @@ class Pipeline(NamedTuple):
     columns: tuple[str, ...] | None = None
     #: Settings of its inserts, beside those of every insert.
     settings: Mapping[str, Any] = {}
+    #: Rows that a record holds, for the books; None where each is one.
+    rows_in: Callable[[bytes], int] | None = None
 
     async def insert(self, clickhouse: ClickHouse, rows: Rows, token: str) -> None:
         """Store the rows. Raises CLICKHOUSE_ERRORS."""
@@ -102,6 +104,11 @@ class Pipeline(NamedTuple):
             except Refused as refused:
                 letters.append(self.letter(record, refused.reason, str(refused)))
         return Rows(lines, letters, repeats, repeats)
+
+    def size(self, records: Iterable[Record]) -> int:
+        """Rows that so many records hold."""
+        count = self.rows_in
+        return sum(1 if count is None else count(record.value) for record in records)
 
     def letter(self, record: Record, reason: str, detail: str) -> DeadLetter:
         """The record as a dead letter."""

@@ -14,7 +14,8 @@ from ingest.openapi import Answer, Operation
 from shared.counting import keys
 from shared.counting.accounting import Account, account
 from shared.errors import LogUnavailable, PostgresUnavailable, RedisUnavailable, Unavailable
-from shared.log.accounting import RecordAccount, accounts
+from shared.failures import judge
+from shared.log.accounting import TableAccount, accounts
 from shared.log.producer import Producer
 from shared.postgres import statement
 from shared.redis_client import masters
@@ -55,7 +56,7 @@ class Ready(Struct):
     ]
     reasons: Annotated[
         list[str],
-        Meta(description="Sinks and outbox that wait for somebody, with the code of the error; `logs` have the rest"),
+        Meta(description="What is not well and why, as `redis: NOAUTH`: the code of the error; `logs` have the rest"),
     ] = []
 
 
@@ -71,7 +72,7 @@ class Probe:
 
     @property
     def reasons(self) -> list[str]:
-        """Why sinks and the outbox do not move."""
+        """Why stores are not well, and sinks and the outbox do not move."""
         return [reason for _, reasons in sorted(self._reasons.items()) for reason in reasons]
 
     async def states(self, request: Request) -> dict[str, State]:
@@ -79,13 +80,33 @@ class Probe:
         async with self._lock:
             if time.monotonic() - self._asked_at > _BELIEVED_S:
                 names = (
-                    *(("redis", _redis), ("postgres", _postgres)),
+                    *(("redis", self._redis), ("postgres", _postgres)),
                     *(("minutes", self._minutes), ("sinks", self._sinks), ("outbox", self._outbox)),
                 )
-                states = await asyncio.gather(*(_asked(check, request) for _, check in names))
+                self._reasons = {}
+                states = await asyncio.gather(*(self._asked(name, check, request) for name, check in names))
                 self._states = dict(zip((name for name, _ in names), states, strict=True))
                 self._asked_at = time.monotonic()
             return dict(self._states)
+
+    async def _asked(self, name: str, check: Callable[[Request], Awaitable[State]], request: Request) -> State:
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                return await check(request)
+        except Exception as error:  # whatever it is: the store did not say that it is well
+            failure = judge(error)
+            if failure.kind == "setup":
+                self._reasons[name] = [f"{name}: {failure.code}"]
+            return "degraded"
+
+    async def _redis(self, request: Request) -> State:
+        redis, counter = request.state.redis, request.state.counter
+        for to in (await masters(redis)).values():
+            await redis.ping(**to)
+        if counter.redis_failing_s() <= _BELIEVED_S:
+            return "ok"
+        self._reasons["redis"] = [f"redis: {counter.trouble}"]
+        return "degraded"
 
     async def _minutes(self, request: Request) -> State:
         """Degraded when a part of a minute that is over has waited too long for an aggregator.
@@ -115,21 +136,6 @@ class Probe:
         return "degraded" if rows else "ok"
 
 
-async def _asked(check: Callable[[Request], Awaitable[State]], request: Request) -> State:
-    try:
-        async with asyncio.timeout(_PATIENCE_S):
-            return await check(request)
-    except Exception:  # whatever it is: the store did not say that it is well
-        return "degraded"
-
-
-async def _redis(request: Request) -> State:
-    redis = request.state.redis
-    for to in (await masters(redis)).values():
-        await redis.ping(**to)
-    return "degraded" if request.state.counter.redis_failing_s() > _BELIEVED_S else "ok"
-
-
 async def _postgres(request: Request) -> State:
     await request.state.pool.fetchval("SELECT 1")
     return "ok"
@@ -148,14 +154,15 @@ async def ready(request: Request) -> Response:
         "banners": "ok" if request.state.banners.is_loaded() else "unavailable",
         "trackers": "ok" if request.state.trackers.is_loaded() else "degraded",
         **_keys(request),
-        "log": "degraded" if _log_failing_s(request) > _BELIEVED_S else "ok",
+        "log": "degraded" if _log_reasons(request) else "ok",
         **await request.state.probe.states(request),
     }
     worst: State = "ok"
     for state in ("degraded", "unavailable"):
         if state in checks.values():
             worst = state
-    return _json(Ready(worst, checks, request.state.probe.reasons), 503 if worst == "unavailable" else 200)
+    reasons = [*_log_reasons(request), *request.state.probe.reasons]
+    return _json(Ready(worst, checks, reasons), 503 if worst == "unavailable" else 200)
 
 
 def _keys(request: Request) -> dict[str, State]:
@@ -164,15 +171,17 @@ def _keys(request: Request) -> dict[str, State]:
     return {} if keys is None else {"keys": "ok" if keys.is_loaded() else "degraded"}
 
 
-def _log_failing_s(request: Request) -> float:
+def _log_reasons(request: Request) -> list[str]:
+    """Why the log takes no records, if it has not for a while."""
     producers: tuple[Producer, ...] = (request.state.hits, request.state.events)
-    return max(producer.failing_s() for producer in producers)
+    codes = {producer.trouble for producer in producers if producer.failing_s() > _BELIEVED_S}
+    return sorted(f"log: {code}" for code in codes)
 
 
 class Accounts(Account, frozen=True, rename="camel"):
-    """Clicks by where they are, and records of each table of ClickHouse."""
+    """Clicks by where they are, and rows of each table of ClickHouse."""
 
-    records: dict[str, RecordAccount]
+    records: dict[str, TableAccount]
 
 
 async def accounting(request: Request) -> Response:
@@ -214,9 +223,10 @@ OPERATIONS = [
         handler=accounting,
         scope="admin",
         summary="Where is every accepted click, and every record?",
-        description="Of clicks `accepted = persisted + open + inLanes` at every moment, and of the records of each "
-        "table `accepted = stored + deadLettered + skipped + inFlight + inJournals`. A `difference` other than 0 that "
-        "stays means that a store lost data, or was put back to an older copy.",
+        description="Of clicks `accepted = persisted + open + inLanes` at every moment. Of the rows of each table "
+        "(events, hits, page views) `accepted = stored + duplicate + deadLettered + skipped + inFlight + inJournals`. "
+        "A `difference` other than 0 that stays means that a store lost data, or was put back to an older copy; of "
+        "tables it counts records of the log, which of events are blocks of up to 1,000.",
         tag="operation",
         answers={200: Answer("Clicks and records by where they are", Accounts)},
         errors=(RedisUnavailable, PostgresUnavailable, LogUnavailable, Unavailable),

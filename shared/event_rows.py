@@ -49,6 +49,9 @@ EventType = Annotated[
 ]
 
 _MAGIC = b"tev1"
+#: Bits of a place for the row in its block, and more rows than any block has.
+ROW_BITS = 14
+_ROWS_END = 1 << ROW_BITS
 _BLOCK, _PLACE = struct.Struct("<4sII"), struct.Struct("<HQI")
 _HEAD, _RECEIVED = struct.Struct("<HqQQ"), struct.Struct("<q")
 EPOCH, DAY_MS = datetime(1970, 1, 1, tzinfo=UTC), 86_400_000
@@ -202,6 +205,14 @@ def _block(rows: Sequence[bytes]) -> bytes:
 def is_block(value: bytes) -> bool:
     """Whether a record begins as a block does."""
     return value[:4] == _MAGIC
+
+
+def rows_in(value: bytes) -> int:
+    """The number of events that a record holds, as its head says; 1 for what is no block."""
+    if len(value) < _BLOCK.size or not is_block(value):
+        return 1
+    count: int = _BLOCK.unpack_from(value)[1]
+    return count if 0 < count < _ROWS_END else 1
 
 
 def rows_of(block: bytes) -> list[bytes]:

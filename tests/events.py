@@ -19,6 +19,7 @@ from aggregator.partition import Stores
 from aggregator.sink import Sink
 from shared.clickhouse import ClickHouse
 from shared.events import EVENTS
+from shared.log.accounting import TableAccount, accounts
 from shared.log.choice import chosen_log
 from shared.log.cursor import Cursors
 from shared.log.log import Limit
@@ -54,8 +55,6 @@ class EventStage:
 
     def __init__(self, service: Tracking, settings: Settings, pool: Any, tables: ClickHouse) -> None:
         self.service, self.settings, self.pool, self.tables = service, settings, pool, tables
-        #: Records that the log had, and let go of, before these stores.
-        self.former = 0
 
     async def send(self, *events: dict[str, Any], **more: Any) -> httpx2.Response:
         """An upload."""
@@ -100,9 +99,14 @@ class EventStage:
             async def is_drained() -> bool:
                 rows = await self.pool.fetch("SELECT 1 FROM sink_cursor WHERE sink = 'events'")
                 taken = await account(log, self.pool, PIPELINE)
-                return len(rows) == PARTITIONS and taken.in_flight == 0 and taken.difference == self.former
+                return len(rows) == PARTITIONS and taken.in_flight == 0 and taken.difference == 0
 
             await until(is_drained, "the log is empty")
+
+    async def account(self) -> TableAccount:
+        """Where the events are, by the books."""
+        async with chosen_log(self.settings) as log:
+            return (await accounts(log, self.pool, self.settings.journal_dir))["events"]
 
     async def forget(self, redis: "Redis") -> None:
         """As if the window were over."""

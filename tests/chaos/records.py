@@ -210,13 +210,14 @@ class RecordRun(Run):
         lost, doubled = books.events.check(events)
         report.events, report.event_rows = len(books.events.acked), len(events)
         accounts = (await ask(stage.port, "GET", "/accounting")).json()["records"]
-        account = report.accounts = accounts["tracker_events"]
+        report.accounts = accounts["tracker_events"]
         report.forgotten = stage.forgotten["tracker_events"]
         for table in ("tracker_events", "events"):
             if accounts[table]["difference"] != -stage.forgotten[table]:
                 books.fault("E7", f"{table}: {accounts[table]}, and Redis forgot {stage.forgotten[table]}")
-        if account["stored"] != len(rows):
-            books.fault("E7", f"{len(rows)} rows, and the accounts say {account['stored']}")
+        for table, lying in (("tracker_events", len(rows)), ("events", len(events))):
+            if accounts[table]["stored"] != lying:
+                books.fault("E7", f"{lying} rows of {table}, and the accounts say {accounts[table]['stored']}")
         return found[0] + lost, found[1] + doubled
 
 

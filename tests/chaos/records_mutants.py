@@ -45,7 +45,7 @@ def _advanced_before_the_insert() -> None:
     async def store(self: Any, batch: Any) -> None:
         rows = await self._rows(batch)
         await self._intend(batch)
-        await self._record(batch, rows.letters, rows.left_out)
+        await self._record(batch, rows)
         crash_point("recorded")
         if rows.lines:
             await self._insert(batch, rows)
@@ -57,16 +57,16 @@ def _letters_twice() -> None:
     """A letter has a name of its own, not that of its place, and is written before the cursor moves."""
     record = Partition._record
 
-    async def apart(self: Any, batch: Any, letters: Any, left_out: int) -> None:
-        if letters:
+    async def apart(self: Any, batch: Any, rows: Any) -> None:
+        if rows.letters:
             cursors = self._stores.cursors
             async with cursors.pool.acquire() as connection:
                 named = [
-                    one._replace(record=one.record._replace(position=(secrets.randbits(48), 0))) for one in letters
+                    one._replace(record=one.record._replace(position=(secrets.randbits(48), 0))) for one in rows.letters
                 ]
                 await dead_letters.write(connection, cursors.log, self._claim, named)
             crash_point("lettered")
-        await record(self, batch, letters, left_out)
+        await record(self, batch, rows)
 
     async def nothing(*_: Any) -> None:
         """They are written already."""

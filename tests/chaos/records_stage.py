@@ -19,7 +19,7 @@ from aggregator.audit import in_range
 from shared import clickhouse
 from shared.clickhouse_migrate import migrate as migrate_clickhouse
 from shared.event_ids import Range
-from shared.log.accounting import RecordAccount, accounts
+from shared.log.accounting import TableAccount, accounts
 from shared.log.kafka import KafkaLog
 from shared.log.log import BEGIN, Log, Position
 from shared.log.streams import StreamsLog
@@ -169,13 +169,13 @@ class RecordStage(Stage):
 
     # -- what is where ---------------------------------------------------------------------------------------------
 
-    async def books(self) -> dict[str, RecordAccount]:
+    async def books(self) -> dict[str, TableAccount]:
         """The accounts, past the proxies."""
         async with self.database() as connection:
             return await accounts(self.log_client, connection, self.folder / "service" / "journal")
 
     async def accepted(self) -> Counter[str]:
-        """Records of each table that the log knows of."""
+        """Rows of each table that the log knows of; where it has forgotten some, less their records."""
         return Counter({table: one.accepted for table, one in (await self.books()).items()})
 
     async def settle(self, patience_s: float = _START_S) -> bool:

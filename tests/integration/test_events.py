@@ -14,12 +14,15 @@ import httpx2
 import pytest
 from redis.asyncio import Redis
 
+from ingest.events import CUT
 from ingest.uploads import KEPT_S, Attempt, Uploads
 from shared import clickhouse
 from shared.clickhouse import ClickHouse
 from shared.errors import Conflict, LogFull, RedisUnavailable
+from shared.event_rows import blocks
 from shared.event_window import CLAIMED, HOLD_S, NEW, OTHER, STORED, EventWindow
 from shared.events import TOPIC
+from shared.log.accounting import TableAccount
 from shared.log.choice import chosen_log
 from shared.log.log import BEGIN
 from shared.settings import Settings
@@ -52,6 +55,29 @@ async def stage(
 ) -> AsyncIterator[EventStage]:
     async with event_stage(tmp_path, redis_url, database, clickhouse_settings, tables) as one:
         yield one
+
+
+# -- books -------------------------------------------------------------------------------------------------------------
+
+
+async def test_the_accounts_of_events_speak_of_events(stage: EventStage, redis_client: "Redis") -> None:
+    """What was sent is what they show: waiting in the log, stored, left out as a duplicate, and dead."""
+    events = [event() for _ in range(2500)]
+    assert set(await stage.statuses(*events)) == {"accepted"}
+    async with stage.sink(records=1):  # the log is known to the books once a sink reads it
+        await stage.drained()
+    assert await stage.account() == TableAccount(2500, 2500, 0, 0, 0, 0, 0, 0)
+    await stage.forget(redis_client)
+    assert await stage.statuses(*events[:700], event()) == ["accepted"] * 701
+    assert await stage.account() == TableAccount(3201, 2500, 0, 0, 0, 701, 0, 0)
+    key, block = next(blocks([bytes(64)] * 30, CUT))
+    async with chosen_log(stage.settings) as log:
+        damaged = [(key, block[:-1] + b"\1"), (b"", b"of another program")]
+        await log.append(TOPIC, log.partition_of(key), damaged, producer="tests", seq=1)
+    assert await stage.account() == TableAccount(3232, 2500, 0, 0, 0, 732, 0, 0)
+    await stage.settle()
+    assert await stage.account() == TableAccount(3232, 2501, 700, 31, 0, 0, 0, 0)
+    assert await stage.lying() == 2501
 
 
 # -- what is answered --------------------------------------------------------------------------------------------------

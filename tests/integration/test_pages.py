@@ -314,11 +314,11 @@ def _commit_before_insert(monkeypatch: pytest.MonkeyPatch) -> None:
     insert, record = Partition._insert, Partition._record
 
     async def first_record(self: Any, batch: Batch, rows: Rows) -> Any:
-        await record(self, batch, rows.letters, rows.left_out)
+        await record(self, batch, rows)
         partition_module.crash_point("inserted")
         return await insert(self, batch, rows)
 
-    async def nothing(self: Any, batch: Batch, letters: Any, left_out: int) -> None:
+    async def nothing(self: Any, batch: Batch, rows: Rows) -> None:
         """It was recorded before."""
 
     monkeypatch.setattr(Partition, "_insert", first_record)

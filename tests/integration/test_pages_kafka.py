@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError
+from confluent_kafka import Producer
 from redis.asyncio import Redis
 
 from aggregator import partition as partition_module
@@ -20,6 +21,7 @@ from shared.clickhouse_migrate import migrate as migrate_clickhouse
 from shared.log.letter_topic import LetterTopic
 from shared.log.log import Log
 from shared.log.streams import StreamsLog
+from shared.metrics import STORE_REFUSALS
 from shared.postgres import create_pool
 from shared.settings import Settings
 from tests.died import Died
@@ -106,6 +108,53 @@ async def test_aborted_transactions_are_not_read_and_their_marks_are_no_gaps(sta
         stage.sent.append(view("/open"))
         await stage.drained()
         assert await stage.tables.query("SELECT count() FROM page_views_raw WHERE page_id = '/open'") == [(1,)]
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_messages_compressed_with_any_codec_are_views(stage: Stage, server: Broker, codec: str) -> None:
+    """By librdkafka, which most producers are made of."""
+    stage.sink()
+    one = Producer({"bootstrap.servers": server.address, "compression.type": codec, "linger.ms": 50})
+    sent = generate(2, 900, int(time.time() * 1000))
+    for message in sent:
+        one.produce(TOPIC, message.value, message.key)
+    assert await asyncio.to_thread(one.flush, PATIENCE_S) == 0
+    stage.sent += sent
+    await stage.drained()
+    await stage.check()
+
+
+async def test_what_cannot_be_read_is_shown_and_nothing_of_it_is_skipped(
+    stage: Stage, server: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As from a codec that is newer than this client. What stands before it is stored."""
+    refused = STORE_REFUSALS.labels("kafka")._value.get()
+    with monkeypatch.context() as without:
+        without.setattr("aiokafka.codec.has_zstd", lambda: False)
+        sent = [view(f"/{number}")._replace(key=b"one") for number in range(40)]
+        where = stage.log.partition_of(b"one")
+        async with producer(server) as one:
+            for message in sent[:20]:
+                await one.send(TOPIC, message.value, message.key)
+            await one.flush()
+        compressed = Producer({"bootstrap.servers": server.address, "compression.type": "zstd"})
+        for message in sent[20:]:
+            compressed.produce(TOPIC, message.value, message.key, partition=where)
+        assert await asyncio.to_thread(compressed.flush, PATIENCE_S) == 0
+        stage.sink()
+        await until(lambda: is_troubled(stage, "UnsupportedCodecError: "), "the partition says why it stopped")
+        stored = await stage.tables.query("SELECT count() FROM page_views_raw")
+        assert stored == [(20,)]
+        assert STORE_REFUSALS.labels("kafka")._value.get() > refused
+    stage.sent += sent
+    await stage.drained()
+    await stage.check()
+    assert await stage.pool.fetchval("SELECT count(trouble) FROM sink_cursor") == 0
+
+
+async def is_troubled(stage: Stage, text: str) -> bool:
+    found = await stage.pool.fetchval("SELECT trouble FROM sink_cursor WHERE trouble IS NOT NULL LIMIT 1")
+    return found is not None and text in found
 
 
 async def test_the_group_shows_offsets_only_behind_what_is_stored(stage: Stage, server: Broker) -> None:

@@ -31,7 +31,7 @@ from shared import clickhouse, dead_letters
 from shared.clickhouse import ClickHouse
 from shared.clickhouse_migrate import migrate as migrate_clickhouse
 from shared.errors import LogUnavailable, PostgresUnavailable, TooLarge
-from shared.log.accounting import RecordAccount, account, accounts
+from shared.log.accounting import TableAccount, account, accounts
 from shared.log.cursor import Cursors, OwnershipLost
 from shared.log.journal import Append, Journal
 from shared.log.kafka import KafkaLog
@@ -47,6 +47,7 @@ from tests.gateway import Gateway
 from tests.kafka.broker import kafka
 from tests.processes import ROOT
 from tests.proxy import Proxy, behind
+from tests.services import with_user
 from tests.sinks import LEASE_S, Sinks
 from tests.until import PATIENCE_S, until
 
@@ -168,7 +169,7 @@ async def test_what_waits_in_a_journal_is_in_the_accounts(stage: Stage, tmp_path
     journal = Journal.create(tmp_path, "waits", 1 << 20)
     journal.write([Append("hits", 0, "waits", 1, [hit()] * 4), Append("others", 0, "waits", 2, [hit()])])
     taken = await accounts(stage.log, stage.pool, tmp_path)
-    assert taken == {PIPELINE.table: RecordAccount(7, 2, 1, 0, 0, 4, 0)}
+    assert taken == {PIPELINE.table: TableAccount(7, 2, 0, 1, 0, 0, 4, 0)}
     journal.clear()
     journal.close()
     with pytest.raises(LogUnavailable):
@@ -280,11 +281,11 @@ def _done_before_insert(monkeypatch: pytest.MonkeyPatch) -> None:
     insert, record = Partition._insert, Partition._record
 
     async def first_record(self: Any, batch: Batch, rows: Rows) -> Any:
-        await record(self, batch, rows.letters, rows.left_out)
+        await record(self, batch, rows)
         partition_module.crash_point("inserted")
         return await insert(self, batch, rows)
 
-    async def nothing(self: Any, batch: Batch, letters: Any, left_out: int) -> None:
+    async def nothing(self: Any, batch: Batch, rows: Rows) -> None:
         """It was recorded before."""
 
     monkeypatch.setattr(Partition, "_insert", first_record)
@@ -479,6 +480,44 @@ async def test_readiness_says_that_a_sink_waits_and_for_what(stage: Stage, setti
     await stage.kill(sink)
     await stage.pool.execute("UPDATE sink_cursor SET trouble = NULL")
     assert (await probe._sinks(Asked), probe.reasons) == ("degraded", ["tracker_events: no aggregator"])
+
+
+async def test_a_role_without_a_right_is_shown_until_it_has_it(stage: Stage, database: str) -> None:
+    """Postgres is not away then: readiness has the code, and the sink goes on by itself."""
+    role = f"sink_{uuid.uuid4().hex[:8]}"
+    await stage.pool.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
+    await stage.pool.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}")
+    await stage.pool.execute(f"REVOKE INSERT ON sink_mark FROM {role}")
+    url = with_user(database, role, "secret")
+    try:
+        async with create_pool(Settings(database_url=url)) as pool:
+            await stage.append(*(hit() for _ in range(5)))
+            stage.sink(pool=pool)
+            await until(lambda: _trouble(stage, "42501: "))
+            await stage.pool.execute(f"GRANT INSERT ON sink_mark TO {role}")
+            await stage.drained()
+            await stage.close()
+        await stage.check()
+        assert await stage.pool.fetchval("SELECT count(trouble) FROM sink_cursor") == 0
+    finally:
+        await stage.pool.execute(f"DROP OWNED BY {role}")
+        await stage.pool.execute(f"DROP ROLE {role}")
+
+
+async def test_readiness_shows_a_store_that_is_away_for_long_and_forgets_it_when_it_is_back(stage: Stage) -> None:
+    """Also when no record comes that would say so."""
+    async with behind(stage.settings.clickhouse_url or "", 8123) as (between, url):
+        hasty = msgspec.structs.replace(stage.settings, clickhouse_url=url, clickhouse_timeout_s=1.0)
+        async with clickhouse.connect(hasty) as tables:
+            between.fail(away=True)
+            stage.sink(clickhouse=tables)
+            await stage.append(hit())
+            await until(lambda: _trouble(stage, "clickhouse away: "))
+            between.heal()
+            await stage.drained()
+            assert await stage.pool.fetchval("SELECT count(trouble) FROM sink_cursor") == 0
+            await stage.close()
+            stage.sinks.clear()
 
 
 async def _trouble(stage: Stage, text: str) -> bool:
