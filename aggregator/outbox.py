@@ -31,6 +31,7 @@ from aggregator import outbox_traces
 from shared.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify
 from shared.crash import crash_point
 from shared.postgres import POSTGRES_ERRORS, statement
+from shared.process import is_gone
 from shared.tasks import end
 
 _CLAIM = statement("aggregator/outbox.claim.sql")
@@ -42,6 +43,8 @@ _REPLAY = statement("aggregator/outbox.replay.sql")
 _REBASE = statement("aggregator/outbox.rebase.sql")
 _RELEASE = statement("aggregator/outbox.release.sql")
 _RENEW = statement("aggregator/outbox.renew.sql")
+_HOLD = statement("aggregator/outbox.hold.sql")
+_FREE = statement("aggregator/outbox.free.sql")
 
 TABLE = "event_log"
 #: What aggregator/outbox.pick.sql writes in a line, and what such lines are called.
@@ -57,7 +60,7 @@ _AS_WRITTEN = {"input_format_null_as_default": 0}
 #: Rows in a row that ClickHouse refuses with one code, after which it is not the rows' fault.
 IN_A_ROW = 10
 #: Seconds for which the cursor is held without a word from its holder.
-LEASE_S = 30.0
+LEASE_S = 10.0
 #: Bytes of the lines of one insert, beside the last row: well below what the gateway takes.
 _BATCH_CHARACTERS = 32 << 20
 #: Behind every row there can be.
@@ -167,6 +170,8 @@ async def relay(outbox: Outbox, owner: str, batches: int = 100) -> Moved | None:
 async def claimed(outbox: Outbox, owner: str, lease_s: float = LEASE_S) -> Claim | None:
     """Take the cursor; None if another one holds it. Raises Younger, or one of POSTGRES_ERRORS."""
     row = await outbox.pool.fetchrow(_CLAIM, outbox.name, owner, lease_s)
+    if row is None and await _is_freed(outbox):
+        row = await outbox.pool.fetchrow(_CLAIM, outbox.name, owner, lease_s)
     if row is None:
         return None
     if row["highest_xid"] >= row["next_xid"]:
@@ -176,6 +181,20 @@ async def claimed(outbox: Outbox, owner: str, lease_s: float = LEASE_S) -> Claim
             await release(outbox, _claim(row))
             raise Younger(f"stored up to transaction {row['highest_xid']}, and this cluster is at {next_xid}")
     return _claim(row)
+
+
+async def _is_freed(outbox: Outbox) -> bool:
+    """Whether the cursor was held by a process that has ended on this host; if so, it is free now."""
+    holder = await outbox.pool.fetchval("SELECT owner FROM tallybook_outbox_cursor WHERE name = $1", outbox.name)
+    if holder is None or not is_gone(holder):
+        return False
+    await outbox.pool.execute(_FREE, outbox.name, holder)
+    return True
+
+
+async def hold(outbox: Outbox, claim: Claim, lease_s: float) -> None:
+    """Renew the lease beside a step that takes long. It may be lost already. Raises POSTGRES_ERRORS."""
+    await outbox.pool.execute(_HOLD, outbox.name, claim.epoch, lease_s)
 
 
 async def step(outbox: Outbox, claim: Claim, lease_s: float = LEASE_S) -> tuple[Claim, Moved]:

@@ -12,8 +12,9 @@ from typing import get_args
 import structlog
 
 from aggregator import patience
-from aggregator.outbox import LEASE_S, Claim, Damaged, Lost, Moved, Outbox, Younger, claimed, release, step
-from shared.clickhouse import CLICKHOUSE_ERRORS, Class, classify
+from aggregator.outbox import LEASE_S, Claim, Damaged, Lost, Moved, Outbox, Younger, claimed, hold, release, step
+from shared.clickhouse import CLICKHOUSE_ERRORS, Class
+from shared.failures import classify, noted
 from shared.metrics import (
     OUTBOX_ASTRAY,
     OUTBOX_BATCH_ROWS,
@@ -110,7 +111,7 @@ class Relay:
                     await self._sleep(self._lease_s / 3)
                     continue
             began = time.perf_counter()
-            claim, moved = await step(self._outbox, claim, self._lease_s)
+            claim, moved = await self._step(claim)
             self._count(moved, time.perf_counter() - began)
             idle_s = _POLL_S if moved.stored or moved.dead else min(_POLL_MAX_S, idle_s * 2)
             if not moved.more:
@@ -118,6 +119,20 @@ class Relay:
         if claim is not None:
             with contextlib.suppress(*POSTGRES_ERRORS):  # the lease ends by itself
                 await release(self._outbox, claim)
+
+    async def _step(self, claim: Claim) -> tuple[Claim, Moved]:
+        """One batch, with its lease renewed while it is on its way."""
+        holding = asyncio.create_task(self._hold(claim))
+        try:
+            return await step(self._outbox, claim, self._lease_s)
+        finally:
+            await end(holding)
+
+    async def _hold(self, claim: Claim) -> None:
+        while True:
+            await asyncio.sleep(self._lease_s / 3)
+            with contextlib.suppress(*POSTGRES_ERRORS):  # the step finds out what is wrong
+                await hold(self._outbox, claim, self._lease_s)
 
     def _count(self, moved: Moved, took_s: float) -> None:
         if self._failures:
@@ -133,7 +148,7 @@ class Relay:
 
     async def _pause(self, kind: Class, error: Exception) -> None:
         OUTBOX_FAILURES.labels(kind).inc()
-        code = getattr(error, "code", None) or type(error).__name__
+        code = noted(error).code
         reason = str(error)[:400]
         if self._failures == 0:
             log.warning("outbox_waits", kind=kind, code=code, reason=reason[:200])

@@ -2,10 +2,7 @@
 
 import asyncio
 import contextlib
-import os
-import secrets
 import signal
-import socket
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -32,6 +29,7 @@ from shared.log.cursor import Cursors
 from shared.log.retention import TRIM_S
 from shared.metrics import ACCOUNTING
 from shared.postgres import create_pool
+from shared.process import new_owner
 from shared.redis_client import connect
 from shared.settings import Settings
 
@@ -84,7 +82,7 @@ async def _sinks(settings: Settings, pool: Any) -> AsyncIterator[list[Loop]]:
         clickhouse.connect(settings) as tables,
         chosen_letters(settings) as letters,
     ):
-        cursors = Cursors(pool, record_log.name, _owner(), settings.sink_lease_s)
+        cursors = Cursors(pool, record_log.name, new_owner(), settings.sink_lease_s)
         books = Books(record_log, cursors, tables, settings.journal_dir)
         sinks = [
             Sink(Stores(record_log, cursors, tables, policy.limit(_BATCH_BYTES), letters), pipeline)
@@ -135,7 +133,7 @@ async def _relay(settings: Settings, pool: Any) -> AsyncIterator[list[Loop]]:
         if settings.outbox_url is not None:
             pool = await stack.enter_async_context(create_pool(settings, settings.outbox_url))
         tables = await stack.enter_async_context(clickhouse.connect(settings))
-        one = Relay(Outbox(pool, tables, settings.outbox_rows, settings.outbox_wait_s), _owner())
+        one = Relay(Outbox(pool, tables, settings.outbox_rows, settings.outbox_wait_s), new_owner())
         one.start()
         stack.push_async_callback(one.stop)
         yield [
@@ -143,11 +141,6 @@ async def _relay(settings: Settings, pool: Any) -> AsyncIterator[list[Loop]]:
             Loop("outbox_days", partial(outbox_days.make_days, pool), 3600.0),
             Loop("outbox_drop", partial(outbox_days.drop_relayed, pool), 600.0),
         ]
-
-
-def _owner() -> str:
-    """A name for this process that no other one ever had."""
-    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 async def _until_signal(work: Coroutine[Any, Any, None]) -> None:

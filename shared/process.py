@@ -1,12 +1,15 @@
-"""What a process asks of the kernel about its own life."""
+"""What a process asks of the kernel about lives: its own, and those of others on this host."""
 
 import contextlib
 import ctypes
 import multiprocessing
 import os
 import resource
+import secrets
 import signal
+import socket
 import sys
+from pathlib import Path
 
 #: prctl(2), PR_SET_PDEATHSIG: the signal that this process gets when its parent ends.
 _PR_SET_PDEATHSIG = 1
@@ -45,3 +48,54 @@ def forget_signal_handlers_in_children() -> None:
             signal.signal(number, signal.SIG_DFL)
 
     os.register_at_fork(after_in_child=obey)
+
+
+# -- names of lives ----------------------------------------------------------------------------------------------------
+
+
+def new_owner() -> str:
+    """Return a name for this process that no other one ever had, and by which `is_gone` knows its end."""
+    return f"{socket.gethostname()}-{os.getpid()}-{_life(os.getpid())}-{secrets.token_hex(4)}"
+
+
+def is_gone(owner: str) -> bool:
+    """Whether the process of this name ran here and has ended. False wherever that cannot be known for certain: on
+    another host, in another container, before a reboot, outside Linux."""
+    _, number, life, _ = ["", "", "", *owner.rsplit("-", 3)][-4:]
+    start, *where = life.split(".")
+    if not where or not number.isdecimal() or where != _where():
+        return False
+    pid = int(number)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # it is somebody else's, or a later process of that number
+        pass
+    try:
+        state, began = _stat(pid)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return began != start or state in "ZX"
+
+
+def _life(pid: int) -> str:
+    """What tells this process from every other one of its number; empty where the kernel does not say."""
+    where = _where()
+    return ".".join((_stat(pid)[1], *where)) if where else ""
+
+
+def _where() -> list[str]:
+    """The namespace of process numbers, and the boot, that a number belongs to."""
+    if sys.platform != "linux":
+        return []
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
+    return [str(os.stat("/proc/self/ns/pid").st_ino), boot]
+
+
+def _stat(pid: int) -> tuple[str, str]:
+    """State and start of a process, in ticks since the boot (proc(5), fields 3 and 22)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return fields[0], fields[19]

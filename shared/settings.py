@@ -254,7 +254,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sink_lease_s: Annotated[
         float,
         _about("Seconds after which the partitions of an aggregator that says nothing go to another", ge=1, le=600),
-    ] = 30.0
+    ] = 10.0
 
     # -- product events --------------------------------------------------------------------------------------------
     events_body_max_bytes: Annotated[

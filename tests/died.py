@@ -1,11 +1,14 @@
-"""A crash point that raises instead of killing, for tests whose service is in their own process."""
+"""A crash point that raises instead of killing, for tests whose service is in their own process; and the dead."""
 
 import asyncio
 import itertools
+import subprocess
+import sys
 
 import pytest
 
 from aggregator import partition
+from tests.processes import ROOT
 
 
 class Died(Exception):
@@ -24,3 +27,10 @@ def arm(monkeypatch: pytest.MonkeyPatch, name: str, at: int) -> asyncio.Event:
 
     monkeypatch.setattr(partition, "crash_point", crash_point)
     return died
+
+
+def dead_owner() -> str:
+    """The name of a process of this host that has ended."""
+    code = "from shared.process import new_owner; print(new_owner())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, text=True)
+    return done.stdout.strip()

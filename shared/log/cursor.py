@@ -11,26 +11,31 @@ A sink's life with one partition:
 
 Whoever claims a partition gets the next epoch, and every later write says `WHERE epoch = mine`: a process that was
 stopped for a minute, lost its partition and goes on, hits no row and learns it by OwnershipLost. The lease only decides
-when a partition may be taken over; being late costs work, never correctness.
+when a partition may be taken over; being late costs work, never correctness. Nobody waits for the lease of a process
+that ran on this host and has ended.
 
 A Claim is a value: each step answers the next one. If Postgres did not answer, the step is repeated with the same
 claim; if the transaction around a `done` was rolled back, the former claim is still the true one.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from shared.log.log import Position
 from shared.log.marks import Mark
 from shared.postgres import statement
+from shared.process import is_gone
 
 #: Seconds for which a partition belongs to a process that says nothing. Its owner renews it three times as often.
-LEASE_S = 30.0
+LEASE_S = 10.0
 
 _REGISTER = statement("shared/log/cursor.register.sql")
 _CLAIM = statement("shared/log/cursor.claim.sql")
 _MARKS = statement("shared/log/cursor.marks.sql")
 _RENEW = statement("shared/log/cursor.renew.sql")
+_OWNERS = statement("shared/log/cursor.owners.sql")
+_FREE = statement("shared/log/cursor.free.sql")
 _INTEND = statement("shared/log/cursor.intend.sql")
 _DONE = statement("shared/log/cursor.done.sql")
 _RELEASE = statement("shared/log/cursor.release.sql")
@@ -71,6 +76,7 @@ class Cursors:
         self.log = log
         self.owner = owner
         self.lease_s = lease_s
+        self._freeing = asyncio.Lock()
 
     async def register(self, topic: str, sink: str, partitions: int) -> None:
         """Make the sink known, at the beginning of what the log holds. From then on nothing is trimmed before it."""
@@ -92,6 +98,15 @@ class Cursors:
                 )
                 for row in rows
             ]
+
+    async def free(self) -> list[str]:
+        """Free the partitions of processes that ended here without giving them back; answers their names."""
+        async with self._freeing:  # or a claim would pass over the rows that another task is freeing
+            owners = [row["owner"] for row in await self.pool.fetch(_OWNERS, self.log)]
+            gone = [owner for owner in owners if owner != self.owner and is_gone(owner)]
+            if gone:
+                await self.pool.execute(_FREE, self.log, gone)
+        return gone
 
     async def renew(self, claim: Claim) -> None:
         """Hold the partition for another lease."""

@@ -7,11 +7,15 @@ owner for a moment, but never has two.
 
 from typing import NamedTuple
 
+import structlog
+
 from shared.log.cursor import Claim, Cursors, OwnershipLost
 from shared.postgres import statement
 
 _BEAT = statement("shared/log/share.beat.sql")
 _LEAVE = statement("shared/log/share.leave.sql")
+
+log = structlog.get_logger()
 
 
 class Change(NamedTuple):
@@ -35,6 +39,8 @@ class Share:
     async def balance(self) -> Change:
         """Renew what is held and take what is free, up to a fair share. Call it three times in each lease. Raises
         POSTGRES_ERRORS; then what is held is held until its lease is over."""
+        if gone := await self._cursors.free():
+            log.info("owners_gone", owners=gone)
         quota = await self._quota()
         lost = []
         for partition, claim in list(self.claims.items()):

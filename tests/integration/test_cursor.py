@@ -14,7 +14,9 @@ from shared.log.marks import Mark
 from shared.log.share import Share
 from shared.log.streams import StreamsLog
 from shared.postgres import POSTGRES_ERRORS, create_pool
+from shared.process import new_owner
 from shared.settings import Settings
+from tests.died import dead_owner
 
 ALL = Limit(wait_s=0.1)
 
@@ -350,6 +352,24 @@ async def test_the_partitions_of_a_dead_process_go_to_the_others(process: Callab
     woken = await shares[0].balance()  # it was only stopped, and learns what it has lost
     assert len(woken.lost) == 2
     assert await settled(shares) == [2, 2, 2]
+
+
+async def test_nobody_waits_for_the_lease_of_a_process_that_was_killed_here(
+    process: Callable[[str], Cursors],
+) -> None:
+    """And nobody takes anything from one that lives, or that may live elsewhere."""
+    await process("0").register("views", "table", 6)
+    killed, alive, elsewhere = process(dead_owner()), process(new_owner()), process("another host-1-1.2.3-ab")
+    first, _ = await killed.claim("views", "table", 2)
+    held = [*await alive.claim("views", "table", 2), *await elsewhere.claim("views", "table", 2)]
+    pending = await killed.intend(first, Position(5), 3, 1)
+    heir = Share(process("heir"), "views", "table")
+    assert (await heir.balance()).gained == [0, 1]
+    assert heir.claims[0].pending == pending.pending
+    for claim in held:
+        await alive.renew(claim)
+    with pytest.raises(OwnershipLost):  # whoever believes to be that process is fenced out
+        await killed.done(pending, Position(5), {})
 
 
 async def test_what_is_surplus_stays_held_until_its_batch_is_done(process: Callable[[str], Cursors]) -> None:

@@ -23,13 +23,14 @@ from aggregator.relay import Relay
 from ingest import health
 from ingest.health import Probe
 from shared import clickhouse
-from shared.clickhouse import CLICKHOUSE_ERRORS
+from shared.clickhouse import CLICKHOUSE_ERRORS, ClickHouse
 from shared.clickhouse_migrate import migrate as migrate_clickhouse
 from shared.metrics import OUTBOX_ASTRAY, OUTBOX_HELD_SECONDS, OUTBOX_LAG, OUTBOX_OLDEST_SECONDS
 from shared.postgres import create_pool
+from shared.process import new_owner
 from shared.settings import Settings
 from tallybook.outbox import publish_async
-from tests.died import Died
+from tests.died import Died, dead_owner
 from tests.gateway import Gateway
 from tests.outbox import Stage, connect
 from tests.processes import ROOT
@@ -903,3 +904,43 @@ async def test_a_stop_in_the_middle_gives_the_cursor_back(stage: Stage) -> None:
     assert await stage.pool.fetchval("SELECT owner FROM tallybook_outbox_cursor") is None
     assert await relay(stage.outbox(1000), "another") is not None
     await stage.check()
+
+
+async def test_nobody_waits_for_the_lease_of_a_relay_that_was_killed_here(stage: Stage) -> None:
+    await stage.publish(3)
+    outbox = Outbox(stage.pool, stage.tables)
+    killed = await claimed(outbox, dead_owner())
+    assert killed is not None
+    heir = await claimed(outbox, new_owner())
+    assert heir is not None
+    assert heir.epoch == killed.epoch + 1
+    assert await claimed(outbox, "another") is None  # whose process lives
+    with pytest.raises(Lost):
+        await step(outbox, killed)
+    await step(outbox, heir)
+    await stage.check()
+
+
+async def test_a_lease_is_renewed_while_a_batch_takes_longer(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay that inserts slowly keeps its cursor: others would only repeat the insert."""
+    await stage.publish(3)
+    goes_on, until_of = asyncio.Event(), "SELECT lease_until FROM tallybook_outbox_cursor"
+    insert = ClickHouse.insert
+
+    async def slow(*arguments: Any, **more: Any) -> None:
+        await goes_on.wait()
+        await insert(*arguments, **more)
+
+    monkeypatch.setattr(ClickHouse, "insert", slow)
+    stage.relay(lease_s=0.3)
+    await until(lambda: stage.pool.fetchval("SELECT pending_rows IS NOT NULL FROM tallybook_outbox_cursor"))
+    seen = await stage.pool.fetchval(until_of)
+
+    async def is_renewed() -> bool:
+        return bool(await stage.pool.fetchval(until_of) > seen)
+
+    await until(is_renewed)
+    goes_on.set()
+    await until(stage._is_drained)
+    await stage.check()
+    assert await stage.pool.fetchval("SELECT epoch FROM tallybook_outbox_cursor") == 1

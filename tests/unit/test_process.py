@@ -1,12 +1,13 @@
 """No worker outlives the process that made it, not even one that was just being born."""
 
+import os
 import resource
 import subprocess
 import sys
 
 import pytest
 
-from shared.process import raise_descriptor_limit
+from shared.process import is_gone, new_owner, raise_descriptor_limit
 from tests.processes import ROOT, lives, wait_for
 
 #: A parent that is killed when its worker has, or has not yet, asked to die with it; it prints the worker's pid.
@@ -65,3 +66,37 @@ def test_a_limit_that_cannot_be_raised_is_no_reason_not_to_start(
     monkeypatch.setattr(resource, "setrlimit", refuse)
     raise_descriptor_limit()
     assert asked
+
+
+# -- names of lives ----------------------------------------------------------------------------------------------------
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody is known to be gone")
+
+
+@LINUX
+def test_a_process_that_was_killed_is_gone_before_and_after_it_was_waited_for() -> None:
+    code = "import sys; from shared.process import new_owner; print(new_owner(), flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as one:
+        assert one.stdout is not None
+        owner = one.stdout.readline().strip()
+        assert not is_gone(owner)
+        one.kill()
+        os.waitid(os.P_PID, one.pid, os.WEXITED | os.WNOWAIT)  # dead, and its number is taken
+        assert is_gone(owner)
+    assert is_gone(owner)
+
+
+@LINUX
+def test_who_cannot_be_known_is_never_gone() -> None:
+    own = new_owner()
+    host, number, life, token = own.rsplit("-", 3)
+    start, namespace, boot = life.split(".")
+    assert not is_gone(own)
+    assert is_gone(f"{host}-{number}-{int(start) + 1}.{namespace}.{boot}-{token}")  # the number was given out again
+    free = 2**22 + 1  # above every number of a process
+    assert is_gone(f"{host}-{free}-{life}-{token}")
+    for elsewhere in (f"{start}.{namespace}.{'0' * 32}", f"{start}.1.{boot}", "", start):
+        assert not is_gone(f"{host}-{free}-{elsewhere}-{token}")
+    assert not any(map(is_gone, ("", "owner 1", "a-b-c-d", f"{free}-{life}", "one", f"--{life}-")))
