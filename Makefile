@@ -59,6 +59,10 @@ requirements: ## pin what pyproject.toml asks for, with hashes and without addre
 		--extra embedded --extra kafka --extra generator --extra jwt --extra sentry --group build pyproject.toml -o requirements.txt
 	@uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 -c requirements.txt \
 		--all-extras --group build --group test --group lint --group load pyproject.toml -o requirements-dev.txt
+	@uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 -c requirements.txt \
+		--extra kafka --extra jwt --extra sentry pyproject.toml -o deploy/requirements.txt
+	@uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 -c requirements.txt \
+		--group build -o deploy/requirements-build.txt
 
 clean: ## remove what was installed; data stays
 	@rm -rf $(VENV) build dist *.egg-info

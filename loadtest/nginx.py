@@ -1,5 +1,6 @@
 """The real nginx with the configuration of `deploy/nginx`, on ports and paths of this machine."""
 
+import os
 import re
 import shutil
 import socket
@@ -16,9 +17,11 @@ CONFIGURATION = Path(__file__).parents[1] / "deploy/nginx/nginx.conf"
 _START_S = 10.0
 
 
-def adapted(folder: Path, upstreams: Sequence[int], port: int) -> str:
-    """The configuration with these ports and paths. `resolve` is younger than Debian's nginx, and without containers
-    there is no engine whose name server it could ask."""
+def adapted(folder: Path, upstreams: Sequence[int], port: int, *, outer_proxies: str = "") -> str:
+    """The configuration with these ports and paths, behind these outer proxies. `resolve` is younger than Debian's
+    nginx, and without containers there is no engine whose name server it could ask."""
+    start = ["sh", str(CONFIGURATION.with_name("start.sh")), str(folder)]
+    subprocess.run(start, env={**os.environ, "OUTER_PROXIES": outer_proxies, "TLS": ""}, check=True)
     servers = "\n".join(f"server 127.0.0.1:{number} max_fails=0;" for number in upstreams)
     text, changed = re.subn(r"server ingest:8080 resolve max_fails=0;", servers, CONFIGURATION.read_text())
     if changed != 1:
@@ -27,6 +30,7 @@ def adapted(folder: Path, upstreams: Sequence[int], port: int) -> str:
         r"/tmp/": f"{folder}/",  # noqa: S108 - what the image has
         r"listen 8080 backlog=4096;": f"listen 127.0.0.1:{port};",
         r"listen 3000;": f"listen 127.0.0.1:{free_port()};",
+        r"listen 9090;": f"listen 127.0.0.1:{free_port()};",
         r"worker_rlimit_nofile 16384;": "",
         r"access_log /dev/stdout": f"access_log {folder}/access.log",
         r"error_log /dev/stderr": f"error_log {folder}/error.log",

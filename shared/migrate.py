@@ -25,6 +25,9 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
     name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now()
 )
 """
+_IS_EMPTY = "SELECT to_regclass('schema_migrations') IS NULL"
+#: Rights of the roles of deploy/postgres/roles.sh, where there are any.
+_GRANTS = (Path(__file__).parent / "migrate.grants.sql").read_text()
 
 
 class SchemaError(Exception):
@@ -42,23 +45,25 @@ class Migration(NamedTuple):
 
 async def migrate(database_url: str) -> list[str]:
     """Apply what is missing and return the names applied. Raises SchemaError, or an asyncpg or OS error when Postgres
-    refuses."""
+    refuses. A role that may only read is enough where nothing is missing."""
     async with _connection(database_url) as connection:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
-        await connection.execute(_TABLE)
+        if await connection.fetchval(_IS_EMPTY):
+            await connection.execute(_TABLE)
         missing = await _missing(connection)
         for name, text, digest in missing:
             async with connection.transaction():
                 await connection.execute(text)
                 crash_point("migrating")
                 await connection.execute("INSERT INTO schema_migrations VALUES ($1, $2)", name, digest)
+        await connection.execute(_GRANTS)
         return [name for name, _, _ in missing]
 
 
 async def pending(database_url: str) -> list[str]:
     """The names that `migrate` would apply now. Raises as `migrate` does."""
     async with _connection(database_url) as connection:
-        if await connection.fetchval("SELECT to_regclass('schema_migrations')") is None:
+        if await connection.fetchval(_IS_EMPTY):
             return [name for name, _, _ in migrations(_FOLDER)]
         return [name for name, _, _ in await _missing(connection)]
 

@@ -4,6 +4,7 @@ It merges the metric files of all processes (`shared/slots.py`) with what the la
 lanes, so it has no place on an event loop that serves clicks.
 """
 
+import fcntl
 import glob
 import os
 import socket
@@ -54,7 +55,8 @@ class Endpoint:
 
     def __init__(self, host: str, port: int, metrics_dir: Path, lanes_dir: Path) -> None:
         lanes = LaneCollector(lanes_dir)
-        self._server = _Server((host, port), _registry(metrics_dir, lanes, Journals(lanes_dir.with_name("journal"))))
+        self._of_host = OfHost(lanes_dir.parent, lanes, Journals(lanes_dir.with_name("journal")))
+        self._server = _Server((host, port), _registry(metrics_dir, self._of_host))
         self._stop = Event()
         self._threads = [
             Thread(target=self._server.serve_forever, args=(0.1,), name="metrics", daemon=True),
@@ -72,6 +74,7 @@ class Endpoint:
         self._server.server_close()
         for thread in self._threads:
             thread.join()
+        self._of_host.close()
 
     def _sample(self, lanes: LaneCollector) -> None:
         while not self._stop.wait(_SAMPLE_S):
@@ -170,10 +173,44 @@ class Journals(Collector):
         yield GaugeMetricFamily("tallybook_journals", "Journals of the record log on this host", len(sizes))
 
 
-def _registry(metrics_dir: Path, lanes: LaneCollector, journals: Journals) -> CollectorRegistry:
+class OfHost(Collector):
+    """Figures of a data folder. Of several processes that share it one gives them, so that sums over targets are right.
+    When that one ends, the next one that is asked takes its place."""
+
+    def __init__(self, folder: Path, *collectors: Collector) -> None:
+        self._path = folder / "metrics.lock"
+        self._collectors = collectors
+        self._lock = -1
+
+    def collect(self) -> Iterator[Metric]:
+        """Their figures, or nothing while another process gives them."""
+        if self._is_ours():
+            for collector in self._collectors:
+                yield from collector.collect()
+
+    def close(self) -> None:
+        """Leave them to another process."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _is_ours(self) -> bool:
+        if self._lock < 0:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                return False
+            self._lock = descriptor
+        return True
+
+
+def _registry(metrics_dir: Path, of_host: OfHost) -> CollectorRegistry:
     # Unchecked: asking the collectors for the names that they will yield would be a scrape of its own.
     registry = CollectorRegistry(auto_describe=False)
-    for collector in (Files(metrics_dir), lanes, journals, Host()):
+    for collector in (Files(metrics_dir), of_host, Host()):
         registry.register(collector)
     ProcessCollector(registry=registry)
     return registry

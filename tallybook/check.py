@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+import asyncpg
+from redis.exceptions import AuthenticationError, ResponseError
+
 from shared import clickhouse_migrate, cold, migrate
 from shared.clickhouse import connect_without_database
 from shared.clickhouse_failure import CLICKHOUSE_ERRORS
@@ -25,8 +28,8 @@ _VERDICTS: tuple[tuple[Level, Exit], ...] = (
 )
 
 
-async def examine(settings: Settings) -> list[Finding]:
-    """Everything that can be said about the stores and this host."""
+async def examine(settings: Settings, *, accepts: bool = True) -> list[Finding]:
+    """Everything that can be said about the stores and, where it `accepts` requests, this host."""
     findings = []
     looks = {"redis": _redis, "postgres": _postgres}
     if settings.log_url not in (None, settings.redis_url) and not str(settings.log_url).startswith("kafka://"):
@@ -37,8 +40,15 @@ async def examine(settings: Settings) -> list[Finding]:
         try:
             findings += await look(settings)
         except (*REDIS_ERRORS, *POSTGRES_ERRORS, *CLICKHOUSE_ERRORS) as error:
-            findings.append(Finding(name, "unreachable", f"does not answer: {type(error).__name__}"))
-    return findings + _host()
+            findings.append(Finding(name, "unreachable", _refusal(error)))
+    return findings + (_host() if accepts else [])
+
+
+def _refusal(error: BaseException) -> str:
+    """Name the kind of error, and what the store itself said, which holds no address and no password of ours."""
+    if isinstance(error, ResponseError | AuthenticationError | asyncpg.PostgresError):
+        return f"refuses: {type(error).__name__}: {error}"
+    return f"does not answer: {type(error).__name__}"
 
 
 def verdict(findings: Iterable[Finding], *, allow_unsafe: bool = False) -> Exit:

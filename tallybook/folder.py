@@ -1,6 +1,7 @@
 """The data folder: one copy of the stack at a time, and only the builds that may open what lies in it.
 
-lock            flock of the process that owns the folder; its text names the holder
+lock            flock of the process that owns the folder; its text names the holder. Where no servers are embedded,
+                several processes hold it together, and each owns a folder `replica-<n>` with all of the below
 lock.servers    flock that the servers inherit: free only when the last of them is gone
 embedded.json   which builds wrote the servers' files, and as whom
 stack.json      the addresses of the stack that runs now
@@ -12,8 +13,9 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +34,15 @@ log = structlog.get_logger()
 
 
 class DataFolder:
-    """The folder of one stack. `take` it before anything else and `release` it last."""
+    """The folder of one stack, or `is_shared` by several that embed no servers. `take` it before anything else and
+    `release` it last."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path).absolute()
+    def __init__(self, path: str | os.PathLike[str], *, is_shared: bool = False) -> None:
+        #: Folder of lanes and journals.
+        self.common = Path(path).absolute()
+        #: Folder of everything that has one owner; known when a shared folder is taken.
+        self.path = self.common
+        self._is_shared = is_shared
         self._locks: list[int] = []
         #: Descriptor that servers inherit.
         self.servers_lock = -1
@@ -51,16 +58,28 @@ class DataFolder:
         except OSError as error:
             message = f"The data folder {self.path} cannot be written ({error.strerror}): name another with --data-dir."
             raise Stop(Exit.FOLDER_UNWRITABLE, message) from None
-        if not _try_flock(owner, _LOOK_OF_OTHERS_S):
+        if not _try_flock(owner, _LOOK_OF_OTHERS_S, fcntl.LOCK_SH if self._is_shared else fcntl.LOCK_EX):
             holder = os.pread(owner, 200, 0).decode(errors="replace").strip() or "unknown"
             self.release()
             message = f"The data folder {self.path} is in use ({holder}): stop that copy, or name another folder."
             raise Stop(Exit.FOLDER_IN_USE, message)
+        if self._is_shared:
+            owner = self._take_replica()
         os.ftruncate(owner, 0)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         os.pwrite(owner, f"pid {os.getpid()} on {os.uname().nodename} since {now}\n".encode(), 0)
         self.servers_lock = self._open("lock.servers")
         self._wait_for_former_servers(check)
+
+    def _take_replica(self) -> int:
+        """Own the first replica's folder that nobody owns."""
+        for number in count():
+            self.path = self.common / f"replica-{number}"
+            self.path.mkdir(mode=0o700, exist_ok=True)
+            if _try_flock(owner := self._open("lock")):
+                return owner
+            os.close(self._locks.pop())
+        raise AssertionError("unreachable")
 
     @property
     def is_ours(self) -> bool:
@@ -125,8 +144,16 @@ class DataFolder:
         with contextlib.suppress(OSError):
             (self.path / name).unlink()
 
+    def taken(self) -> Iterator["DataFolder"]:
+        """The folders that somebody owns now: this one, or those of replicas in it."""
+        if self.is_taken():
+            yield self
+        for path in sorted(self.path.glob("replica-*")):
+            if (replica := DataFolder(path)).is_taken():
+                yield replica
+
     def is_taken(self) -> bool:
-        """Whether somebody owns the folder now."""
+        """Whether one process owns the folder now."""
         try:
             descriptor = os.open(self.path / "lock", os.O_RDONLY)
         except OSError:
@@ -140,11 +167,11 @@ class DataFolder:
         return False
 
 
-def _try_flock(descriptor: int, patience_s: float = 0.0) -> bool:
+def _try_flock(descriptor: int, patience_s: float = 0.0, kind: int = fcntl.LOCK_EX) -> bool:
     deadline = time.monotonic() + patience_s
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 return False

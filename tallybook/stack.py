@@ -15,8 +15,8 @@ NOTE = "stack.json"
 
 
 def running(folder: DataFolder) -> dict[str, Any]:
-    """The note of the stack that runs on the folder; empty when none does."""
-    return folder.read(NOTE) if folder.is_taken() else {}
+    """The note of the stack that runs on the folder, or of the first of several; empty when none does."""
+    return next((note for owned in folder.taken() if (note := owned.read(NOTE))), {})
 
 
 def reached(settings: Settings) -> Settings:

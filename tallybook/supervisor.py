@@ -43,7 +43,11 @@ class Supervisor:
     def __init__(self, settings: Settings, services: Sequence[str]) -> None:
         self._settings = settings
         self._names = services
-        self._folder = DataFolder(settings.data_dir)
+        # Lanes and journals bear several owners; servers do not.
+        has_servers = None in (settings.redis_url, settings.database_url) or (
+            settings.clickhouse_url is None and clickhouse.is_installed()
+        )
+        self._folder = DataFolder(settings.data_dir, is_shared=not has_servers)
         self._interrupt = Interrupt()
         self._services: list[Service] = []
         self._endpoint: scrape.Endpoint | None = None
@@ -93,12 +97,12 @@ class Supervisor:
             database_url=self._settings.database_url or self._servers.database_url,
             clickhouse_url=self._settings.clickhouse_url or self._servers.clickhouse_url,
         )
-        self._interrupt.run(_prepare(settings))
+        self._interrupt.run(_prepare(settings, accepts="ingest" in self._names))
         metrics_dir = self._folder.path / "metrics"
         scrape.prepare(metrics_dir)
         if settings.metrics_port:
             self._endpoint = scrape.serve(
-                settings.metrics_host, settings.metrics_port, metrics_dir, self._folder.path / "lanes"
+                settings.metrics_host, settings.metrics_port, metrics_dir, self._folder.common / "lanes"
             )
         environ = self._environ(settings, metrics_dir)
         for name in self._names:
@@ -110,7 +114,7 @@ class Supervisor:
 
     def _environ(self, settings: Settings, metrics_dir: Path) -> dict[str, str]:
         environ = child_environ(
-            TALLYBOOK_DATA_DIR=str(self._folder.path),
+            TALLYBOOK_DATA_DIR=str(self._folder.common),
             TALLYBOOK_HOST=settings.host,
             TALLYBOOK_PORT=str(settings.port),
             TALLYBOOK_WORKERS=str(settings.worker_count),
@@ -148,12 +152,16 @@ class Supervisor:
             "url": address,
         }
         self._note()
-        if "ingest" in self._names:
+        if settings.log_format == "json":
+            pass  # for machines: `stack_ready` below says it
+        elif "ingest" in self._names:
             print(f"tallybook is ready on {address}  -  try: curl -i -X POST {address}/stats/42", flush=True)
         else:
             print(f"tallybook runs: {', '.join(self._names)}", flush=True)
         log.info(
             "stack_ready",
+            services=self._names,
+            address=address if "ingest" in self._names else None,
             redis=masked(settings.redis_url),
             database=masked(settings.database_url),
             clickhouse=masked(settings.clickhouse_url),
@@ -184,7 +192,7 @@ class Supervisor:
             log.info("stack_stopped")
 
 
-async def _prepare(settings: Settings) -> None:
+async def _prepare(settings: Settings, *, accepts: bool) -> None:
     """Migrate, and refuse a store that may lose clicks. One that is away is no reason not to start."""
     try:
         applied = await migrate.migrate(settings.database_url or "")
@@ -196,7 +204,7 @@ async def _prepare(settings: Settings) -> None:
         log.warning("postgres_away", error=type(error).__name__)
     if settings.clickhouse_url is not None:
         await _prepare_clickhouse(settings)
-    findings = await examine(settings)
+    findings = await examine(settings, accepts=accepts)
     code = verdict(findings, allow_unsafe=settings.allow_unsafe_redis)
     if code is Exit.UNSAFE:
         remedy = "Mend it, or set TALLYBOOK_ALLOW_UNSAFE_REDIS=true to accept the loss"

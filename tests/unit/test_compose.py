@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from ingest import server
-from shared.settings import PREFIX, Settings, load
+from shared.settings import _SECRETS, PREFIX, Settings, load
+from tests.services import missing, require
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -70,6 +71,20 @@ def test_compose_file_follows_the_compose_specification() -> None:
     assert errors == []
 
 
+@pytest.mark.parametrize("profiles", [(), ("kafka",), ("tls",)], ids=["plain", "kafka", "tls"])
+def test_compose_v2_takes_the_file(profiles: tuple[str, ...]) -> None:
+    # What no schema says: which keys exclude each other.
+    compose = require("docker-compose")
+    version = subprocess.run([compose, "version", "--short"], capture_output=True, text=True, check=True).stdout
+    if version.lstrip("v").startswith("1."):
+        missing("docker-compose", f"Compose {version.strip()} is no Compose v2")
+    options = [f"--profile={profile}" for profile in profiles]
+    done = subprocess.run(
+        [compose, *options, "config", "-q"], cwd=ROOT, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("file", ["compose.yaml", ".env.example", "deploy/Dockerfile"])
 def test_every_variable_is_a_setting(file: str) -> None:
     found = variables((ROOT / file).read_text())
@@ -78,10 +93,8 @@ def test_every_variable_is_a_setting(file: str) -> None:
 
 
 def test_every_setting_reaches_the_containers_and_stands_in_the_example() -> None:
-    assert set(SERVICES["ingest"]["environment"]) == {
-        PREFIX + name.upper() + ("_FILE" if name in ("database_url", "clickhouse_url") else "")
-        for name in Settings.__struct_fields__
-    }
+    named = {name.removesuffix("_FILE") for name in SERVICES["ingest"]["environment"]}
+    assert named == {PREFIX + name.upper() for name in Settings.__struct_fields__}
     assert known() <= set(example())
 
 
@@ -101,6 +114,14 @@ def test_every_variable_that_compose_reads_stands_in_the_example() -> None:
     assert read <= set(example())
 
 
+def test_s2_no_secret_is_in_the_environment_of_a_container() -> None:
+    secret = {PREFIX + name.upper() for name in _SECRETS}
+    assert secret
+    for service in SERVICES.values():
+        assert not secret & set(service.get("environment", {}))
+    assert {f"{name}_FILE" for name in secret} <= set(SERVICES["ingest"]["environment"])
+
+
 @pytest.mark.parametrize("environment", [SERVICES["ingest"]["environment"], SERVICES["aggregator"]["environment"]])
 def test_the_environment_of_the_containers_loads(environment: dict[str, str | None], tmp_path: Path) -> None:
     secret = tmp_path / "database_url"
@@ -108,8 +129,11 @@ def test_the_environment_of_the_containers_loads(environment: dict[str, str | No
     values = {name: _substituted(value) for name, value in environment.items() if value is not None}
     other = tmp_path / "clickhouse_url"
     other.write_text("http://tallybook:x@clickhouse:8123/tallybook\n")
-    files = {"TALLYBOOK_DATABASE_URL_FILE": str(secret), "TALLYBOOK_CLICKHOUSE_URL_FILE": str(other)}
-    settings = load(values | files)
+    third = tmp_path / "redis_url"
+    third.write_text("redis://tallybook:x@redis:6379/0\n")
+    files = {"DATABASE": str(secret), "CLICKHOUSE": str(other), "REDIS": str(third)}
+    settings = load(values | {f"TALLYBOOK_{name}_URL_FILE": path for name, path in files.items()})
+    assert settings.redis_url == third.read_text().strip()
     assert settings.clickhouse_url == other.read_text().strip()
     assert settings.database_url == secret.read_text().strip()
     assert settings.lanes_dir == Path("/data/lanes")
@@ -119,7 +143,7 @@ def test_the_environment_of_the_containers_loads(environment: dict[str, str | No
 
 def test_workers_are_as_many_as_the_cores_that_the_container_may_use() -> None:
     workers = _substituted(SERVICES["ingest"]["environment"]["TALLYBOOK_WORKERS"])
-    assert workers == SERVICES["ingest"]["deploy"]["resources"]["limits"]["cpus"]
+    assert float(workers) == SERVICES["ingest"]["cpus"]
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
@@ -161,9 +185,8 @@ def test_s5_the_image_runs_as_an_ordinary_user() -> None:
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
 def test_every_service_has_limits(name: str) -> None:
-    limits = SERVICES[name]["deploy"]["resources"]["limits"]
-    assert float(limits["cpus"]) > 0
-    assert re.fullmatch(r"\d+[MG]", limits["memory"])
+    assert SERVICES[name]["cpus"] > 0
+    assert re.fullmatch(r"\d+[mg]", SERVICES[name]["mem_limit"])
     assert SERVICES[name]["pids_limit"] > 0
     assert SERVICES[name]["logging"]["options"]["max-size"]
 
@@ -183,17 +206,41 @@ def test_a_stop_waits_longer_than_the_drain(name: str) -> None:
 
 
 def test_s1_only_nginx_publishes_ports_and_stores_have_no_way_out() -> None:
-    assert [name for name in sorted(SERVICES) if "ports" in SERVICES[name]] == ["nginx"]
+    assert [name for name in sorted(SERVICES) if "ports" in SERVICES[name]] == ["nginx", "tls"]
     assert all(not port.endswith(":9464") for port in SERVICES["nginx"]["ports"])
+    for port in SERVICES["nginx"]["ports"][1:]:  # dashboards and metrics have no business outside of this host
+        assert port.startswith("127.0.0.1:")
     assert "back" not in SERVICES["nginx"]["networks"]
+    assert SERVICES["tls"]["networks"] == ["front"]
     for network in ("back", "watch"):
         assert COMPOSE["networks"][network]["internal"] is True
     for name in ("clickhouse", "kafka", "redis", "postgres", "migrate"):
         assert SERVICES[name]["networks"] == ["back"]
 
 
+def test_p1_clients_of_ipv6_are_not_mixed_up() -> None:
+    """A port without an address is published on [::], too, by a proxy of the engine: all would have its address."""
+    for name in ("nginx", "tls"):
+        for port in SERVICES[name]["ports"]:
+            assert re.match(r"\d+\.\d+\.\d+\.\d+:", _substituted(port))
+
+
+def test_s9_no_container_but_the_server_has_the_superuser_of_postgres() -> None:
+    def secrets(name: str) -> set[str]:
+        return {one if isinstance(one, str) else one["source"] for one in SERVICES[name].get("secrets", [])}
+
+    assert [name for name in sorted(SERVICES) if "postgres_password" in secrets(name)] == ["postgres"]
+    assert [name for name in sorted(SERVICES) if "database_url" in secrets(name)] == ["aggregator", "migrate"]
+    assert "database_service_url" in secrets("ingest")
+    assert "postgres_dashboard_password" in secrets("grafana")
+    sources = yaml.safe_load((ROOT / "grafana/provisioning/datasources/tallybook.yml").read_text())["datasources"]
+    (postgres,) = (source for source in sources if source["name"] == "Postgres")
+    assert postgres["user"] == "tallybook_dashboard"
+    assert postgres["secureJsonData"].popitem()[1] == "$__file{/run/secrets/postgres_dashboard_password}"
+
+
 def test_kafka_is_there_for_those_who_ask_for_it_and_takes_what_the_log_expects() -> None:
-    assert [name for name in sorted(SERVICES) if "profiles" in SERVICES[name]] == ["kafka"]
+    assert [name for name in sorted(SERVICES) if "profiles" in SERVICES[name]] == ["kafka", "tls"]
     kafka = SERVICES["kafka"]
     assert kafka["profiles"] == ["kafka"]
     settings = load({"TALLYBOOK_LOG_URL": "kafka://kafka:9092"})  # as the comment above the service says
@@ -210,8 +257,29 @@ def test_kafka_is_there_for_those_who_ask_for_it_and_takes_what_the_log_expects(
 def test_hits_pass_through_nginx() -> None:
     configuration = (ROOT / "deploy/nginx/nginx.conf").read_text()
     assert re.search(r"location / \{\s+proxy_pass http://ingest;", configuration)
-    for header in ("X-Forwarded-For $remote_addr", "X-Forwarded-Proto $scheme", "X-Forwarded-Host $http_host"):
+    for header in ("X-Forwarded-For $remote_addr", "X-Forwarded-Proto $client_scheme", "X-Forwarded-Host $client_host"):
         assert f"proxy_set_header {header};" in configuration
+
+
+def test_clicks_start_without_clickhouse() -> None:
+    def needed(name: str) -> set[str]:
+        direct = SERVICES[name].get("depends_on", {})
+        return set(direct).union(*(needed(one) for one in direct))
+
+    assert needed("nginx") == {"ingest", "migrate", "postgres", "redis"}
+
+
+def test_s14_redis_does_nothing_for_whoever_has_no_password(tmp_path: Path) -> None:
+    command = SERVICES["redis"]["command"]
+    assert command[command.index("--aclfile") + 1] == "/run/secrets/redis_users"
+    script = _secrets_script(tmp_path)
+    subprocess.run(["sh", script], check=True, capture_output=True)
+    made = _secrets(tmp_path)
+    anybody, tallybook = made["redis_users.acl"].splitlines()
+    assert anybody == "user default on nopass resetkeys resetchannels -@all +ping"
+    digest = hashlib.sha256(made["redis_password"].encode()).hexdigest()
+    assert tallybook == f"user tallybook on #{digest} ~* &* +@all"
+    assert made["redis_password"] not in made["redis_users.acl"]
 
 
 def test_redis_keeps_what_it_acknowledged() -> None:
@@ -241,8 +309,8 @@ def test_what_must_last_is_on_named_volumes() -> None:
 
 
 def test_services_wait_for_what_they_need() -> None:
-    for name in ("clickhouse", "postgres"):
-        assert SERVICES["migrate"]["depends_on"][name]["condition"] == "service_healthy"
+    assert SERVICES["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    assert SERVICES["aggregator"]["depends_on"]["clickhouse"]["condition"] == "service_healthy"
     for name in ("ingest", "aggregator"):
         assert SERVICES[name]["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
         assert SERVICES[name]["depends_on"]["redis"]["condition"] == "service_healthy"
@@ -290,20 +358,48 @@ def test_the_proxy_fits_the_service() -> None:
 
 
 def test_the_secrets_are_made_where_compose_looks_for_them(tmp_path: Path) -> None:
-    script = tmp_path / "secrets.sh"
-    script.write_text((ROOT / "deploy/secrets.sh").read_text())
+    script = _secrets_script(tmp_path)
     subprocess.run(["sh", script], check=True, capture_output=True)
-    made = {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()}
-    # The password of ClickHouse itself is in no container: the server knows its hash.
-    assert {Path(secret["file"]).name for secret in COMPOSE["secrets"].values()} == set(made) - {"clickhouse_password"}
-    assert made["postgres_password"] in made["database_url"]
+    made = _secrets(tmp_path)
+    # These are in no container by themselves: each is in another file, in its place or as a hash.
+    held_back = {f"{name}_password" for name in ("clickhouse", "postgres_owner", "postgres_service", "redis")}
+    assert {Path(secret["file"]).name for secret in COMPOSE["secrets"].values()} == set(made) - held_back
+    assert made["postgres_owner_password"] in made["database_url"]
+    assert made["postgres_service_password"] in made["database_service_url"]
+    for role in ("owner", "service", "dashboard"):
+        assert f"PASSWORD '{made[f'postgres_{role}_password']}'" in made["postgres_roles.sql"]
     assert made["clickhouse_password"] in made["clickhouse_url"]
     digest = hashlib.sha256(made["clickhouse_password"].encode()).hexdigest()
     assert f"<tallybook><password_sha256_hex>{digest}</password_sha256_hex>" in made["clickhouse_users.xml"]
-    assert len({made["postgres_password"], made["grafana_password"], made["clickhouse_password"]}) == 3
-    assert (tmp_path / "secrets").stat().st_mode & 0o077 == 0
+    passwords = [text for name, text in made.items() if name.endswith("_password")]
+    assert len(set(passwords)) == len(passwords) == 8
     subprocess.run(["sh", script], check=True, capture_output=True)
-    assert {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()} == made
+    assert _secrets(tmp_path) == made
+
+
+def test_s2_secrets_in_a_clone_are_closed_to_other_users_of_the_host(tmp_path: Path) -> None:
+    script = _secrets_script(tmp_path)
+    # As git makes it: the folder is tracked, and so is there before the script runs.
+    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o755
+    subprocess.run(["sh", script], check=True, capture_output=True)
+    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "secrets").chmod(0o755)  # as a former version left it
+    subprocess.run(["sh", script], check=True, capture_output=True)
+    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
+
+
+def _secrets_script(folder: Path) -> Path:
+    """The script of a fresh clone of `deploy`."""
+    script = folder / "secrets.sh"
+    script.write_text((ROOT / "deploy/secrets.sh").read_text())
+    (folder / "secrets").mkdir(mode=0o755)
+    (folder / "secrets").chmod(0o755)
+    (folder / "secrets/.gitignore").write_text((ROOT / "deploy/secrets/.gitignore").read_text())
+    return script
+
+
+def _secrets(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in (folder / "secrets").iterdir() if path.name != ".gitignore"}
 
 
 def _substituted(value: str) -> str:
@@ -315,10 +411,86 @@ def _substituted(value: str) -> str:
 def test_the_health_check_believes_only_2xx(answer: int | None, code: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        process = subprocess.Popen([sys.executable, ROOT / "deploy/healthcheck.py", f"http://127.0.0.1:{port}/health"])
+        command = [sys.executable, "-IS", ROOT / "deploy/healthcheck.py", str(port), "/health"]
+        process = subprocess.Popen(command)
         connection, _ = listener.accept()
         with connection:
             assert connection.recv(1000).startswith(b"GET /health HTTP/1.1\r\n")
             if answer is not None:
                 connection.sendall(b"HTTP/1.1 %d x\r\nContent-Length: 0\r\n\r\n" % answer)
     assert process.wait(timeout=10) == code
+
+
+def test_the_health_check_loads_nothing_but_a_bare_python() -> None:
+    """It runs every few seconds in each container."""
+    bare, checking = (
+        subprocess.run([sys.executable, "-ISX", "importtime", *more], capture_output=True, text=True, check=False)
+        for more in (["-c", ""], [ROOT / "deploy/healthcheck.py", "1", "/"])
+    )
+    assert checking.returncode == 1
+    loaded = [set(re.findall(r"\| +(\S+)$", one.stderr, re.MULTILINE)) for one in (bare, checking)]
+    assert loaded[1] - loaded[0] <= {"_socket", "__future__"}
+    assert SERVICES["ingest"]["healthcheck"]["test"][:3] == ["CMD", "python", "-IS"]
+    assert '"python", "-IS"' in DOCKERFILE
+
+
+def test_l3_all_buffers_of_nginx_fit_into_its_container() -> None:
+    """However many clients are slow, and whatever they send or do not read."""
+    configuration = (ROOT / "deploy/nginx/nginx.conf").read_text()
+
+    def size(text: str) -> int:
+        return int(text[:-1]) << {"k": 10, "m": 20}[text[-1]]
+
+    def numbers(pattern: str) -> list[str]:
+        return re.findall(rf"^ *{pattern};", configuration, re.MULTILINE)
+
+    def one(pattern: str) -> str:
+        found = set(numbers(pattern))
+        assert len(found) == 1, (pattern, found)
+        return found.pop()
+
+    connections = int(one(r"worker_processes (\d+)")) * int(one(r"worker_connections (\d+)"))
+    requests = int(one(r"limit_conn requests (\d+)"))
+    count, long = re.findall(r"large_client_header_buffers (\d+) (\w+);", configuration)[0]
+    headers = size(one(r"client_header_buffer_size (\w+)")) + int(count) * size(long)
+    buffers, each = re.findall(r"proxy_buffers (\d+) (\w+);", configuration)[0]
+    answer = size(one(r"proxy_buffer_size (\w+)")) + int(buffers) * size(each)
+    assert "proxy_max_temp_file_size 0;" in configuration  # /tmp is memory as well
+    http, bulk, events = numbers(r"client_body_buffer_size (\w+)")
+    limits = numbers(r"client_max_body_size (\w+)")
+    assert [http, bulk, events] == limits[:3]
+    #: What nginx keeps of a connection, and of a request with its upstream, beside buffers, at most (a pool has 4 KB).
+    own = 1 << 10, 8 << 10
+    slots = int(one(r"limit_conn bulk (\d+)")), int(one(r"limit_conn uploads (\d+)"))
+    most = (
+        connections * (headers + own[0])
+        + requests * (size(http) + answer + own[1])
+        + slots[0] * size(bulk)
+        + slots[1] * size(events)
+        + (16 << 20)  # two processes, and what they share
+    )
+    assert most <= size(SERVICES["nginx"]["mem_limit"])
+    assert SERVICES["tls"]["mem_limit"] == SERVICES["nginx"]["mem_limit"]
+    # Every place where a body may be large limits the number of bodies, of all and of a client.
+    for place in re.findall(r"^        location [^{]*\{([^}]*)\}", configuration, re.MULTILINE):
+        if "client_max_body_size" in place:
+            assert {"requests", "requests_of_client"} < set(re.findall(r"limit_conn (\w+) \d+;", place))
+            assert len(re.findall(r"limit_conn (?:bulk|uploads)(?:_of_client)? \d+;", place)) == 2
+
+
+def test_the_image_installs_what_the_project_pins_and_no_more() -> None:
+    def pins(name: str) -> dict[str, str]:
+        text = (ROOT / name).read_text()
+        parts = re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE)[1:]
+        return {part.split("==")[0]: "".join(sorted(re.findall(r"==\S+|sha256:\w+", part))) for part in parts}
+
+    all_of, image, build = map(pins, ("requirements.txt", "deploy/requirements.txt", "deploy/requirements-build.txt"))
+    assert image.items() <= all_of.items()
+    assert build.items() <= all_of.items()
+    assert not {"chdb", "numpy", "pandas", "pip", "setuptools", "hatchling", "trove-classifiers"} & set(image)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [
+        *project["dependencies"],
+        *(one for extra in ("kafka", "jwt", "sentry") for one in project["optional-dependencies"][extra]),
+    ]
+    assert {re.match(r"[a-z0-9-]+", one)[0] for one in wanted} <= set(image)  # type: ignore[index]
