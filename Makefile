@@ -8,7 +8,7 @@ UV := $(shell command -v uv 2>/dev/null)
 PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$p && break; done)
 
-.PHONY: help up test chaos chaos-records lint format load bench bench-events generate docs requirements clean
+.PHONY: help up test test-containers audit chaos chaos-records lint format load bench bench-events generate docs requirements clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -20,6 +20,9 @@ up: $(VENV)/.installed ## run everything on this machine, until Ctrl-C
 test: $(VENV)/.installed-dev ## run all tests
 	@$(BIN)/python -m pytest $(ARGS)
 
+test-containers: $(VENV)/.installed-dev ## run `docker compose up` for real: needs root and a container engine
+	@$(BIN)/python -m pytest tests/slow/containers -rs $(ARGS)
+
 generate: $(VENV)/.installed ## page views, good and faulty: ARGS="--target redis://127.0.0.1 --mode bursts"
 	@exec $(BIN)/tallybook generate $(ARGS)
 
@@ -28,6 +31,9 @@ chaos: $(VENV)/.installed-dev ## attack the counter, then hunt its mutants: SECO
 
 chaos-records: $(VENV)/.installed-dev ## attack the way of a record into ClickHouse: SECONDS=120 SEED=...
 	@$(BIN)/python -m tests.chaos.records --mutants --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+audit: $(VENV)/.installed ## list what is installed (build/sbom.json) and look for known weaknesses
+	@.ci/audit
 
 lint: $(VENV)/.installed-dev ## format, ruff, mypy and the arrows between packages
 	@$(BIN)/ruff format --check .

@@ -7,6 +7,7 @@ import sys
 from typing import IO, Any
 
 import click
+import structlog
 
 from shared.settings import Settings, SettingsError, load
 from tallybook.banners import banners
@@ -22,6 +23,17 @@ from tallybook.trackers import trackers
 from tallybook.users import users
 
 
+#: Commands whose output is a log, and not for the person who typed them.
+_SERVICES = frozenset({"aggregate", "ingest", "migrate", "up"})
+
+log = structlog.get_logger()
+
+
+def is_for_machines(command: str | None) -> bool:
+    """Return whether the command's last words belong into a log of JSON."""
+    return command in _SERVICES and load().log_format == "json"
+
+
 class _Group(click.Group):
     """Turns what a command cannot do into one sentence and an exit code."""
 
@@ -34,7 +46,10 @@ class _Group(click.Group):
         except ReaderGone:
             raise BrokenPipeError(errno.EPIPE, "stdout") from None  # click ends quietly with that
         except Stop as stop:
-            click.echo(f"error: {stop}", err=True)
+            if is_for_machines(context.invoked_subcommand):
+                log.error("start_failed", exit=stop.code.name, reason=str(stop))
+            else:
+                click.echo(f"error: {stop}", err=True)
             sys.exit(stop.code)
 
 
@@ -136,7 +151,10 @@ def migrate(**flags: Any) -> None:
         raise Stop(Exit.UNREACHABLE, message) from None
     if settings.clickhouse_url is not None:
         applied += _migrate_clickhouse(settings)
-    click.echo(f"applied: {', '.join(applied)}" if applied else "nothing to do")
+    if settings.log_format == "json":
+        log.info("schema_migrated", files=applied)
+    else:
+        click.echo(f"applied: {', '.join(applied)}" if applied else "nothing to do")
 
 
 def _migrate_clickhouse(settings: Settings) -> list[str]:

@@ -1,6 +1,7 @@
 """The nginx in front, with its real configuration: who the client is, what is refused, and that nothing goes twice."""
 
 import asyncio
+import json
 import re
 import subprocess
 from collections.abc import AsyncIterator
@@ -55,11 +56,11 @@ class Upstream:
 
 
 @asynccontextmanager
-async def running(folder: Path, upstreams: list[int]) -> AsyncIterator[int]:
-    """A real nginx in front of these ports; gives its own port."""
+async def running(folder: Path, upstreams: list[int], outer_proxies: str = "") -> AsyncIterator[int]:
+    """A real nginx in front of these ports, behind these proxies; gives its own port."""
     nginx, port = require("nginx"), free_port()
     configuration = folder / "nginx.conf"
-    configuration.write_text(adapted(folder, upstreams, port))
+    configuration.write_text(adapted(folder, upstreams, port, outer_proxies=outer_proxies))
     process = await asyncio.create_subprocess_exec(
         nginx, "-p", folder, "-e", folder / "start.log", "-c", configuration, "-g", "daemon off;"
     )
@@ -129,6 +130,81 @@ async def test_p1_a_client_cannot_forge_its_address(tmp_path: Path, upstream: tu
     assert stub.values("x-forwarded-host") == ["tallybook.test"]
     assert re.fullmatch(r"[0-9a-f]{32}", stub.values("x-request-id")[0])
     assert len(stub.values("x-request-id")) == 1
+
+
+FORWARDED = (
+    "POST /stats/7 HTTP/1.1\nHost: inner.test\nContent-Length: 0\nX-Forwarded-For: 6.6.6.6, 203.0.113.77, 10.1.2.3\n"
+    "X-Forwarded-Proto: https\nX-Forwarded-Host: count.test:8443\n"
+)
+
+
+async def test_p1_an_outer_proxy_that_is_trusted_says_who_the_client_is(
+    tmp_path: Path, upstream: tuple[Upstream, int]
+) -> None:
+    stub, port = upstream
+    async with running(tmp_path, [port], "127.0.0.0/8,10.0.0.0/8,2001:db8::/32") as front:
+        assert (await exchange(front, FORWARDED))[0] == 204
+        assert stub.values("x-forwarded-for") == ["203.0.113.77"]  # from the right, past what is trusted
+        assert stub.values("x-forwarded-proto") == ["https"]
+        assert stub.values("x-forwarded-host") == ["count.test:8443"]
+        odd = (
+            FORWARDED.replace("https", "javascript")
+            .replace("count.test:8443", "a b/c")
+            .replace("203.0.113.77", "nobody")
+        )
+        assert (await exchange(front, odd))[0] == 204
+        assert stub.values("x-forwarded-proto") == ["http"]
+        assert stub.values("x-forwarded-host") == ["inner.test"]
+
+
+async def test_p1_any_other_proxy_is_a_client(tmp_path: Path, upstream: tuple[Upstream, int]) -> None:
+    stub, port = upstream
+    async with running(tmp_path, [port], "10.0.0.0/8") as front:
+        assert (await exchange(front, FORWARDED))[0] == 204
+    assert stub.values("x-forwarded-for") == ["127.0.0.1"]
+    assert stub.values("x-forwarded-proto") == ["http"]
+    assert stub.values("x-forwarded-host") == ["inner.test"]
+
+
+async def test_l3_clients_behind_a_trusted_proxy_do_not_share_their_uploads(
+    tmp_path: Path, upstream: tuple[Upstream, int]
+) -> None:
+    _, port = upstream
+    upload = "POST /events HTTP/1.1\nHost: t\nContent-Length: 2\nX-Forwarded-For: {}\n"
+    async with running(tmp_path, [port], "127.0.0.1") as front:
+        slow = [await asyncio.open_connection("127.0.0.1", front) for _ in range(6)]
+        for _, writer in slow:
+            writer.write(upload.format("203.0.113.1").replace("\n", "\r\n").encode() + b"\r\n1")
+        async with asyncio.timeout(CONNECT_S):
+            while (await exchange(front, upload.format("203.0.113.1"), b"12"))[0] != 503:  # noqa: ASYNC110 - nginx
+                await asyncio.sleep(0.02)
+        assert (await exchange(front, upload.format("203.0.113.2"), b"12"))[0] == 204
+        for _, writer in slow:
+            writer.close()
+
+
+@pytest.mark.parametrize("value", ["proxy.test", "10.0.0.0/8; deny all", "$(id)"])
+def test_outer_proxies_that_are_no_networks_stop_the_start_with_a_sentence(tmp_path: Path, value: str) -> None:
+    command = ["sh", FILE.with_name("start.sh"), tmp_path]
+    done = subprocess.run(command, env={"OUTER_PROXIES": value}, capture_output=True, text=True, check=False)
+    assert done.returncode == 64
+    assert "OUTER_PROXIES has" in json.loads(done.stderr)["reason"]
+
+
+async def test_l3_a_client_has_a_few_bulk_requests_at_a_time(tmp_path: Path, upstream: tuple[Upstream, int]) -> None:
+    """Slow ones stay in nginx; reads of the same route are not in their way."""
+    _, port = upstream
+    bulk = "POST /stats HTTP/1.1\nHost: t\nTransfer-Encoding: chunked\n"
+    async with running(tmp_path, [port]) as front:
+        slow = [await asyncio.open_connection("127.0.0.1", front) for _ in range(8)]
+        for _, writer in slow:
+            writer.write(bulk.replace("\n", "\r\n").encode() + b"\r\n2\r\n1")
+        async with asyncio.timeout(CONNECT_S):
+            while (await exchange(front, bulk, b"0\r\n\r\n"))[0] != 503:  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.02)
+        assert (await exchange(front, "GET /stats HTTP/1.1\nHost: t\n"))[0] == 204
+        for _, writer in slow:
+            writer.close()
 
 
 async def test_connections_to_the_service_are_kept_alive(tmp_path: Path, upstream: tuple[Upstream, int]) -> None:

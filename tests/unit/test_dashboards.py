@@ -191,9 +191,10 @@ def test_scrape_targets_are_services_of_compose() -> None:
     config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
     (job,) = [job for job in config["scrape_configs"] if job["job_name"] == "tallybook"]
-    for target in job["static_configs"][0]["targets"]:
-        name, _, port = target.partition(":")
-        assert services[name]["environment"]["TALLYBOOK_METRICS_PORT"] == port
+    (found,) = job["dns_sd_configs"]  # a target for each replica
+    assert found["names"] == ["ingest", "aggregator"]
+    for name in found["names"]:
+        assert services[name]["environment"]["TALLYBOOK_METRICS_PORT"] == str(found["port"])
 
 
 # -- alerts ------------------------------------------------------------------------------------------------------------

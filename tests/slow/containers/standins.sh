@@ -42,7 +42,7 @@ stand_in() { # target, tag
 bootstrap bookworm python3,python3-venv
 bootstrap forky
 stand_in python "$(sed -n 's/^FROM //p' deploy/Dockerfile | tail -1)"
+stand_in valkey "$(tag redis)"
 for service in nginx postgres prometheus clickhouse; do
     stand_in "$service" "$(tag "$service")"
 done
-stand_in valkey "$(tag redis)"
