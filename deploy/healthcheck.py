@@ -17,7 +17,8 @@ def answers(port: int, path: str) -> bool:
         connection.settimeout(TIMEOUT_S)
         connection.connect(("127.0.0.1", port))
         connection.send(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
-        return connection.recv(12).startswith(b"HTTP/1.1 2")
+        version, _, status = connection.recv(12).partition(b" ")
+        return version in (b"HTTP/1.0", b"HTTP/1.1") and status.startswith(b"2")
     except OSError:
         return False
     finally:

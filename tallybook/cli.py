@@ -22,7 +22,6 @@ from tallybook.output import ReaderGone
 from tallybook.trackers import trackers
 from tallybook.users import users
 
-
 #: Commands whose output is a log, and not for the person who typed them.
 _SERVICES = frozenset({"aggregate", "ingest", "migrate", "up"})
 

@@ -407,8 +407,9 @@ def _substituted(value: str) -> str:
     return re.sub(r"\$\{[A-Z_]+:-([^}]*)\}", r"\1", value)
 
 
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
 @pytest.mark.parametrize(("answer", "code"), [(200, 0), (204, 0), (404, 1), (503, 1), (None, 1)])
-def test_the_health_check_believes_only_2xx(answer: int | None, code: int) -> None:
+def test_the_health_check_believes_only_2xx(answer: int | None, code: int, version: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         command = [sys.executable, "-IS", ROOT / "deploy/healthcheck.py", str(port), "/health"]
@@ -417,7 +418,7 @@ def test_the_health_check_believes_only_2xx(answer: int | None, code: int) -> No
         with connection:
             assert connection.recv(1000).startswith(b"GET /health HTTP/1.1\r\n")
             if answer is not None:
-                connection.sendall(b"HTTP/1.1 %d x\r\nContent-Length: 0\r\n\r\n" % answer)
+                connection.sendall(b"HTTP/%s %d x\r\nContent-Length: 0\r\n\r\n" % (version, answer))
     assert process.wait(timeout=10) == code
 
 
