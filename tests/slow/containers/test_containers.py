@@ -268,10 +268,9 @@ def test_stops_end_in_time_and_in_order(engine: Engine, key: str) -> None:
 
 def test_tls_ends_in_the_profile_and_the_scheme_is_known_behind_it(engine: Engine, key: str) -> None:
     folder = engine.folder / "deploy/tls"
-    engine.run(
-        "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=count.test",
-        "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem"),
-    )  # fmt: skip
+    made = ("-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem"))
+    names = ("-subj", "/CN=count.test", "-addext", "subjectAltName=IP:127.0.0.1")
+    engine.run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names, *made)
     os.chown(folder / "key.pem", 101, 101)
     engine.compose("--profile", "tls", "up", "--detach", "--no-build", "--no-recreate", "tls")
     until(lambda: engine.is_healthy("tls"), "tls is healthy")
