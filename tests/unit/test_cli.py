@@ -3,13 +3,18 @@
 import fcntl
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from redis.exceptions import ResponseError
 
 from shared.durability import Finding
+from shared.settings import Settings
+from tallybook import check
 from tallybook.check import verdict
 from tallybook.cli import main
 from tallybook.exits import Exit
@@ -141,3 +146,29 @@ def test_keys_of_tokens_that_cannot_be_used_end_the_command(monkeypatch: pytest.
     result = CliRunner().invoke(main, ["up", "--data-dir", str(tmp_path)])
     assert result.exit_code == Exit.SETTINGS
     assert "TALLYBOOK_JWT_KEYS" in result.stderr
+
+
+def test_a_service_that_cannot_start_says_so_in_json_where_logs_are_json(tmp_path: Path) -> None:
+    urls = {"TALLYBOOK_REDIS_URL": "redis://127.0.0.1:9", "TALLYBOOK_DATABASE_URL": "postgresql://127.0.0.1:9/x"}
+    environ = {"PATH": "/usr/bin:/bin", **urls, "TALLYBOOK_DATA_DIR": str(tmp_path), "TALLYBOOK_LOG_FORMAT": "json"}
+    command = [sys.executable, "-m", "tallybook", "migrate"]
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == Exit.UNREACHABLE
+    (line,) = (done.stdout + done.stderr).splitlines()
+    said = json.loads(line)
+    assert (said["event"], said["exit"]) == ("start_failed", "UNREACHABLE")
+    assert said["reason"].endswith("check TALLYBOOK_DATABASE_URL.")
+
+
+async def test_a_store_that_refuses_is_quoted_and_one_that_is_away_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuses(settings: Settings) -> list[Finding]:
+        raise ResponseError("NOPERM this user has no permissions")
+
+    async def is_away(settings: Settings) -> list[Finding]:
+        raise OSError(111, "Connect call failed ('192.0.2.7', 5432)")
+
+    monkeypatch.setattr(check, "_redis", refuses)
+    monkeypatch.setattr(check, "_postgres", is_away)
+    redis, postgres = await check.examine(Settings(), accepts=False)
+    assert redis.message == "refuses: ResponseError: NOPERM this user has no permissions"
+    assert postgres.message == "does not answer: ConnectionRefusedError"
