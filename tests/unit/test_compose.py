@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tomllib
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,12 @@ def test_s9_no_container_but_the_server_has_the_superuser_of_postgres() -> None:
     (postgres,) = (source for source in sources if source["name"] == "Postgres")
     assert postgres["user"] == "tallybook_dashboard"
     assert postgres["secureJsonData"].popitem()[1] == "$__file{/run/secrets/postgres_dashboard_password}"
+
+
+def test_no_other_network_of_an_engine_takes_the_subnet_that_is_fixed() -> None:
+    front = ip_network(_substituted(COMPOSE["networks"]["front"]["ipam"]["config"][0]["subnet"]))
+    # The default address pools of Docker, out of which networks without a subnet get theirs.
+    assert not any(front.overlaps(ip_network(pool)) for pool in ("172.16.0.0/12", "192.168.0.0/16"))
 
 
 def test_kafka_is_there_for_those_who_ask_for_it_and_takes_what_the_log_expects() -> None:
