@@ -63,7 +63,7 @@ class Stack:
         """Whether it has said so."""
         assert self.process is not None
         assert self.process.poll() is None, self.printed()[-2000:]
-        return "tallybook is ready on " in self.printed()
+        return '"event":"stack_ready"' in self.printed()
 
     def start(self) -> None:
         """Start it and wait for its ready line."""
