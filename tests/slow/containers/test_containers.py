@@ -255,6 +255,7 @@ def test_replicas_share_their_lanes_and_the_clicks_of_a_dead_one_are_counted(eng
     engine.compose("unpause", "redis")
     until(lambda: engine.request("/stats/2", "POST")[0] == 204, "a click")
     until(lambda: engine.total(key, 2) == sent + 1, "all clicks are counted")
+    until(lambda: engine.is_healthy("redis"), "redis is healthy again after its pause")
     engine.compose("up", "--detach", "--no-build", "--no-recreate", "--scale", "ingest=1", "ingest")
     until(lambda: engine.total(key, 2) == sent + 1, "all clicks are counted by one replica")
 
