@@ -2,8 +2,8 @@
 
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
-from granian.server.mp import MPServer
 
+from ingest.workers import Workers
 from shared.settings import Settings
 
 #: Milliseconds in which the headers of a request must have arrived.
@@ -15,9 +15,9 @@ _CONNECTIONS = 4096
 _KILL_MARGIN_S = 5
 
 
-def server(settings: Settings) -> MPServer:
+def server(settings: Settings) -> Workers:
     """A server with one process per worker. `serve()` runs it until SIGTERM or SIGINT, then drains and returns."""
-    return MPServer(
+    return Workers(
         "ingest.hotpath:create",
         factory=True,
         address=settings.host,
