@@ -33,6 +33,7 @@ from typing import NamedTuple, Self
 import structlog
 
 from shared.crash import crash_point
+from shared.machine import boot_id, reserve
 
 MAGIC = 0x3245_4E41_4C4B_4C43
 VERSION = 2
@@ -74,12 +75,6 @@ class Page(NamedTuple):
     minutes: list[int]
     banners: list[int]
     counts: list[int]
-
-
-def boot_id() -> tuple[int, int]:
-    """Which start of the kernel this is (random(4), /proc/sys/kernel/random/boot_id), as two words."""
-    text = Path("/proc/sys/kernel/random/boot_id").read_text()
-    return divmod(int(text.strip().replace("-", ""), 16), 1 << 64)
 
 
 def banner_id(text: str) -> int:
@@ -396,7 +391,7 @@ class Lane(View):
 def _format(descriptor: int, pages: int, entries: int) -> None:
     page_words = _FIRST + _ENTRY * entries
     size = 8 * (_RING + pages * page_words)
-    os.posix_fallocate(descriptor, 0, size)  # a full disk must be an error now, not SIGBUS at a click
+    reserve(descriptor, size)  # a full disk must be an error now, not SIGBUS at a click
     with mmap.mmap(descriptor, size) as mapping, memoryview(mapping) as raw, raw.cast("Q") as words:
         words[0], words[1], words[_PAGES], words[_ENTRIES] = MAGIC, VERSION, pages, entries
         words[_ID], words[_ID + 1] = secrets.randbits(64), secrets.randbits(64)

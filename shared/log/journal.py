@@ -32,6 +32,7 @@ from msgspec import Struct
 
 from shared.crash import crash_point
 from shared.errors import JournalFull
+from shared.machine import sync_data
 
 _MAGIC = b"tallyjn1"
 #: Length of the payload, and the checksum of both.
@@ -100,7 +101,7 @@ class Journal:
                 raise OSError(errno.ENOENT, "somebody removed the journal")
             _write_at(self._descriptor, b"".join(frames), self.size)
             crash_point("journal_written")
-            os.fdatasync(self._descriptor)
+            sync_data(self._descriptor)
         except OSError as error:
             self._take_back()
             raise JournalFull from error

@@ -43,7 +43,7 @@ MUTANTS = {
     "acknowledged when it is sent": Mutant(
         producer, Producer, "_send", "batch.tries += 1", "batch.tries += 1; self._tell(batch, 'log')"
     ),
-    "no fsync": Mutant(journal, Journal, "write", "os.fdatasync(self._descriptor)", "pass"),
+    "no fsync": Mutant(journal, Journal, "write", "sync_data(self._descriptor)", "pass"),
     "what a disk refused stays in the file": Mutant(
         journal, Journal, "write", "self._take_back()", "self.size = os.fstat(self._descriptor).st_size"
     ),
