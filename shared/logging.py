@@ -18,6 +18,7 @@ import msgspec
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
+from shared.masking import MASK, masked_text
 from shared.settings import Settings
 
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -27,9 +28,6 @@ _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": loggi
 _LAYOUT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 #: The same without tab and newline, which tracebacks are made of.
 _LAYOUT_BUT_LINES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-#: Passwords of URLs in any text: user information, and the query parameters that redis-py takes.
-_URL_PASSWORD = re.compile(r"(://[^\s/?#:@]*):[^\s/?#]*@")
-_QUERY_SECRET = re.compile(r"([?&](?:password|token|key|secret)=)[^&\s#]+", re.IGNORECASE)
 #: Fields whose values are secrets, whatever they look like.
 _SECRET_FIELDS: Final = frozenset(
     {
@@ -44,7 +42,6 @@ _SECRET_FIELDS: Final = frozenset(
         "x_api_key",
     }
 )
-_MASK: Final = "***"
 
 
 def configure(settings: Settings, process: str, stream: TextIO | None = None) -> None:
@@ -122,11 +119,9 @@ def masked_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 def _masked(name: object, value: Any) -> Any:
     if isinstance(name, str) and name.lower().replace("-", "_") in _SECRET_FIELDS:
-        return _MASK
+        return MASK
     if isinstance(value, str):
-        if "://" in value:
-            value = _QUERY_SECRET.sub(rf"\1{_MASK}", _URL_PASSWORD.sub(rf"\1:{_MASK}@", value))
-        return value
+        return masked_text(value)
     if isinstance(value, Mapping):
         return {key: _masked(key, inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
 
 from shared.api_keys import KeyScope
+from shared.machine import cores
+from shared.masking import MASK, masked_text
 from shared.settings_check import PREFIX as PREFIX
 from shared.settings_check import SettingsError as SettingsError
 from shared.settings_check import check
@@ -24,6 +25,7 @@ from shared.settings_check import check
 NOT_SETTINGS = frozenset(
     {
         *("TALLYBOOK_TEST_REQUIRE", "TALLYBOOK_CRASH", "TALLYBOOK_METRICS_DIR", "TALLYBOOK_METRICS_ROLE"),
+        "TALLYBOOK_CLICKHOUSE_FD",  # of the gateway (clickhouse/server.py)
         "TALLYBOOK_ENVIRONMENT",  # of applications (tallybook/outbox/event.py), which may share an environment
     }
 )
@@ -32,7 +34,7 @@ NOT_SETTINGS = frozenset(
 #: Settings that are lists, with commas between their items.
 _LISTS = frozenset({"trusted_proxies", "track_origins", "keys_for"})
 #: Settings that are secrets as a whole; of a URL only the password is one.
-_SECRETS = frozenset({"jwt_secret", "jwt_keys", "events_cold_s3_key"})
+_SECRETS = frozenset({"jwt_secret", "jwt_keys", "events_cold_s3_key", "sentry_dsn"})
 
 
 def _about(description: str, **bounds: Any) -> Meta:
@@ -386,7 +388,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def worker_count(self) -> int:
         """Ingest workers to start: as set, else one per core that this process may use."""
-        return self.workers or len(os.sched_getaffinity(0))
+        return self.workers or cores()
 
     def __repr__(self) -> str:
         shown = (f"{name}={masked(getattr(self, name), name)!r}" for name in self.__struct_fields__)
@@ -402,15 +404,10 @@ def is_loopback(host: str) -> bool:
 
 
 def masked(value: object, name: str = "") -> object:
-    """The value of a setting without what is secret in it: the password of a URL, or everything."""
+    """The value of a setting without what is secret in it: passwords in a URL, or everything."""
     if name in _SECRETS and value is not None:
-        return "***"
-    if not isinstance(value, str) or "://" not in value:
-        return value
-    parts = urlsplit(value)
-    if parts.password is None:
-        return value
-    return value.replace(f":{parts.password}@", ":***@")
+        return MASK
+    return masked_text(value, is_url=True) if isinstance(value, str) else value
 
 
 def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:

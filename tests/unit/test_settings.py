@@ -71,6 +71,44 @@ def test_passwords_never_show() -> None:
     assert masked("redis+cluster://:hunter2@one:1,two:2") == "redis+cluster://:***@one:1,two:2"
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:hunter2@db/x?sslmode=require",
+        "postgresql://db/x?user=u&password=hunter2",
+        "postgresql:///x?pass%77ord=hunter2&host=/run",
+        "postgresql://db/x?sslmode=require&sslpassword=hunter2",
+        "postgresql://u:a/b#hunter2?c@db/x",
+        "postgresql://u:a@hunter2@one:5432,two:5432/x",
+        "unix:///run/redis.sock?db=0&PASSWORD=hunter2",
+        "redis+cluster://:hunter2@one:1,two:2",
+        "kafka://u:hunter2@one:9092,v:hunter2@two:9092",
+        "kafka://one:9092?sasl.password=hunter2",
+        "kafka://one:9092?sasl_plain_password=hunter2&x=1",
+        "https://default:hunter2@cloud:8443/tallybook",
+        "http://cloud:8123/?user=u&token=hunter2",
+        "host=db user=u password=hunter2",
+        "host=db password = 'a hunter2 b' user=u",
+    ],
+)
+def test_a2_no_spelling_of_a_password_is_shown(url: str) -> None:
+    assert "hunter2" not in str(masked(url))
+    assert "***" in str(masked(url))
+
+
+def test_a2_what_is_no_secret_is_shown_as_it_is() -> None:
+    for url in (
+        "redis://cache:6379/1",
+        "postgresql://u@/postgres?host=/run/x&sslmode=require",
+        "unix:///a/b.sock?db=2",
+    ):
+        assert masked(url) == url
+
+
+def test_a2_the_key_of_sentry_shows_nowhere() -> None:
+    assert "hunter2" not in repr(load({"TALLYBOOK_SENTRY_DSN": "https://hunter2@sentry.example.org/1"}))
+
+
 def test_the_key_of_s3_shows_nowhere() -> None:
     assert "hunter2" not in repr(load({"TALLYBOOK_EVENTS_COLD_S3_KEY": "id:hunter2"}))
     with pytest.raises(SettingsError) as caught:
