@@ -8,6 +8,8 @@ UV := $(shell command -v uv 2>/dev/null)
 PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$p && break; done)
 
+CONTAINERS := sh deploy/secrets.sh && docker compose up --build
+
 .PHONY: help up test test-containers audit chaos chaos-records lint format load bench bench-events generate docs requirements clean
 .DEFAULT_GOAL := help
 
@@ -75,17 +77,20 @@ clean: ## remove what was installed; data stays
 
 # Installing from pinned hashes; the project itself has none, so it comes apart, without its dependencies.
 define install
-	@$(if $(PYTHON),,echo "error: tallybook needs Python 3.11 or newer on PATH" >&2; exit 75)
+	@case "$$(uname -s)" in Linux|Darwin) ;; \
+		*) echo "error: tallybook runs on Linux; elsewhere use containers: $(CONTAINERS)" >&2; exit 75;; esac
+	@$(if $(PYTHON),,echo "error: tallybook needs Python 3.11 or newer on PATH; in containers it needs none: $(CONTAINERS)" >&2; exit 75)
 	@echo "installing $(1) into $(VENV) ..." >&2
 	@if [ -n "$(UV)" ]; then \
-		{ [ -x $(BIN)/python ] || $(UV) venv -q --python "$(PYTHON)" $(VENV); } && \
-		$(UV) pip install -q --python $(BIN)/python --require-hashes -r $(1) && \
-		$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .; \
+		{ [ -x $(BIN)/python ] || "$(UV)" venv -q --python "$(PYTHON)" $(VENV); } && \
+		"$(UV)" pip install -q --python $(BIN)/python --require-hashes -r $(1) && \
+		"$(UV)" pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .; \
 	else \
-		{ [ -x $(BIN)/pip ] || "$(PYTHON)" -m venv $(VENV); } && \
+		{ [ -x $(BIN)/pip ] || "$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); \
+			echo "error: $(PYTHON) cannot make $(VENV); on Debian and Ubuntu: apt install python3-venv" >&2; false; }; } && \
 		$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1) && \
 		$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .; \
-	fi
+	fi || { echo "error: $(1) cannot be installed here, the lines above say why; in containers: $(CONTAINERS)" >&2; exit 75; }
 endef
 
 $(VENV)/.installed: requirements.txt pyproject.toml

@@ -16,7 +16,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from shared.clickhouse_failure import CLICKHOUSE_ERRORS as CLICKHOUSE_ERRORS
 from shared.clickhouse_failure import Class as Class
 from shared.clickhouse_failure import classify as classify
-from shared.settings import Settings
+from shared.settings import Settings, is_loopback
 
 #: The database, where the URL names none. `default` would be an Overlay in the embedded engine.
 DATABASE = "tallybook"
@@ -117,7 +117,8 @@ class ClickHouse:
     async def _connect(self) -> AsyncClient:
         parts = urlsplit(self._url)
         host = parts.hostname or "127.0.0.1"
-        _go_directly_to(host)
+        if parts.scheme == "http" or is_loopback(host):
+            _go_directly_to(host)
         return await create_async_client(
             interface=parts.scheme,
             host=host,
@@ -154,8 +155,8 @@ def database(settings: Settings) -> str:
 
 
 def _go_directly_to(host: str) -> None:
-    """clickhouse-connect asks the proxy of the environment even for loopback, and takes no argument against it."""
-    if host in ("127.0.0.1", "::1", "localhost"):
-        present = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-        if host not in present.split(",") and present != "*":
-            os.environ["no_proxy"] = ",".join(filter(None, (present, host)))
+    """Keep statements and password from the proxy of the environment, which clickhouse-connect asks even for loopback.
+    It takes no argument against that. Over https a proxy sees neither, and may be the only way out."""
+    present = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    if present != "*" and host not in (name.strip().lower() for name in present.split(",")):
+        os.environ["no_proxy"] = ",".join(filter(None, (present, host)))

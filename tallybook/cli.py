@@ -9,6 +9,7 @@ from typing import IO, Any
 import click
 import structlog
 
+from shared.machine import SUPPORTED
 from shared.settings import Settings, SettingsError, load
 from tallybook.banners import banners
 from tallybook.dlq import dlq
@@ -80,6 +81,11 @@ main.add_command(users)
 
 
 def _supervise(services: list[str], **flags: Any) -> None:
+    if sys.platform not in SUPPORTED:
+        raise Stop(
+            Exit.WRONG_PYTHON,
+            f"tallybook runs on Linux, and here is {sys.platform}: use containers, `docker compose up --build`.",
+        )
     from tallybook.supervisor import Supervisor
 
     settings = configured("supervisor", **flags)
@@ -220,14 +226,15 @@ def accounting(key_file: IO[str] | None, **flags: Any) -> None:
       tallybook accounting | jq '.records[].difference'
     """
     from urllib.error import HTTPError
-    from urllib.request import Request, urlopen
+    from urllib.request import ProxyHandler, Request, build_opener
 
     from tallybook.stack import address
 
     url = f"{address(load(**flags))}/accounting"
     try:
         headers = {} if key_file is None else {"Authorization": f"Bearer {key_file.read().strip()}"}
-        with urlopen(Request(url, headers=headers), timeout=30) as answer:  # noqa: S310 - http:// and our own address
+        direct = build_opener(ProxyHandler({}))  # a proxy of the environment would be told the key
+        with direct.open(Request(url, headers=headers), timeout=30) as answer:  # noqa: S310 - http://, our own address
             click.echo(answer.read())
     except HTTPError as error:
         error.close()

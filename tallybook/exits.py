@@ -20,7 +20,7 @@ class Exit(IntEnum):
     UNREACHABLE = 72  # a store does not answer
     CHILD_FAILED = 73  # a service died again and again at its start
     NOT_RUNNING = 74  # no stack runs on the data folder
-    WRONG_PYTHON = 75  # this Python is older than 3.11
+    WRONG_PYTHON = 75  # this Python is older than 3.11, or this system is neither Linux nor macOS
     REJECTED = 76  # an import is done, and some of its rows could not be taken
     INTERRUPTED = 77  # a signal came; run the same command again to go on
 
