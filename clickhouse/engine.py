@@ -7,9 +7,7 @@ Never fork after `open`, and keep to one process per folder: the engine locks it
 """
 
 import contextlib
-import os
 import re
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +17,7 @@ import chdb
 from clickhouse.compression import unpacked
 from clickhouse.failure import Failure, refusal
 from clickhouse.statement import Statement, format_of_result, quoted, quoted_name, split_insert
+from shared.machine import file_of
 
 #: Largest body, in bytes, as it was sent and unpacked.
 BODY_MAX = 128 << 20
@@ -57,10 +56,17 @@ class Engine:
         """Raises Failure when another process has the folder, or when its files cannot be read."""
         with _failures():
             if self._configuration is not None:  # in no folder: it may hold a key
-                path = self._files.enter_context(_file(memoryview(self._configuration.encode())))
+                path = self._files.enter_context(file_of(memoryview(self._configuration.encode())))
                 self._address += f"&config-file={path}"
             self._keeper = chdb.connect(self._address)
+            self._index_symbols()
             self.timezone = str(self._keeper.query("SELECT timezone()", "TSV")).strip()
+
+    def _index_symbols(self) -> None:
+        """Have the engine fail once while there is memory. It indexes the symbols of its library at its first error;
+        where that is a failure to allocate, the index fails as well, and the process ends by SIGSEGV."""
+        with contextlib.suppress(Exception):
+            self._keeper.query("SELECT throwIf(1)")
 
     def close(self) -> None:
         """No statement may run any more."""
@@ -82,7 +88,7 @@ class Engine:
                 return _query(handle, sql, statement)
             # Not `send_insert`: it answers that all is well when a view throws, a constraint fails or there are too
             # many partitions (chdb-core 26.9.0). And as a part of the text rows are read four times as slowly.
-            with _file(insert.rows) as path:
+            with file_of(insert.rows) as path:
                 source = f"FROM INFILE {quoted(path)} COMPRESSION 'none'"
                 text = f"{insert.text} {source} {insert.settings} FORMAT {insert.input_format}"
                 return _query(handle, text.encode(), statement)
@@ -107,24 +113,6 @@ def _prepare(handle: Any, statement: Statement) -> None:
         handle.query(f"USE {quoted_name(statement.database)}")
     settings = _AS_A_SERVER | statement.settings
     handle.query("SET " + ", ".join(f"{name} = {quoted(value)}" for name, value in settings.items()))
-
-
-@contextlib.contextmanager
-def _file(rows: memoryview) -> Iterator[str]:
-    """A path under which the engine can read something; in memory, where the system has such files."""
-    if hasattr(os, "memfd_create"):
-        with os.fdopen(os.memfd_create("rows"), "wb", buffering=0) as memory:
-            _write(memory, rows)
-            yield f"/proc/self/fd/{memory.fileno()}"
-    else:
-        with tempfile.NamedTemporaryFile(buffering=0) as file:
-            _write(file, rows)
-            yield file.name
-
-
-def _write(file: Any, rows: memoryview) -> None:
-    while rows:
-        rows = rows[file.write(rows) :]
 
 
 def _query(handle: Any, sql: bytes, statement: Statement) -> Result:

@@ -5,6 +5,8 @@ process, and whoever ends this one has ended the engine.
 """
 
 import asyncio
+import faulthandler
+import os
 import signal
 import sys
 from pathlib import Path
@@ -12,10 +14,11 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import structlog
+from granian._granian import SocketHolder
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
-from granian.server.embed import Server
+from granian.server.embed import Server as GranianServer
 
 from clickhouse.app import Gateway, create_app
 from clickhouse.cold import ColdError, prepare
@@ -35,6 +38,24 @@ _STOP_S = 10
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 log = structlog.get_logger()
+
+
+#: Variable with the descriptor of a socket that listens already; the parent holds its port for the whole run.
+_DESCRIPTOR = "TALLYBOOK_CLICKHOUSE_FD"
+
+
+class Server(GranianServer):
+    """Granian on a socket that this process was given, if it was given one."""
+
+    _shd: Any
+
+    def _init_shared_socket(self) -> None:
+        granian: Any = super()
+        holder: Any = SocketHolder
+        if _DESCRIPTOR in os.environ:
+            self._shd = holder(int(os.environ[_DESCRIPTOR]), False, self.backlog)
+        else:
+            granian._init_shared_socket()
 
 
 class Address(NamedTuple):
@@ -66,6 +87,7 @@ def run(settings: Settings) -> None:
         engine = Engine(folder, settings.clickhouse_memory_bytes, cold.configuration)
         forgotten = repair(folder, *cold.roots)
         engine.open()
+        _die_of_crashes()
     except (ValueError, ColdError, RepairError, Failure, OSError) as error:
         sys.exit(f"error: {error}")
     if forgotten:
@@ -74,6 +96,14 @@ def run(settings: Settings) -> None:
     asyncio.run(_serve(_server(gateway, listen)))
     gateway.close()
     engine.close()
+
+
+def _die_of_crashes() -> None:
+    """End the process by the signal of a crash. The handlers of the engine would keep it, and it would answer nothing;
+    the supervisor starts another one."""
+    for number in (signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV):
+        signal.signal(number, signal.SIG_DFL)
+    faulthandler.enable()  # which Python called the engine, into clickhouse.log
 
 
 def _server(gateway: Gateway, listen: Address) -> Any:

@@ -1,5 +1,6 @@
 """The embedded ClickHouse as a child: `python -m clickhouse`, found by an address with a password of this start."""
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 from clickhouse.cold import folder_of, is_wanted
 from shared.settings import PREFIX, Settings
 from tallybook.exits import Exit, Stop
+from tallybook.launcher import clean_environ
 
 _USER = "tallybook"
 #: Ports to look through. They lie below those that the kernel gives to clients (32768 and up, ip_local_port_range): a
@@ -22,16 +24,23 @@ _FIRST_PORT, _PORTS = 18_200, 1_000
 #: The parent of the packages, which need not be installed.
 _ROOT = Path(__file__).parent.parent
 #: Variables that the child gets from ours, beside its own.
-_PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "TALLYBOOK_LOG_LEVEL", "TALLYBOOK_LOG_FORMAT")
+_PASSED_ON = ("TALLYBOOK_LOG_LEVEL", "TALLYBOOK_LOG_FORMAT")
+#: Connections that wait for the gateway.
+_BACKLOG = 256
 
 
 class ClickHouseChild:
-    """What is fixed for one run of the stack, so that a gateway that is started again is found where it was."""
+    """What is fixed for one run of the stack, so that a gateway that is started again is found where it was.
+
+    The socket is bound here, for the whole run, and handed to each gateway: no other user of the machine can take the
+    port and be told the password.
+    """
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         self._settings, self._folder = settings, folder
         self._password = secrets.token_urlsafe(32)
-        self.port = _free_port(folder)
+        self.socket = _bound_socket(folder)
+        self.port: int = self.socket.getsockname()[1]
 
     @property
     def url(self) -> str:
@@ -49,6 +58,7 @@ class ClickHouseChild:
         kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
         return {
+            **clean_environ(),
             **kept,
             "HOME": str(self._folder),
             "PYTHONPATH": path,
@@ -56,6 +66,7 @@ class ClickHouseChild:
             "PYTHONDONTWRITEBYTECODE": "1",
             "TALLYBOOK_DATA_DIR": str(self._folder),
             "TALLYBOOK_CLICKHOUSE_URL": self.url,
+            "TALLYBOOK_CLICKHOUSE_FD": str(self.socket.fileno()),
             "TALLYBOOK_CLICKHOUSE_MEMORY_BYTES": str(self._settings.clickhouse_memory_bytes),
             "TALLYBOOK_CLICKHOUSE_THREADS": str(self._settings.clickhouse_threads),
             **{
@@ -75,6 +86,15 @@ class ClickHouseChild:
         """Paths that the user who runs it must be able to enter."""
         ours = [self._folder / "clickhouse", Path(sys.executable), Path(sys.prefix, "lib"), _ROOT / "clickhouse"]
         return [*ours, self.cold_folder] if self.cold_folder else ours
+
+    def open(self) -> None:
+        """Let clients wait for the gateway that is about to start."""
+        self.socket.listen(_BACKLOG)
+
+    def refuse(self) -> None:
+        """Refuse clients while there is no gateway, so that they need not wait for one. The port stays taken."""
+        with contextlib.suppress(OSError):  # macOS has no such thing
+            self.socket.shutdown(socket.SHUT_RDWR)
 
     def answers(self) -> bool:
         """True once it answers /ping. It listens only when the engine is open. Raises OSError."""
@@ -107,16 +127,19 @@ def _numbers(version: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", version)]
 
 
-def _free_port(folder: Path) -> int:
-    """The same one for a folder at each start, if it is free: only a hint, for the gateway is the one that binds it."""
+def _bound_socket(folder: Path) -> socket.socket:
+    """A socket that listens on loopback, on the same port for a folder at each start, if it is free."""
     begin = zlib.crc32(os.fsencode(folder.absolute()))
     for step in range(_PORTS):
-        port = _FIRST_PORT + (begin + step) % _PORTS
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+        one = socket.socket()
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of a former run may linger
+        try:
+            one.bind(("127.0.0.1", _FIRST_PORT + (begin + step) % _PORTS))
+            one.listen(_BACKLOG)
+        except OSError:
+            one.close()
+            continue
+        # From now on nobody shares the port, also while this one does not listen.
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        return one
     raise Stop(Exit.PORT_BUSY, f"No port from {_FIRST_PORT} to {_FIRST_PORT + _PORTS - 1} of 127.0.0.1 is free.")

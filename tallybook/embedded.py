@@ -3,21 +3,19 @@ behind a gateway on loopback, with everything they write in the data folder.
 
     pg/  redis/  clickhouse/     the servers' own files, mode 0700
     cold/                        events that ClickHouse has moved, unless they go elsewhere
-    run/                         sockets, mode 0700; elsewhere when the path is too long for a socket
+    run/                         sockets, mode 0700 (tallybook/sockets.py)
     initdb.unfinished            a mark: it is there while initdb runs, so that one that was cut short starts over
     redis.log, postgres.log, clickhouse.log
 """
 
 import contextlib
 import functools
-import hashlib
 import os
 import shutil
 import signal
 import socket
 import struct
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -31,7 +29,8 @@ from tallybook.backoff import Backoff
 from tallybook.binaries import OLDEST_POSTGRES, OLDEST_REDIS, find_postgres, find_redis, version_of
 from tallybook.exits import Exit, Stop
 from tallybook.folder import DataFolder
-from tallybook.launcher import Identity, can_walk_to, command_line, launch, server_identity
+from tallybook.launcher import SAME, Identity, can_walk_to, clean_environ, command_line, launch, server_identity
+from tallybook.sockets import Sockets
 
 USER = "tallybook"
 #: Where each server works, within the data folder.
@@ -43,8 +42,8 @@ _STOPPED = ("clickhouse", "postgres", "redis")
 _START_S, _STOP_S = 60.0, 15.0
 #: Bytes of a server's log at which a start puts it aside, as `<name>.log.1`.
 _LOG_MAX = 10 << 20
-#: sun_path holds 107 bytes and a terminating zero on Linux, 103 on macOS (unix(7)).
-_SOCKET_PATH_MAX = 100
+#: Bytes of the path of a data folder. Postgres and Redis have 1,024 for the path of a file (MAXPGPATH).
+_PATH_MAX = 900
 
 #: `always`: with `everysec` a plain kill -9 loses increments that were already acknowledged.
 _REDIS_OPTIONS = (
@@ -71,7 +70,12 @@ class _Server(NamedTuple):
     stop_signal: signal.Signals
     answers: Callable[[], bool]
     identity: Identity
+    #: Its whole environment; None for one without anything that is ours.
     environ: Mapping[str, str] | None = None
+    pass_fds: Sequence[int] = ()
+    #: Called before each start, and when it has died.
+    opens: Callable[[], None] = lambda: None
+    died: Callable[[], None] = lambda: None
 
 
 class EmbeddedServers:
@@ -97,53 +101,63 @@ class EmbeddedServers:
         self._folder = folder
         self._settings = settings or Settings()
         wanted = {"redis": redis, "postgres": postgres, "clickhouse": clickhouse}
-        self._wanted = [name for name, is_wanted in wanted.items() if is_wanted]
+        self.names = [name for name, is_wanted in wanted.items() if is_wanted]
         self._servers: dict[str, _Server] = {}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._backoffs = {name: Backoff() for name in self._wanted}
-        self._identity: Identity
+        self._backoffs = {name: Backoff() for name in self.names}
+        self._identity = SAME
+        self._sockets: Sockets | None = None
+        self._files = contextlib.ExitStack()
 
     def start(self, check: Callable[[], None] = lambda: None) -> None:
         """Start what is wanted and wait until it answers; `check` is called while it waits. Raises Stop, or what
         `check` raises; then nothing is left running."""
-        if not self._wanted:
+        if not self.names:
             return
         try:
             self._prepare()
-            for name in self._wanted:
+            self._forget_former_servers()
+            for name in self.names:
                 self.launch(name)
-            self._wait_until_answered(self._wanted, check)
+            self._wait_until_answered(self.names, check)
         except BaseException:
             self.stop()
             raise
 
     def _prepare(self) -> None:
         note = self._folder.read("embedded.json")
-        if "redis" in self._wanted or "postgres" in self._wanted:
+        if "redis" in self.names or "postgres" in self.names:
             note = self._prepare_sockets(note)
-        if "clickhouse" in self._wanted:
+        if "clickhouse" in self.names:
             note = self._prepare_clickhouse(note)
         self._folder.write("embedded.json", note)
 
     def _prepare_sockets(self, note: dict[str, Any]) -> dict[str, Any]:
-        redis = find_redis() if "redis" in self._wanted else None
-        postgres = find_postgres() if "postgres" in self._wanted else None
+        redis = find_redis() if "redis" in self.names else None
+        postgres = find_postgres() if "postgres" in self.names else None
         builds = self._builds(note, redis, postgres)
+        if len(os.fsencode(self._folder.path)) > _PATH_MAX:
+            message = (
+                f"The path of the data folder has more than {_PATH_MAX} bytes: name a shorter one with --data-dir."
+            )
+            raise Stop(Exit.FOLDER_UNWRITABLE, message)
         binaries = [redis, postgres and postgres / "postgres"]
         reached = [self._folder.path / "pg", *(binary for binary in binaries if binary)]
-        self._identity = server_identity(reached, note.get("run_as"))
-        sockets = self._socket_folder()
+        owned = [self._folder.path / _FOLDERS[name] for name in ("postgres", "redis")]
+        self._identity = server_identity(reached, note.get("run_as"), owned)
+        self._sockets = Sockets(self._own_folder("run", self._identity), self._identity)
+        sockets = self._sockets.path
         if redis:
+            self._own_folder("redis", self._identity)
             at = sockets / "redis.sock"
-            files = ("--unixsocket", at, "--dir", self._own_folder("redis", self._identity))
-            options = ("--maxmemory", str(self._settings.redis_memory_bytes), *_REDIS_OPTIONS)
+            memory = ("--maxmemory", str(self._settings.redis_memory_bytes))
+            command: tuple[str | Path, ...] = (redis, "--unixsocket", at, *memory, *_REDIS_OPTIONS)
             answers = functools.partial(redis_answers, at)
-            self._servers["redis"] = _Server((redis, *files, *options), signal.SIGTERM, answers, self._identity)
+            self._servers["redis"] = _Server(command, signal.SIGTERM, answers, self._identity)
             self.redis_url = f"unix://{at}"
         if postgres:
-            files = ("-D", self._cluster(postgres), "-k", sockets)
+            command = (postgres / "postgres", "-D", self._cluster(postgres), "-k", sockets, *_POSTGRES_OPTIONS)
             answers = functools.partial(postgres_answers, sockets / ".s.PGSQL.5432")
-            command = (postgres / "postgres", *files, *_POSTGRES_OPTIONS)
             self._servers["postgres"] = _Server(command, signal.SIGINT, answers, self._identity)
             self.database_url = f"postgresql://{USER}@/postgres?host={sockets}"
         return {**note, **builds, "run_as": self._identity.mode}
@@ -152,44 +166,66 @@ class EmbeddedServers:
         """It runs as somebody of its own choice: Python may lie where the users of the other servers cannot enter."""
         build = clickhouse.build(note.get("clickhouse"), self._folder.path / "clickhouse")
         child = clickhouse.ClickHouseChild(self._settings, self._folder.path)
-        identity = server_identity(child.reached(), note.get("run_clickhouse_as"))
+        owned = [self._folder.path / _FOLDERS["clickhouse"]]
+        identity = server_identity(child.reached(), note.get("run_clickhouse_as"), owned)
         self._own_folder("clickhouse", identity)
         if child.cold_folder is not None:
             child.cold_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _give(child.cold_folder, identity)
-        self._servers["clickhouse"] = _Server(child.command, signal.SIGTERM, child.answers, identity, child.environ)
+        self._servers["clickhouse"] = _Server(
+            child.command,
+            signal.SIGTERM,
+            child.answers,
+            identity,
+            child.environ,
+            pass_fds=(child.socket.fileno(),),
+            opens=child.open,
+            died=child.refuse,
+        )
+        self._files.callback(child.socket.close)
         self.clickhouse_url = child.url
         return {**note, "clickhouse": build, "run_clickhouse_as": identity.mode}
 
     # -- life ------------------------------------------------------------------------------------------------------
 
+    def identity_for(self, reached: Sequence[Path]) -> Identity:
+        """Who runs what opens ports to the world: as root the user of the servers, if there is one who can enter these
+        paths."""
+        user = self._identity
+        may_enter = user.mode == "drop" and all(can_walk_to(path, user.uid, user.gid) for path in reached)
+        return user if may_enter else SAME
+
     def launch(self, name: str) -> None:
         """Start one server without waiting for it."""
         server = self._servers[name]
+        server.opens()
         path = self._folder.path / f"{name}.log"
         if path.exists() and path.stat().st_size > _LOG_MAX:
             path.replace(path.with_suffix(".log.1"))
-        with path.open("ab") as output:
+        with open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600), "ab") as output:
             self.processes[name] = launch(
                 server.command,
                 log=output,
-                cwd=self._folder.path,
+                cwd=self._folder.path / _FOLDERS[name],
                 identity=server.identity,
                 death_signal=server.stop_signal,
-                env=server.environ,
-                pass_fds=(self._folder.servers_lock,),
+                env=server.environ or clean_environ(),
+                pass_fds=(self._folder.servers_lock, *server.pass_fds),
             )
         self._backoffs[name].started()
 
     def revive(self) -> None:
         """Start again what has died since, each after a while. It does not wait: the service works without them
         meanwhile."""
+        if self._sockets is not None:
+            self._sockets.keep()
         for name, process in self.processes.items():
             if process.poll() is None:
                 continue
             backoff = self._backoffs[name]
             wait_s = backoff.died()
             if wait_s is not None:
+                self._servers[name].died()
                 log.error("server_died", server=name, exit_code=process.returncode, restart_in_s=wait_s)
             elif backoff.is_due():
                 self._folder.kill_orphans(_FOLDERS[name])
@@ -208,6 +244,9 @@ class EmbeddedServers:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        self._files.close()
+        if self._sockets is not None:
+            self._sockets.remove()
 
     def _wait_until_answered(self, names: Sequence[str], check: Callable[[], None]) -> None:
         waiting, deadline = list(names), time.monotonic() + _START_S
@@ -231,6 +270,13 @@ class EmbeddedServers:
 
     def _log_tail(self, name: str) -> str:
         return (self._folder.path / f"{name}.log").read_text(errors="replace")[-1500:]
+
+    def _forget_former_servers(self) -> None:
+        """Remove the lock files of servers that were killed: after a reboot or in a container their pids may be those
+        of other processes, and then Postgres would not start. That none of them is left is known from
+        `lock.servers`."""
+        for name in ("pg/postmaster.pid", "run/.s.PGSQL.5432.lock"):
+            (self._folder.path / name).unlink(missing_ok=True)
 
     # -- which build wrote the files -------------------------------------------------------------------------------
 
@@ -278,25 +324,6 @@ class EmbeddedServers:
         _give(folder, identity)
         return folder
 
-    def _socket_folder(self) -> Path:
-        if len(os.fsencode(self._folder.path / "run" / ".s.PGSQL.5432")) <= _SOCKET_PATH_MAX:
-            return self._own_folder("run", self._identity)
-        digest = hashlib.sha256(bytes(self._folder.path)).hexdigest()[:12]
-        name = f"tallybook-{os.getuid()}-{digest}"
-        base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
-        user = self._identity
-        if user.mode == "drop" and not can_walk_to(base / name, user.uid, user.gid):
-            base = Path(tempfile.gettempdir())
-        folder = base / name
-        folder.mkdir(mode=0o700, exist_ok=True)
-        owners = {os.getuid()} | ({self._identity.uid} if self._identity.mode == "drop" else set())
-        if folder.is_symlink() or folder.stat().st_uid not in owners:
-            raise Stop(
-                Exit.FOLDER_UNWRITABLE, f"{folder} belongs to somebody else: remove it, or name a shorter --data-dir."
-            )
-        _give(folder, self._identity)
-        return folder
-
     def _cluster(self, postgres: Path) -> Path:
         """The folder of the database cluster, made by initdb at the first start."""
         folder = self._own_folder("pg", self._identity)
@@ -308,7 +335,13 @@ class EmbeddedServers:
         self._own_folder("pg", self._identity)
         command = command_line(self._identity, signal.SIGKILL, (postgres / "initdb", "-D", folder, *_INITDB_OPTIONS))
         done = subprocess.run(  # noqa: S603 - a fixed command
-            command, capture_output=True, text=True, cwd=self._folder.path, start_new_session=True, check=False
+            command,
+            capture_output=True,
+            text=True,
+            cwd=self._folder.path,
+            env=clean_environ(),
+            start_new_session=True,
+            check=False,
         )
         if done.returncode:
             raise Stop(Exit.SERVER_FAILED, f"initdb failed: {done.stderr[-600:]}")

@@ -53,9 +53,10 @@ class DataFolder:
         Raises Stop when somebody else owns the folder, or when it cannot be written.
         """
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            owner = self._open("lock")
+            self._make()
+            owner, self.servers_lock = self._open("lock"), self._open("lock.servers")
         except OSError as error:
+            self.release()
             message = f"The data folder {self.path} cannot be written ({error.strerror}): name another with --data-dir."
             raise Stop(Exit.FOLDER_UNWRITABLE, message) from None
         if not _try_flock(owner, _LOOK_OF_OTHERS_S, fcntl.LOCK_SH if self._is_shared else fcntl.LOCK_EX):
@@ -68,7 +69,6 @@ class DataFolder:
         os.ftruncate(owner, 0)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         os.pwrite(owner, f"pid {os.getpid()} on {os.uname().nodename} since {now}\n".encode(), 0)
-        self.servers_lock = self._open("lock.servers")
         self._wait_for_former_servers(check)
 
     def _take_replica(self) -> int:
@@ -91,8 +91,15 @@ class DataFolder:
         while self._locks:
             os.close(self._locks.pop())
 
+    def _make(self) -> None:
+        """Make it, and close it to others: nobody else lists it, and only the users of servers enter it."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.mkdir(mode=0o700, exist_ok=True)
+        if self.path.stat().st_uid == os.geteuid():
+            self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
+
     def _open(self, name: str) -> int:
-        descriptor = os.open(self.path / name, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(self.path / name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         self._locks.append(descriptor)
         return descriptor
 
@@ -155,7 +162,7 @@ class DataFolder:
     def is_taken(self) -> bool:
         """Whether one process owns the folder now."""
         try:
-            descriptor = os.open(self.path / "lock", os.O_RDONLY)
+            descriptor = os.open(self.path / "lock", os.O_RDONLY | os.O_NOFOLLOW)
         except OSError:
             return False
         try:

@@ -62,11 +62,12 @@ class Identity(NamedTuple):
 SAME = Identity("same", -1, -1)
 
 
-def server_identity(reached: Sequence[Path], former: Mode | None) -> Identity:
+def server_identity(reached: Sequence[Path], former: Mode | None, owned: Sequence[Path] = ()) -> Identity:
     """Who runs servers that refuse root. `former` is the mode that made the files: they stay readable only under that
     one.
 
-    As root: an ordinary user who may enter every folder above the `reached` paths, else root mapped in a namespace.
+    As root: the owner of the folders that are `owned` already, whatever users the machine has got since; else an
+    ordinary user who may enter every folder above the `reached` paths, else root mapped in a namespace.
     Raises Stop when the files were made by root and we are not, or the other way round.
     """
     is_root = os.geteuid() == 0
@@ -79,6 +80,10 @@ def server_identity(reached: Sequence[Path], former: Mode | None) -> Identity:
         )
     if not is_root:
         return SAME
+    if former in (None, "drop"):
+        for status in (path.stat() for path in owned if path.exists()):
+            if status.st_uid != 0:
+                return Identity("drop", status.st_uid, status.st_gid)
     nobody = pwd.getpwnam("nobody")
     try:
         user = pwd.getpwnam("postgres")
@@ -98,6 +103,13 @@ def can_walk_to(path: Path, uid: int, gid: int) -> bool:
         if not status.st_mode & bit:
             return False
     return True
+
+
+def clean_environ() -> dict[str, str]:
+    """The environment of a program that is not ours: nothing of this one but where programs and temporary files are.
+    It holds no secret, no proxy, and no time zone that the program may not know."""
+    kept = {name: os.environ[name] for name in ("PATH", "TMPDIR", "LD_LIBRARY_PATH") if name in os.environ}
+    return {**kept, "TZ": "UTC", "LC_ALL": "C"}
 
 
 def command_line(identity: Identity, death_signal: signal.Signals, command: Sequence[str | Path]) -> list[str]:

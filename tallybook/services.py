@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import structlog
 
+from shared.settings import PREFIX, Settings
 from tallybook.backoff import Backoff
 from tallybook.exits import Exit, Stop
-from tallybook.launcher import launch
+from tallybook.launcher import SAME, Identity, launch
 
 #: Deaths in a row, each soon after a start, which end the supervisor.
 _DEATHS_MAX = 5
@@ -22,8 +24,9 @@ class Service:
     """One child process: `python -m <module>`. It writes where we write, and dies with us, by SIGKILL: what it has
     acknowledged lies in its lanes, and nothing is left that holds the port."""
 
-    def __init__(self, module: str, environ: Mapping[str, str]) -> None:
+    def __init__(self, module: str, environ: Mapping[str, str], identity: Identity = SAME) -> None:
         self.module = module
+        self._identity = identity
         self._environ = {**environ, "TALLYBOOK_METRICS_ROLE": module}
         self._backoff = Backoff()
         self._process: subprocess.Popen[bytes] | None = None
@@ -36,7 +39,9 @@ class Service:
     def start(self) -> None:
         """Start it without waiting for it."""
         command = (sys.executable, "-m", self.module)
-        self._process = launch(command, log=None, env=self._environ, death_signal=signal.SIGKILL)
+        self._process = launch(
+            command, log=None, env=self._environ, death_signal=signal.SIGKILL, identity=self._identity
+        )
         self._backoff.started()
 
     def is_alive(self) -> bool:
@@ -72,6 +77,26 @@ class Service:
             self._process.wait()
 
 
-def child_environ(**values: str) -> dict[str, str]:
-    """The environment of services: ours, with these values, and unbuffered."""
-    return {**os.environ, "PYTHONUNBUFFERED": "1", **values}
+def child_environ(settings: Settings, **values: str) -> dict[str, str]:
+    """The environment of services: ours, with these values, and unbuffered. What stands in a file is read already: the
+    user of a service need not be able to read it."""
+    environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    for name in settings.__struct_fields__:
+        variable = f"{PREFIX}{name.upper()}"
+        if environ.pop(f"{variable}_FILE", ""):
+            value = getattr(settings, name)
+            environ[variable] = ",".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
+    return environ | values
+
+
+def give(identity: Identity, *folders: Path) -> None:
+    """Make these folders, and let them and all that is in them belong to that user."""
+    for folder in folders:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if identity.mode == "drop":
+            for path in (folder, *folder.rglob("*")):
+                os.chown(path, identity.uid, identity.gid, follow_symlinks=False)
+
+
+#: What a service needs to read before it runs.
+PROGRAM = (Path(sys.executable), Path(sys.prefix, "lib"), Path(sys.base_prefix, "lib"), Path(__file__))

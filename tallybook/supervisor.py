@@ -1,7 +1,7 @@
 """The parent of a running stack: starts servers and services in order, keeps them alive, and stops them in order."""
 
 import http.client
-import socket
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +22,9 @@ from tallybook.embedded import EmbeddedServers
 from tallybook.exits import Exit, Stop
 from tallybook.folder import DataFolder
 from tallybook.interrupt import Interrupt, Interrupted
-from tallybook.services import Service, child_environ
+from tallybook.launcher import SAME, Identity
+from tallybook.ports import check_different, check_free, lowest_free_port, numeric
+from tallybook.services import PROGRAM, Service, child_environ, give
 from tallybook.stack import NOTE, http_address, reachable
 
 #: Seconds between two looks at the children.
@@ -31,8 +33,6 @@ _LOOK_S = 0.1
 _READY_S, _AGGREGATOR_STOP_S = 60.0, 20.0
 #: Seconds beyond the drain that Granian needs to end its workers.
 _INGEST_MARGIN_S = 10.0
-#: Seconds in which the workers of a run that was killed leave the port.
-_PORT_S = 1.0
 
 log = structlog.get_logger()
 
@@ -41,6 +41,11 @@ class Supervisor:
     """Runs the named services (`ingest`, `aggregator`) and what they need, until a signal comes."""
 
     def __init__(self, settings: Settings, services: Sequence[str]) -> None:
+        settings = msgspec.structs.replace(
+            settings,
+            host=numeric("TALLYBOOK_HOST", settings.host),
+            metrics_host=numeric("TALLYBOOK_METRICS_HOST", settings.metrics_host),
+        )
         self._settings = settings
         self._names = services
         # Lanes and journals bear several owners; servers do not.
@@ -65,6 +70,7 @@ class Supervisor:
         self._interrupt.install()
         try:
             self._folder.take(self._interrupt.check)
+            os.umask(0o077)  # lanes and journals are for this user alone
             self._check_ports()
             self._servers.start(self._interrupt.check)
             self._start()
@@ -82,38 +88,50 @@ class Supervisor:
     # -- start -----------------------------------------------------------------------------------------------------
 
     def _check_ports(self) -> None:
-        """Before anything is started. Raises Stop."""
+        """Before anything is started. Raises Stop, SettingsError."""
+        settings = self._settings
+        if settings.metrics_port and "ingest" in self._names:
+            check_different(settings.host, settings.port, settings.metrics_host, settings.metrics_port)
         if "ingest" in self._names:
-            _check_port(self._settings.host, self._settings.port, "TALLYBOOK_PORT to another (--port)")
-        if self._settings.metrics_port:
-            _check_port(
-                self._settings.metrics_host, self._settings.metrics_port, "TALLYBOOK_METRICS_PORT to another, or to 0"
-            )
+            check_free("TALLYBOOK_HOST", settings.host, settings.port, "TALLYBOOK_PORT to another (--port)")
+        if settings.metrics_port:
+            remedy = "TALLYBOOK_METRICS_PORT to another, or to 0"
+            check_free("TALLYBOOK_METRICS_HOST", settings.metrics_host, settings.metrics_port, remedy)
 
     def _start(self) -> None:
         settings = msgspec.structs.replace(
             self._settings,
+            data_dir=str(self._folder.path),
             redis_url=self._settings.redis_url or self._servers.redis_url,
             database_url=self._settings.database_url or self._servers.database_url,
             clickhouse_url=self._settings.clickhouse_url or self._servers.clickhouse_url,
         )
-        self._interrupt.run(_prepare(settings, accepts="ingest" in self._names))
+        self._interrupt.run(_prepare(settings, self._servers.names, accepts="ingest" in self._names))
+        self._noted = {
+            "redis_url": settings.redis_url,
+            "database_url": settings.database_url,
+            "clickhouse_url": settings.clickhouse_url,
+            "url": http_address(settings.host, settings.port),
+        }
         metrics_dir = self._folder.path / "metrics"
         scrape.prepare(metrics_dir)
         if settings.metrics_port:
             self._endpoint = scrape.serve(
                 settings.metrics_host, settings.metrics_port, metrics_dir, self._folder.common / "lanes"
             )
-        environ = self._environ(settings, metrics_dir)
+        identity, environ = self._identity(settings), self._environ(settings, metrics_dir)
+        give(identity, settings.lanes_dir, settings.journal_dir, metrics_dir)
         for name in self._names:
-            service = Service(name, environ)
+            service = Service(name, environ, identity)
             self._services.append(service)
             service.start()
+            self._note()  # before it is ready: other commands find the stack by it
             self._wait_until_started(service, metrics_dir)
         self._announce(settings)
 
     def _environ(self, settings: Settings, metrics_dir: Path) -> dict[str, str]:
-        environ = child_environ(
+        return child_environ(
+            settings,
             TALLYBOOK_DATA_DIR=str(self._folder.common),
             TALLYBOOK_HOST=settings.host,
             TALLYBOOK_PORT=str(settings.port),
@@ -123,9 +141,12 @@ class Supervisor:
             TALLYBOOK_CLICKHOUSE_URL=settings.clickhouse_url or "",
             TALLYBOOK_METRICS_DIR=str(metrics_dir),
         )
-        for name in ("REDIS", "DATABASE", "CLICKHOUSE"):
-            environ.pop(f"TALLYBOOK_{name}_URL_FILE", None)  # read already
-        return environ
+
+    def _identity(self, settings: Settings) -> Identity:
+        """Who runs the services. Ports for root alone need root."""
+        if settings.port < lowest_free_port():
+            return SAME
+        return self._servers.identity_for((*PROGRAM, settings.lanes_dir))
 
     def _wait_until_started(self, service: Service, metrics_dir: Path) -> None:
         """The HTTP service has started when it answers, the aggregator when it has its place among the metrics: that is
@@ -144,14 +165,7 @@ class Supervisor:
             self._interrupt.sleep(0.05)
 
     def _announce(self, settings: Settings) -> None:
-        address = http_address(settings.host, settings.port)
-        self._noted = {
-            "redis_url": settings.redis_url,
-            "database_url": settings.database_url,
-            "clickhouse_url": settings.clickhouse_url,
-            "url": address,
-        }
-        self._note()
+        address = self._noted["url"]
         if settings.log_format == "json":
             pass  # for machines: `stack_ready` below says it
         elif "ingest" in self._names:
@@ -192,8 +206,9 @@ class Supervisor:
             log.info("stack_stopped")
 
 
-async def _prepare(settings: Settings, *, accepts: bool) -> None:
-    """Migrate, and refuse a store that may lose clicks. One that is away is no reason not to start."""
+async def _prepare(settings: Settings, embedded: Sequence[str], *, accepts: bool) -> None:
+    """Migrate, and refuse a store that may lose clicks. One that is away is no reason not to start, unless it is one of
+    ours: it has just answered."""
     try:
         applied = await migrate.migrate(settings.database_url or "")
         if applied:
@@ -212,6 +227,8 @@ async def _prepare(settings: Settings, *, accepts: bool) -> None:
     if code is Exit.FOREIGN_DATA:
         raise Stop(code, f"{_reasons(findings, 'unfit')}.")
     for finding in findings:
+        if finding.level == "unreachable" and finding.store in embedded:
+            raise Stop(Exit.SERVER_FAILED, f"The embedded {finding.store} runs, but {finding.message}.")
         if finding.level != "ok":
             log.warning("check_found", store=finding.store, reason=finding.message)
 
@@ -229,25 +246,6 @@ async def _prepare_clickhouse(settings: Settings) -> None:
 
 def _reasons(findings: Sequence[Finding], level: str) -> str:
     return "; ".join(f"{one.store}: {one.message}" for one in findings if one.level == level)
-
-
-def _check_port(host: str, port: int, remedy: str) -> None:
-    """Raises Stop when somebody listens there. Workers of a run that was killed may take a moment to go."""
-    deadline = time.monotonic() + _PORT_S
-    while True:
-        try:
-            with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind((host, port))
-        except OSError as error:
-            reason = error.strerror or str(error)
-        else:
-            return
-        if time.monotonic() > deadline:
-            raise Stop(
-                Exit.PORT_BUSY, f"{host}:{port} cannot be bound ({reason}): stop what listens there, or set {remedy}."
-            )
-        time.sleep(0.05)
 
 
 def _is_live(host: str, port: int) -> bool:

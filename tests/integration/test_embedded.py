@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -24,42 +23,9 @@ from tallybook.embedded import EmbeddedServers
 from tallybook.exits import Exit, Stop
 from tallybook.folder import DataFolder
 from tallybook.launcher import SAME, server_identity
+from tests.owners import OWNER, ask, execute, need_root, read, write
 from tests.processes import ROOT, Program, lives, program, wait_for
 from tests.services import enterable, missing
-
-#: An owner of a folder, as the supervisor is one, that says where its servers are and keeps them alive.
-OWNER = """
-import json, signal, sys
-import structlog
-from tallybook.embedded import EmbeddedServers
-from tallybook.exits import Stop
-from tallybook.folder import DataFolder
-from tallybook.interrupt import Interrupt, Interrupted
-
-structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-interrupt = Interrupt()
-interrupt.install()
-folder = DataFolder(sys.argv[1])
-servers = EmbeddedServers(folder, clickhouse="clickhouse" in sys.argv)
-try:
-    folder.take()
-    servers.start(interrupt.check)
-except Stop as stop:
-    sys.stderr.write(f"{stop.code.name}: {stop}")
-    sys.exit(stop.code)
-try:
-    pids = None
-    while True:
-        if pids != (pids := {name: process.pid for name, process in servers.processes.items()}):
-            urls = {"redis_url": servers.redis_url, "database_url": servers.database_url}
-            urls["clickhouse_url"] = servers.clickhouse_url
-            print(json.dumps({**pids, **urls}), flush=True)
-        interrupt.sleep(0.05)
-        servers.revive()
-except Interrupted:
-    servers.stop()
-    folder.release()
-"""
 
 Owner = Callable[[], AbstractContextManager[Program]]
 
@@ -83,26 +49,6 @@ def held(folder: Path) -> Iterator[DataFolder]:
     one.take()
     yield one
     one.release()
-
-
-def write(state: dict[str, Any]) -> None:
-    """One row and one key."""
-    Redis.from_url(state["redis_url"]).incrby("clicks", 7)
-    asyncio.run(_execute(state["database_url"], "CREATE TABLE kept AS SELECT 7 AS clicks"))
-
-
-def read(state: dict[str, Any]) -> tuple[int, int]:
-    """What was written."""
-    clicks = Redis.from_url(state["redis_url"]).get("clicks")
-    return int(clicks or 0), asyncio.run(_execute(state["database_url"], "SELECT clicks FROM kept"))  # type: ignore[arg-type]
-
-
-async def _execute(url: str, sql: str) -> int:
-    connection = await asyncpg.connect(url)
-    try:
-        return int(await connection.fetchval(sql) or 0)
-    finally:
-        await connection.close()
 
 
 def test_a_clean_stop_keeps_everything_and_leaves_nothing(owner: Owner) -> None:
@@ -211,18 +157,6 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 # -- ClickHouse --------------------------------------------------------------------------------------------------------
 
 
-def ask(url: str, sql: str) -> str:
-    """What ClickHouse answers."""
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
-    headers = {"X-ClickHouse-User": parts.username or "", "X-ClickHouse-Key": parts.password or ""}
-    try:
-        connection.request("POST", "/", sql.encode(), headers)
-        return connection.getresponse().read().decode()
-    finally:
-        connection.close()
-
-
 @pytest.fixture
 def clickhouse_owner(folder: Path, tmp_path: Path) -> Owner:
     """Starts an owner of the folder that wants ClickHouse, too."""
@@ -278,12 +212,6 @@ def test_files_of_a_newer_clickhouse_are_refused(held: DataFolder) -> None:
 # -- root --------------------------------------------------------------------------------------------------------------
 
 
-def need_root() -> None:
-    """Skip for ordinary users: nothing special happens for them."""
-    if os.geteuid() != 0:
-        pytest.skip("only root has to drop its rights")
-
-
 def namespaces() -> bool:
     """Whether this machine lets us have user namespaces of our own."""
     try:
@@ -317,7 +245,7 @@ def test_root_maps_itself_where_no_other_user_can_enter(folder: Path) -> None:
         assert one.read("embedded.json")["run_as"] == "userns"
         assert (one.path / "pg").stat().st_uid == 0
         assert servers.database_url
-        asyncio.run(_execute(servers.database_url, "SELECT 1"))
+        asyncio.run(execute(servers.database_url, "SELECT 1"))
     finally:
         servers.stop()
         one.release()
