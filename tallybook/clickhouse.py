@@ -8,6 +8,7 @@ import re
 import secrets
 import socket
 import sys
+import time
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,8 @@ _FIRST_PORT, _PORTS = 18_200, 1_000
 _ROOT = Path(__file__).parent.parent
 #: Variables that the child gets from ours, beside its own.
 _PASSED_ON = ("TALLYBOOK_LOG_LEVEL", "TALLYBOOK_LOG_FORMAT")
+#: Seconds in which a gateway that was killed with its owner gives up the port.
+_PORT_S = 1.0
 #: Connections that wait for the gateway.
 _BACKLOG = 256
 
@@ -130,7 +133,9 @@ def _numbers(version: str) -> list[int]:
 def _bound_socket(folder: Path) -> socket.socket:
     """A socket that listens on loopback, on the same port for a folder at each start, if it is free."""
     begin = zlib.crc32(os.fsencode(folder.absolute()))
-    for step in range(_PORTS):
+    patient_until = time.monotonic() + _PORT_S
+    step = 0
+    while step < _PORTS:
         one = socket.socket()
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of a former run may linger
         try:
@@ -138,6 +143,10 @@ def _bound_socket(folder: Path) -> socket.socket:
             one.listen(_BACKLOG)
         except OSError:
             one.close()
+            if step or time.monotonic() > patient_until:
+                step += 1
+            else:
+                time.sleep(0.02)
             continue
         # From now on nobody shares the port, also while this one does not listen.
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)

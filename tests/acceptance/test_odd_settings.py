@@ -153,6 +153,9 @@ def test_commands_find_the_stack_as_soon_as_it_is_ready(up: Up, port: int, folde
             try:
                 with DIRECT.open(f"http://127.0.0.1:{port}/health/ready", timeout=PATIENCE_S) as answer:
                     return bool(answer.status == 200)
+            except urllib.error.HTTPError as error:
+                error.close()
+                return False
             except OSError:
                 return False
 
