@@ -21,9 +21,9 @@ async def test_an_embedded_server_that_cannot_be_reached_stops_the_start(
 
     monkeypatch.setattr(supervisor, "examine", examined)
     nowhere = Settings(database_url="postgresql://u@127.0.0.1:1/x")
-    await supervisor._prepare(nowhere, [])  # one that is away is no reason not to start
+    await supervisor._prepare(nowhere, [], accepts=True)  # one that is away is no reason not to start
     with pytest.raises(Stop, match=f"The embedded {store} runs, but does not answer") as caught:
-        await supervisor._prepare(nowhere, [store])
+        await supervisor._prepare(nowhere, [store], accepts=True)
     assert caught.value.code is Exit.SERVER_FAILED
 
 
