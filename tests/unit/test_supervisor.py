@@ -16,7 +16,7 @@ from tallybook.exits import Exit, Stop
 async def test_an_embedded_server_that_cannot_be_reached_stops_the_start(
     monkeypatch: pytest.MonkeyPatch, store: str
 ) -> None:
-    async def examined(_: Settings) -> list[Finding]:
+    async def examined(_: Settings, *, accepts: bool) -> list[Finding]:
         return [Finding(store, "unreachable", "does not answer: ConnectionError")]
 
     monkeypatch.setattr(supervisor, "examine", examined)
