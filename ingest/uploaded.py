@@ -1,5 +1,6 @@
 """What an upload of events holds: read and checked item by item, and what becomes of each."""
 
+import codecs
 import time
 import zlib
 from collections import Counter
@@ -61,6 +62,7 @@ class Uploaded:
 
     def __init__(self, settings: Settings, body: bytes, *, is_lines: bool) -> None:
         """Raises Malformed for a body that is no array, and Invalid for too many events."""
+        body = _in_utf8(body)
         self._most = settings.events_max
         self._packer = Packer(settings, time.time_ns() // 1_000_000)
         self.rows: list[bytes] = []
@@ -159,6 +161,14 @@ def _all_of(body: bytes, *, is_lines: bool) -> list[Event] | None:
     text = body.strip()
     between = text.count(b"}\n{") + text.count(b"}\r\n{")
     return events if between == text.count(b"\n") == len(events) - 1 else None
+
+
+def _in_utf8(body: bytes) -> bytes:
+    """The body without the mark that some programs write before UTF-8. Raises Malformed for UTF-16 and UTF-32."""
+    # JSON begins with ASCII, so a NUL among the first bytes is of a wider encoding (RFC 4627, 3).
+    if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in body[:4]:
+        raise Malformed("The body is UTF-16 or UTF-32. Send UTF-8.")
+    return body.removeprefix(codecs.BOM_UTF8)
 
 
 def _why(error: Exception) -> str:

@@ -1,13 +1,18 @@
-"""Which ids the table of events has already."""
+"""Which ids the table of events has already, and what it says of them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from hashlib import md5
+from struct import pack
 from typing import NamedTuple
 
 from shared.clickhouse import ClickHouse
+from shared.event_columns import Columns
 from shared.event_rows import ID
 from shared.postgres import statement
 
-_KNOWN = statement("shared/event_ids.known.sql")
+_KNOWN, _CONTENTS = statement("shared/event_ids.known.sql"), statement("shared/event_ids.contents.sql")
+#: Events of which one statement asks what they say.
+_AT_ONCE = 50_000
 
 
 #: Bytes of an id.
@@ -43,3 +48,30 @@ async def known(clickhouse: ClickHouse, ids: Sequence[bytes], own: Range) -> set
     parameters = {"ids": _Plain(b"".join(ids).hex()), "count": len(ids), **own._asdict()}
     found = await clickhouse.file(_KNOWN, parameters, "RowBinary")
     return {found[at : at + _SIZE] for at in range(0, len(found), _SIZE)}
+
+
+async def contents(clickhouse: ClickHouse, events: Collection[tuple[int, bytes]]) -> dict[bytes, bytes]:
+    """What the table says of events, as hashes by their ids; they are named by day and id, and those that are not there
+    on that day are left out. Raises CLICKHOUSE_ERRORS."""
+    named, found = [pack("<H", day) + identity for day, identity in events], dict[bytes, bytes]()
+    for begin in range(0, len(named), _AT_ONCE):
+        some = named[begin : begin + _AT_ONCE]
+        parameters = {"events": _Plain(b"".join(some).hex()), "count": len(some)}
+        rows = await clickhouse.file(_CONTENTS, parameters, "RowBinary")
+        for at in range(0, len(rows), 2 * _SIZE):
+            found[rows[at : at + _SIZE]] = rows[at + _SIZE : at + 2 * _SIZE]
+    return found
+
+
+def content(events: Columns, at: int) -> bytes:
+    """The same hash of an event that is not in the table."""
+    texts = (_text(column[at]) for column in (events.users, events.types, events.properties))
+    return md5(b"\0".join((str(events.moments[at]).encode(), *texts)), usedforsecurity=False).digest()
+
+
+def _text(sized: bytes) -> bytes:
+    """A text without its length in front."""
+    begin = 0
+    while sized[begin] > 127:
+        begin += 1
+    return sized[begin + 1 :]

@@ -433,9 +433,11 @@ def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
 
 def _read(variable: str, path: str) -> str:
     try:
-        return Path(path).read_text().strip()
+        return Path(path).read_text(encoding="utf-8-sig").strip()
     except OSError as error:
         raise SettingsError(f"{variable} names {path}, which cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{variable} names {path}, which is no UTF-8: save it as that") from None
 
 
 def _split(text: str) -> tuple[str, ...]:

@@ -1,9 +1,8 @@
 """`tallybook banners`: the banners that count where TALLYBOOK_BANNERS=registered."""
 
-import csv
 import json
-from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +13,7 @@ from tallybook.output import say
 if TYPE_CHECKING:
     from shared.banner_table import Banner
     from tallybook.database import Connection
+    from tallybook.list_file import ListFile
 
 
 @click.group()
@@ -34,7 +34,10 @@ def banners() -> None:
 def add(ids: tuple[str, ...], name: str, data_dir: str | None) -> None:
     """Register banners; they count within seconds."""
     rows = [(_id(text), name) for text in ids]
-    click.echo(f"added or renamed: {_import(rows, data_dir)}")
+    try:
+        click.echo(f"added or renamed: {_import(rows, data_dir)}")
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @banners.command()
@@ -76,17 +79,31 @@ def _line(banner: "Banner", *, as_json: bool) -> str:
 
 @banners.command("import")
 @DATA_DIR
-@click.argument("file", type=click.File("r", encoding="utf-8"))
-def import_(file: IO[str], data_dir: str | None) -> None:
-    """Register the banners of a CSV file, all or none: id and name, with or without that heading. `-` is stdin."""
-    click.echo(f"added or renamed: {_import(list(_rows(file)), data_dir)}")
+@click.argument("file")
+def import_(file: str, data_dir: str | None) -> None:
+    """Register the banners of a CSV file, all or none: id and name, or as a heading says. `-` is stdin."""
+    from tallybook.list_file import ListFile
+
+    with ListFile(file, (("id", "banner_id", "bannerid"), "name"), _is_id) as rows:
+        try:
+            changed = _import(_rows(rows), data_dir)
+        except ValueError as error:
+            raise rows.fault(str(error)) from None
+    click.echo(f"added or renamed: {changed}")
 
 
-def _rows(file: IO[str]) -> Iterator[tuple[int, str]]:
-    for number, row in enumerate(csv.reader(file)):
-        if not row or (number == 0 and row[0] == "id"):
-            continue
-        yield _id(row[0].strip()), row[1].strip() if len(row) > 1 else ""
+def _rows(file: "ListFile") -> Iterator[tuple[int, str]]:
+    from shared.counting.lane import banner_id
+
+    for text, name in file:
+        try:
+            yield banner_id(text), (name or "").strip()
+        except ValueError:
+            raise file.fault(f"{text[:100]!r} is no banner id") from None
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def _id(text: str) -> int:
@@ -98,10 +115,8 @@ def _id(text: str) -> int:
         raise click.BadParameter(f"{text!r} is no banner id") from None
 
 
-def _import(rows: list[tuple[int, str]], data_dir: str | None) -> int:
+def _import(rows: Iterable[tuple[int, str]], data_dir: str | None) -> int:
+    """Raises ValueError for a name that the table cannot hold."""
     from shared import banner_table
 
-    try:
-        return with_database(lambda connection: banner_table.add(connection, rows), data_dir)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+    return with_database(lambda connection: banner_table.add(connection, rows), data_dir)

@@ -90,7 +90,7 @@ def replay(letters: tuple[str, ...], are_all: bool, record: IO[bytes] | None, da
         raise click.UsageError("name letters, or say --all")
     if record is not None and len(letters) != 1:
         raise click.UsageError("--file is the record of one letter")
-    settings, value = _settings(data_dir), None if record is None else record.read()
+    settings, value = _settings(data_dir), None if record is None else _record(record)
 
     named = [_place(one) for one in letters]
 
@@ -107,6 +107,16 @@ def replay(letters: tuple[str, ...], are_all: bool, record: IO[bytes] | None, da
         return replayed
 
     click.echo(f"replayed: {_with_database(work, settings)}")
+
+
+def _record(file: IO[bytes]) -> bytes:
+    from shared.log.log import RECORD_MAX_BYTES
+    from tallybook.file_bytes import Foreign, text_bytes
+
+    try:
+        return text_bytes(file, RECORD_MAX_BYTES)
+    except (Foreign, OSError) as error:
+        raise click.BadParameter(str(error), param_hint="--file") from None
 
 
 async def _each(places: "list[Place]") -> "AsyncIterator[Place]":

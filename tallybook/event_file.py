@@ -1,7 +1,6 @@
 """A CSV file of events, read in batches of rows that are ready for the table. Its memory is that of two batches."""
 
 import csv
-import io
 import re
 import time
 import zlib
@@ -17,9 +16,12 @@ from msgspec import Struct
 from shared.event_columns import UNFIT, Columns, columns
 from shared.event_rows import Event, EventId, EventType, OccurredAt, Packer, Unfit, UserId
 from shared.settings import Settings
-from tallybook.file_bytes import FIELD_MAX, EndlessRow, FileBytes
+from tallybook.csv_file import CsvFile, unescaped
+from tallybook.event_layout import COLUMNS as COLUMNS
+from tallybook.event_layout import NotEvents, layout, rank
+from tallybook.file_bytes import NO_UTF8, EndlessRow, Foreign
+from tallybook.foreign_values import ForeignValues
 
-COLUMNS = ("event_id", "occurred_at", "user_id", "event_type", "properties_json")
 #: Rows and bytes of one insert.
 BATCH_ROWS, BATCH_BYTES = 100_000, 32 << 20
 #: Rows that are read, and then checked, with one call; parts that are checked apart when one of them is unfit, and how
@@ -33,6 +35,8 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 _DETAIL_MAX = 200
 #: Fields of a rejected row that are kept, and characters of each.
 _FIELDS_KEPT, _FIELD_KEPT = 20, 1000
+#: First rows that end an import when all of them are rejected for one reason, and reasons that are of single rows.
+_ALIKE, _OF_ITS_TIME = 100, frozenset({"too_old", "in_future"})
 
 _PROPERTIES = msgspec.json.Decoder(dict[str, Any])
 
@@ -64,12 +68,8 @@ class FileBatch(NamedTuple):
         return len(self.numbers) + len(self.rejected)
 
 
-class BadHeading(Exception):
-    """The first row names other columns."""
-
-
 #: What a file that cannot be read, or not as one of events, raises.
-READ_ERRORS = (BadHeading, EndlessRow, EOFError, OSError, csv.Error, zlib.error)
+READ_ERRORS = (NotEvents, Foreign, EndlessRow, EOFError, OSError, csv.Error, zlib.error)
 
 
 class _Fields(Struct, array_like=True, forbid_unknown_fields=True, gc=False):
@@ -80,63 +80,74 @@ class _Fields(Struct, array_like=True, forbid_unknown_fields=True, gc=False):
     properties_json: str
 
 
-class EventFile:
-    """One file, `-` for stdin; .gz is unpacked. Close it."""
+class Reading(Struct, frozen=True):
+    """How somebody wants a file to be read: names of its columns, the zone of times that have none, and whose ids those
+    are that are no UUIDs."""
 
-    def __init__(self, settings: Settings, path: str) -> None:
-        """Raises OSError."""
+    columns: dict[str, str] = {}
+    zone: str | None = None
+    foreign_ids: str | None = None
+
+
+_AS_IT_IS = Reading()
+
+
+class EventFile:
+    """One file, `-` for stdin; what it is, its content says. Close it."""
+
+    def __init__(self, settings: Settings, path: str, reading: Reading = _AS_IT_IS) -> None:
+        """Raises READ_ERRORS."""
         self._settings = settings
-        self._bytes = FileBytes(path)
-        # Bytes that are no UTF-8 become halves of characters, which no row can have: the row is rejected, not changed.
-        plain: Any = self._bytes
-        self._text = io.TextIOWrapper(plain, encoding="utf-8-sig", errors="surrogateescape", newline="")
-        csv.field_size_limit(FIELD_MAX)
+        self._foreign = ForeignValues(reading.zone, reading.foreign_ids)
+        self._csv = CsvFile(path, lambda row: rank(self._foreign, reading.columns, row))
+        self._bytes = self._csv.bytes
+        try:
+            self._layout = layout(self._csv, self._foreign, reading.columns)
+        except NotEvents:
+            self.close()
+            raise
+        self._pick = _pick(self._layout.places)
+
+    @property
+    def said(self) -> str:
+        """What whoever imports it should know of its columns; empty when all is as it should be."""
+        return self._layout.said
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """Types of events whose names were changed so far."""
+        return self._foreign.renamed
 
     def close(self) -> None:
         """Let go of it."""
-        self._text.close()
+        self._csv.close()
 
     def batches(self, skip: int) -> Iterator[FileBatch]:
         """What stands behind the first `skip` lines. Raises READ_ERRORS."""
-        lines = csv.reader(self._text)
-        order = self._order(lines) if skip == 0 else self._order(csv.reader(islice(self._text, 1)))
-        if skip:
-            for _ in islice(self._text, skip - 1):
-                pass
-            lines = csv.reader(self._text)
-        self._first = order.first if skip == 0 else None
+        begin = max(skip, self._layout.begin)
+        lines = self._csv.rows(begin)
+        is_known = skip > 0 or self._layout.is_of_rejects
         is_over = False
         while not is_over:
             batch, size = FileBatch(Columns([], [], [], [], []), [], time.time_ns() // 1_000_000, []), 0
             packer = Packer(self._settings, batch.received_ms)
             while not is_over and size < BATCH_BYTES and (room := BATCH_ROWS - batch.read) > 0:
-                piece = self._cut(lines, order, skip, min(room, _AT_ONCE))
+                piece = self._cut(lines, begin, min(room, _AT_ONCE))
                 had = len(batch.rejected)
                 batch.rejected.extend(piece.rejected)
-                _pack(packer, piece.fields, piece.numbers, batch)
-                batch.rejected[had:] = [piece.told(one) for one in batch.rejected[had:]]
+                self._pack(packer, piece.fields, piece.numbers, batch)
+                most = self._settings.event_properties_bytes_max
+                batch.rejected[had:] = [piece.told(one, most) for one in batch.rejected[had:]]
                 size, is_over = size + piece.size, piece.is_over
+                is_known = is_known or bool(batch.numbers)
+                if not is_known and len(batch.rejected) >= _ALIKE:
+                    _refuse_alike(batch.rejected)
+                    is_known = True
             batch.rejected.sort()
-            yield batch._replace(lines=skip + lines.line_num, position=self._bytes.position)
+            yield batch._replace(lines=begin + lines.line_num, position=self._bytes.position)
 
-    def _order(self, lines: Any) -> "_Order":
-        """How the fields of a row come into the order of the columns."""
-        first: list[str] = next(lines, [])
-        names = [name.strip().lower() for name in first]
-        if "event_id" not in names:
-            return _Order(None, first or None)
-        if missing := [name for name in COLUMNS[:4] if name not in names]:
-            raise BadHeading(f"the heading lacks {', '.join(missing)}; the columns are {', '.join(COLUMNS)}")
-        places = [names.index(name) for name in COLUMNS if name in names]
-        if len(names) == len(places) == 5 and places == sorted(places):
-            return _Order(None, None)
-        return _Order(places, None)
-
-    def _cut(self, lines: Any, order: "_Order", begin: int, most: int) -> "_Piece":
+    def _cut(self, lines: Any, begin: int, most: int) -> "_Piece":
         """The next rows."""
-        if self._first is not None:
-            first, self._first = self._first, None
-            return _Piece([first], [lines.line_num], [], sum(map(len, first)), 0, [lines.line_num], is_over=False)
         rows, before, broken, count = list[list[str]](), lines.line_num, list[Rejected](), self._bytes.count
         is_over = False
         try:
@@ -147,19 +158,28 @@ class EventFile:
             *_, last = begin + before, *_ends(rows, begin + before, begin + lines.line_num)
             raise EndlessRow(f"the row that begins in line {last + 1} has no end; {error}") from None
         before += begin
-        ends, pick = _ends(rows, before, begin + lines.line_num), order.pick()
+        ends, pick = _ends(rows, before, begin + lines.line_num), self._pick
         size = 60 * len(rows) + self._bytes.count - count
-        if pick is None and all(rows):
+        if self._csv.is_escaped:
+            rows = [[unescaped(field) if "\\" in field else field for field in row] for row in rows]
+        if pick is None and min(map(len, rows), default=2) > 1:
             return _Piece(rows, ends, broken, size, before, ends, is_over)
         fields, numbers = list[Sequence[str]](), list[int]()
         for row, number in zip(rows, ends, strict=True):
-            if not row:
+            if len(row) < 2 and not "".join(row).strip():
+                continue
+            width, places = self._layout.width, self._layout.places or ()
+            if pick is not None and len(row) > width and any(row[width:]):  # a delimiter that nobody has quoted
+                told = f"The row has {len(row)} fields, and the heading {width}"
+                placed = [row[at] for at in places] + [""] * (len(COLUMNS) - len(places))
+                broken.append(Rejected(number, "columns", told, placed + row[width:]))
                 continue
             try:
                 fields.append(row if pick is None else pick(row))
                 numbers.append(number)
             except IndexError:
-                broken.append(Rejected(number, "columns", "The row is too short", row))
+                placed = [row[at] if at < len(row) else "" for at in places]
+                broken.append(Rejected(number, "columns", "The row is too short", placed))
         return _Piece(fields, numbers, broken, size, before, ends, is_over)
 
     def _fill(self, rows: list[list[str]], lines: Any, most: int) -> bool:
@@ -172,6 +192,59 @@ class EventFile:
             if len(rows) < wanted:
                 return True
         return False
+
+    def _pack(self, packer: Packer, fields: Sequence[Sequence[str]], numbers: Sequence[int], batch: FileBatch) -> None:
+        """Put rows into a batch, all of them at once if they are fit."""
+        try:
+            events = columns(packer, fields)
+        except UNFIT:
+            try:
+                events = columns(packer, list(map(self._foreign.row, fields)))
+            except UNFIT:
+                if len(fields) > _FEW:
+                    size = -(-len(fields) // _PARTS)
+                    for at in range(0, len(fields), size):
+                        self._pack(packer, fields[at : at + size], numbers[at : at + size], batch)
+                    return
+                fields, numbers = self._fit(packer, fields, numbers, batch.rejected)
+                events = columns(packer, fields)
+        batch.events.extend(events)
+        batch.numbers.extend(numbers)
+
+    def _fit(
+        self, packer: Packer, given: Sequence[Sequence[str]], lines: Sequence[int], rejected: list[Rejected]
+    ) -> tuple[Sequence[Sequence[str]], Sequence[int]]:
+        """Rows that can be taken, as events are, and their lines; the others are put to those rejected."""
+        fields, numbers = list[Sequence[str]](), list[int]()
+        for one, number in zip(given, lines, strict=True):
+            made = self._foreign.row(one)
+            try:
+                packer.row(self._event(made))
+                fields.append(made)
+                numbers.append(number)
+            except Unfit as unfit:
+                name = unfit.pointer.lstrip("/")
+                rejected.append(Rejected(number, unfit.code, f"{name}: {unfit}" if name else str(unfit), one))
+            except UnicodeError:
+                rejected.append(Rejected(number, "malformed", NO_UTF8, one))
+        return fields, numbers
+
+    def _event(self, fields: Sequence[str]) -> Event:
+        if len(fields) != len(COLUMNS):
+            raise Unfit("columns", "", f"The row has {len(fields)} fields, not {len(COLUMNS)}")
+        try:
+            one = msgspec.convert(fields, _Fields)
+        except msgspec.ValidationError as error:
+            what, _, path = str(error).partition(" - at `$[")
+            name = COLUMNS[int(path[0])] if path[:1].isdigit() else ""
+            better = self._foreign.why(name, fields[int(path[0])]) if name else None
+            raise Unfit("invalid", name, better or what[:_DETAIL_MAX]) from None
+        text = one.properties_json
+        try:
+            properties = _PROPERTIES.decode(text) if text else {}
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise Unfit("invalid", "properties_json", f"It is no JSON object: {str(error)[:_DETAIL_MAX]}") from None
+        return Event(one.event_id, one.occurred_at, one.user_id, one.event_type, properties)
 
 
 class _Piece(NamedTuple):
@@ -186,53 +259,21 @@ class _Piece(NamedTuple):
     ends: Sequence[int]
     is_over: bool
 
-    def told(self, one: Rejected) -> Rejected:
-        """A rejected row as it is written down: with its lines, and no longer than somebody reads."""
+    def told(self, one: Rejected, properties_max: int) -> Rejected:
+        """A rejected row as it is written down: with its lines, and no longer than what somebody could mend."""
         at = bisect_left(self.ends, one.line)
         begin = self.ends[at - 1] if at else self.before
         lines, detail = one.line - begin, one.detail
         if lines > 1:
             detail = f"lines {begin + 1} to {one.line} are one row, maybe by an open quote: {detail}"
-        return Rejected(one.line, one.code, detail, [_cut(text) for text in one.fields[:_FIELDS_KEPT]], lines)
+        kept = [_shortened(text, _FIELD_KEPT) for text in one.fields[:_FIELDS_KEPT]]
+        if len(one.fields) == len(COLUMNS):
+            kept[-1] = _shortened(one.fields[-1], max(_FIELD_KEPT, properties_max))
+        return Rejected(one.line, one.code, detail, kept, lines)
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _FIELD_KEPT else f"{text[:_FIELD_KEPT]}... ({len(text):,} characters)"
-
-
-def _pack(packer: Packer, fields: Sequence[Sequence[str]], numbers: Sequence[int], batch: FileBatch) -> None:
-    """Put rows into a batch, all of them at once if they are fit."""
-    try:
-        events = columns(packer, fields)
-    except UNFIT:
-        if len(fields) > _FEW:
-            size = -(-len(fields) // _PARTS)
-            for at in range(0, len(fields), size):
-                _pack(packer, fields[at : at + size], numbers[at : at + size], batch)
-            return
-        fields, numbers = _fit(packer, fields, numbers, batch.rejected)
-        events = columns(packer, fields)
-    batch.events.extend(events)
-    batch.numbers.extend(numbers)
-
-
-def _fit(
-    packer: Packer, given: Sequence[Sequence[str]], lines: Sequence[int], rejected: list[Rejected]
-) -> tuple[Sequence[Sequence[str]], Sequence[int]]:
-    """Rows that can be taken, their ids with hyphens, and their lines; the others are put to those rejected."""
-    fields, numbers = list[Sequence[str]](), list[int]()
-    for one, number in zip(given, lines, strict=True):
-        try:
-            event = _event(one)
-            packer.row(event)
-            fields.append((str(event.event_id), *one[1:]))
-            numbers.append(number)
-        except Unfit as unfit:
-            name = unfit.pointer.lstrip("/")
-            rejected.append(Rejected(number, unfit.code, f"{name}: {unfit}" if name else str(unfit), one))
-        except UnicodeError:
-            rejected.append(Rejected(number, "malformed", "It is no UTF-8", one))
-    return fields, numbers
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:_FIELD_KEPT]}... ({len(text):,} characters)"
 
 
 def _ends(rows: Sequence[Sequence[str]], begin: int, end: int) -> Sequence[int]:
@@ -245,36 +286,20 @@ def _ends(rows: Sequence[Sequence[str]], begin: int, end: int) -> Sequence[int]:
     ]  # a quote may be open at the end of the file
 
 
-class _Order(NamedTuple):
-    """Places of the columns in a row, where they are not in order, and the first row, where it is no heading."""
-
-    places: list[int] | None
-    first: list[str] | None
-
-    def pick(self) -> Any:
-        """What brings a row into order; None when there is nothing to do."""
-        if self.places is None:
-            return None
-        picked = itemgetter(*self.places)
-        return picked if len(self.places) == 5 else lambda row: (*picked(row), "")
+def _pick(places: list[int] | None) -> Any:
+    """What brings a row into the order of the columns; None when there is nothing to do."""
+    if places is None:
+        return None
+    picked = itemgetter(*places)
+    return picked if len(places) == len(COLUMNS) else lambda row: (*picked(row), "")
 
 
-def _converted(fields: Sequence[str]) -> _Fields:
-    if len(fields) != len(COLUMNS):
-        raise Unfit("columns", "", f"The row has {len(fields)} fields, not {len(COLUMNS)}")
-    try:
-        return msgspec.convert(fields, _Fields)
-    except msgspec.ValidationError as error:
-        what, _, path = str(error).partition(" - at `$[")
-        name = COLUMNS[int(path[0])] if path[:1].isdigit() else ""
-        raise Unfit("invalid", name, what[:_DETAIL_MAX]) from None
-
-
-def _event(fields: Sequence[str]) -> Event:
-    one = _converted(fields)
-    text = one.properties_json
-    try:
-        properties = _PROPERTIES.decode(text) if text else {}
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise Unfit("invalid", "properties_json", f"It is no JSON object: {str(error)[:_DETAIL_MAX]}") from None
-    return Event(one.event_id, one.occurred_at, one.user_id, one.event_type, properties)
+def _refuse_alike(rejected: list[Rejected]) -> None:
+    """Raises NotEvents if all of these first rows were rejected for one reason, which is how the file was written."""
+    first = min(rejected)
+    reasons = {(one.code, one.detail.partition(":")[0]) for one in rejected}
+    if len(reasons) == 1 and first.code not in _OF_ITS_TIME:
+        raise NotEvents(
+            f"its first {len(rejected):,} rows would all be rejected for the same reason, so none was imported. "
+            f"Line {first.line}: {first.detail}"
+        )

@@ -11,6 +11,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import starmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,12 +21,14 @@ from msgspec import Struct
 
 from shared.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify
 from shared.crash import crash_point
-from shared.event_columns import PLACED_COLUMNS, Place, native
+from shared.event_columns import PLACED_COLUMNS, Columns, Place, native
 from shared.event_gate import IMPORTED, ImportGate
-from shared.event_ids import Range, known
+from shared.event_ids import Range, content, contents, known
+from shared.event_rows import DAY_MS
 from shared.events import TABLE
 from shared.postgres import POSTGRES_ERRORS
-from tallybook.event_file import FileBatch
+from tallybook.event_file import FileBatch, Reading
+from tallybook.event_layout import COLUMNS, REJECTED_COLUMNS
 
 #: Seconds of the first and of the longest wait before a step is repeated, and after which a wait is spoken of.
 _WAIT_S, _SAID_S = (0.02, 2.0), 3.0
@@ -45,16 +48,27 @@ class Counts(Struct):
     read: int = 0
     stored: int = 0
     duplicates: int = 0
+    #: Rows that say other things than the event of their id, which is there and counts.
+    conflicts: int = 0
     rejected: int = 0
     #: Of the rows that were rejected. Many more than those are what an open quote has hidden.
     rejected_lines: int = 0
 
 
+class Stored(NamedTuple):
+    """What became of the events of a batch: the others are duplicates."""
+
+    rows: int
+    conflicts: int
+
+
 class Note(Struct):
-    """How far an import of a file is: the file as it was, its lines that are done, and the size of the rejects."""
+    """How far an import of a file is: the file as it was and is read, its lines that are done, and the size of the
+    rejects."""
 
     size: int
     changed_ns: int
+    reading: Reading = Reading()
     lines: int = 0
     rejected_bytes: int = 0
     counts: Counts = msgspec.field(default_factory=Counts)
@@ -85,15 +99,16 @@ def can_be_resumed(path: str) -> bool:
 class Progress:
     """The note of a file and its rejects, on the disk."""
 
-    def __init__(self, path: str) -> None:
-        """Begins where a former import of the same file ended."""
+    def __init__(self, path: str, reading: Reading) -> None:
+        """Begins where a former import of the same file ended, if that read it in the same way."""
         self._at = beside(path)
         self._is_kept = can_be_resumed(path)
         stat = Path(path).stat() if self._is_kept else None
-        self.note = Note(stat.st_size, stat.st_mtime_ns) if stat else Note(0, 0)
+        self.note = Note(stat.st_size, stat.st_mtime_ns, reading) if stat else Note(0, 0)
         with suppress(OSError, msgspec.DecodeError):
             former = msgspec.json.decode(self._at.note.read_bytes(), type=Note) if self._is_kept else self.note
-            if (former.size, former.changed_ns) == (self.note.size, self.note.changed_ns):
+            of_file = (self.note.size, self.note.changed_ns, reading)
+            if (former.size, former.changed_ns, former.reading) == of_file:
                 self.note = former
         if not self.note.rejected_bytes:
             self._at.rejected.unlink(missing_ok=True)
@@ -101,16 +116,17 @@ class Progress:
         with suppress(FileNotFoundError), self._at.rejected.open("r+b") as file:
             file.truncate(self.note.rejected_bytes)
 
-    def done(self, batch: FileBatch, stored: int) -> None:
+    def done(self, batch: FileBatch, stored: Stored) -> None:
         """A batch is in the table: write that down, after its rejects."""
         note, rejected = self.note, batch.rejected
         if rejected:
             note.rejected_bytes = self._reject(batch)
         counts = note.counts
         counts.read += batch.read
-        counts.stored, counts.rejected = counts.stored + stored, counts.rejected + len(rejected)
+        counts.stored, counts.rejected = counts.stored + stored.rows, counts.rejected + len(rejected)
         counts.rejected_lines += sum(one.lines for one in rejected)
-        counts.duplicates += len(batch.numbers) - stored
+        counts.conflicts += stored.conflicts
+        counts.duplicates += len(batch.numbers) - stored.rows - stored.conflicts
         note.lines = batch.lines
         if self._is_kept:
             half = self._at.note.with_name(self._at.note.name + ".new")
@@ -126,7 +142,7 @@ class Progress:
         text = io.StringIO(newline="")
         write = csv.writer(text)
         if not self.note.rejected_bytes:
-            write.writerow(("line", "code", "reason", "row"))
+            write.writerow((*REJECTED_COLUMNS, *COLUMNS))
         for one in batch.rejected:
             write.writerow((one.line, one.code, one.detail, *one.fields))
         with self._at.rejected.open("ab") as file:
@@ -153,7 +169,7 @@ class EventImport:
             while (batch := await ahead) is not None:
                 ahead = self._read(batches)
                 self._check()
-                progress.done(batch, await self.store(batch) if batch.numbers else 0)
+                progress.done(batch, await self.store(batch) if batch.numbers else Stored(0, 0))
                 crash_point("import_noted")
                 shown(batch)
             self._check()
@@ -163,8 +179,8 @@ class EventImport:
     def _read(self, batches: Iterator[FileBatch]) -> "asyncio.Future[FileBatch | None]":
         return asyncio.ensure_future(asyncio.to_thread(next, batches, None))
 
-    async def store(self, batch: FileBatch) -> int:
-        """Into the table with what it does not have; answers how many rows. Raises ImportFailed."""
+    async def store(self, batch: FileBatch) -> Stored:
+        """Into the table with what it does not have. Raises ImportFailed."""
         # Of rows with one id the first counts: what is put into the dictionary last.
         ids = batch.events.ids
         first = dict(zip(reversed(ids), range(len(ids) - 1, -1, -1), strict=True))
@@ -180,7 +196,7 @@ class EventImport:
                     await self._insert(batch, fresh, before)
                 crash_point("import_inserted")
                 await self._gate.leave()
-                return len(fresh)
+                break
             except (*CLICKHOUSE_ERRORS, *POSTGRES_ERRORS) as error:
                 if classify(error) in ("setup", "data") and getattr(error, "code", None) != _LATE:
                     raise ImportFailed(f"the table does not take rows: {str(error)[:300]}") from error
@@ -188,6 +204,23 @@ class EventImport:
             self._check()
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, _WAIT_S[1])
+        return Stored(len(fresh), await self._conflicts(batch.events, first, there))
+
+    async def _conflicts(self, events: Columns, first: dict[bytes, int], there: set[bytes]) -> int:
+        """How many rows say other things than the event of their id: the table's, or else the first one of the batch.
+        While ClickHouse does not answer, nothing is known of the table's: nobody waits for a number."""
+        repeats = [(at, one) for at, one in enumerate(events.ids) if one in there or first[one] != at]
+        stored, is_known = dict[bytes, bytes](), False
+        with suppress(*CLICKHOUSE_ERRORS):
+            named = {(events.moments[at] // DAY_MS, one) for at, one in repeats if one in there}
+            stored, is_known = await contents(self._clickhouse, named), True
+
+        def is_conflict(at: int, one: bytes) -> bool:
+            if one in there:
+                return is_known and stored.get(one) != content(events, at)
+            return content(events, first[one]) != content(events, at)
+
+        return sum(starmap(is_conflict, repeats))
 
     async def _insert(self, batch: FileBatch, fresh: list[int], before: int) -> None:
         """Each row with its line as its place, and with the moment at which the insert has to have begun."""

@@ -18,7 +18,7 @@ from tallybook.exits import Exit, Stop
 from tallybook.options import DATA_DIR, configured
 
 if TYPE_CHECKING:
-    from tallybook.event_file import FileBatch
+    from tallybook.event_file import FileBatch, Reading
     from tallybook.event_import import Counts, Progress
 
 #: Seconds between two lines that say how far it is, where there is no terminal.
@@ -33,22 +33,36 @@ log = structlog.get_logger()
 @click.command("import-events")
 @DATA_DIR
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("--column", "columns", multiple=True, metavar="NAME=THEIRS", help="What a column is called in the files.")
+@click.option("--zone", metavar="ZONE", help="Time zone of times that have none, as UTC or Europe/Kyiv.")
+@click.option("--foreign-ids", metavar="NAME", help="Make UUIDs of ids that are none; NAME is whose ids they are.")
 @click.option("--json", "as_json", is_flag=True, help="The summary for machines.")
-def import_events(paths: tuple[str, ...], as_json: bool, **flags: Any) -> None:
-    """Bring events of CSV files (.csv, .csv.gz; `-` is stdin) into the table, without the HTTP service.
+def import_events(
+    paths: tuple[str, ...],
+    columns: tuple[str, ...],
+    zone: str | None,
+    foreign_ids: str | None,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Bring events of CSV files (plain or gzip; `-` is stdin) into the table, without the HTTP service.
 
-    The columns are event_id, occurred_at, user_id, event_type and properties_json. Rows that cannot be taken go into
-    PATH.rejected.csv, with their line and the reason. Stopped or killed, run it again: it goes on where it was. An id
+    The columns are event_id, occurred_at, user_id, event_type and properties_json, or what other products call them.
+    Rows that cannot be taken go into PATH.rejected.csv, with their line and the reason: mend them there, and import
+    that file. Stopped or killed, run it again: it goes on where it was. An id
     that is in the table is not stored again, so any repetition is safe.
 
     \b
     Examples:
       tallybook import-events events.csv 'archive/*.csv.gz'
       zcat events.csv.gz | tallybook import-events -
+      tallybook import-events mysql.csv --zone Europe/Kyiv
+      tallybook import-events mixpanel.csv --foreign-ids mixpanel --column user_id=distinct_id
     """
     from shared.garbage import collect_seldom
 
     collect_seldom()  # before what is imported, which makes half a million objects
+    from tallybook.event_file import Reading
     from tallybook.event_import import Counts
     from tallybook.interrupt import Interrupt, Interrupted
     from tallybook.stack import reached
@@ -57,17 +71,35 @@ def import_events(paths: tuple[str, ...], as_json: bool, **flags: Any) -> None:
     settings = reached(configured("import", **flags))
     if settings.clickhouse_url is None:
         raise Stop(Exit.SERVER_MISSING, "Events need ClickHouse: set TALLYBOOK_CLICKHOUSE_URL.")
+    reading = Reading(_columns(columns), _zone(zone), foreign_ids)
     interrupt, total, began = Interrupt(), Counts(), time.monotonic()
     interrupt.install()
     try:
         for path in _files(paths):
-            counts = _imported(settings, path, interrupt.check)
+            counts = _imported(settings, path, reading, interrupt.check)
             for name in counts.__struct_fields__:
                 setattr(total, name, getattr(total, name) + getattr(counts, name))
     except Interrupted:
         raise Stop(Exit.INTERRUPTED, "Stopped. Run the same command again to go on.") from None
     _say(total, time.monotonic() - began, as_json=as_json)
     sys.exit(Exit.REJECTED if total.rejected else Exit.OK)
+
+
+def _columns(given: tuple[str, ...]) -> dict[str, str]:
+    from tallybook.event_layout import COLUMNS
+
+    pairs = {name: theirs for name, _, theirs in (one.partition("=") for one in given)}
+    if any(name not in COLUMNS or not theirs for name, theirs in pairs.items()):
+        raise click.BadParameter(f"it is NAME=THEIRS, and NAME one of {', '.join(COLUMNS)}", param_hint="--column")
+    return pairs
+
+
+def _zone(name: str | None) -> str | None:
+    from zoneinfo import available_timezones
+
+    if name is not None and name not in available_timezones():
+        raise click.BadParameter(f"{name!r} is no time zone, as UTC or Europe/Kyiv are", param_hint="--zone")
+    return name
 
 
 def _files(paths: tuple[str, ...]) -> list[str]:
@@ -89,24 +121,31 @@ def _files(paths: tuple[str, ...]) -> list[str]:
     return [name for name in found if name not in written]
 
 
-def _imported(settings: Settings, path: str, check: Callable[[], None]) -> "Counts":
+def _imported(settings: Settings, path: str, reading: "Reading", check: Callable[[], None]) -> "Counts":
     from shared import clickhouse
     from shared.postgres import create_pool
+    from tallybook.csv_file import shown
     from tallybook.event_file import READ_ERRORS, EventFile
     from tallybook.event_import import EventImport, ImportFailed, Progress
 
-    async def work(progress: "Progress", file: EventFile, shown: "Callable[[FileBatch], None]") -> None:
+    async def work(progress: "Progress", file: EventFile, moved: "Callable[[FileBatch], None]") -> None:
         async with create_pool(settings) as pool, clickhouse.connect(settings) as tables:
             one = EventImport(pool, tables, settings.clickhouse_timeout_s, check)
-            await one.all(file.batches(progress.note.lines), progress, shown)
+            await one.all(file.batches(progress.note.lines), progress, moved)
 
     try:
-        progress, file = Progress(path), EventFile(settings, path)
+        file = EventFile(settings, path, reading)
         try:
-            with _shown(path, progress) as shown:
-                asyncio.run(work(progress, file, shown))
+            if file.said:
+                click.echo(f"{path}: {file.said}", err=True)
+            progress = Progress(path, reading)
+            with _shown(path, progress) as moved:
+                asyncio.run(work(progress, file, moved))
         finally:
             file.close()
+        if file.renamed:
+            names = [f"{name} to {made}" for name, made in sorted(file.renamed.items())]
+            click.echo(f"{path}: event types renamed: {shown(names)}", err=True)
         progress.finish()
     except ImportFailed as error:
         raise Stop(Exit.FAILED, f"{path}: {error}. Run the same command again when that is mended.") from None

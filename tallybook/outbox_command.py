@@ -119,7 +119,7 @@ def replay(event_ids: tuple[UUID, ...], are_all: bool, context: IO[bytes] | None
         raise click.UsageError("name events, or say --all")
     if context is not None and len(event_ids) != 1:
         raise click.UsageError("--file is the context of one event")
-    mended = None if context is None else _context(context.read())
+    mended = None if context is None else _context(context)
 
     async def work(one: "Outbox") -> int:
         if mended is not None:
@@ -182,20 +182,23 @@ def _moment(text: str) -> datetime:
     return moment
 
 
-def _context(raw: bytes) -> str:
+def _context(file: IO[bytes]) -> str:
     """A context that the outbox takes. Raises BadParameter."""
     import msgspec
 
+    from tallybook.file_bytes import Foreign, text_bytes
     from tallybook.outbox.event import CONTEXT_MAX_BYTES
 
+    try:
+        raw = text_bytes(file, CONTEXT_MAX_BYTES)
+    except (Foreign, OSError) as error:
+        raise click.BadParameter(str(error), param_hint="--file") from None
     try:
         is_object = isinstance(msgspec.json.decode(raw), dict)
     except (msgspec.DecodeError, RecursionError):
         is_object = False
     if not is_object:
         raise click.BadParameter("it is no JSON object", param_hint="--file")
-    if len(raw) > CONTEXT_MAX_BYTES:
-        raise click.BadParameter(f"it has more than {CONTEXT_MAX_BYTES:,} bytes", param_hint="--file")
     return msgspec.json.format(raw, indent=-1).decode()
 
 

@@ -1,10 +1,9 @@
 """`tallybook trackers`: the trackers whose hits count, and the value that each hit gets from its tracker."""
 
-import csv
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from typing import IO, TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 import click
@@ -16,11 +15,9 @@ from tallybook.output import say
 if TYPE_CHECKING:
     from shared.tracker_table import Tracker
     from tallybook.database import Connection
+    from tallybook.list_file import ListFile
 
 _T = TypeVar("_T")
-
-#: What the first column of a CSV file may be called.
-_HEADINGS = ("id", "uuid", "tracker_id")
 
 
 @click.group()
@@ -91,24 +88,35 @@ def _line(tracker: "Tracker", *, as_json: bool) -> str:
 
 @trackers.command("import")
 @DATA_DIR
-@click.argument("file", type=click.File("r", encoding="utf-8-sig"))
-def import_(file: IO[str], data_dir: str | None) -> None:
-    """Add or change the trackers of a CSV file, all or none: id and value, with or without that heading. `-` is
-    stdin."""
+@click.argument("file")
+def import_(file: str, data_dir: str | None) -> None:
+    """Add or change the trackers of a CSV file, all or none: id and value, or as a heading says. `-` is stdin."""
     from shared import tracker_table
+    from tallybook.list_file import ListFile
 
-    rows = list(_rows(file))
-    changed = _written(lambda connection: tracker_table.put(connection, rows), data_dir)
+    with ListFile(file, (("id", "uuid", "tracker_id"), "value"), _is_id) as rows:
+        try:
+            changed = with_database(lambda connection: tracker_table.put(connection, _rows(rows)), data_dir)
+        except ValueError as error:
+            raise rows.fault(str(error)) from None
     click.echo(f"added or changed: {changed}")
 
 
-def _rows(file: IO[str]) -> Iterator[tuple[UUID, str]]:
-    for number, row in enumerate(csv.reader(file)):
-        if not row or (number == 0 and row[0].strip().lower() in _HEADINGS):
-            continue
-        if len(row) != 2:
-            raise click.BadParameter(f"row {number + 1} has {len(row)} columns; they are id and value")
-        yield _id(row[0].strip()), row[1]
+def _rows(file: "ListFile") -> Iterator[tuple[UUID, str]]:
+    for text, value in file:
+        if not _is_id(text):
+            raise file.fault(f"{text[:100]!r} is no UUID")
+        if value is None:
+            raise file.fault("it has one column; they are id and value")
+        yield UUID(text), value
+
+
+def _is_id(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _id(text: str) -> UUID:

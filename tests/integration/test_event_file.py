@@ -70,8 +70,9 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> int:
 
 
 def wide() -> Iterable[bytes]:
-    """400 MB in rows whose user has 100 kB."""
+    """400 MB in rows whose user has 100 kB, between two good ones."""
     user = "u" * 100_000
+    yield line()
     for _ in range(4000):
         yield line(user_id=user)
     yield line()
@@ -93,7 +94,7 @@ def endless_field() -> Iterable[bytes]:
 
 
 @pytest.mark.parametrize(
-    ("parts", "read", "rejected", "last"), [(wide, 1, 4000, 4000), (endless, 2, 1, 2), (endless_field, 1, 1, 2)]
+    ("parts", "read", "rejected", "last"), [(wide, 2, 4000, 4001), (endless, 2, 1, 2), (endless_field, 1, 1, 2)]
 )
 def test_the_memory_is_small_whatever_the_file(
     tmp_path: Path, usual: int, parts: Callable[[], Iterable[bytes]], read: int, rejected: int, last: int
@@ -122,7 +123,7 @@ def test_a_rejected_row_is_cut_and_says_how_long_it_was(tmp_path: Path) -> None:
 
 
 def test_a_reason_without_a_column_begins_with_itself(tmp_path: Path) -> None:
-    [batch] = batches(written(tmp_path / "a.csv.gz", [b"a,b\n"]))
+    [batch] = batches(written(tmp_path / "a.csv.gz", [line(), b"a,b\n"]))
     assert batch.rejected[0].detail == "The row has 2 fields, not 5"
 
 

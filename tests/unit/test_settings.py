@@ -59,6 +59,16 @@ def test_a_secret_can_lie_in_a_file(tmp_path: Path) -> None:
     assert settings.database_url == "postgresql://u:p@db/clicks"
 
 
+def test_a_secret_file_may_begin_with_a_mark_of_utf8_and_is_named_when_it_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "url"
+    path.write_bytes(b"\xef\xbb\xbfpostgresql://u:p@db/clicks\r\n")
+    settings = load({"TALLYBOOK_DATABASE_URL_FILE": str(path)})
+    assert settings.database_url == "postgresql://u:p@db/clicks"
+    path.write_bytes("postgresql://u:p@db/clicks".encode("utf-16"))
+    with pytest.raises(SettingsError, match=r"TALLYBOOK_DATABASE_URL_FILE names .*url, which is no UTF-8"):
+        load({"TALLYBOOK_DATABASE_URL_FILE": str(path)})
+
+
 def test_a_missing_secret_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"TALLYBOOK_DATABASE_URL_FILE names .*none"):
         load({"TALLYBOOK_DATABASE_URL_FILE": str(tmp_path / "none")})

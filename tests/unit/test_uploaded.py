@@ -41,6 +41,18 @@ def results(body: bytes, *, is_lines: bool = False) -> list[Result | None]:
     return Uploaded(Settings(), body, is_lines=is_lines).results
 
 
+@pytest.mark.parametrize("is_lines", [True, False])
+def test_a_mark_before_an_upload_is_skipped_and_wider_encodings_are_one_error(is_lines: bool) -> None:
+    whole = json.dumps(event()) + "\n" + json.dumps(event()) if is_lines else json.dumps([event(), event()])
+    for text in (whole, whole.replace("view", "not a name", 1)):
+        plain, marked = (results(text.encode(form), is_lines=is_lines) for form in ("utf-8", "utf-8-sig"))
+        assert plain == marked
+        assert len(plain) == 2
+    for form in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"):
+        with pytest.raises(Malformed, match="Send UTF-8"):
+            results(whole.encode(form), is_lines=is_lines)
+
+
 def test_no_explanation_has_a_word_of_the_client() -> None:
     """Answers under a key are kept, and what a client made up does not get smaller."""
     name = "x" * 50 + " - at `$.user_id"
@@ -111,7 +123,7 @@ def test_what_is_no_array_is_refused_with_the_reason_and_the_place() -> None:
         (b"[" + good + b"," + good, "it ends too early"),
         (b"[" + good + b"]]", "trailing characters (byte"),
         (good, "Expected `array`, got `object`"),
-        (b"\xef\xbb\xbf[]", "invalid character (byte 0)"),
+        (b"\xef\xbb\xbf" * 2 + b"[]", "invalid character (byte 0)"),
         (b"[" * 100_000, "It has too many levels"),
         (b"[NaN,,1]", "invalid character (byte 1)"),
         (b"[NaN,1,]", "invalid character (byte 1)"),

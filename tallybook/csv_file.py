@@ -1,0 +1,129 @@
+"""A CSV file that somebody made: its delimiter, its way to escape, and its first row, as its beginning shows."""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
+from typing import Any, NamedTuple
+
+from tallybook.file_bytes import FIELD_MAX, FileBytes
+
+#: What may stand between fields. A line `sep=;`, which spreadsheets write and read, names another one.
+_DELIMITERS = ",;\t|"
+_SEP = re.compile(r'\s*"?sep=(.)"?\s*', re.IGNORECASE | re.DOTALL)
+#: What a line has that is blank, also of a spreadsheet.
+_BLANK = ' \t\r\n,;|"'
+#: Bytes in which the first row has to end, and lines and bytes behind it that show how quotes are escaped.
+_HEAD_MAX, _SAMPLE, _SAMPLE_BYTES = 32 << 20, 20, 64 << 10
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "0": "\0"}
+
+
+class First(NamedTuple):
+    """The first row that is not blank, the line in which it ends, and how many lines stand before it."""
+
+    row: list[str]
+    line: int
+    before: int
+
+
+class CsvFile:
+    """One file, `-` for stdin. Close it."""
+
+    def __init__(self, path: str, rank: Callable[[list[str]], int]) -> None:
+        """The delimiter is the one under which the first row has the highest rank. Raises Foreign, OSError, EOFError,
+        zlib.error, EndlessRow and csv.Error."""
+        self.bytes = FileBytes(path)
+        plain: Any = self.bytes
+        # Bytes that are no UTF-8 become halves of characters, which no row can have: the row is rejected, not changed.
+        self._text = io.TextIOWrapper(plain, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        self._kept = list[str]()
+        self.delimiter, self._way = ",", dict[str, Any]()
+        csv.field_size_limit(FIELD_MAX)
+        try:
+            #: None of a file without rows.
+            self.first = self._begin(rank)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._text.close()
+
+    @property
+    def is_escaped(self) -> bool:
+        """Whether fields have to go through `unescaped`."""
+        return "quoting" in self._way
+
+    def rows(self, skip: int) -> Any:
+        """A csv.reader of what stands behind the first `skip` lines. Call it once."""
+        source = chain(self._kept, self._text)
+        for _ in islice(source, skip):
+            pass
+        return csv.reader(source, delimiter=self.delimiter, **self._way)
+
+    def _begin(self, rank: Callable[[list[str]], int]) -> First | None:
+        self.bytes.allow(_HEAD_MAX)
+        delimiters, before = _DELIMITERS, 0
+        for line in self._text:
+            self._kept.append(line)
+            if named := _SEP.fullmatch(line):
+                delimiters = named[1]
+            elif line.strip(_BLANK):
+                break
+            before += 1
+        else:
+            return None
+        end = self.bytes.count + _SAMPLE_BYTES
+        for line in islice(self._text, _SAMPLE):
+            self._kept.append(line)
+            if self.bytes.count > end:
+                break
+        best, best_rank, fault, sample = None, -1, None, "".join(self._kept[before:])
+        for delimiter in delimiters:
+            way = _way(sample, delimiter)
+            reader = csv.reader(self._again(before), delimiter=delimiter, **way)
+            try:
+                row = next(reader)
+            except csv.Error as error:
+                fault = fault or error
+                continue
+            if (found := rank(row)) > best_rank:
+                best, best_rank = First(row, before + reader.line_num, before), found
+                self.delimiter, self._way = delimiter, way
+        if best is None:
+            raise fault or csv.Error("it has no row")
+        return best
+
+    def _again(self, at: int) -> Iterator[str]:
+        """Lines from there on, which are kept."""
+        while True:
+            while at < len(self._kept):
+                yield self._kept[at]
+                at += 1
+            self._kept += islice(self._text, 1)
+            if at == len(self._kept):
+                return
+
+
+def _way(sample: str, delimiter: str) -> dict[str, Any]:
+    """How texts are escaped, as JSON among them shows: its quotes are doubled, unless the program wrote no CSV but the
+    text format of COPY (TSV), or INTO OUTFILE of MySQL."""
+    if delimiter == "\t" and re.search(r'(?m)(?:^|\t)\{"', sample):
+        return {"quoting": csv.QUOTE_NONE}
+    if re.search(rf'(?m)(?:^|{re.escape(delimiter)})"\{{\\"', sample):
+        return {"escapechar": "\\", "doublequote": False}
+    return {}
+
+
+def unescaped(field: str) -> str:
+    r"""A field of the text format, where \N is nothing."""
+    return "" if field == r"\N" else _ESCAPE.sub(lambda found: _ESCAPES.get(found[1], found[1]), field)
+
+
+def shown(texts: list[str], most: int = 20) -> str:
+    """Some texts of a file for one line of a terminal."""
+    cut = ["".join(one if one.isprintable() else "?" for one in text[:60]) or "(no name)" for text in texts[:most]]
+    return ", ".join(cut) + (f" and {len(texts) - most} more" if len(texts) > most else "")
