@@ -30,6 +30,7 @@ from uuid import UUID
 from aggregator import outbox_traces
 from shared.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify
 from shared.crash import crash_point
+from shared.integers import fitted_lines
 from shared.postgres import POSTGRES_ERRORS, statement
 from shared.process import is_gone
 from shared.tasks import end
@@ -263,7 +264,7 @@ async def pick(outbox: Outbox, claim: Claim, most: int, end: tuple[str, int] = _
     row = await outbox.pool.fetchrow(_PICK, str(claim.xid), claim.id, *end, most, _BATCH_CHARACTERS, claim.source)
     if not row["rows"]:
         return Batch(0, claim.xid, claim.id, 0.0, b"", "")
-    lines = row["lines"].encode()
+    lines = fitted_lines(row["lines"].encode())
     digest = hashlib.blake2b(lines, digest_size=12).hexdigest()
     xid, id_ = row["last"]
     token = f"outbox-{claim.source}-{claim.xid}.{claim.id}-{xid}.{id_}-{digest}"

@@ -25,6 +25,7 @@ from shared.event_rows import (
     sized,
     varint,
 )
+from shared.integers import fitted_lines
 
 #: What `columns` raises when one of the events cannot be taken.
 UNFIT = (Unfit, msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
@@ -93,7 +94,7 @@ def _properties(packer: Packer, texts: Sequence[str]) -> list[bytes]:
     values, text = list(map(_DECODE, texts)), "".join(texts)
     is_flat = "[" not in text and text.count("{") == len(texts)
     if is_flat and max(map(len, values)) <= packer.settings.event_properties_max:
-        canonical = list(map(CANONICAL, values))
+        canonical = fitted_lines(b"\n".join(map(CANONICAL, values))).split(b"\n")
         if max(map(len, canonical)) <= packer.settings.event_properties_bytes_max:
             return list(map(sized, canonical))
     return list(map(packer.properties, values))

@@ -20,6 +20,7 @@ from zlib import crc32
 import msgspec
 from msgspec import Meta, Struct
 
+from shared.integers import fitted
 from shared.settings import Settings
 
 USER_MAX, TYPE_MAX = 128, 64
@@ -125,9 +126,9 @@ class Packer:
         if len(properties) > settings.event_properties_max or not _NESTED.isdisjoint(map(type, properties.values())):
             _check_shape(properties, settings.event_properties_max, settings.event_depth_max)
         try:
-            text = CANONICAL(properties)
+            text = fitted(CANONICAL(properties))
         except (OverflowError, RecursionError, ValueError, TypeError):
-            raise Unfit("invalid", "/properties", "It has a number that does not fit into 64 bits") from None
+            raise Unfit("invalid", "/properties", "It cannot be written as JSON") from None
         if len(text) > settings.event_properties_bytes_max:
             most = settings.event_properties_bytes_max
             raise Unfit("too_large", "/properties", f"It has {len(text)} bytes, and {most} are allowed")

@@ -19,7 +19,7 @@ from tallybook.exits import Exit
 #: Whether the kernel moves waiting connections when one of several listeners dies (ip-sysctl.rst, since Linux 5.14).
 _MIGRATE_REQUESTS = Path("/proc/sys/net/ipv4/tcp_migrate_req")
 #: Oldest release with the settings that inserts are sent with; 25.8 is the oldest that is still supported upstream.
-_CLICKHOUSE_OLDEST = (25, 8)
+CLICKHOUSE_OLDEST = (25, 8)
 #: The exit code that says the worst of what was found; the first that fits.
 _VERDICTS: tuple[tuple[Level, Exit], ...] = (
     ("unsafe", Exit.UNSAFE),
@@ -93,8 +93,8 @@ async def _postgres(settings: Settings) -> list[Finding]:
 async def _clickhouse(settings: Settings) -> list[Finding]:
     async with connect_without_database(settings) as clickhouse:
         version = str((await clickhouse.query("SELECT version()"))[0][0])
-    if tuple(int(part) for part in version.split(".")[:2]) < _CLICKHOUSE_OLDEST:
-        oldest = ".".join(map(str, _CLICKHOUSE_OLDEST))
+    if tuple(int(part) for part in version.split(".")[:2]) < CLICKHOUSE_OLDEST:
+        oldest = ".".join(map(str, CLICKHOUSE_OLDEST))
         return [Finding("clickhouse", "unfit", f"clickhouse {version} is older than {oldest}: upgrade it")]
     return [Finding("clickhouse", "ok", f"clickhouse {version}"), await _clickhouse_schema(settings)]
 

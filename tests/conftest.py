@@ -21,8 +21,9 @@ from shared.clickhouse import connect_without_database
 from shared.clickhouse_migrate import migrate as migrate_clickhouse
 from shared.migrate import migrate
 from shared.settings import Settings
-from tests import services
+from tests import engines, services
 from tests.died import arm
+from tests.engines import pytest_generate_tests as pytest_generate_tests
 
 _numbers = itertools.count()
 
@@ -59,10 +60,16 @@ def postgres_url(servers_folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def clickhouse_url(servers_folder: Path) -> Iterator[str]:
-    """A real ClickHouse of the session: a server, or the engine behind its gateway."""
-    with services.clickhouse(servers_folder / "c") as url:
+def engine_urls(servers_folder: Path) -> "Iterator[Callable[[str], str]]":
+    """What starts the engines of ClickHouse, each at its first use."""
+    with engines.served(servers_folder) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def clickhouse_url(request: pytest.FixtureRequest, engine_urls: Callable[[str], str]) -> str:
+    """A real ClickHouse of the session: a server, or the engine behind its gateway. `every_engine` says which."""
+    return engine_urls(getattr(request, "param", engines.INSTALLED))
 
 
 @pytest.fixture(scope="session")

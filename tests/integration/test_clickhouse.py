@@ -23,6 +23,8 @@ from shared.settings import Settings
 from tallybook.check import examine
 from tests.processes import free_port
 
+pytestmark = pytest.mark.every_engine
+
 WINDOW = "SETTINGS non_replicated_deduplication_window = 10000"
 TRACKER = uuid.UUID(int=7)
 

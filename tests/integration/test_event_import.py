@@ -26,6 +26,8 @@ from tallybook.exits import Exit
 from tests.events import EventStage, event, event_stage, moment
 from tests.processes import ROOT
 
+pytestmark = pytest.mark.every_engine
+
 
 @pytest.fixture
 async def stage(

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx2
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,15 +20,20 @@ from ingest.event_statistics import ERROR, FIELDS
 from ingest.tables import FILES
 from shared.clickhouse import ClickHouse, connect, connect_without_database
 from shared.clickhouse_migrate import migrate
+from shared.event_rows import COLUMNS, Packer, placed
+from shared.event_rows import Event as SentEvent
 from shared.events import EVENTS, TABLE
+from shared.postgres import statement
 from shared.segment.condition import condition
 from shared.segment.parser import LENGTH_MOST
 from shared.segment.syntax import Node, write
 from shared.settings import Settings
 from tests import analytics
-from tests.analytics import Event, asking, store
+from tests.analytics import RECEIVED, Event, asking, store
 from tests.processes import free_port
 from tests.segments import documents, matches, nodes, words
+
+pytestmark = pytest.mark.every_engine
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RANGE = {"from": "2026-03-01", "to": "2026-03-03"}
@@ -67,6 +73,53 @@ async def merge(clickhouse: ClickHouse) -> None:
 async def asked(clickhouse: ClickHouse | None, path: str, accept: str = "", **parameters: Any) -> httpx2.Response:
     async with asking(clickhouse) as client:
         return await client.get(f"/stats/{path}", params=parameters, headers={"accept": accept} if accept else {})
+
+
+#: Properties of which an older engine reads nothing, and what becomes of them.
+LARGE = [
+    ({"amount": 5, "country": "UA"}, '{"amount":5,"country":"UA"}'),
+    ({"country": "UA", "wei": 2**64}, '{"country":"UA","wei":"18446744073709551616"}'),
+    ({"a": [{"b": -(2**63) - 1}], "country": "UA"}, '{"a":[{"b":"-9223372036854775809"}],"country":"UA"}'),
+    ({"country": "UA", "wei": int("9" * 300)}, f'{{"country":"UA","wei":"{"9" * 300}"}}'),
+    ({"country": "UA", "wei": 2**64 - 1}, '{"country":"UA","wei":18446744073709551615}'),
+]
+
+
+async def check_large(clickhouse: ClickHouse) -> None:
+    stored = await clickhouse.query(f"SELECT properties FROM {EVENTS} ORDER BY event_id")
+    assert [text for [text] in stored] == [text for _, text in LARGE]
+    for segment, count in (
+        ("properties.country:UA", 5),
+        ("not properties.country:UA", 0),
+        ('properties.wei:"18446744073709551616"', 1),
+        ("properties.wei>=18446744073709551615", 1),
+    ):
+        assert (await users(clickhouse, segment=segment))[0] == count, segment
+
+
+async def test_an_integer_beyond_64_bits_hides_nothing_of_its_event(empty: ClickHouse) -> None:
+    packer = Packer(Settings(), int(RECEIVED.timestamp() * 1000))
+    events = [
+        SentEvent(UUID(int=number), NOON, f"u{number}", "buy", properties)
+        for number, (properties, _) in enumerate(LARGE, 1)
+    ]
+    rows = placed([packer.row(event) for event in events], 0, 1, 0)
+    await empty.insert(TABLE, b"".join(rows), "large", "RowBinary", COLUMNS)
+    await check_large(empty)
+
+
+async def test_an_integer_beyond_64_bits_that_was_stored_before_hides_nothing_either(empty: ClickHouse) -> None:
+    events = [
+        Event(number, NOON, f"u{number}", properties=properties) for number, (properties, _) in enumerate(LARGE, 1)
+    ]
+    rows = [event.row | {"properties": msgspec.json.encode(event.properties).decode()} for event in events]
+    await empty.insert(TABLE, b"\n".join(map(msgspec.json.encode, rows)), "stored-before")
+    await empty.execute(f"SYSTEM START MERGES {TABLE}")
+    for _ in range(2):
+        for command in statement("shared/clickhouse_migrations/0005_integers.sql").split(";\n"):
+            if command.strip():
+                await empty.execute(command.replace("mutations_sync = 0", "mutations_sync = 2"))
+    await check_large(empty)
 
 
 async def users(clickhouse: ClickHouse, **parameters: Any) -> list[int]:

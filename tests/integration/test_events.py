@@ -30,6 +30,8 @@ from tests.events import EventStage, event, event_stage, moment
 from tests.processes import is_alive
 from tests.tracking import tracking, until
 
+pytestmark = pytest.mark.every_engine
+
 #: Where a worker can be made to die with an upload in its hands; at the last one only with one under a key.
 POINTS = ("events_claimed", "events_appended", "upload_taken")
 _KEY = {"idempotency-key": "upload-9"}

@@ -32,6 +32,8 @@ from tests.outbox import Stage
 from tests.segments import documents, matches, nodes
 from tests.tracking import tracking
 
+pytestmark = pytest.mark.every_engine
+
 SECOND = 1_000_000
 #: 2026-03-01T12:00:00Z
 NOON = 1_772_366_400 * SECOND

@@ -20,6 +20,8 @@ from tests.page_stage import Stage
 from tests.pages import DAY_MS, HOUR_MS, MINUTE_MS, Sent, generate, view
 from tests.tracking import Tracking, tracking
 
+pytestmark = pytest.mark.every_engine
+
 
 @pytest.fixture
 async def tables(clickhouse_settings: Settings) -> AsyncIterator[ClickHouse]:

@@ -28,7 +28,7 @@ from tests.page_stage import POLICY, TOPIC, Stage
 from tests.pages import HOUR_MS, MINUTE_MS, Sent, faulty, generate, view
 from tests.until import PATIENCE_S, until
 
-pytestmark = pytest.mark.usefixtures("quiet", "hurried")
+pytestmark = [pytest.mark.every_engine, pytest.mark.usefixtures("quiet", "hurried")]
 
 PARTITIONS = 3
 POINTS = ("cut", "intended", "inserted", "recorded")

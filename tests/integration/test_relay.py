@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import os
 import re
 import signal
@@ -37,7 +38,7 @@ from tests.processes import ROOT
 from tests.proxy import Proxy, behind
 from tests.until import until
 
-pytestmark = pytest.mark.usefixtures("quiet", "hurried")
+pytestmark = [pytest.mark.every_engine, pytest.mark.usefixtures("quiet", "hurried")]
 
 POINTS = ("outbox_picked", "outbox_intended", "outbox_inserted", "outbox_done")
 
@@ -105,6 +106,29 @@ async def test_json_written_by_hand_arrives_as_it_is(stage: Stage) -> None:
     assert rows == [
         ('a]"\\,[', "\t\n", "1900-01-01 00:00:00.000000", '{"in":[1,2],"of":"]\\n["}', (1 << 63) - 1),
         ("ä" * 200, "🐘" * 100, "2299-12-30 23:59:59.999999", "{}", 0),
+    ]
+
+
+async def test_an_integer_beyond_64_bits_arrives_to_its_last_digit(stage: Stage) -> None:
+    large = (
+        '{"wei": 18446744073709551616,\n "in": [-9223372036854775809],'
+        ' "most": 18446744073709551615, "text": "18446744073709551616,"}'
+    )
+    for context in (large, '{"wei": 1}'):
+        sql = "INSERT INTO tallybook_outbox (event_type, environment, event_context) VALUES ('large', 'test', $1)"
+        await stage.pool.execute(sql, context)
+    moved = await stage.relayed()
+    assert moved
+    assert (moved.stored, moved.dead) == (2, 0)
+    rows = await stage.tables.query("SELECT toString(event_context) FROM event_log ORDER BY outbox_id")
+    assert [json.loads(text) for [text] in rows] == [
+        {
+            "wei": "18446744073709551616",
+            "in": ["-9223372036854775809"],
+            "most": 18446744073709551615,
+            "text": "18446744073709551616,",
+        },
+        {"wei": 1},
     ]
 
 

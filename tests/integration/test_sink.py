@@ -51,7 +51,7 @@ from tests.services import with_user
 from tests.sinks import LEASE_S, Sinks
 from tests.until import PATIENCE_S, until
 
-pytestmark = pytest.mark.usefixtures("quiet", "hurried")
+pytestmark = [pytest.mark.every_engine, pytest.mark.usefixtures("quiet", "hurried")]
 
 PIPELINE = PIPELINES[0]
 

@@ -28,6 +28,7 @@ properties = st.dictionaries(
     st.text(max_size=4),
     st.none()
     | st.integers(-9, 9)
+    | st.integers(-(2**80), 2**80)
     | st.text(max_size=9)
     | st.lists(st.dictionaries(st.text(max_size=2), st.none(), max_size=2), max_size=3),
     max_size=5,
