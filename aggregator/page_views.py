@@ -22,6 +22,7 @@ from msgspec import Meta, Struct
 from aggregator.pipelines import Refused
 from shared.event_rows import sized
 from shared.log.log import Record
+from shared.moments import TimedDecoder
 
 #: Reasons for which a page view is refused; `refused` is ClickHouse's own word.
 REASONS = ("malformed", "columns", "empty_page_id", "negative_duration", "time_out_of_range", "refused")
@@ -76,14 +77,14 @@ class PageView(Struct, gc=False):
     region: Annotated[str, Meta(max_length=64)] | None = None
 
 
-_decode = msgspec.json.Decoder(PageView).decode
+_decode = TimedDecoder(PageView, "timestamp").decode
 
 
 def view_of(record: Record) -> tuple[PageView, int]:
     """The event of a record that can be a row, and its time: milliseconds since 1970, which is how exactly it is kept.
     Raises Refused."""
     try:
-        view: PageView = _decode(record.value)
+        view = _decode(record.value)
     except msgspec.ValidationError as error:
         raise Refused("columns", str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -23,6 +23,7 @@ from ingest.problems import explained
 from shared.counting.keyed import KeyedClick
 from shared.errors import Invalid, Malformed, PostgresUnavailable, TallybookError, Unavailable, UnknownBanner
 from shared.metrics import CLICKS_DUPLICATE, CLICKS_REJECTED, REASONS
+from shared.moments import TimedDecoder
 from shared.settings import Settings
 
 #: Characters of an Idempotency-Key or an item's id, all of them visible ASCII.
@@ -75,9 +76,8 @@ class Counted(Struct):
     errors: Annotated[list[Fault], Meta(description=f"Why items were rejected: the first {_FAULTS_MAX:,} of them")] = []
 
 
-_CLICKS = msgspec.json.Decoder(list[Click])
+_CLICK = TimedDecoder(Click, "timestamp")
 _RAW = msgspec.json.Decoder(list[msgspec.Raw])
-_CLICK = msgspec.json.Decoder(Click)
 #: Takes the number of items with ids, and of minutes that are not now.
 Charge = Callable[[int, int], None]
 #: What reading a body that is not JSON can raise.
@@ -142,7 +142,7 @@ class _Bulk:
     def decoded(self, body: bytes) -> tuple[Sequence[Click], Sequence[int]]:
         """The valid items and their places."""
         try:
-            clicks = _CLICKS.decode(body)
+            clicks = _CLICK.decode_list(body)
         except msgspec.ValidationError:  # one bad item spoils the whole list, so look at each
             return self._decoded_one_by_one(body)
         except _UNREADABLE as error:

@@ -14,15 +14,15 @@ from ingest.array import items_of
 from ingest.problems import explained
 from shared.errors import Invalid, Malformed, TooLarge
 from shared.event_rows import ID, Event, Packer, Unfit, named
+from shared.moments import TimedDecoder
 from shared.settings import Settings
 
 #: msgspec names the field, however long, and answers under a key are kept: what they say is ours, not the client's.
 _UNKNOWN = "Object contains unknown field"
 _MEMBERS = f"It has a member that is none of {', '.join(Event.__struct_fields__)}"
 
-_EVENTS = msgspec.json.Decoder(list[Event])
+_EVENT = TimedDecoder(Event, "occurred_at")
 _RAW = msgspec.json.Decoder(list[msgspec.Raw])
-_EVENT = msgspec.json.Decoder(Event)
 #: What reading a body that is not JSON can raise.
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
 
@@ -152,7 +152,7 @@ def _all_of(body: bytes, *, is_lines: bool) -> list[Event] | None:
     """All events at once; None when one cannot be read, or does not stand on a line of its own."""
     try:
         if not is_lines:
-            return _EVENTS.decode(body)
+            return _EVENT.decode_list(body)
         events = _EVENT.decode_lines(body)
     except _UNREADABLE:
         return None

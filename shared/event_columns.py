@@ -26,6 +26,7 @@ from shared.event_rows import (
     varint,
 )
 from shared.integers import fitted_lines
+from shared.moments import cut
 
 #: What `columns` raises when one of the events cannot be taken.
 UNFIT = (Unfit, msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
@@ -64,7 +65,7 @@ def columns(packer: Packer, fields: Sequence[Sequence[str]]) -> Columns:
     if not fields:
         return Columns([], [], [], [], [])
     ids, times, users, types, properties = zip(*fields, strict=True)
-    moments = [(time - EPOCH) // _MS for time in msgspec.convert(times, _TIMES)]
+    moments = [(time - EPOCH) // _MS for time in msgspec.convert(list(map(cut, times)), _TIMES)]
     packer.check_time(min(moments))
     packer.check_time(max(moments))
     msgspec.convert(set(types), _TYPES)
