@@ -1,8 +1,8 @@
 """Everything that ClickHouse and dead letters have of one user: shown, or erased for good.
 
 Who was erased is remembered, as a hash, in Postgres. What comes back of them is erased again by `sweep`: records that
-were on their way in the log, a repeated import, a copy of ClickHouse that was put back. Records of moments after the
-erasure are of somebody who came again, and stay.
+were on their way in the log, a repeated import, a copy of ClickHouse that was put back. Records that both happened and
+came after the erasure are of somebody who came again, and stay: a time that a client says does not save a record.
 
 Rows are deleted by a mutation, which writes the parts that had them anew: when it is done they are on no disk. It names
 the hash, not the id: ClickHouse keeps the texts of its last mutations.
@@ -25,6 +25,8 @@ from shared.uuid7 import NIL
 _LOOK_S, _ROUNDS = 0.2, 5
 #: Erasures in one statement.
 _SWEPT = 1000
+#: Seconds by which the clocks of Postgres, which dates erasures, and of whoever dates records may differ.
+_CLOCKS_S = 5
 
 _REMEMBER = statement("shared/erasures.remember.sql")
 _MUTATIONS = statement("shared/erasures.mutations.sql")
@@ -43,19 +45,21 @@ log = structlog.get_logger()
 
 
 class UserTable(NamedTuple):
-    """A table with rows about users: SQL of the user's id as a text, and of the moment, as a DateTime64."""
+    """A table with rows about users: SQL of the user's id as a text, of when it happened, and of when it came to us;
+    both are a DateTime64."""
 
     name: str
     user: str
     moment: str
+    came: str
 
 
 #: Every table that has a user's id in a column. A test looks for one that is missing. What page views add up to has
 #: hashes of ids in states that nothing can be taken out of, and event logs have what applications put into them.
 USER_TABLES = (
-    UserTable("events", "user_id", "occurred_at"),
-    UserTable("tracker_events", "toString(user_id)", "date_time"),
-    UserTable("page_views_raw", "user_id", "event_time"),
+    UserTable("events", "user_id", "occurred_at", "received_at"),
+    UserTable("tracker_events", "toString(user_id)", "date_time", "date_time"),
+    UserTable("page_views_raw", "user_id", "event_time", "processed_time"),
 )
 
 
@@ -146,7 +150,7 @@ async def _mutated(clickhouse: ClickHouse, table: str) -> None:
 
 async def sweep(clickhouse: ClickHouse, pool: Any) -> int:
     """Begin to erase again what came back of users who were erased; answers how many rows those are."""
-    remembered = [(str(digest).upper(), int(second)) for digest, second in await pool.fetch(_REMEMBERED)]
+    remembered = [(str(digest).upper(), int(second) + _CLOCKS_S) for digest, second in await pool.fetch(_REMEMBERED)]
     found = 0
     for begin in range(0, len(remembered), _SWEPT):
         hashes, seconds = zip(*remembered[begin : begin + _SWEPT], strict=True)
@@ -160,7 +164,7 @@ async def sweep(clickhouse: ClickHouse, pool: Any) -> int:
 
 async def _sweep(clickhouse: ClickHouse, table: UserTable, parameters: dict[str, Any]) -> int:
     came_back = (
-        f"toInt64(toUnixTimestamp({table.moment})) <= "
+        f"toInt64(toUnixTimestamp(least({table.moment}, {table.came}))) <= "
         f"transform(hex(SHA256({table.user})), {{hashes:Array(String)}}, {{seconds:Array(Int64)}}, toInt64(-1))"
     )
     sql = f"SELECT count() FROM {table.name} WHERE {came_back} AND _partition_id = {{partition:String}}"  # noqa: S608

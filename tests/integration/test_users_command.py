@@ -26,8 +26,10 @@ from shared.settings import Settings
 from shared.uuid7 import NIL
 from tallybook.cli import main
 from tallybook.exits import Exit
-from tests.analytics import Event, store
+from tests.analytics import RECEIVED, Event, store
 from tests.processes import ROOT
+
+pytestmark = pytest.mark.every_engine
 
 LONG_AGO = datetime(2026, 3, 1, tzinfo=UTC)
 #: An id that would break out of SQL, JSON and CSV, and one of a cookie.
@@ -215,7 +217,9 @@ def test_what_comes_back_is_erased_again_and_who_comes_again_stays(stores: Setti
     add(stores, [Event(1, LONG_AGO, "a"), Event(2, LONG_AGO, "b")])
     run("erase", "a", "--yes")
     later = datetime.now(UTC) + timedelta(hours=1)
-    add(stores, [Event(1, LONG_AGO, "a"), Event(3, LONG_AGO + timedelta(days=40), "a"), Event(4, later, "a")])
+    late_s = int((later - RECEIVED).total_seconds())
+    back = [Event(1, LONG_AGO, "a"), Event(3, LONG_AGO + timedelta(days=40), "a"), Event(4, later, "a", delay_s=late_s)]
+    add(stores, back)
     assert users(stores) == ["a", "b", "a", "a"]
 
     async def swept(clickhouse: ClickHouse, pool: Any) -> tuple[int, int]:
@@ -225,6 +229,27 @@ def test_what_comes_back_is_erased_again_and_who_comes_again_stays(stores: Setti
 
     assert with_stores(stores, swept) == (2, 0)
     assert users(stores) == ["b", "a"]
+
+
+def test_what_is_dated_after_an_erasure_and_came_before_it_is_erased_again(stores: Settings) -> None:
+    """It was on its way in the log, in a journal or in a letter, and its time is what a client said."""
+    ahead, now = datetime.now(UTC) + timedelta(hours=1), datetime.now(UTC)
+    run("erase", "a", "--yes")
+    view = json.loads(page_view(1, "a", ahead)) | {"processed_time": f"{now.timestamp():.3f}"}
+    again = json.loads(page_view(2, "a", ahead))
+
+    async def came(clickhouse: ClickHouse, pool: Any) -> list[int]:
+        lines = b"\n".join(json.dumps(one).encode() for one in (view, again))
+        await clickhouse.insert("page_views_raw", lines, "views")
+        found = await sweep(clickhouse, pool)
+        for table in USER_TABLES:
+            await erasures._mutated(clickhouse, table.name)
+        return [found, *[rows for [rows] in await clickhouse.query("SELECT log_offset FROM page_views_raw")]]
+
+    before, after = (int((moment - RECEIVED).total_seconds()) for moment in (now, ahead))
+    add(stores, [Event(1, ahead, "a", delay_s=before), Event(2, ahead, "a", delay_s=after), Event(3, ahead, "b")])
+    assert with_stores(stores, came) == [2, 2]
+    assert users(stores) == ["a", "b"]
 
 
 def block(*users: str) -> bytes:
@@ -284,6 +309,78 @@ def test_a_user_is_taken_out_of_dead_letters_and_others_stay_in_them(stores: Set
     assert mixed is not None
     assert [user_of(row) for row in rows_of(mixed)] == ["b", long]
     assert rows_of(mixed) == [rows_of(values[3])[0], rows_of(values[3])[2]]
+
+
+def letters_of(stores: Settings, values: list[tuple[bytes, bytes]]) -> None:
+    """Dead letters of page views, with key and value."""
+    sql = (
+        "INSERT INTO processing_errors "
+        "(log, topic, partition, log_offset, log_seq, sink, reason, detail, key, raw, version) "
+        "VALUES ('streams', 'page_views', 0, $1, 0, 'page_views', 'columns', 'at `$.user_id`', $2, $3, 1)"
+    )
+
+    async def written(_: ClickHouse, pool: Any) -> None:
+        for number, (key, value) in enumerate(values):
+            await pool.execute(sql, number, key, value)
+
+    with_stores(stores, written)
+
+
+#: Spellings of ids in letters, by the id.
+SPELLINGS: list[tuple[str, list[bytes]]] = [
+    (
+        "4711",
+        [
+            b'{"user_id":4711}',
+            b'{"user_id": "4711"}',
+            b'{"user_id":4711.0}',
+            b'{"user_id":4.711E3}',
+            b'{"user_id":"\\u0034711"}',
+            b'{"a":[{"b":["4711"]}]}',
+            b'{"user_id":4711,"user_id":1}',
+            b'{"user_id":4711,',
+            b"user=4711;",
+        ],
+    ),
+    (
+        "ann+news@example.org",
+        [
+            b'{"user_id":"ann\\u002Bnews@example.org"}',
+            b'{"user_id":"ann\\u002bnews\\u0040example.org"}',
+            b'{"user_id":"ann\\u002Bnews@example.org","x":NaNa}',
+            b'\xff{"user_id":"ann+news@example.org"}',
+        ],
+    ),
+    ("org/7", [b'{"user_id":"org\\/7"}', b'{"user_id":"org/7"}', b'{"user_id":"org\\/7"']),
+    ('ü"\\', [b'{"user_id":"\\u00fc\\u0022\\\\"}', '{"user_id":"ü\\"\\\\"}'.encode()]),
+    (COOKIE, [f'{{"user_id":"{COOKIE.upper()}"}}'.encode(), f'{{"user_id":"{COOKIE}'.encode()]),
+    ("😀", [b'{"user_id":"\\ud83d\\ude00"}', b'{"user_id":"\\ud83d\\ude00"']),
+    ("123456789012345678901234567890", [b'{"user_id":123456789012345678901234567890}']),
+]
+#: What is of others.
+OTHERS = [b'{"user_id":47110}', b'{"user_id":"14711"}', b'{"user_id":4711.5}', b'{"user_id":"47 11"}', b"47110;", b"{}"]
+
+
+@pytest.mark.parametrize(("user", "values"), SPELLINGS, ids=[user for user, _ in SPELLINGS])
+def test_a_user_is_found_in_letters_however_the_id_is_spelled(stores: Settings, user: str, values: list[bytes]) -> None:
+    letters_of(stores, [(b"", value) for value in (*values, *OTHERS)])
+    found = [json.loads(line) for line in run("export", user).stdout.splitlines()]
+    assert [int(row["letter"].split("/")[3].partition("-")[0]) for row in found] == list(range(len(values)))
+    assert json.loads(run("erase", user, "--yes", "--json").stdout)["erased"]["dead letters"] == len(values)
+    assert run("export", user).stdout == ""
+
+    async def left(_: ClickHouse, pool: Any) -> list[Any]:
+        rows = await pool.fetch("SELECT raw, detail FROM processing_errors ORDER BY log_offset")
+        assert all((row["raw"] is None) == (row["detail"] == "") for row in rows)
+        return [row["raw"] for row in rows if row["raw"] is not None]
+
+    assert with_stores(stores, left) == OTHERS
+
+
+def test_a_letter_under_the_key_of_a_user_is_about_that_user(stores: Settings) -> None:
+    letters_of(stores, [(b"ann", b'{"page_id":"/"}'), (b"bob", b'{"page_id":"/"}')])
+    assert len(run("export", "ann").stdout.splitlines()) == 1
+    assert json.loads(run("erase", "ann", "--yes", "--json").stdout)["erased"]["dead letters"] == 1
 
 
 def test_a_user_is_taken_out_of_what_a_replay_began_to_send(stores: Settings) -> None:
