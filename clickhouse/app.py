@@ -6,6 +6,7 @@ import json
 import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import structlog
 from starlette.applications import Starlette
@@ -13,9 +14,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from clickhouse.engine import Engine
+from clickhouse.engine import Engine, Result
 from clickhouse.failure import FATAL, Failure
 from clickhouse.request import check_password, read_statement, skip_body, workload
+from clickhouse.statement import Statement
 from shared.settings import Settings
 from shared.workload import READS
 
@@ -23,6 +25,8 @@ from shared.workload import READS
 ENGINE_FAILED = 70
 #: Seconds in which the answer of such a failure can leave.
 _FAREWELL_S = 0.1
+#: Seconds between two tries to cancel a statement.
+_CANCEL_S = 0.1
 #: Requests for each thread that are read at the same time; others wait with their bodies unread, so that memory has a
 #: bound.
 _READ_AHEAD = 2
@@ -40,6 +44,7 @@ class Gateway:
         self._user, self._password = user, password
         self._threads = ThreadPoolExecutor(settings.clickhouse_threads, "statement")
         self._places = asyncio.Semaphore(settings.clickhouse_threads * _READ_AHEAD)
+        self._turns = asyncio.Semaphore(settings.clickhouse_threads)
         #: Half of the threads are kept for those who do not only read: a sink does not wait for a statistic.
         self._reads = asyncio.Semaphore(max(1, settings.clickhouse_threads // 2))
 
@@ -54,8 +59,7 @@ class Gateway:
             check_password(request, self._user, self._password)
             async with self._reads if workload(request) == READS else contextlib.nullcontext(), self._places:
                 statement = await read_statement(request)
-                loop = asyncio.get_running_loop()
-                result = await loop.run_in_executor(self._threads, self._engine.execute, statement)
+                result = await self._executed(request, statement)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it
         except Failure as failure:
@@ -71,9 +75,38 @@ class Gateway:
             headers["X-ClickHouse-Format"] = result.output_format
         return Response(result.body, 200, headers, media_type="application/octet-stream")
 
+    async def _executed(self, request: Request, statement: Statement) -> Result:
+        """Run the statement when a thread is free, if its client is there by then. A read ends when its client leaves;
+        anything else ends as it would. Raises ClientDisconnect and Failure."""
+        mark = uuid.uuid4().hex if workload(request) == READS else None
+        left: asyncio.Future[Any] = asyncio.ensure_future(_left(request))
+        turn: asyncio.Future[Any] = asyncio.ensure_future(self._turns.acquire())
+        try:
+            await asyncio.wait({turn, left}, return_when=asyncio.FIRST_COMPLETED)
+            if left.done():
+                raise ClientDisconnect
+            loop = asyncio.get_running_loop()
+            run: asyncio.Future[Result] = loop.run_in_executor(self._threads, self._engine.execute, statement, mark)
+            if mark is not None:
+                await asyncio.wait({run, left}, return_when=asyncio.FIRST_COMPLETED)
+                while not run.done():  # it may not have begun yet, and then nothing is cancelled
+                    await asyncio.to_thread(self._engine.cancel, mark)
+                    await asyncio.wait({run}, timeout=_CANCEL_S)
+            return await run
+        finally:
+            left.cancel()
+            if not turn.cancel() and not turn.cancelled():
+                self._turns.release()
+
     def close(self) -> None:
         """Wait for the statements that run; none may come any more."""
         self._threads.shutdown(cancel_futures=True)
+
+
+async def _left(request: Request) -> None:
+    """Return when the client has closed its connection. The body has to be read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _ping(_: Request) -> Response:

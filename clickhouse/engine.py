@@ -29,6 +29,8 @@ _AS_A_SERVER = {"implicit_select": "0", "max_execution_time": "300"}
 _SETTING = re.compile(r"\w+")
 #: The engine signals the whole process group then, and is gone.
 _ENDS_THE_ENGINE = re.compile(rb"\bSYSTEM\b.*\b(SHUTDOWN|KILL)\b", re.IGNORECASE | re.DOTALL)
+#: What the engine lets through in its mode `readonly` = 1. Values are parameters, so no text of a client is met.
+_READS_OR_WRITES_FILES = re.compile(rb"\bfile\s*\(|\bOUTFILE\b", re.IGNORECASE)
 
 
 class Result(NamedTuple):
@@ -75,14 +77,14 @@ class Engine:
             self._keeper = None
         self._files.close()
 
-    def execute(self, statement: Statement) -> Result:
-        """Run one statement, in a worker thread. Raises Failure."""
+    def execute(self, statement: Statement, mark: str | None = None) -> Result:
+        """Run one statement, in a worker thread; `cancel` finds it by its mark. Raises Failure."""
         body = unpacked(statement.body, statement.encoding, BODY_MAX)
         sql = b"\n".join(part for part in (statement.text, body) if part)
         if not sql.strip():
             raise refusal(62, "SYNTAX_ERROR", "Syntax error: Empty query.")
         with _failures(), contextlib.closing(chdb.connect(self._address)) as handle:
-            _prepare(handle, statement)
+            _prepare(handle, statement, {} if mark is None else {"log_comment": mark})
             insert = split_insert(sql)
             if insert is None:
                 return _query(handle, sql, statement)
@@ -92,6 +94,11 @@ class Engine:
                 source = f"FROM INFILE {quoted(path)} COMPRESSION 'none'"
                 text = f"{insert.text} {source} {insert.settings} FORMAT {insert.input_format}"
                 return _query(handle, text.encode(), statement)
+
+    def cancel(self, mark: str) -> None:
+        """End the statement with the mark, if it runs. Raises Failure."""
+        with _failures(), contextlib.closing(chdb.connect(self._address)) as handle:
+            handle.query(f"KILL QUERY WHERE Settings['log_comment'] = {quoted(mark)} ASYNC")
 
 
 @contextlib.contextmanager
@@ -105,13 +112,13 @@ def _failures() -> Iterator[None]:
         raise Failure(str(error)) from None
 
 
-def _prepare(handle: Any, statement: Statement) -> None:
+def _prepare(handle: Any, statement: Statement, more: dict[str, str]) -> None:
     for name in statement.settings:
         if not _SETTING.fullmatch(name):
             raise refusal(115, "UNKNOWN_SETTING", f"Unknown setting {name!r}.")
     if statement.database:
         handle.query(f"USE {quoted_name(statement.database)}")
-    settings = _AS_A_SERVER | statement.settings
+    settings = _AS_A_SERVER | statement.settings | more
     handle.query("SET " + ", ".join(f"{name} = {quoted(value)}" for name, value in settings.items()))
 
 
@@ -122,6 +129,10 @@ def _query(handle: Any, sql: bytes, statement: Statement) -> Result:
         raise refusal(62, "SYNTAX_ERROR", "Syntax error: Multi-statements are not allowed.")
     if kind["query_class"].name == "CONTROL" and _ENDS_THE_ENGINE.search(sql):
         raise refusal(48, "NOT_IMPLEMENTED", "SYSTEM SHUTDOWN and SYSTEM KILL are not supported.")
+    if statement.settings.get("readonly") == "1" and (
+        kind["query_class"].name != "READ_ONLY" or _READS_OR_WRITES_FILES.search(sql)
+    ):
+        raise refusal(164, "READONLY", "Cannot execute query in readonly mode.")
     done = handle.query(sql, statement.output_format, params=statement.parameters)
     body = done.bytes() or b""
     has_result = bool(body) or kind["query_class"].name == "READ_ONLY"

@@ -24,7 +24,7 @@ class Reads(ClickHouse):
     """A client whose queries are bounded in number. `query` also raises Busy."""
 
     def __init__(self, settings: Settings, most: int = STATEMENTS_MOST, patience_s: float = PATIENCE_S) -> None:
-        super().__init__(settings, database(settings), READS)
+        super().__init__(settings, database(settings), READS, is_reader=True)
         self._places = asyncio.Semaphore(most)
         self._patience_s = patience_s
 

@@ -6,6 +6,7 @@ is seldom given up on while it still runs, and the repeat of an insert seldom me
 
 import asyncio
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
@@ -39,19 +40,31 @@ _INSERT: Mapping[str, Any] = {
     "input_format_try_infer_datetimes": 0,
 }
 _NO_MORE: Mapping[str, Any] = {}
+#: A server goes on with a read whose client has left, unless it is told; the gateway does not.
+_END_WITH_US = {"cancel_http_readonly_queries_on_client_close": 1}
+#: Settings at the end of a statement of ours, and one of them.
+_SETTINGS = re.compile(r"\nSETTINGS ([^\n]+)\s*\Z")
+_SETTING = re.compile(r"(\w+) = '?(\w+)'?")
 
 
 class ClickHouse:
     """A client that connects at first use, so that a service starts while ClickHouse is away. Every call raises one of
     CLICKHOUSE_ERRORS when it fails; `classify` says what that means."""
 
-    def __init__(self, settings: Settings, database: str | None, workload: str | None = None) -> None:
+    def __init__(
+        self, settings: Settings, database: str | None, workload: str | None = None, *, is_reader: bool = False
+    ) -> None:
+        """A reader can do nothing but read: as the user of TALLYBOOK_CLICKHOUSE_READ_URL, or because each of its
+        statements says so."""
         if settings.clickhouse_url is None:
             raise ValueError("TALLYBOOK_CLICKHOUSE_URL is not set; `tallybook up` sets it for its children")
         self.database = database
         self._url = settings.clickhouse_url
+        if is_reader and settings.clickhouse_read_url is not None:
+            self._url = settings.clickhouse_read_url
+        self._is_restricted = is_reader and settings.clickhouse_read_url is None
         self._timeout_s = settings.clickhouse_timeout_s
-        self._workload = {"workload": workload} if workload else {}
+        self._workload = {"workload": workload, **_END_WITH_US} if workload else {}
         self._client: AsyncClient | None = None
         self._connecting = asyncio.Lock()
 
@@ -78,14 +91,20 @@ class ClickHouse:
         """The rows of a SELECT, with values for its `{name:Type}`."""
         async with asyncio.timeout(self._timeout_s):
             client = await self._connected()
-            result = await client.query(sql, parameters=dict(parameters or {}), settings=self._limits())
+            settings = self._limits()
+            if self._is_restricted:
+                sql, own = _apart(sql)
+                settings = {**own, **settings, "readonly": 1}
+            result = await client.query(sql, parameters=dict(parameters or {}), settings=settings)
             return result.result_rows
 
     async def file(self, sql: str, parameters: Mapping[str, Any], format_: str) -> bytes:
         """The rows of a SELECT as a file in one of ClickHouse's formats, such as Parquet."""
         async with asyncio.timeout(self._timeout_s):
             client = await self._connected()
-            return await client.raw_query(sql, parameters=dict(parameters), settings=self._limits(), fmt=format_)
+            # Rows that are parameters go through a table function, which the stricter mode does not let through.
+            settings = {**self._limits(), **({"readonly": 2} if self._is_restricted else {})}
+            return await client.raw_query(sql, parameters=dict(parameters), settings=settings, fmt=format_)
 
     async def execute(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Run a statement that has no result."""
@@ -136,6 +155,15 @@ class ClickHouse:
             client_name="tallybook",
             show_clickhouse_errors=True,
         )
+
+
+def _apart(sql: str) -> tuple[str, dict[str, str]]:
+    """A statement without the settings in its last line, and these: where everything is read-only, a statement may not
+    change any, but they may be sent beside it."""
+    found = _SETTINGS.search(sql)
+    if found is None:
+        return sql, {}
+    return sql[: found.start()], {name: value for name, value in _SETTING.findall(found[1])}
 
 
 def connect(settings: Settings) -> ClickHouse:

@@ -63,6 +63,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "where chdb is installed"
         ),
     ] = None
+    clickhouse_read_url: Annotated[
+        str | None,
+        _about("The same server as a user that may only read, for what routes ask; unset is the user above"),
+    ] = None
 
     redis_memory_bytes: Annotated[
         int,

@@ -37,6 +37,9 @@ def check(settings: "Settings") -> None:
     _check_scheme("outbox_url", settings.outbox_url, ("postgresql", "postgres"))
     _check_scheme("sentry_dsn", settings.sentry_dsn, ("http", "https"))
     _check_scheme("clickhouse_url", settings.clickhouse_url, ("http", "https"))
+    _check_scheme("clickhouse_read_url", settings.clickhouse_read_url, ("http", "https"))
+    if settings.clickhouse_read_url is not None and settings.clickhouse_url is None:
+        raise SettingsError("TALLYBOOK_CLICKHOUSE_READ_URL needs a TALLYBOOK_CLICKHOUSE_URL of the same server")
 
 
 def _check_memory(settings: "Settings") -> None:

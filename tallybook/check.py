@@ -7,7 +7,8 @@ import asyncpg
 from redis.exceptions import AuthenticationError, ResponseError
 
 from shared import clickhouse_migrate, cold, migrate
-from shared.clickhouse import connect_without_database
+from shared.clickhouse import ClickHouse, classify, connect_without_database
+from shared.clickhouse import database as clickhouse_database
 from shared.clickhouse_failure import CLICKHOUSE_ERRORS
 from shared.durability import Finding, Level, examine_postgres, examine_redis
 from shared.migrate import SchemaError
@@ -20,6 +21,8 @@ from tallybook.exits import Exit
 _MIGRATE_REQUESTS = Path("/proc/sys/net/ipv4/tcp_migrate_req")
 #: Oldest release with the settings that inserts are sent with; 25.8 is the oldest that is still supported upstream.
 CLICKHOUSE_OLDEST = (25, 8)
+#: Tables and views that routes read from.
+_READ = ("events", "tracker_events", "page_views_agg_minute", "page_views_agg_hour", "event_log")
 #: The exit code that says the worst of what was found; the first that fits.
 _VERDICTS: tuple[tuple[Level, Exit], ...] = (
     ("unsafe", Exit.UNSAFE),
@@ -96,7 +99,22 @@ async def _clickhouse(settings: Settings) -> list[Finding]:
     if tuple(int(part) for part in version.split(".")[:2]) < CLICKHOUSE_OLDEST:
         oldest = ".".join(map(str, CLICKHOUSE_OLDEST))
         return [Finding("clickhouse", "unfit", f"clickhouse {version} is older than {oldest}: upgrade it")]
-    return [Finding("clickhouse", "ok", f"clickhouse {version}"), await _clickhouse_schema(settings)]
+    findings = [Finding("clickhouse", "ok", f"clickhouse {version}"), await _clickhouse_schema(settings)]
+    if settings.clickhouse_read_url is not None and findings[-1].level == "ok":
+        findings.append(await _clickhouse_reader(settings))
+    return findings
+
+
+async def _clickhouse_reader(settings: Settings) -> Finding:
+    async with ClickHouse(settings, clickhouse_database(settings), is_reader=True) as reader:
+        try:
+            for table in _READ:
+                await reader.query(f"SELECT count() FROM {table} WHERE false")  # noqa: S608 - constants
+        except CLICKHOUSE_ERRORS as error:
+            if classify(error) == "unknown":
+                raise
+            return Finding("clickhouse", "unfit", f"the user of TALLYBOOK_CLICKHOUSE_READ_URL cannot read {table}")
+    return Finding("clickhouse", "ok", "the user of TALLYBOOK_CLICKHOUSE_READ_URL can read")
 
 
 async def _clickhouse_schema(settings: Settings) -> Finding:

@@ -6,18 +6,21 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import lz4.frame
 import pytest
 
 from clickhouse.compression import zstd
 from clickhouse.engine import BODY_MAX
+from ingest.reads import Reads
 from shared.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify, connect, connect_without_database
 from shared.workload import READS
 from tests.gateway import PASSWORD, USER, Gateway
@@ -222,6 +225,52 @@ async def test_however_many_read_there_is_room_for_others(shared: Gateway) -> No
         done, _ = await asyncio.wait([*slow, other], return_when=asyncio.FIRST_COMPLETED)
         assert done == {other}
         await asyncio.gather(*slow, other)
+
+
+def waits(gateway: Gateway, sql: str, **parameters: str) -> socket.socket:
+    """A connection over which a statement was sent, and its answer not waited for."""
+    query = urlencode({"user": USER, "password": PASSWORD, **parameters})
+    connection = socket.create_connection(("127.0.0.1", gateway.port), timeout=30)
+    head = f"POST /?{query} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(sql)}\r\n\r\n"
+    connection.sendall(head.encode() + sql.encode())
+    return connection
+
+
+def running(gateway: Gateway, text: str) -> int:
+    """Statements with that text that run."""
+    sql = f"SELECT count() FROM system.processes WHERE query LIKE '%{text}%' AND query NOT LIKE '%processes%'"
+    return int(gateway.ask("POST", body=sql.encode()).text)
+
+
+def test_a_read_ends_when_its_client_leaves(shared: Gateway) -> None:
+    endless = "SELECT count() FROM numbers(100000000000000) WHERE 'left' != ''"
+    connection = waits(shared, endless, workload=READS)
+    wait_for(lambda: running(shared, "''left''") == 1, "the statement runs")
+    connection.close()
+    wait_for(lambda: running(shared, "''left''") == 0, "the statement is cancelled")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO t.raw VALUES (1, 'x')",
+        "DROP TABLE t.raw",
+        "CREATE TEMPORARY TABLE x (a UInt8)",
+        "SELECT * FROM file('/etc/passwd', 'LineAsString')",
+        "SELECT file ('/etc/passwd')",
+        "SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString')",
+        "SELECT 1 INTO OUTFILE '/tmp/tallybook-test'",
+        "SELECT 1 SETTINGS readonly = 0",
+        "KILL QUERY WHERE 1",
+        "SYSTEM FLUSH LOGS",
+        "SET readonly = 0",
+    ],
+)
+async def test_q2_what_statistics_ask_can_only_read_the_tables(shared: Gateway, sql: str) -> None:
+    async with Reads(shared.settings("t")) as reads:
+        with pytest.raises(CLICKHOUSE_ERRORS, match=r"READONLY|readonly"):
+            await reads.query(sql)
+        assert await reads.query("SELECT {a:String}", {"a": "file(OUTFILE"}) == [("file(OUTFILE",)]
 
 
 # -- what was acknowledged is kept, once -------------------------------------------------------------------------------
