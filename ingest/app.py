@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 from ingest import clicks, docs, event_statistics, events, health, logs, page_statistics, stats, track
 from ingest.access import AccessLine
 from ingest.banners import Banners
-from ingest.body import BodyLimit
+from ingest.body import BodyLimit, read_first
 from ingest.client import ClientAddress
 from ingest.cookie import Cookie
 from ingest.guard import guarded
@@ -90,7 +90,7 @@ def create_app(settings: Settings) -> Starlette:
     limits = {"/stats": settings.bulk_body_max_bytes, events.PATH: settings.events_body_max_bytes}
     bodies = Middleware(BodyLimit, settings=settings, limits=limits, packed=frozenset({events.PATH}))
     app = Starlette(
-        routes=routes(guarded(published(OPERATIONS, settings), settings)),
+        routes=routes(guarded(read_first(published(OPERATIONS, settings)), settings)),
         middleware=[Middleware(AccessLine), bodies],
         exception_handlers=HANDLERS,
         lifespan=_lifespan(settings),

@@ -1,14 +1,18 @@
 """Bodies are read and bounded before any handler runs, so a request that is refused for its body has counted
-nothing."""
+nothing. Keys are checked before that (`ingest/guard.py`): who has none takes no room of those who have one.
+"""
 
 import asyncio
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import wraps
 
+from msgspec.structs import replace
 from starlette.datastructures import Headers
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ingest.openapi import BodyUse, Operation
 from ingest.problems import response
 from shared.errors import BodyTimeout, Busy, Malformed, TallybookError, TooLarge, UnsupportedMediaType
 from shared.settings import Settings
@@ -18,11 +22,14 @@ URL_MAX = 8192
 PARAMETERS_MAX = 64
 #: Bytes of a refused body that are read past the answer.
 DRAINED_MAX = 32 << 20
-#: Bytes of the bodies that one worker reads at a time: of each route that has a limit of its own, and of all others
+#: Bytes of the bodies that one worker holds at a time: of each route that has a limit of its own, and of all others
 #: together. So whoever uploads slowly is in nobody else's way. The largest body that a setting allows fits.
-READING_MAX = 64 << 20
+HELD_MAX = 64 << 20
 #: Seconds that the next piece of such a body may take (nginx: lingering_timeout, 5 s).
 LINGER_S = 2.0
+
+#: In the scope of a request: its `Body`.
+_BODY = "tallybook.body"
 
 
 class Disconnected(Exception):
@@ -30,20 +37,19 @@ class Disconnected(Exception):
 
 
 class BodyLimit:
-    """Middleware. `limits` gives the largest body of single paths in bytes; the others take
-    `settings.body_max_bytes`. Bodies of the `packed` paths may come with gzip, and are handed on as they came."""
+    """Middleware: gives each request its `Body`. `limits` gives the largest body of single paths in bytes; the others
+    take `settings.body_max_bytes`. Bodies of the `packed` paths may come with gzip, and are handed on as they came."""
 
     def __init__(
         self, app: ASGIApp, settings: Settings, limits: Mapping[str, int], packed: frozenset[str] = frozenset()
     ) -> None:
         self._app = app
-        self._limits = limits
         self._packed = packed
-        self._default = settings.body_max_bytes
         self._timeout_s = settings.body_timeout_s
-        self._bodies_max = settings.bodies_max
-        self._reading = 0
-        self._reserved = Counter[str]()
+        self._draining_max = settings.bodies_max
+        self._draining = 0
+        self._others = _Room(settings, settings.body_max_bytes)
+        self._rooms = {path: _Room(settings, limit) for path, limit in limits.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -54,40 +60,24 @@ class BodyLimit:
         except TallybookError as error:
             await response(error, Request(scope))(scope, receive, send)
             return
-        incoming = _Incoming(receive)
+        room, is_packed = self._rooms.get(scope["path"], self._others), scope["path"] in self._packed
+        body = scope[_BODY] = Body(_Incoming(receive), length, room, Headers(scope=scope), is_packed=is_packed)
         try:
-            body = await self._checked(scope, incoming, length)
-        except TallybookError as error:
-            await response(error, Request(scope))(scope, receive, send)
-            if not isinstance(error, BodyTimeout):
-                await self._drain(scope, incoming, length)
-            return
+            await self._app(scope, body, send)
         except Disconnected:
             return
-        await self._app(scope, _replayed(body, receive), send)
+        finally:
+            body.hold(0)
+        if not body.is_over:
+            await self._drain(body.incoming, length, Headers(scope=scope))
 
-    async def _checked(self, scope: Scope, receive: Receive, length: int | None) -> bytes:
-        """The whole body, or the error that refuses it."""
-        if length == 0:
-            return b""
-        encodings = [encoding.lower() for encoding in Headers(scope=scope).getlist("content-encoding")]
-        is_packed = scope["path"] in self._packed
-        if encodings not in ([], ["identity"]) and not (encodings == ["gzip"] and is_packed):
-            what = "plain, or with Content-Encoding: gzip" if is_packed else "without Content-Encoding"
-            raise UnsupportedMediaType(f"This route takes bodies {what}.")
-        limit = self._limits.get(scope["path"], self._default)
-        if (length or 0) > limit:
-            raise TooLarge(f"This route takes at most {limit} bytes.")
-        route = scope["path"] if scope["path"] in self._limits else ""
-        return await self._read(receive, limit, route, limit if length is None else length)
-
-    async def _drain(self, scope: Scope, incoming: "_Incoming", length: int | None) -> None:
+    async def _drain(self, incoming: "_Incoming", length: int | None, headers: Headers) -> None:
         """Read on past the answer, and keep nothing. A client that writes its whole body before it reads would find
         its connection reset, and no answer; one that asks first ("Expect: 100-continue") writes nothing more."""
-        is_short = (length or 0) <= DRAINED_MAX and "expect" not in Headers(scope=scope)
-        if not is_short or self._reading >= self._bodies_max:
+        is_short = (length or 0) <= DRAINED_MAX and "expect" not in headers
+        if not is_short or self._draining >= self._draining_max:
             return
-        self._reading += 1
+        self._draining += 1
         read = 0
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -97,21 +87,131 @@ class BodyLimit:
         except TimeoutError:
             pass  # whoever waits has read the answer
         finally:
-            self._reading -= 1
+            self._draining -= 1
 
-    async def _read(self, receive: Receive, limit: int, route: str, size: int) -> bytes:
-        if self._reading >= self._bodies_max or self._reserved[route] + size > READING_MAX:
+
+class _Room:
+    """What the bodies of a route may take, and what they take now."""
+
+    def __init__(self, settings: Settings, limit: int) -> None:
+        self.limit = limit
+        self.timeout_s = settings.body_timeout_s
+        self.reading_max = settings.bodies_max
+        self.reading = self.held = 0
+
+
+class Body:
+    """The body of one request, as ASGI's `receive`. The bytes that it holds are held until the request is answered."""
+
+    def __init__(
+        self, incoming: "_Incoming", length: int | None, room: _Room, headers: Headers, *, is_packed: bool
+    ) -> None:
+        self.incoming = incoming
+        self._length = length
+        self._room = room
+        self._headers = headers
+        self._is_packed = is_packed
+        self._held = 0
+        self._whole: bytes | None = b"" if length == 0 else None
+        self._is_given = self._is_late = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is to be read of it."""
+        return self._length == 0 or self.incoming.is_over or self._is_late
+
+    async def __call__(self) -> Message:
+        """The whole body in one message, then whatever comes."""
+        if self._is_given:
+            return await self.incoming()
+        whole = await self.read()
+        self._is_given = True
+        return {"type": "http.request", "body": whole, "more_body": False}
+
+    async def read(self) -> bytes:
+        """The whole body. Raises the error that refuses it, or Disconnected."""
+        if self._whole is None:
+            encodings = [encoding.lower() for encoding in self._headers.getlist("content-encoding")]
+            if encodings not in ([], ["identity"]) and not (encodings == ["gzip"] and self._is_packed):
+                what = "plain, or with Content-Encoding: gzip" if self._is_packed else "without Content-Encoding"
+                raise UnsupportedMediaType(f"This route takes bodies {what}.")
+            self.hold(self._announced())
+            self._whole = bytes(await self._collected(is_kept=True))
+            self.hold(len(self._whole))
+        return self._whole
+
+    async def skip(self) -> None:
+        """Read the whole body and keep nothing of it. Raises the error that refuses it, or Disconnected."""
+        if self._whole is None:
+            self._announced()
+            await self._collected(is_kept=False)
+            self._whole = b""
+
+    def hold(self, size: int) -> None:
+        """Hold as many bytes from now on. Raises Busy where there is no room for them."""
+        size = min(size, HELD_MAX)
+        if size > self._held and self._room.held - self._held + size > HELD_MAX:
             raise Busy
-        self._reading += 1
-        self._reserved[route] += size
+        self._room.held += size - self._held
+        self._held = size
+
+    def _announced(self) -> int:
+        """The bytes that are to come at most."""
+        if (self._length or 0) > self._room.limit:
+            raise self._too_large()
+        return self._room.limit if self._length is None else self._length
+
+    async def _collected(self, *, is_kept: bool) -> bytearray:
+        room = self._room
+        if room.reading >= room.reading_max:
+            raise Busy
+        room.reading += 1
+        whole, read = bytearray(), 0
         try:
-            async with asyncio.timeout(self._timeout_s):
-                return await _all_of(receive, limit)
+            async with asyncio.timeout(room.timeout_s):
+                while not self.incoming.is_over:
+                    message = await self.incoming()
+                    if message["type"] == "http.disconnect":
+                        raise Disconnected
+                    piece = message.get("body", b"")
+                    read += len(piece)
+                    if read > room.limit:
+                        raise self._too_large()
+                    if is_kept:
+                        whole += piece
         except TimeoutError:
+            self._is_late = True
             raise BodyTimeout from None
         finally:
-            self._reading -= 1
-            self._reserved[route] -= size
+            room.reading -= 1
+        return whole
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge(f"This route takes at most {self._room.limit} bytes.")
+
+
+def hold(request: Request, size: int) -> None:
+    """Hold as many bytes for a request until it is answered. Raises Busy."""
+    if _BODY in request.scope:
+        request.scope[_BODY].hold(size)
+
+
+def read_first(operations: Iterable[Operation]) -> list[Operation]:
+    """The operations; each has its body, as it uses it, before its handler runs."""
+    return [replace(one, handler=_reading(one.handler, one.body_use)) for one in operations]
+
+
+def _reading(handler: Callable[[Request], Awaitable[Response]], use: BodyUse) -> Callable[..., Awaitable[Response]]:
+    @wraps(handler)
+    async def checked(request: Request) -> Response:
+        body: Body = request.scope[_BODY]
+        if use == "ignored":
+            await body.skip()
+        elif await body.read() and use == "refused":
+            raise Malformed("This route takes no body. Give everything in the query.")
+        return await handler(request)
+
+    return checked
 
 
 class _Incoming:
@@ -153,30 +253,3 @@ def _length(headers: Headers) -> int | None:
         raise Malformed("Content-Length has to be one decimal number.")
     # Some 20 digits say all, and int() refuses thousands of them.
     return int(texts[0].lstrip("0")[:20] or "0")
-
-
-async def _all_of(receive: Receive, limit: int) -> bytes:
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Disconnected
-        body += message.get("body", b"")
-        if len(body) > limit:
-            raise TooLarge(f"This route takes at most {limit} bytes.")
-        if not message.get("more_body", False):
-            return bytes(body)
-
-
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that hands out the body that was read, then whatever comes."""
-    is_sent = False
-
-    async def replay() -> Message:
-        nonlocal is_sent
-        if is_sent:
-            return await receive()
-        is_sent = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return replay

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
 
+from ingest.array import UNREADABLE, raw_items, why
 from ingest.openapi import BannerId
 from ingest.problems import explained
 from shared.counting.keyed import KeyedClick
@@ -77,11 +78,8 @@ class Counted(Struct):
 
 
 _CLICK = TimedDecoder(Click, "timestamp")
-_RAW = msgspec.json.Decoder(list[msgspec.Raw])
 #: Takes the number of items with ids, and of minutes that are not now.
 Charge = Callable[[int, int], None]
-#: What reading a body that is not JSON can raise.
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
 
 
 def is_key(text: str) -> bool:
@@ -143,18 +141,18 @@ class _Bulk:
         """The valid items and their places."""
         try:
             clicks = _CLICK.decode_list(body)
-        except msgspec.ValidationError:  # one bad item spoils the whole list, so look at each
+        except UNREADABLE:  # one bad item spoils the whole list, so look at each
             return self._decoded_one_by_one(body)
-        except _UNREADABLE as error:
-            raise _not_an_array() from error
         self._check_number(len(clicks))
         return clicks, range(len(clicks))
 
     def _decoded_one_by_one(self, body: bytes) -> tuple[Sequence[Click], Sequence[int]]:
         try:
-            raw = _RAW.decode(body)
-        except _UNREADABLE as error:
-            raise _not_an_array() from error
+            raw = raw_items(body, self._settings.bulk_items_max)
+        except ValueError as error:
+            CLICKS_REJECTED.labels("malformed").inc()
+            what = 'The body has to be a JSON array of clicks, as [{"bannerId": 42}].'
+            raise Malformed(f"{what} This one cannot be read: {error}.") from error
         self._check_number(len(raw))
         clicks: list[Click] = []
         indexes: list[int] = []
@@ -165,15 +163,15 @@ class _Bulk:
             except msgspec.ValidationError as error:
                 what, pointer = explained(error)
                 self._reject(index, pointer, "invalid", what)
-            except _UNREADABLE:
-                self._reject(index, "", "malformed", "This cannot be read as JSON")
+            except UNREADABLE as error:
+                self._reject(index, "", "malformed", f"This cannot be read as JSON: {why(error)}")
         return clicks, indexes
 
     def _check_number(self, items: int) -> None:
         most = self._settings.bulk_items_max
         if items > most:
             CLICKS_REJECTED.labels("invalid").inc(items)
-            what = f"{items:,} items are more than the {most:,} that one request may have. Nothing was counted."
+            what = f"This request has more than the {most:,} items that one may have. Nothing was counted."
             raise Invalid(what, errors=[{"pointer": "", "detail": what}])
         self.answer.items = items
 
@@ -303,11 +301,6 @@ class _Bulk:
             raise Unavailable("The registered banners have just changed. Send the same request again.") from error
         self.answer.accepted += self._plain_items
         self.answer.clicks += sum(self._plain.values())
-
-
-def _not_an_array() -> Malformed:
-    CLICKS_REJECTED.labels("malformed").inc()
-    return Malformed('The body has to be a JSON array of clicks, as [{"bannerId": 42}].')
 
 
 def reason(error: TallybookError) -> str:

@@ -19,6 +19,7 @@ from starlette.responses import Response
 from ingest.bulk import KEY_PATTERN, Click, Counted, count_all, key_of, keyed_click, reason
 from ingest.limits import charge, limited
 from ingest.openapi import Answer, BannerId, Body, Operation, Parameter
+from ingest.origins import preflight, preflighted, readable
 from ingest.query import parsed_banner
 from shared.errors import (
     BodyTimeout,
@@ -44,6 +45,7 @@ _NO_STORE = {"cache-control": "no-store"}
 _REPLAYED = {"idempotent-replayed": "true"}
 
 
+@readable
 async def count_click(request: Request) -> Response:
     """One click, now. With an Idempotency-Key it is counted in Redis, once; else in the lane of this worker."""
     state = request.state
@@ -67,6 +69,7 @@ async def count_click(request: Request) -> Response:
     return Response(status_code=204, headers=headers)
 
 
+@readable
 async def count_clicks(request: Request) -> Response:
     """Many clicks: all valid items are counted, and the answer names the others. See `ingest/bulk.py`."""
     with _refusals_counted():
@@ -75,6 +78,16 @@ async def count_clicks(request: Request) -> Response:
             raise UnsupportedMediaType("Send application/json, or text/plain as navigator.sendBeacon does.")
     counted = await count_all(request.state, await request.body(), partial(charge, request))
     return Response(msgspec.json.encode(counted), headers=_NO_STORE | headers, media_type="application/json")
+
+
+async def click_preflight(request: Request) -> Response:
+    """Whether a page of another origin may count, under an Idempotency-Key as well. Counts nothing."""
+    return preflighted(request, "POST", "content-type, idempotency-key")
+
+
+async def clicks_preflight(request: Request) -> Response:
+    """The same, of many clicks."""
+    return await click_preflight(request)
 
 
 @contextmanager
@@ -95,6 +108,8 @@ _LIMIT = {
     "RateLimit-Reset": "Seconds until all of them are there again",
 }
 
+_BANNER = Parameter("bannerId", BannerId, "The banner", "path", example=42)
+
 OPERATIONS = [
     Operation(
         method="POST",
@@ -107,7 +122,7 @@ OPERATIONS = [
         "seconds; repeat such a request after any error. Without one, repeat it only after an error that says so.",
         tag="clicks",
         parameters=(
-            Parameter("bannerId", BannerId, "The banner", "path", example=42),
+            _BANNER,
             Parameter(
                 "Idempotency-Key",
                 Annotated[str, Meta(pattern=KEY_PATTERN)],
@@ -137,6 +152,7 @@ OPERATIONS = [
         path="/stats",
         handler=count_clicks,
         scope="clicks:write",
+        body_use="read",
         summary="Count many clicks",
         description="For servers and SDKs: up to ${bulk_items_max} items in ${bulk_body_max_bytes} bytes. All valid "
         "items are counted, and the answer names the others. An item's `id` makes it count once within "
@@ -189,4 +205,6 @@ OPERATIONS = [
         ),
         order=110,
     ),
+    preflight("/stats/{bannerId}", click_preflight, "clicks", 120, _BANNER),
+    preflight("/stats", clicks_preflight, "clicks", 120),
 ]

@@ -257,6 +257,7 @@ OPERATIONS = [
         path="/stats/dau",
         handler=daily_users,
         scope="stats:read",
+        body_use="refused",
         summary="Unique users by day",
         description="Every day of the range, those without users included. Exact, unless `approx=true` is asked for: "
         f"then `error` is the relative error that 99.7 % of the days stay below, {ERROR}.",
@@ -288,6 +289,7 @@ OPERATIONS = [
         path="/stats/top-events",
         handler=top_events,
         scope="stats:read",
+        body_use="refused",
         summary="The most frequent types of events",
         description="Best first; of equal ones the first by name.",
         tag="events",
@@ -312,6 +314,7 @@ OPERATIONS = [
         path="/stats/retention",
         handler=retention,
         scope="stats:read",
+        body_use="refused",
         summary="Who came back",
         description="A user belongs to the window of the first event ever, of `event_type` if that is given; whoever "
         "came before `start_date` belongs to none. `users` says how many of a cohort were active in their own window, "

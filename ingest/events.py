@@ -13,6 +13,7 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ingest.body import hold
 from ingest.bulk import KEY_PATTERN, key_of
 from ingest.guard import CALLER
 from ingest.limits import limited
@@ -75,7 +76,10 @@ async def _body(request: Request) -> bytes:
     if request.headers.get("content-encoding", "identity").lower() != "gzip":
         return body
     most = request.state.settings.events_body_max_bytes
-    return await asyncio.to_thread(unpacked, body, most) if len(body) > _LARGE else unpacked(body, most)
+    hold(request, len(body) + most)
+    plain = await asyncio.to_thread(unpacked, body, most) if len(body) > _LARGE else unpacked(body, most)
+    hold(request, len(body) + len(plain))
+    return plain
 
 
 async def _taken_once(request: Request, key: str, body: bytes, kind: str) -> tuple[bytes, bool]:
@@ -157,6 +161,7 @@ OPERATIONS = [
         path=PATH,
         handler=take_events,
         scope="events:write",
+        body_use="read",
         summary="Take product events",
         description="Up to ${events_max} events in ${events_body_max_bytes} bytes: a JSON array, or NDJSON "
         "(`application/x-ndjson`), either of them plain or with `Content-Encoding: gzip`. `text/plain` and no type at "

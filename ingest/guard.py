@@ -1,7 +1,8 @@
-"""Who may do what: before a handler runs, the key or token of its request is checked, where the settings ask for one.
+"""Who may do what: before a body is read, the key or token of its request is checked, where the settings ask for one.
 
-A route whose scope needs no key is left as it is, so that it costs nothing. A key travels in the Authorization header
-and nowhere else; it stands in no log, no metric and no error.
+Where they ask for none because this host alone reaches the service, requests have to come from this host
+(`ingest/own_host.py`). A route whose scope needs neither is left as it is, so that it costs nothing. A key travels in
+the Authorization header and nowhere else; it stands in no log, no metric and no error.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -14,11 +15,15 @@ from starlette.responses import Response
 from ingest.limits import CALLER as CALLER
 from ingest.limits import TAKEN
 from ingest.openapi import Operation
+from ingest.own_host import OwnHost
 from ingest.tokens import Caller
 from shared.api_keys import allows, parsed
 from shared.errors import Forbidden, Limited, TallybookError, Unauthorized
 from shared.metrics import KEY_CHECKS
 from shared.settings import Settings
+
+#: Scopes of what pages of everybody send.
+_OF_PAGES = frozenset({"clicks:write", "hits:write"})
 
 _REALM = 'Bearer realm="tallybook"'
 
@@ -28,13 +33,26 @@ class _Missing(Unauthorized):
 
 
 def guarded(operations: Iterable[Operation], settings: Settings) -> list[Operation]:
-    """The operations; those whose scope needs a key look at it first."""
-    return [
-        replace(operation, handler=_guarded(operation.handler, operation.scope))
-        if operation.scope in settings.keyed
-        else operation
-        for operation in operations
-    ]
+    """The operations; those whose scope needs a key look at it first, and those of this host at where it comes from."""
+    own = OwnHost(settings.allowed_hosts) if settings.is_for_this_host else None
+
+    def handler(operation: Operation) -> Callable[..., Awaitable[Response]]:
+        if operation.scope in settings.keyed:
+            return _guarded(operation.handler, operation.scope)
+        if own is not None and operation.scope not in _OF_PAGES:
+            return _own(operation.handler, own)
+        return operation.handler
+
+    return [replace(one, handler=handler(one)) if one.scope else one for one in operations]
+
+
+def _own(handler: Callable[[Request], Awaitable[Response]], own: OwnHost) -> Callable[..., Awaitable[Response]]:
+    @wraps(handler)
+    async def checked(request: Request) -> Response:
+        own.check(request)
+        return await handler(request)
+
+    return checked
 
 
 def _guarded(
@@ -88,6 +106,7 @@ async def _caller(request: Request) -> Caller:
     if not given:
         raise _Missing("This route needs a key: Authorization: Bearer <key of `tallybook keys create`>.")
     scheme, _, text = given[0].partition(" ")
+    text = text.lstrip(" ")  # several blanks are as good as one (RFC 9110, 11.4)
     if len(given) > 1 or scheme.lower() != "bearer":
         raise Unauthorized("Send one Authorization header, as Bearer and the key.")
     key = parsed(text)

@@ -17,7 +17,9 @@ from shared.uuid7 import uuid7_text
 #: Characters of a user agent that are kept.
 USER_AGENT_MAX = 512
 #: Headers in which a browser says that it only fetches ahead.
-AHEAD = ("sec-purpose", "purpose", "x-moz")
+AHEAD = ("sec-purpose", "purpose", "x-purpose", "x-moz")
+#: What they say then. Firefox and Chromium fetch and render pages ahead, Safari shows previews of them.
+_WORDS = ("prefetch", "prerender", "preview")
 #: What stands for an address that is not known: that of a peer on a unix socket.
 _NO_ADDRESS = "::"
 
@@ -61,8 +63,9 @@ def user_agent(headers: Mapping[str, str]) -> str:
 
 
 def is_prefetched(headers: Mapping[str, str]) -> bool:
-    """Whether the browser only fetches ahead, for a page that nobody may ever see."""
-    return any("prefetch" in headers.get(name, "").lower() for name in AHEAD)
+    """Whether the browser only fetches ahead or for a preview, of a page that nobody may ever see."""
+    said = " ".join(headers.get(name, "") for name in AHEAD).lower()
+    return any(word in said for word in _WORDS)
 
 
 def is_private(headers: Mapping[str, str], *, honours_dnt: bool) -> bool:

@@ -265,6 +265,7 @@ OPERATIONS = [
         path="/logs",
         handler=event_logs,
         scope="logs:read",
+        body_use="refused",
         summary="Event logs of a range, page by page",
         description="Events that applications have published through the outbox, the newest first unless `order=asc`. "
         "While there are more, `next` and the header `Link` lead to the next page. New events shift no page. A page "

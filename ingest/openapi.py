@@ -23,6 +23,8 @@ from shared.errors import (
     BodyTimeout,
     Busy,
     Forbidden,
+    ForeignHost,
+    ForeignRequest,
     Limited,
     Malformed,
     MethodNotAllowed,
@@ -36,6 +38,8 @@ from shared.errors import (
 from shared.settings import Settings
 
 Handler = Callable[[Request], Awaitable[Response]]
+#: What an operation does with a body that comes.
+BodyUse = Literal["ignored", "refused", "read"]
 
 #: The id of a banner wherever a schema needs one.
 BannerId = Annotated[
@@ -51,7 +55,7 @@ _VERSION = "3.1.0"
 _OF_ALL = (Malformed, Unexpected)
 _OF_BODIES = (BodyTimeout, TooLarge, UnsupportedMediaType, Busy)
 #: What those with a scope can answer, where a key is needed: the guard raises it.
-_OF_KEYED = (Unauthorized, Forbidden, Limited, PostgresUnavailable, Busy)
+_OF_KEYED = (Unauthorized, Forbidden, ForeignRequest, ForeignHost, Limited, PostgresUnavailable, Busy)
 
 #: The name of the security scheme.
 _KEY = "key"
@@ -110,7 +114,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     Descriptions are Markdown and may name settings as `${bulk_items_max}`. `errors` lists what the handler can raise;
     what the middleware can raise is added by itself. `order` is the place in the document; routes sort themselves. The
     function's name is the operation's id. One that is not described (`is_described`) is served, but stands in no
-    document. `scope` is what a key has to be good for where the settings ask for one (`ingest/guard.py`).
+    document. `scope` is what a key has to be good for where the settings ask for one (`ingest/guard.py`). `body_use`
+    is what becomes of a body that comes (`ingest/body.py`).
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -126,6 +131,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     order: int = 100
     is_described: bool = True
     scope: KeyScope | None = None
+    body_use: BodyUse = "ignored"
 
     @property
     def id(self) -> str:
@@ -281,7 +287,7 @@ def _described(operation: Operation, schemas: _Schemas, settings: Settings) -> d
             **_refusals(
                 [
                     *operation.errors,
-                    *(_OF_BODIES if operation.body else ()),
+                    *(_OF_BODIES if operation.body or operation.body_use == "read" else ()),
                     *(_OF_KEYED if operation.scope else ()),
                     *_OF_ALL,
                 ],

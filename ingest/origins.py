@@ -1,13 +1,22 @@
-"""Which pages of other origins may read the answer of a hit (CORS), with credentials.
+"""Which pages of other origins may read the answer of a hit or a click (CORS), with credentials.
 
 Counting does not depend on it: a pixel and `navigator.sendBeacon` need no permission. The exact origin is answered,
 never `*`, which browsers refuse together with credentials.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import wraps
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ingest.openapi import Answer, Operation, Parameter
+from shared.errors import TallybookError
 
 #: Seconds for which a browser may believe a preflight.
 _BELIEVED_S = 600
+#: Headers of an answer, beside those that pages always see.
+_EXPOSED = "idempotent-replayed, retry-after"
 
 
 class Origins:
@@ -24,17 +33,59 @@ class Origins:
             "vary": "Origin",
             "access-control-allow-origin": origin or "",
             "access-control-allow-credentials": "true",
+            "access-control-expose-headers": _EXPOSED,
         }
 
-    def preflight(self, headers: Mapping[str, str]) -> dict[str, str]:
-        """What the answer to a preflight says. To other origins it says nothing, and their browsers stop there."""
+    def preflight(self, headers: Mapping[str, str], methods: str, names: str) -> dict[str, str]:
+        """What the answer to a preflight says: the methods and headers that a page may send. To other origins it says
+        nothing, and their browsers stop there."""
         allowed = self.headers(headers.get("origin"))
         if len(allowed) == 1 or "access-control-request-method" not in headers:
             return allowed
         return {
             **allowed,
             "vary": "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
-            "access-control-allow-methods": "GET, POST",
-            "access-control-allow-headers": "content-type",
+            "access-control-allow-methods": methods,
+            "access-control-allow-headers": names,
             "access-control-max-age": str(_BELIEVED_S),
         }
+
+
+def readable(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    """The handler; pages of the settings' origins may read what it answers, errors included."""
+
+    @wraps(handler)
+    async def answered(request: Request) -> Response:
+        headers = request.state.origins.headers(request.headers.get("origin"))
+        try:
+            response = await handler(request)
+        except TallybookError as error:
+            error.headers = {**error.headers, **headers}
+            raise
+        response.headers.update(headers)
+        return response
+
+    return answered
+
+
+def preflighted(request: Request, methods: str, names: str) -> Response:
+    """The answer to a preflight. Counts nothing."""
+    headers = request.state.origins.preflight(request.headers, methods, names)
+    return Response(status_code=204, headers={"cache-control": "no-store", **headers})
+
+
+def preflight(
+    path: str, handler: Callable[[Request], Awaitable[Response]], tag: str, order: int, *parameters: Parameter
+) -> Operation:
+    """The operation that answers preflights of a path."""
+    return Operation(
+        method="OPTIONS",
+        path=path,
+        handler=handler,
+        summary="May a page of this origin read the answer?",
+        description="A preflight (CORS): asked by browsers, for the origins of the settings. Counts nothing.",
+        tag=tag,
+        parameters=parameters,
+        answers={204: Answer("What the page may", headers={"Access-Control-Allow-Origin": "The origin, if it may"})},
+        order=order,
+    )

@@ -159,6 +159,7 @@ OPERATIONS = [
         path="/stats/pages",
         handler=page_statistics,
         scope="stats:read",
+        body_use="refused",
         summary="Page views of a range, by minute or hour",
         description="Views, different users, mean duration and share of bounces: in all, by bucket, and of the most "
         "viewed pages. `from` is lowered and `to` raised to whole buckets. Views are there within seconds; those that "

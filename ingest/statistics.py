@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import repeat
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -18,16 +18,7 @@ from ingest.problems import explained
 from ingest.query import flag, integer, invalid, malformed, parsed_banner, query
 from ingest.ranges import MOST_DAYS, Range, Step, parse
 from ingest.series import BannerSeries, BannerStatistics, Place, Statistics, Top, coverage, filled, labelled, moment
-from shared.errors import (
-    BodyTimeout,
-    Busy,
-    Invalid,
-    Malformed,
-    PostgresUnavailable,
-    RedisUnavailable,
-    TooLarge,
-    UnsupportedMediaType,
-)
+from shared.errors import Invalid, Malformed, PostgresUnavailable, RedisUnavailable
 from shared.settings import Settings
 
 #: Banners that one request may ask for.
@@ -85,7 +76,7 @@ async def top_banners(request: Request) -> Response:
     """The most clicked banners of a range."""
     values = query(request, ("tsFrom", "tsTo", "limit", "partial"))
     limit = integer(values, "limit", 1, PLACES_MOST, _PLACES)
-    asked = parse(values, time.time(), request.state.settings.minute_s, most_days=RANKING_DAYS_MOST)
+    asked = await _range(request, values, most_days=RANKING_DAYS_MOST)
     partial = flag(values, "partial")
     ranking = await request.state.reader.top(asked.start, asked.end, limit, partial=partial)
     covered = coverage(asked, ranking.as_of, ranking.missing)
@@ -117,9 +108,7 @@ class _Asked(Struct, frozen=True):
         """The question of a request. Raises Malformed or Invalid."""
         values = query(request, (*names, *_RANGE_NAMES))
         settings: Settings = request.state.settings
-        times = {} if names else await _body(request, values)
-        where = "pointer" if times else "parameter"
-        asked = parse({**values, **times}, time.time(), settings.minute_s, where=where)  # type: ignore[arg-type]
+        asked = await _range(request, values)
         is_csv = _wants_csv(request)
         return cls(
             banners, asked, flag(values, "fill"), flag(values, "partial"), is_csv, request.state.reader, settings
@@ -149,6 +138,13 @@ class _Asked(Struct, frozen=True):
             series.append(BannerSeries(banner_id=banner, total=sum(count for _, count, _ in points), stats=stats))
             await asyncio.sleep(0)  # clicks are served between two banners of a long answer
         return series, coverage(asked, reading.as_of, reading.missing)
+
+
+async def _range(request: Request, values: Mapping[str, str], **bounds: int) -> Range:
+    """The range of the query or of the body. Raises Malformed or Invalid."""
+    times = await _body(request, values)
+    where: Literal["pointer", "parameter"] = "pointer" if times else "parameter"
+    return parse({**values, **times}, time.time(), request.state.settings.minute_s, where=where, **bounds)
 
 
 async def _body(request: Request, values: Mapping[str, str]) -> dict[str, str]:
@@ -222,7 +218,6 @@ _TIME = Annotated[datetime, Meta(tz=True)]
 _FROM = "2026-03-01T00:00:00Z"
 _TO = "2026-03-01T02:00:00Z"
 _READ_ERRORS = (Invalid, RedisUnavailable, PostgresUnavailable)
-_BODY_ERRORS = (BodyTimeout, TooLarge, UnsupportedMediaType, Busy)
 _CSV_HEADERS = {
     "Tallybook-As-Of": "With CSV: what `asOf` says in JSON",
     "Tallybook-Missing": "With CSV: what `missing` says in JSON, when a store did not answer",
@@ -267,6 +262,7 @@ OPERATIONS = [
         path="/stats/{bannerId}",
         handler=banner_statistics,
         scope="stats:read",
+        body_use="read",
         summary="Clicks of one banner over a range",
         description="Exact at any moment: persisted clicks and those on their way, without a gap and without a double. "
         "`final: false` marks a bucket that may still grow. A banner without clicks is an empty answer with total "
@@ -294,7 +290,7 @@ OPERATIONS = [
                 },
             )
         },
-        errors=(*_READ_ERRORS, *_BODY_ERRORS),
+        errors=_READ_ERRORS,
         order=200,
     ),
     Operation(
@@ -302,6 +298,7 @@ OPERATIONS = [
         path="/stats",
         handler=statistics,
         scope="stats:read",
+        body_use="read",
         summary="Clicks of several banners over a range",
         description=f"As for one banner, for up to {BANNERS_MOST} at once and {ROWS_MOST:,} buckets in all.",
         parameters=(
@@ -344,6 +341,7 @@ OPERATIONS = [
         path="/stats/top",
         handler=top_banners,
         scope="stats:read",
+        body_use="read",
         summary="The most clicked banners of a range",
         description=f"Best first; of equal ones the lower id is first. The longest range is {RANKING_DAYS_MOST} days.",
         parameters=(

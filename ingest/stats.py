@@ -12,12 +12,14 @@ from ingest.edges import EdgeText
 from ingest.openapi import Operation, Parameter
 from ingest.track import EXAMPLE, TrackerId
 from ingest.tracker_statistics import TrackerCount, tracker_statistics
-from shared.errors import Busy, ClickHouseUnavailable
+from shared.errors import Busy, ClickHouseUnavailable, Malformed
 
 
 async def statistics(request: Request) -> Response:
     """Clicks of banners or hits of a tracker, whatever is asked for."""
     if "tracker_id" in request.query_params:
+        if await request.body():
+            raise Malformed("Hits of a tracker take no body. Give from and to in the query.")
         return await tracker_statistics(request)
     return await banners.statistics(request)
 

@@ -1,7 +1,7 @@
 """Counting hits of trackers: the routes that pages call.
 
 A 204 means that the hit is in the record log, or in this host's journal of it on the disk. A hit that raises is in
-neither, but for LogUnavailable, after which nobody knows. What never counts: HEAD, preflights and prefetches.
+neither, but for LogUnavailable, after which nobody knows. What never counts: HEAD, preflights, prefetches and previews.
 """
 
 import re
@@ -19,6 +19,7 @@ from ingest.address import url
 from ingest.client import truncated
 from ingest.limits import limited
 from ingest.openapi import Answer, Operation, Parameter
+from ingest.origins import preflight, preflighted
 from ingest.query import malformed, quoted
 from shared.errors import (
     BodyTimeout,
@@ -76,8 +77,7 @@ async def track_pixel(request: Request) -> Response:
 
 async def track_preflight(request: Request) -> Response:
     """Whether a page of another origin may ask. Counts nothing."""
-    headers = request.state.origins.preflight(request.headers)
-    return Response(status_code=204, headers={"cache-control": "no-store", **headers})
+    return preflighted(request, "GET, POST", "content-type")
 
 
 async def track_pixel_preflight(request: Request) -> Response:
@@ -157,8 +157,8 @@ _ERRORS = (
 )
 _DESCRIPTION = (
     "The hit is in the record log when this is answered, or in its journal on the disk while the log is away. "
-    "Parameters other than `id` are kept as a part of the address. HEAD and prefetches are answered, but not counted. "
-    "`Sec-GPC: 1` is counted without cookie, user id and full address."
+    "Parameters other than `id` are kept as a part of the address. HEAD, prefetches and previews are answered, but "
+    "not counted. `Sec-GPC: 1` is counted without cookie, user id and full address."
 )
 
 
@@ -180,23 +180,10 @@ def _operation(method: str, path: str, handler: Callable[[Request], Awaitable[Re
     )
 
 
-def _preflight(path: str, handler: Callable[[Request], Awaitable[Response]]) -> Operation:
-    return Operation(
-        method="OPTIONS",
-        path=path,
-        handler=handler,
-        summary="May a page of this origin read the answer?",
-        description="A preflight (CORS): asked by browsers, for the origins of the settings. Counts nothing.",
-        tag="trackers",
-        answers={204: Answer("What the page may", headers={"Access-Control-Allow-Origin": "The origin, if it may"})},
-        order=310,
-    )
-
-
 OPERATIONS = [
     _operation("GET", "/track", track, "Count a hit"),
     _operation("POST", "/track", track_beacon, "Count a hit of a beacon"),
     _operation("GET", "/track.gif", track_pixel, "Count a hit of an image"),
-    _preflight("/track", track_preflight),
-    _preflight("/track.gif", track_pixel_preflight),
+    preflight("/track", track_preflight, "trackers", 310),
+    preflight("/track.gif", track_pixel_preflight, "trackers", 310),
 ]

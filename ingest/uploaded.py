@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from ingest.array import items_of
+from ingest.array import UNREADABLE, raw_items, why
 from ingest.problems import explained
 from shared.errors import Invalid, Malformed, TooLarge
 from shared.event_rows import ID, Event, Packer, Unfit, named
@@ -22,14 +22,9 @@ _UNKNOWN = "Object contains unknown field"
 _MEMBERS = f"It has a member that is none of {', '.join(Event.__struct_fields__)}"
 
 _EVENT = TimedDecoder(Event, "occurred_at")
-_RAW = msgspec.json.Decoder(list[msgspec.Raw])
-#: What reading a body that is not JSON can raise.
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
 
 #: Of zlib: gzip, and nothing else. Bytes unpacked at once: what lies behind the end of a stream is copied each time.
 _GZIP, _PIECE = 16 + zlib.MAX_WBITS, 64 << 10
-#: What msgspec says of both.
-_TRUNCATED = "Input data was truncated"
 
 Status = Literal["accepted", "duplicate", "conflict", "rejected"]
 
@@ -115,9 +110,9 @@ class Uploaded:
                 what, pointer = explained(error)
                 self._reject(place, "invalid", pointer, what)
         except RecursionError as error:
-            self._reject(place, "too_deep", "", _why(error))
-        except _UNREADABLE as error:
-            self._reject(place, "malformed", "", f"This cannot be read as JSON: {_why(error)}")
+            self._reject(place, "too_deep", "", why(error))
+        except UNREADABLE as error:
+            self._reject(place, "malformed", "", f"This cannot be read as JSON: {why(error)}")
         else:
             self._take(place, event)
 
@@ -125,15 +120,11 @@ class Uploaded:
         self.results[place] = Result("rejected", code, f"/{place}{pointer}", detail)
 
     def _items(self, body: bytes) -> Sequence[bytes | msgspec.Raw]:
-        items: Sequence[bytes | msgspec.Raw]
         try:
-            items = _RAW.decode(body)
-        except _UNREADABLE as error:
-            try:  # one that is no JSON spoils that, too
-                items = items_of(body, self._most)
-            except ValueError:
-                what = 'The body has to be a JSON array of events, as [{"event_id": "...", ...}].'
-                raise Malformed(f"{what} This one cannot be read: {_why(error)}.") from error
+            items = raw_items(body, self._most)
+        except ValueError as error:
+            what = 'The body has to be a JSON array of events, as [{"event_id": "...", ...}].'
+            raise Malformed(f"{what} This one cannot be read: {error}.") from error
         self._check_number(len(items))
         return items
 
@@ -154,7 +145,7 @@ def _all_of(body: bytes, *, is_lines: bool) -> list[Event] | None:
         if not is_lines:
             return _EVENT.decode_list(body)
         events = _EVENT.decode_lines(body)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
     # msgspec takes any blanks between events, and line ends within one. Texts have no line ends, and `}` and `{` meet
     # between two events alone: so these numbers are equal when every line is one event.
@@ -169,17 +160,6 @@ def _in_utf8(body: bytes) -> bytes:
     if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in body[:4]:
         raise Malformed("The body is UTF-16 or UTF-32. Send UTF-8.")
     return body.removeprefix(codecs.BOM_UTF8)
-
-
-def _why(error: Exception) -> str:
-    """What a reader did not like, and the byte at which it met that."""
-    if isinstance(error, RecursionError):
-        return "It has too many levels"
-    if isinstance(error, UnicodeDecodeError):
-        return "it is not UTF-8"
-    if str(error) == _TRUNCATED:
-        return r"it ends too early, or has half of a pair of surrogates (\ud800)"
-    return str(error).removeprefix("JSON is malformed: ")
 
 
 def unpacked(body: bytes, most: int) -> bytes:

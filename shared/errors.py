@@ -2,8 +2,10 @@
 
     TallybookError                     status  code                   retryable
       Malformed                        400     malformed
+        ForeignHost                    400     foreign_host
       Unauthorized                     401     unauthorized
       Forbidden                        403     forbidden
+        ForeignRequest                 403     foreign_request
       NotFound                         404     not_found
         UnknownBanner                  404     unknown_banner
         UnknownTracker                 404     unknown_tracker
@@ -81,6 +83,12 @@ class Malformed(TallybookError):
     status, code = 400, "malformed"
 
 
+class ForeignHost(Malformed):
+    """Without keys this route answers under names of loopback. Name another host in TALLYBOOK_ALLOWED_HOSTS."""
+
+    code = "foreign_host"
+
+
 class Unauthorized(TallybookError):
     """This route needs a key. Send it in the Authorization header."""
 
@@ -91,6 +99,12 @@ class Forbidden(TallybookError):
     """The key is good, but not for this route. Use one with the scope that it needs."""
 
     status, code = 403, "forbidden"
+
+
+class ForeignRequest(Forbidden):
+    """Without keys this route answers programs of this host only. Set TALLYBOOK_KEYS=required and use a key."""
+
+    code = "foreign_request"
 
 
 class NotFound(TallybookError):

@@ -32,7 +32,7 @@ NOT_SETTINGS = frozenset(
 
 
 #: Settings that are lists, with commas between their items.
-_LISTS = frozenset({"trusted_proxies", "track_origins", "keys_for"})
+_LISTS = frozenset({"trusted_proxies", "track_origins", "keys_for", "allowed_hosts"})
 #: Settings that are secrets as a whole; of a URL only the password is one.
 _SECRETS = frozenset({"jwt_secret", "jwt_keys", "events_cold_s3_key", "sentry_dsn"})
 
@@ -96,7 +96,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = ()
     body_max_bytes: Annotated[
         int, _about("Largest body of a request that needs none, in bytes; more is 413", ge=0, le=1 << 20)
-    ] = 16_384
+    ] = 65_536  # which is what browsers send of a beacon
     bulk_body_max_bytes: Annotated[
         int, _about("Largest body of a bulk request, in bytes; more is 413", ge=1024, le=64 << 20)
     ] = 1 << 20
@@ -105,7 +105,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         float, _about("Seconds in which a body must have arrived; later is 408", gt=0, le=600)
     ] = 10.0
     bodies_max: Annotated[
-        int, _about("Bodies that one worker reads at the same time; more is 503", ge=1, le=100_000)
+        int,
+        _about(
+            "Bodies of uploads, of bulk clicks, and of all others that one worker reads at a time; more is 503",
+            ge=1,
+            le=100_000,
+        ),
     ] = 512
     rate_limit_per_s: Annotated[
         float, _about("Writes a second that one client address may make; 0 is no limit", ge=0, le=1e9)
@@ -129,6 +134,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Literal["auto", "off", "required"],
         _about("Whether routes need a key: always, never, or unless this host alone reaches the service (`auto`)"),
     ] = "auto"
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        _about("Names beside those of loopback under which routes answer while `auto` asks for no key, without port"),
+    ] = ()
     keys_for: Annotated[
         tuple[KeyScope, ...],
         _about("What needs a key then, by scope; with `clicks:write` and `hits:write` also what browsers send"),
@@ -211,7 +220,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # -- hits of trackers ------------------------------------------------------------------------------------------
     track_origins: Annotated[
         tuple[str, ...],
-        _about("Origins (https://example.org, comma separated) whose pages may read the answer of a hit (CORS)"),
+        _about("Origins (https://example.org, comma separated) whose pages may read answers of hits and clicks (CORS)"),
     ] = ()
     track_ip: Annotated[
         Literal["full", "truncated"],
@@ -385,9 +394,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def keyed(self) -> frozenset[str]:
         """Scopes without which the routes of this service do nothing."""
+        return frozenset() if self.keys == "off" or self.is_for_this_host else frozenset(self.keys_for)
+
+    @property
+    def is_for_this_host(self) -> bool:
+        """Whether no key is asked for because this host alone reaches the service."""
         is_private = is_loopback(self.host) and not self.trusted_proxies  # behind a proxy everybody comes from there
-        is_open = self.keys == "off" or (self.keys == "auto" and is_private)
-        return frozenset() if is_open else frozenset(self.keys_for)
+        return self.keys == "auto" and is_private
 
     @property
     def worker_count(self) -> int:

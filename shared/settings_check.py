@@ -13,8 +13,9 @@ PREFIX = "TALLYBOOK_"
 _JWT_SECRET_MIN = 32
 #: Bytes that a partition of the log has at least: an append may have 1.4 MB. A topic has a tenth of the memory or more.
 _PARTITION_MIN = 3 << 19
-#: An origin as browsers write it, and a domain of cookies.
+#: An origin as browsers write it, a host, and a domain of cookies.
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
+_HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
 
 
@@ -26,6 +27,7 @@ def check(settings: "Settings") -> None:
     """Raise SettingsError for the first setting that cannot be used."""
     _check_networks(settings.trusted_proxies)
     _check_origins(settings.track_origins)
+    _check_hosts(settings.allowed_hosts)
     _check_cookie(settings)
     _check_jwt(settings)
     _check_memory(settings)
@@ -71,6 +73,12 @@ def _check_origins(origins: tuple[str, ...]) -> None:
     for origin in origins:
         if not _ORIGIN.fullmatch(origin):
             raise SettingsError(f"TALLYBOOK_TRACK_ORIGINS: {origin} is no origin; write https://example.org, no path")
+
+
+def _check_hosts(hosts: tuple[str, ...]) -> None:
+    for host in hosts:
+        if not _HOST.fullmatch(host):
+            raise SettingsError(f"TALLYBOOK_ALLOWED_HOSTS: {host} is no name of a host; write count.example, no port")
 
 
 def _check_cookie(settings: "Settings") -> None:

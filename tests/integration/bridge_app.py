@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -22,6 +23,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ingest.body import BodyLimit
 from ingest.bridge import RsgiToAsgi
+from ingest.problems import HANDLERS
+from shared.errors import TallybookError
 from shared.settings import Settings
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -222,13 +225,20 @@ class Rsgi:
         await self._bridge(scope, protocol)
 
 
+async def _read_first(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http":
+        await scope["tallybook.body"].read()
+    await app(scope, receive, send)
+
+
 class Limited:
     """The application behind limits of its bodies: little time for what is under /hasty, much elsewhere."""
 
     def __init__(self) -> None:
         common = {"body_max_bytes": 1000, "bodies_max": 2}
-        self._hasty = BodyLimit(app, Settings(**common, body_timeout_s=0.2), {})
-        self._patient = BodyLimit(app, Settings(**common, body_timeout_s=600), {})
+        answering = ExceptionMiddleware(_read_first, {TallybookError: HANDLERS[TallybookError]})
+        self._hasty = BodyLimit(answering, Settings(**common, body_timeout_s=0.2), {})
+        self._patient = BodyLimit(answering, Settings(**common, body_timeout_s=600), {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         limit = self._hasty if scope.get("path", "").startswith("/hasty") else self._patient

@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pytest
 from loadtest.nginx import CONFIGURATION as FILE
 from loadtest.nginx import adapted
 from loadtest.stack import free_port
+from shared.errors import TallybookError
 from tests.services import require
 
 CONFIGURATION = FILE.read_text()
@@ -21,12 +22,13 @@ CONNECT_S = 10.0
 
 
 class Upstream:
-    """Stands where the service would and keeps what it was sent. Once `cut` is set, it hangs up unanswered."""
+    """Stands where the service would and keeps what it was sent. Once `cut` is set, it hangs up unanswered; while
+    `silent` is, it says nothing."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, list[tuple[str, str]]]] = []
         self.connections = 0
-        self.cut = False
+        self.cut = self.silent = False
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, kept alive until `cut` is set."""
@@ -38,6 +40,8 @@ class Upstream:
                 self.requests.append((line.decode().strip(), headers))
                 if self.cut:
                     break
+                if self.silent:
+                    continue
                 writer.write(b"HTTP/1.1 204 No Content\r\nX-Connection: %d\r\n\r\n" % self.connections)
                 await writer.drain()
         finally:
@@ -56,11 +60,18 @@ class Upstream:
 
 
 @asynccontextmanager
-async def running(folder: Path, upstreams: list[int], outer_proxies: str = "") -> AsyncIterator[int]:
-    """A real nginx in front of these ports, behind these proxies; gives its own port."""
+async def running(
+    folder: Path, upstreams: list[int], outer_proxies: str = "", changed: Mapping[str, str] | None = None
+) -> AsyncIterator[int]:
+    """A real nginx in front of these ports, behind these proxies; gives its own port. `changed` are texts of its
+    configuration."""
     nginx, port = require("nginx"), free_port()
     configuration = folder / "nginx.conf"
-    configuration.write_text(adapted(folder, upstreams, port, outer_proxies=outer_proxies))
+    text = adapted(folder, upstreams, port, outer_proxies=outer_proxies)
+    for given, wanted in (changed or {}).items():
+        assert given in text
+        text = text.replace(given, wanted)
+    configuration.write_text(text)
     process = await asyncio.create_subprocess_exec(
         nginx, "-p", folder, "-e", folder / "start.log", "-c", configuration, "-g", "daemon off;"
     )
@@ -242,8 +253,9 @@ async def test_a_click_whose_answer_was_lost_is_not_sent_again(
         ("/stats", (1 << 20) + 1, 413),
         ("/events", 5 << 20, 204),
         ("/events", (5 << 20) + 1, 413),
-        ("/stats/7", 16 << 10, 204),
-        ("/stats/7", (16 << 10) + 1, 413),
+        ("/stats/7", 64 << 10, 204),
+        ("/stats/7", (64 << 10) + 1, 413),
+        ("/track", 64 << 10, 204),
     ],
 )
 async def test_l2_a_body_over_the_limit_never_reaches_the_service(
@@ -282,6 +294,68 @@ async def test_l3_a_client_has_a_few_uploads_at_a_time(tmp_path: Path, upstream:
             assert b" 204 " in await asyncio.wait_for(reader.readline(), CONNECT_S)
             writer.close()
         assert (await exchange(front, upload, b"12"))[0] == 204
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        ("GARBAGE\n", 400, "malformed"),
+        ("GET /stats/\x00 HTTP/1.1\nHost: t\n", 400, "malformed"),
+        ("GET /stats/7 HTTP/1.1\n", 400, "malformed"),
+        ("GET /stats/7 HTTP/1.1\nHost: t\nHost: t\n", 400, "malformed"),
+        ("GET /stats/7 HTTP/1.1\nHost: t\nContent-Length: x\n", 400, "malformed"),
+        ("GET /stats/7 HTTP/3.0\nHost: t\n", 400, "malformed"),
+        ("POST /stats/7 HTTP/1.1\nHost: t\nTransfer-Encoding: gzip\n", 400, "malformed"),
+        (f"GET /stats?a={'x' * 9000} HTTP/1.1\nHost: t\n", 400, "malformed"),
+        (f"GET /stats/7 HTTP/1.1\nHost: t\nX-Long: {'x' * 9000}\n", 400, "malformed"),
+        (f"GET /{'x' * 9000}", 400, "malformed"),
+        ("TRACE /stats/7 HTTP/1.1\nHost: t\n", 405, "method_not_allowed"),
+        ("GET /nginx/malformed HTTP/1.1\nHost: t\n", 404, "not_found"),
+        ("GET /metrics HTTP/1.1\nHost: t\n", 404, "not_found"),
+    ],
+)
+async def test_what_the_proxy_refuses_has_the_one_form_of_errors(
+    tmp_path: Path, upstream: tuple[Upstream, int], sent: str, status: int, code: str
+) -> None:
+    stub, port = upstream
+    async with running(tmp_path, [port]) as front:
+        answered, headers, body = await exchange(front, sent)
+    problem = json.loads(body)
+    assert (answered, problem["status"], problem["code"]) == (status, status, code)
+    assert headers["content-type"] == "application/problem+json"
+    assert {"type", "title", "detail"} <= set(problem)
+    assert stub.requests == []
+
+
+async def test_a_service_that_does_not_answer_in_time_is_one_status(
+    tmp_path: Path, upstream: tuple[Upstream, int]
+) -> None:
+    stub, port = upstream
+    stub.silent = True
+    adapted_too = {"proxy_read_timeout 35s": "proxy_read_timeout 50ms"}
+    async with running(tmp_path, [port], adapted_too) as front:
+        status, headers, body = await exchange(front, "POST /stats/7 HTTP/1.1\nHost: t\nContent-Length: 0\n")
+    problem = json.loads(body)
+    assert (status, problem["status"], problem["code"]) == (502, 502, "no_answer")
+    assert headers["content-type"] == "application/problem+json"
+    assert [line for line, _ in stub.requests] == ["POST /stats/7 HTTP/1.1"]
+
+
+def test_problems_of_the_proxy_are_those_of_the_service() -> None:
+    """But for `no_answer`, which only a proxy can say."""
+    known = {error.code: error for error in [*_errors(TallybookError)]}
+    found = [json.loads(text) for text in re.findall(r"return \d+ '(\{.*\})';", CONFIGURATION)]
+    assert len(found) >= 7
+    for problem in found:
+        if problem["code"] != "no_answer":
+            error = known[problem["code"]]
+            assert (problem["status"], problem["title"]) == (error.status, error.title())
+
+
+def _errors(kind: type[TallybookError]) -> Iterator[type[TallybookError]]:
+    for one in kind.__subclasses__():
+        yield one
+        yield from _errors(one)
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/metrics/", "/metrics?x=1", "/%6detrics", "//metrics"])

@@ -134,7 +134,13 @@ async def test_a_beacon_and_a_pixel_are_hits_too(running: Tracking, tracker: UUI
 async def test_b3_head_options_and_prefetches_are_no_hits(running: Tracking, tracker: UUID, path: str) -> None:
     assert (await running.track(tracker, path=path, method="HEAD")).status_code in (200, 204)
     assert (await running.track(tracker, path=path, method="OPTIONS")).status_code == 204
-    for name, value in [("sec-purpose", "prefetch;prerender"), ("purpose", "prefetch")]:
+    ahead = [
+        ("sec-purpose", "prefetch;prerender"),
+        ("purpose", "prefetch"),
+        ("purpose", "preview"),
+        ("x-moz", "prefetch"),
+    ]
+    for name, value in [*ahead, ("x-purpose", "preview")]:
         answer = await running.track(tracker, path=path, headers={name: value})
         assert answer.status_code in (200, 204)
         assert "set-cookie" not in answer.headers

@@ -20,6 +20,8 @@ OPEN = {
     ("GET", "/docs/errors"),
     ("GET", "/docs/docs.css"),
     ("GET", "/docs/docs.js"),
+    ("OPTIONS", "/stats"),
+    ("OPTIONS", "/stats/{bannerId}"),
     ("OPTIONS", "/track"),
     ("OPTIONS", "/track.gif"),
 }

@@ -6,12 +6,17 @@ from typing import Any
 
 import msgspec
 import pytest
+from starlette.applications import Starlette
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
-from starlette.types import Message, Receive, Scope, Send
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ingest import body as body_module
-from ingest.body import DRAINED_MAX, BodyLimit
+from ingest.body import DRAINED_MAX, BodyLimit, hold, read_first
+from ingest.openapi import BodyUse, Operation, routes
+from ingest.problems import HANDLERS
+from shared.errors import TallybookError
 from shared.settings import Settings
 
 BULK = {"/stats": 4096}
@@ -57,7 +62,12 @@ def _message(piece: bytes, has_more: bool) -> Message:
 
 def limited(**settings: Any) -> tuple[BodyLimit, App]:
     app = App()
-    return BodyLimit(app, Settings(**({"body_max_bytes": 100} | settings)), BULK), app
+    return BodyLimit(answering(app), Settings(**({"body_max_bytes": 100} | settings)), BULK), app
+
+
+def answering(app: ASGIApp) -> ASGIApp:
+    """What the application has around its routes."""
+    return ExceptionMiddleware(app, {TallybookError: HANDLERS[TallybookError]})
 
 
 async def ask(
@@ -195,7 +205,7 @@ async def test_l2_a_compressed_body_is_not_read(encoding: bytes) -> None:
 @pytest.mark.parametrize("encoding", [b"br", b"deflate", b"gzip, gzip"])
 async def test_l2_what_a_route_takes_is_said_to_whoever_sends_something_else(encoding: bytes) -> None:
     app, headers = App(), [*length(1), (b"content-encoding", encoding)]
-    limit = BodyLimit(app, Settings(), BULK, packed=frozenset({"/events"}))
+    limit = BodyLimit(answering(app), Settings(), BULK, packed=frozenset({"/events"}))
     _, _, problem = await ask(limit, Client(b"a"), headers, path="/events")
     assert problem["detail"] == "This route takes bodies plain, or with Content-Encoding: gzip."
     _, _, problem = await ask(limit, Client(b"a"), headers)
@@ -259,7 +269,7 @@ async def test_l3_one_body_more_than_allowed_is_refused_and_room_is_given_back()
 async def test_l3_bodies_of_a_route_have_so_many_bytes_and_are_in_nobody_elses_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(body_module, "READING_MAX", 4096)
+    monkeypatch.setattr(body_module, "HELD_MAX", 4096)
     limit, _ = limited(bodies_max=100)
     slow = Client(b"a", is_complete=False)
     waiting = asyncio.create_task(ask(limit, slow, length(4000), path="/stats"))
@@ -272,6 +282,64 @@ async def test_l3_bodies_of_a_route_have_so_many_bytes_and_are_in_nobody_elses_w
     slow.push(b"a" * 3999)
     assert (await waiting)[0] == 200
     assert (await ask(limit, Client(b"a" * 4096), CHUNKED, path="/stats"))[0] == 200
+
+
+async def test_l3_slow_bodies_of_one_route_take_no_place_of_another() -> None:
+    limit, _ = limited(bodies_max=1)
+    slow = Client(b"a", is_complete=False)
+    waiting = asyncio.create_task(ask(limit, slow, length(2)))
+    await slow.is_read.wait()
+    assert (await ask(limit, Client(b"a"), length(1)))[0] == 503
+    assert (await ask(limit, Client(b"a"), length(1), path="/stats"))[0] == 200
+    slow.push(b"a")
+    assert (await waiting)[0] == 200
+
+
+async def test_l3_the_bytes_of_a_body_are_held_until_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body_module, "HELD_MAX", 100)
+    begun, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        await request.body()
+        hold(request, 90)  # as after unpacking
+        begun.set()
+        await may_answer.wait()
+        await PlainTextResponse("ok")(scope, receive, send)
+
+    limit = BodyLimit(answering(waiting), Settings(), BULK)
+    first = asyncio.create_task(ask(limit, Client(b"a"), length(1)))
+    await begun.wait()
+    begun.clear()
+    status, headers, problem = await ask(limit, Client(b"a" * 11), length(11))
+    assert (status, problem["code"], headers["retry-after"]) == (503, "busy", "1")
+    status, _, problem = await ask(limit, Client(b"a"), length(1))  # which fits, and finds no room once unpacked
+    assert (status, problem["code"]) == (503, "busy")
+    may_answer.set()
+    assert (await first)[0] == 200
+    assert (await ask(limit, Client(b"a" * 11), length(11)))[0] == 200
+
+
+@pytest.mark.parametrize("use", ["ignored", "refused", "read"])
+async def test_l4_only_what_reads_a_body_minds_how_it_is_packed(use: BodyUse) -> None:
+    async def handler(request: Request) -> Response:
+        return PlainTextResponse(f"{len(await request.body())}")
+
+    one = Operation(method="POST", path="/stats/1", handler=handler, summary="", answers={}, body_use=use)
+    app = Starlette(routes=routes(read_first([one])), exception_handlers={TallybookError: HANDLERS[TallybookError]})
+    limit = BodyLimit(app, Settings(body_max_bytes=100), {})
+    packed = (b"content-encoding", b"gzip")
+    status, _, problem = await ask(limit, Client(b"a" * 100), [packed, *length(100)])
+    assert (status, problem and problem["code"]) == {
+        "ignored": (200, None),
+        "refused": (415, "unsupported_media_type"),
+        "read": (415, "unsupported_media_type"),
+    }[use]
+    status, _, problem = await ask(limit, Client(b"a" * 100), CHUNKED)
+    assert (status, problem and problem["code"]) == ((400, "malformed") if use == "refused" else (200, None))
+    assert (await ask(limit, Client(b"a" * 101), length(101)))[0] == 413
+    assert (await ask(limit, Client(b"a" * 101), CHUNKED))[0] == 413
+    assert (await ask(limit, Client(b""), CHUNKED))[0] == 200
 
 
 @pytest.mark.parametrize("ending", ["gone", "slow", "large"])

@@ -1,5 +1,6 @@
 """The routes that write, over stores in memory: what is counted, what is refused, and in which order."""
 
+import re
 import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
@@ -18,6 +19,7 @@ from ingest.clicks import OPERATIONS
 from ingest.client import ClientAddress
 from ingest.limits import Allowance
 from ingest.openapi import routes
+from ingest.origins import Origins
 from ingest.problems import HANDLERS
 from shared.counting.keyed import KeyedClick
 from shared.counting.lane import BANNER_MAX, banner_id
@@ -32,6 +34,7 @@ from shared.errors import (
 )
 from shared.settings import Settings
 
+ORIGIN = "https://shop.example"
 JSON = {"content-type": "application/json"}
 
 
@@ -138,6 +141,7 @@ class Service:
         self.counter, self.keyed = Counter(settings, self.log), Keyed(self.log)
         self.banners, self.limiter = Banners(), Limiter(settings.rate_limit_per_s)
         self.state = {
+            "origins": Origins([ORIGIN]),
             "settings": settings,
             "counter": self.counter,
             "keyed": self.keyed,
@@ -152,10 +156,13 @@ class Service:
         scope["state"] = dict(self.state)
         await self.app(scope, receive, send)
 
-    async def post(self, path: str, **more: Any) -> httpx2.Response:
+    async def ask(self, method: str, path: str, **more: Any) -> httpx2.Response:
         transport = httpx2.ASGITransport(app=self._with_state)
         async with httpx2.AsyncClient(transport=transport, base_url="http://t") as http:
-            return await http.post(path, **more)
+            return await http.request(method, path, **more)
+
+    async def post(self, path: str, **more: Any) -> httpx2.Response:
+        return await self.ask("POST", path, **more)
 
     async def bulk(self, body: Any, headers: Mapping[str, str] = JSON) -> httpx2.Response:
         content = body if isinstance(body, bytes) else msgspec.json.encode(body)
@@ -426,7 +433,6 @@ async def test_more_items_than_allowed_count_nothing(service: Service) -> None:
         b'"x"',
         b"[",
         b'[{"bannerId":1}',
-        b"[{'a':1}]",
         b"\xff",
         b"\xef\xbb\xbf[]",
     ],
@@ -455,6 +461,7 @@ async def test_i1_a_body_that_is_no_array_is_refused(service: Service, body: byt
         b'{"bannerId":1,"id":"\xed\xa0\x80"}',
         b'{"bannerId":1,"id":"\xff"}',
         b'{"bannerId":1,"\\u0000":1}',
+        b"{'bannerId':1}",
     ],
 )
 async def test_i1_what_is_not_exactly_of_its_type_does_not_count(service: Service, item: bytes) -> None:
@@ -464,6 +471,40 @@ async def test_i1_what_is_not_exactly_of_its_type_does_not_count(service: Servic
 
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("item", "why"),
+    [
+        (b'{"bannerId":1,"id":"\\ud800"}', "surrogates"),
+        (b'{"bannerId":1,"id":"\xed\xa0\x80"}', "UTF-8"),
+        (b'{"bannerId":1,"id":"\xff"}', "UTF-8"),
+        (b'{"bannerId":1,"id":"\\x"}', "escape"),
+        (b'{"bannerId":1,"id":"\x01"}', "character"),
+        (b'{"bannerId":01}', "malformed|leading zero|invalid number|trailing|expected"),
+        (b"{'bannerId':1}", "malformed|object keys|expected|quote"),
+        (b'{"bannerId":1,}', "trailing|expected|object"),
+        (b'{"bannerId":1,"count":NaN}', "invalid|character"),
+    ],
+)
+async def test_one_broken_text_is_rejected_alone_and_named(service: Service, item: bytes, why: str) -> None:
+    answer = await service.bulk(b'[{"bannerId":7},' + item + b',{"bannerId":8,"count":2,"id":"k"},' + item + b"]")
+    assert answer.status_code == 200
+    counted = answer.json()
+    assert (counted["items"], counted["accepted"], counted["clicks"], counted["rejected"]) == (4, 2, 3, 2)
+    assert [(fault["index"], fault["pointer"], fault["code"]) for fault in counted["errors"]] == [
+        (1, "/1", "malformed"),
+        (3, "/3", "malformed"),
+    ]
+    assert all(re.search(why, fault["detail"]) for fault in counted["errors"])
+    assert service.clicks() == 3
+
+
+async def test_too_many_items_are_refused_however_they_look(service: Service) -> None:
+    most = service.state["settings"].bulk_items_max
+    answer = await service.bulk(b"[" + b'"\\x",' * most + b'{"bannerId":1}]')
+    assert code_of(answer) == (422, "invalid")
+    assert service.clicks() == 0
 
 
 @pytest.mark.parametrize(
@@ -670,3 +711,43 @@ async def test_i1_every_item_is_accepted_a_duplicate_or_rejected(items: list[Any
 @given(body=st.binary(max_size=200))
 async def test_i1_no_bytes_break_it(body: bytes) -> None:
     assert (await Service().bulk(body)).status_code in (200, 400, 422)
+
+
+# -- pages of other origins --------------------------------------------------------------------------------------------
+
+PREFLIGHT = {"access-control-request-method": "POST", "access-control-request-headers": "idempotency-key"}
+
+
+@pytest.mark.parametrize("path", ["/stats", "/stats/1"])
+async def test_o6_pages_of_allowed_origins_may_use_keys(service: Service, path: str) -> None:
+    answer = await service.ask("OPTIONS", path, headers={"origin": ORIGIN, **PREFLIGHT})
+    assert answer.status_code == 204
+    assert answer.headers["access-control-allow-origin"] == ORIGIN
+    assert answer.headers["access-control-allow-methods"] == "POST"
+    assert answer.headers["access-control-allow-headers"] == "content-type, idempotency-key"
+    assert "access-control-request-headers" in answer.headers["vary"].lower()
+    assert service.clicks() == 0
+
+
+@pytest.mark.parametrize("path", ["/stats", "/stats/1"])
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", f"{ORIGIN}.evil", "http://shop.example"])
+async def test_o6_pages_of_other_origins_may_not_use_keys(service: Service, path: str, origin: str) -> None:
+    answer = await service.ask("OPTIONS", path, headers={"origin": origin, **PREFLIGHT})
+    assert answer.status_code == 204
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+async def test_o6_an_allowed_page_reads_what_became_of_its_click_and_others_do_not(service: Service) -> None:
+    key = {"idempotency-key": "k"}
+    for origin, is_readable in [(ORIGIN, True), ("https://evil.example", False)]:
+        answers = [
+            await service.post("/stats/1", headers={"origin": origin, **key}),
+            await service.post("/stats/0", headers={"origin": origin, **key}),
+            await service.bulk([{"bannerId": 1}], {"origin": origin, **JSON}),
+            await service.bulk([], {"origin": origin, "content-type": "image/gif"}),
+        ]
+        assert [answer.status_code for answer in answers] == [204, 400, 200, 415]
+        for answer in answers:
+            assert answer.headers.get("access-control-allow-origin") == (ORIGIN if is_readable else None)
+            assert ("idempotent-replayed" in answer.headers.get("access-control-expose-headers", "")) is is_readable
+            assert answer.headers["vary"] == "Origin"

@@ -286,7 +286,12 @@ def test_v1_who_asks_for_privacy(headers: dict[str, str], honours_dnt: bool, exp
         ({"purpose": "prefetch"}, True),
         ({"purpose": "Prefetch"}, True),
         ({"x-moz": "prefetch"}, True),
-        ({"purpose": "preview"}, False),
+        ({"purpose": "preview"}, True),
+        ({"x-purpose": "preview"}, True),
+        ({"x-purpose": "Preview"}, True),
+        ({"sec-purpose": "prerender"}, True),
+        ({"purpose": "pre-view"}, False),
+        ({"x-purpose": ""}, False),
         ({}, False),
     ],
 )
