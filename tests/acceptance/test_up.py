@@ -129,7 +129,7 @@ def test_clicks_are_counted_exactly_and_survive_a_restart(up: Up, port: int, fol
 
 
 @pytest.mark.parametrize("target", ["worker", "ingest", "aggregator", "redis", "postgres"])
-def test_a_kill_loses_nothing_and_doubles_nothing(up: Up, port: int, folder: Path, target: str) -> None:
+def test_l8_a_kill_loses_nothing_and_doubles_nothing(up: Up, port: int, folder: Path, target: str) -> None:
     ledger = Ledger()
 
     async def load() -> None:

@@ -350,7 +350,7 @@ async def test_rows_are_on_the_disk_when_they_are_acknowledged(client: ClickHous
     ("setting", "table", "day"),
     [("tracker_retention_days", "tracker_events", "date"), ("event_retention_days", "events", "event_date")],
 )
-async def test_the_retention_follows_its_setting(
+async def test_v4_the_retention_follows_its_setting(
     client: ClickHouse, clickhouse_settings: Settings, setting: str, table: str, day: str
 ) -> None:
     # Page views have a retention of their own, which no setting moves.

@@ -120,7 +120,7 @@ def test_errors_have_the_codes_names_and_statuses_of_a_server(
     assert shared.answers()
 
 
-def test_s9_a_wrong_password_or_user_is_refused_before_anything_is_read(shared: Gateway) -> None:
+def test_a_wrong_password_or_user_is_refused_before_anything_is_read(shared: Gateway) -> None:
     for user, password in ((USER, "wrong"), (USER, ""), ("default", PASSWORD), ("", ""), ("jürgen", PASSWORD)):
         answer = shared.ask("POST", user=user, password=password, body=b"x" * 10_000_000)
         assert (answer.status, answer.code) == (403, 516), (user, password)
@@ -135,7 +135,7 @@ def test_credentials_come_in_each_of_the_three_ways(shared: Gateway) -> None:
     assert connection.text == "2\n"
 
 
-def test_a_get_changes_nothing(shared: Gateway) -> None:
+def test_q2_a_get_changes_nothing(shared: Gateway) -> None:
     assert shared.ask("GET", query="SELECT 1").text == "1\n"
     for sql in ("CREATE TABLE t.other (x UInt8) ENGINE = Memory", "INSERT INTO t.raw VALUES (1, 'x')"):
         assert shared.ask("GET", query=sql, readonly="0").code == 164  # READONLY
@@ -193,7 +193,7 @@ def test_a_statement_may_not_take_more_memory_than_it_is_given(shared: Gateway) 
     assert shared.answers()
 
 
-def test_the_engine_has_the_bounds_that_it_was_given(gateways: Callable[..., Gateway]) -> None:
+def test_q2_the_engine_has_the_bounds_that_it_was_given(gateways: Callable[..., Gateway]) -> None:
     one = gateways(TALLYBOOK_CLICKHOUSE_MEMORY_BYTES=str(700 << 20))
     names = b"('max_server_memory_usage', 'mark_cache_size')"
     sql = b"SELECT value FROM system.server_settings WHERE name IN %b ORDER BY name"
@@ -531,7 +531,7 @@ def test_a_second_gateway_on_the_folder_is_refused(gateways: Callable[..., Gatew
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:18199", "http://user:@127.0.0.1:18199", "http://user:x@0.0.0.0:18199", ""]
 )
-def test_s9_it_starts_on_loopback_and_with_a_password_only(tmp_path: Path, url: str) -> None:
+def test_it_starts_on_loopback_and_with_a_password_only(tmp_path: Path, url: str) -> None:
     one = Gateway(tmp_path, TALLYBOOK_CLICKHOUSE_URL=url)
     assert one.launch().wait(30) == 1
     assert "TALLYBOOK_CLICKHOUSE_URL" in one.log.read_text()

@@ -341,7 +341,7 @@ async def test_a_damaged_file_is_one_sentence(stage: EventStage, tmp_path: Path)
         assert b"Traceback" not in errors, way
 
 
-async def test_an_open_quote_is_told_with_the_lines_that_it_hides(stage: EventStage, tmp_path: Path) -> None:
+async def test_i7_an_open_quote_is_told_with_the_lines_that_it_hides(stage: EventStage, tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", [event(properties={}) for _ in range(20_000)])
     lines = path.read_text().splitlines(keepends=True)
     lines[100] = lines[100].replace(",{}", ',"{}')

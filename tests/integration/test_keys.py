@@ -79,6 +79,7 @@ async def test_a1_a_key_opens_what_it_has_scopes_for_and_nothing_else(
         assert_refused(await one.http.post("/events", content="[]"), 401, "")
         assert_refused(await one.http.get("/accounting"), 401, "")
         assert (await read(one, bearer(reader))).status_code == 200
+        assert (await read(one, {"authorization": f"bearer   {reader.text}"})).status_code == 200
         assert (await one.http.head("/stats/42", params=RANGE, headers=bearer(reader))).status_code == 200
         assert (await one.http.post("/events", json=[], headers=bearer(writer))).status_code == 202
         for path, key, scope in [("/stats/42", writer, "stats:read"), ("/accounting", reader, "admin")]:
@@ -100,6 +101,21 @@ async def test_a1_a_key_opens_what_it_has_scopes_for_and_nothing_else(
         assert_refused(await one.http.get("/stats/42", params=RANGE, headers=twice), 401, invalid)
         # A key in the address is none (and would be in logs of proxies).
         assert_refused(await one.http.get("/stats/42", params={**RANGE, "key": reader.text}), 401, "")
+
+
+async def test_l3_who_has_no_key_takes_no_place_of_an_upload(
+    redis_client: "Redis", redis_url: str, database: str, tmp_path: Path, make: Callable[..., Any]
+) -> None:
+    key = await make("events:write")
+    async with tracking(tmp_path, redis_url, database, keys="required", bodies_max=1) as one:
+        slow = [await asyncio.open_connection("127.0.0.1", one.port) for _ in range(8)]
+        for reader, writer in slow:
+            writer.write(b"POST /events HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\n1")
+            assert b" 401 " in await reader.readline()  # which does not wait for the second byte
+        for _ in range(4):
+            assert (await one.http.post("/events", json=[], headers=bearer(key))).status_code == 202
+        for _, writer in slow:
+            writer.close()
 
 
 async def test_each_key_names_uploads_of_its_own_and_a_click_is_one_whoever_repeats_it(

@@ -48,7 +48,7 @@ async def is_allowed(limiter: Limiter, client: str) -> bool:
     return True
 
 
-async def test_a_burst_over_all_workers_is_exact(workers: Callable[..., list[Limiter]]) -> None:
+async def test_r1_a_burst_over_all_workers_is_exact(workers: Callable[..., list[Limiter]]) -> None:
     limiters = workers(SLOW, 20)
     allowed = await asyncio.gather(*(is_allowed(limiters[n % 3], "192.0.2.1") for n in range(60)))
     assert sum(allowed) == 20
@@ -56,7 +56,7 @@ async def test_a_burst_over_all_workers_is_exact(workers: Callable[..., list[Lim
     assert await is_allowed(limiters[0], "192.0.2.2")
 
 
-async def test_the_headers_of_a_write_say_where_the_client_stands(workers: Callable[..., list[Limiter]]) -> None:
+async def test_r4_the_headers_of_a_write_say_where_the_client_stands(workers: Callable[..., list[Limiter]]) -> None:
     one, other, _ = workers(SLOW, 3)
     assert await one.take("192.0.2.1") == {
         "RateLimit-Limit": "3",
@@ -71,7 +71,7 @@ async def test_the_headers_of_a_write_say_where_the_client_stands(workers: Calla
     assert 990 <= (refused.value.retry_after_s or 0) <= 1000
 
 
-async def test_redis_keeps_one_number_per_client_which_vanishes_and_names_nobody(
+async def test_r5_redis_keeps_one_number_per_client_which_vanishes_and_names_nobody(
     workers: Callable[..., list[Limiter]], redis_client: "Redis"
 ) -> None:
     limiter, *_ = workers(1.0, 5)
@@ -117,7 +117,7 @@ async def test_an_arrival_time_of_a_clock_that_was_set_back_is_cut_to_a_burst(
     assert refused.value.retry_after_s == 1000
 
 
-async def test_while_redis_is_away_clients_write_under_the_limit_of_the_worker(tmp_path: Path) -> None:
+async def test_r2_while_redis_is_away_clients_write_under_the_limit_of_the_worker(tmp_path: Path) -> None:
     redis = connect(Settings(redis_url=f"unix://{tmp_path}/none.sock"))
     limiter = Limiter(SLOW, 10, redis)
     allowed = [await is_allowed(limiter, "192.0.2.1") for _ in range(15)]

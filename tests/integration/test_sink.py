@@ -387,7 +387,7 @@ async def test_an_engine_that_is_killed_in_the_middle_of_a_batch(
 # -- rows that can never be stored -------------------------------------------------------------------------------------
 
 
-async def test_poison_alone_goes_to_the_dead_letters(stage: Stage) -> None:
+async def test_i8_poison_alone_goes_to_the_dead_letters(stage: Stage) -> None:
     good = [hit() for _ in range(200)]
     bad = {
         7: hit(date="yesterday"),

@@ -119,15 +119,24 @@ async def test_the_row_fits_into_the_table(running: Tracking, tracker: UUID, cli
     assert (url, ip, value, moment) == (hit["url"], "::ffff:127.0.0.1", "Spring sale", hit["date_time"])
 
 
-async def test_a_beacon_and_a_pixel_are_hits_too(running: Tracking, tracker: UUID) -> None:
+async def test_o5_a_beacon_and_a_pixel_are_hits_that_nobody_keeps(running: Tracking, tracker: UUID) -> None:
     beacon = await running.track(tracker, method="POST", content=b"whatever", headers={"content-type": "text/plain"})
     assert (beacon.status_code, beacon.content) == (204, b"")
+    for headers in ({"content-encoding": "gzip"}, {"content-type": "multipart/form-data"}):
+        large = await running.track(tracker, method="POST", content=b"x" * 65_536, headers=headers)
+        assert (large.status_code, large.content) == (204, b"")
+    larger = await running.track(tracker, method="POST", content=b"x" * 65_537)
+    assert (larger.status_code, larger.json()["code"]) == (413, "too_large")
     pixel = await running.track(tracker, path="/track.gif")
     assert (pixel.status_code, len(pixel.content), pixel.content[:6]) == (200, 43, b"GIF89a")
     assert pixel.headers["content-type"] == "image/gif"
-    assert "no-store" in pixel.headers["cache-control"]
     assert "user_id=" in pixel.headers["set-cookie"]
-    assert len(await hits_of(running, tracker)) == 2
+    ahead = await running.track(tracker, path="/track.gif", method="HEAD")
+    for answer in (beacon, pixel, ahead):
+        assert answer.headers["cache-control"] == "no-store, private"
+        assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    assert len(await hits_of(running, tracker)) == 4
 
 
 @pytest.mark.parametrize("path", ["/track", "/track.gif"])
@@ -461,7 +470,7 @@ async def test_p1_p5_headers_of_a_stranger_do_not_count(running: Tracking, track
     assert (hit["ip"], hit["url"]) == ("127.0.0.1", str(answer.request.url))
 
 
-async def test_p1_address_and_url_are_right_behind_nginx(
+async def test_p2_address_and_url_are_right_behind_nginx(
     redis_url: str, shared_database: str, tracker: UUID, tmp_path: Path
 ) -> None:
     async with tracking(tmp_path, redis_url, shared_database, trusted_proxies="127.0.0.1/32") as one:

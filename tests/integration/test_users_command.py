@@ -134,7 +134,7 @@ def test_an_export_ends_quietly_when_nobody_reads_on(stores: Settings) -> None:
     process.stderr.close()
 
 
-def test_who_is_erased_is_in_no_table_and_nobody_else_is_touched(stores: Settings) -> None:
+def test_v4_who_is_erased_is_in_no_table_and_nobody_else_is_touched(stores: Settings) -> None:
     add(
         stores,
         [Event(1, LONG_AGO, ODD), Event(2, LONG_AGO, "other")],

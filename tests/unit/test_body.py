@@ -195,7 +195,7 @@ async def test_l2_length_together_with_transfer_encoding_is_refused(size: int) -
 
 
 @pytest.mark.parametrize("encoding", [b"gzip", b"br", b"GZIP", b"identity, gzip", b"x"])
-async def test_l2_a_compressed_body_is_not_read(encoding: bytes) -> None:
+async def test_l4_a_compressed_body_is_not_read(encoding: bytes) -> None:
     limit, app = limited()
     client = Client(b"a")
     status, _, problem = await ask(limit, client, [*length(1), (b"content-encoding", encoding)])
@@ -203,7 +203,7 @@ async def test_l2_a_compressed_body_is_not_read(encoding: bytes) -> None:
 
 
 @pytest.mark.parametrize("encoding", [b"br", b"deflate", b"gzip, gzip"])
-async def test_l2_what_a_route_takes_is_said_to_whoever_sends_something_else(encoding: bytes) -> None:
+async def test_l4_what_a_route_takes_is_said_to_whoever_sends_something_else(encoding: bytes) -> None:
     app, headers = App(), [*length(1), (b"content-encoding", encoding)]
     limit = BodyLimit(answering(app), Settings(), BULK, packed=frozenset({"/events"}))
     _, _, problem = await ask(limit, Client(b"a"), headers, path="/events")
@@ -213,7 +213,7 @@ async def test_l2_what_a_route_takes_is_said_to_whoever_sends_something_else(enc
     assert app.bodies == []
 
 
-async def test_l2_a_second_encoding_is_not_overlooked() -> None:
+async def test_l4_a_second_encoding_is_not_overlooked() -> None:
     limit, app = limited()
     encodings = [(b"content-encoding", b"identity"), (b"content-encoding", b"gzip")]
     status, _, _ = await ask(limit, Client(b"a"), [*length(1), *encodings])
@@ -358,14 +358,14 @@ async def test_l3_a_client_that_goes_away_in_mid_body_never_reaches_the_handler(
     assert (status, app.bodies) == (0, [])
 
 
-async def test_l3_a_long_address_is_refused() -> None:
+async def test_l5_a_long_address_is_refused() -> None:
     limit, app = limited()
     assert (await ask(limit, Client(), path="/" + "a" * 8192))[0] == 400
     assert (await ask(limit, Client(), query=b"a" * 8192))[0] == 400
     assert app.bodies == []
 
 
-async def test_l3_many_parameters_are_refused() -> None:
+async def test_l5_many_parameters_are_refused() -> None:
     limit, app = limited()
     assert (await ask(limit, Client(), query=b"&".join([b"a=1"] * 64)))[0] == 200
     assert (await ask(limit, Client(), query=b"&".join([b"a=1"] * 65)))[0] == 400

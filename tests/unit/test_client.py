@@ -104,7 +104,7 @@ def test_p3_garbage_ends_the_walk_at_the_peer(entry: str) -> None:
 
 
 @pytest.mark.parametrize("peer", [None, "", "unix:"])
-def test_p3_a_peer_without_an_address_is_nobody(peer: str | None) -> None:
+def test_p4_a_peer_without_an_address_is_nobody(peer: str | None) -> None:
     assert client_of(peer, "203.0.113.9") == ""
 
 

@@ -202,7 +202,7 @@ def test_every_long_running_service_is_watched_and_stops_gracefully(name: str) -
 
 
 @pytest.mark.parametrize("name", ["ingest", "aggregator", "nginx"])
-def test_a_stop_waits_longer_than_the_drain(name: str) -> None:
+def test_l8_a_stop_waits_longer_than_the_drain(name: str) -> None:
     assert seconds(SERVICES[name]["stop_grace_period"]) > Settings().drain_timeout_s
 
 

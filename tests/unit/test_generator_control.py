@@ -104,7 +104,7 @@ def test_every_other_method_is_told_which_there_are(asked: Asked, method: str, p
     assert int(answer.headers["Content-Length"]) > 0
 
 
-def test_s1_pages_in_a_browser_cannot_use_it(asked: Asked) -> None:
+def test_o7_pages_in_a_browser_cannot_use_it(asked: Asked) -> None:
     assert asked.patch({"mode": "max"}, Origin="https://example.org")[0] == 400
     assert asked.patch({"mode": "max"}, Host="rebound.example.org")[0] == 400
     assert asked.ask("GET", "/control", Host="rebound.example.org:80")[0] == 400

@@ -42,7 +42,7 @@ def test_no_module_is_a_drawer() -> None:
     assert [path for path in MODULES if path.name in drawers] == []
 
 
-def test_the_hot_service_opens_no_url() -> None:
+def test_o3_the_hot_service_opens_no_url() -> None:
     """The linter of imports knows no submodules of the standard library."""
     for path in (ROOT / "ingest").rglob("*.py"):
         assert not re.search(r"urllib\.request|http\.client", path.read_text()), path

@@ -128,7 +128,7 @@ async def test_a_refused_client_is_told_to_wait_at_least_a_second(limiter: Calla
     assert refused.value.retry_after_s == 1
 
 
-async def test_l6_the_addresses_of_one_ipv6_customer_share_a_limit(limiter: Callable[..., Limiter]) -> None:
+async def test_r3_the_addresses_of_one_ipv6_customer_share_a_limit(limiter: Callable[..., Limiter]) -> None:
     limits = limiter(1.0, 2)
     await limits.take("2001:db8:1:2::1")
     await limits.take("2001:db8:1:2:ffff::9")
@@ -151,7 +151,7 @@ def test_clients_are_grouped_by_what_one_customer_has(client: str, name: str) ->
     assert group(client) == name
 
 
-def test_l6_the_memory_of_clients_is_bounded_and_keeps_the_latest(clock: Clock) -> None:
+def test_r3_the_memory_of_clients_is_bounded_and_keeps_the_latest(clock: Clock) -> None:
     buckets = Buckets(1.0, 5, clock, clients_max=3)
     for number in range(10):
         buckets.note(str(number), clock() + 2)
@@ -170,7 +170,7 @@ def test_a_clock_that_was_set_back_locks_nobody_out_for_longer_than_a_burst(cloc
     burst=st.integers(1, 50),
     waits=st.lists(st.floats(0, 2), min_size=1, max_size=200),
 )
-def test_no_way_of_asking_gets_more_than_the_burst_and_the_rate(rate: float, burst: int, waits: list[float]) -> None:
+def test_r1_no_way_of_asking_gets_more_than_the_burst_and_the_rate(rate: float, burst: int, waits: list[float]) -> None:
     clock = Clock()
     buckets = Buckets(rate, burst, clock, clients_max=10)
     allowed, began = 0, clock.now

@@ -157,7 +157,7 @@ def client() -> httpx2.AsyncClient:
     return httpx2.AsyncClient(transport=transport, base_url="http://t")
 
 
-async def test_an_unexpected_exception_leaks_nothing() -> None:
+async def test_q4_an_unexpected_exception_leaks_nothing() -> None:
     async with client() as http:
         answer = await http.get("/breaks")
     assert answer.status_code == 500

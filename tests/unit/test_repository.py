@@ -51,7 +51,7 @@ def test_requirements_name_no_address_and_no_index(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", REQUIREMENTS, ids=_name)
-def test_every_requirement_is_pinned_and_has_hashes(path: Path) -> None:
+def test_s4_every_requirement_is_pinned_and_has_hashes(path: Path) -> None:
     entries = _entries(path)
     assert len(entries) > 10
     for entry in entries:

@@ -87,7 +87,7 @@ def test_a_fault_names_its_character(text: str, kind: type[TallybookError], posi
     assert (fault["parameter"], fault["position"]) == ("segment", position), fault["detail"]
 
 
-def test_what_is_too_much_is_refused() -> None:
+def test_q3_what_is_too_much_is_refused() -> None:
     at_most = " and ".join(["event_type:a"] * TERMS_MOST)
     parse(at_most, FIELDS)
     with pytest.raises(Invalid, match="comparisons"):
@@ -144,7 +144,7 @@ _SQL = re.compile(
 
 
 @given(nodes())
-def test_no_character_of_a_client_is_in_the_sql(node: Node) -> None:
+def test_q1_no_character_of_a_client_is_in_the_sql(node: Node) -> None:
     found = condition(node, FIELDS)
     assert set(_SQL.sub("", found.sql)) <= set(" (),")
     named = re.findall(r"\{(\w+):", found.sql)

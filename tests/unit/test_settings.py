@@ -74,7 +74,7 @@ def test_a_missing_secret_file_is_named(tmp_path: Path) -> None:
         load({"TALLYBOOK_DATABASE_URL_FILE": str(tmp_path / "none")})
 
 
-def test_passwords_never_show() -> None:
+def test_s2_passwords_never_show() -> None:
     settings = Settings(redis_url="redis://:hunter2@cache", database_url="postgresql://u:hunter2@db/x")
     assert "hunter2" not in repr(settings)
     assert "postgresql://u:***@db/x" in repr(settings)

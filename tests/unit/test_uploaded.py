@@ -146,7 +146,7 @@ def test_what_stands_between_two_commas_is_one_item() -> None:
     assert bad.detail.startswith("This cannot be read as JSON: trailing characters (byte")
 
 
-def test_too_many_events_are_refused_however_they_look() -> None:
+def test_i7_too_many_events_are_refused_however_they_look() -> None:
     for body in (b"[" + b"1," * 10 + b"1]", b"[" + b"NaN," * 1000 + b"1]"):
         with pytest.raises(Invalid, match="This upload has more than the 10 events"):
             Uploaded(Settings(events_max=10), body, is_lines=False)
@@ -180,14 +180,14 @@ def test_streams_behind_one_another_are_one_body() -> None:
         unpacked(body, 165_543)
 
 
-def test_the_bound_is_that_of_all_streams_together() -> None:
+def test_l4_the_bound_is_that_of_all_streams_together() -> None:
     with pytest.raises(TooLarge):
         unpacked(gzip.compress(b" " * 1000) * 11, 10_999)
     assert len(unpacked(gzip.compress(b" " * 1000) * 11, 11_000)) == 11_000
 
 
 @pytest.mark.parametrize("rest", [b"x", b"\0", gzip.compress(b"a")[:-1], b"\x1f\x8b", zlib.compress(b"a")])
-def test_what_is_no_whole_stream_is_refused(rest: bytes) -> None:
+def test_l4_what_is_no_whole_stream_is_refused(rest: bytes) -> None:
     for before in (b"", gzip.compress(b"a")):
         with pytest.raises(Malformed):
             unpacked(before + rest, 1000)
