@@ -19,6 +19,8 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]@/ ]+)(?::[0-9]{0,5})?", re.IGNOREC
 #: Headers of proxies, and how more of them begin.
 _OF_PROXIES = frozenset({"forwarded", "via", "x-real-ip"})
 _FORWARDED = "x-forwarded-"
+#: What servers of ASGI call HTTP/1.0.
+_OLD = frozenset({"1.0", "1"})
 #: What browsers say of requests that no other page caused.
 _OWN_SITES = frozenset({"none", "same-origin"})
 
@@ -40,7 +42,7 @@ class OwnHost:
         for name in headers:
             if name in _OF_PROXIES or name.startswith(_FORWARDED):
                 raise ForeignRequest(f"A proxy sent the header {name}. {_KEYS}")
-        if request.scope.get("http_version") == "1.0":
+        if request.scope.get("http_version") in _OLD:
             raise ForeignRequest(f"Programs speak HTTP/1.1 here; HTTP/1.0 is spoken by proxies. {_KEYS}")
         for origin in headers.getlist("origin"):
             if origin.partition("://")[2].lower() != hosts[0].lower():

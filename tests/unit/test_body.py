@@ -1,6 +1,7 @@
 """Bodies are bounded in size, time and number before a handler runs."""
 
 import asyncio
+import gzip
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ingest import body as body_module
+from ingest import events
 from ingest.body import DRAINED_MAX, BodyLimit, hold, read_first
 from ingest.openapi import BodyUse, Operation, routes
 from ingest.problems import HANDLERS
@@ -318,6 +320,29 @@ async def test_l3_the_bytes_of_a_body_are_held_until_its_answer(monkeypatch: pyt
     may_answer.set()
     assert (await first)[0] == 200
     assert (await ask(limit, Client(b"a" * 11), length(11)))[0] == 200
+
+
+async def test_l4_an_upload_is_held_unpacked_until_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body_module, "HELD_MAX", 20_000)
+    settings, may_answer = Settings(events_body_max_bytes=9_000), asyncio.Event()
+    waiting: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def upload(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"] = {"settings": settings}
+        waiting.put_nowait(await events._body(Request(scope, receive)))
+        await may_answer.wait()  # as for Redis
+        await PlainTextResponse("ok")(scope, receive, send)
+
+    limit = BodyLimit(answering(upload), settings, {"/events": 9_000}, frozenset({"/events"}))
+    packed = gzip.compress(b" " * 8_000)
+    headers = [(b"content-encoding", b"gzip"), *length(len(packed))]
+    answers = [asyncio.create_task(ask(limit, Client(packed), headers, path="/events")) for _ in range(2)]
+    assert [await waiting.get(), await waiting.get()] == [b" " * 8_000] * 2
+    status, _, problem = await ask(limit, Client(packed), headers, path="/events")
+    assert (status, problem["code"], waiting.qsize()) == (503, "busy", 0)
+    may_answer.set()
+    assert [(await answer)[0] for answer in answers] == [200, 200]
+    assert (await ask(limit, Client(packed), headers, path="/events"))[0] == 200
 
 
 @pytest.mark.parametrize("use", ["ignored", "refused", "read"])

@@ -174,7 +174,7 @@ def test_p5_allowed_hosts_are_names(text: str) -> None:
     assert load({"TALLYBOOK_ALLOWED_HOSTS": "count.example, [fd00::1]"}).allowed_hosts == ("count.example", "[fd00::1]")
 
 
-@pytest.mark.parametrize(("version", "is_refused"), [("1.0", True), ("1.1", False)])
+@pytest.mark.parametrize(("version", "is_refused"), [("1.0", True), ("1", True), ("1.1", False)])
 def test_p5_a_proxy_that_says_nothing_is_known_by_its_old_http(version: str, is_refused: bool) -> None:
     scope = {"type": "http", "http_version": version, "headers": [(b"host", b"127.0.0.1:8080")]}
     refusal = pytest.raises(ForeignRequest, match=r"HTTP/1\.0") if is_refused else contextlib.nullcontext()
