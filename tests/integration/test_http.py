@@ -268,6 +268,27 @@ def test_l2_whoever_sends_too_much_reads_why(
 
 
 @pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b'GET /stats/<"> HTTP/1.1\r\nHost: t', 400),
+        (b"GET /stats/\xff HTTP/1.1\r\nHost: t", 400),
+        (b"GET /stats/1 2 HTTP/1.1\r\nHost: t", 400),
+        (b"GARBAGE", 400),
+        (b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\nHost: t", 414),
+        (b"GET /stats/1 HTTP/1.1\r\nHost: t" + b"\r\na: b" * 300, 431),
+    ],
+    ids=["marks", "bytes", "blank", "garbage", "long address", "many headers"],
+)
+def test_what_the_server_refuses_by_itself_is_as_the_interface_says(service: Service, head: bytes, status: int) -> None:
+    with service.connect() as one:
+        one.sendall(head + b"\r\n\r\n")
+        answer = one.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert answer.endswith(b"\r\n\r\n")  # no body
+    assert f"| {status} | " in (ROOT / "docs/api.md").read_text()
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "/stats/dau?from=2026-03-01&to=2026-03-01",
