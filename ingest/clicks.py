@@ -82,12 +82,13 @@ async def count_clicks(request: Request) -> Response:
 
 async def click_preflight(request: Request) -> Response:
     """Whether a page of another origin may count, under an Idempotency-Key as well. Counts nothing."""
-    return preflighted(request, "POST", "content-type, idempotency-key")
+    parsed_banner("bannerId", request.path_params["bannerId"])
+    return await clicks_preflight(request)
 
 
 async def clicks_preflight(request: Request) -> Response:
     """The same, of many clicks."""
-    return await click_preflight(request)
+    return preflighted(request, "POST", "content-type, idempotency-key")
 
 
 @contextmanager
