@@ -165,7 +165,7 @@ def test_commands_find_the_stack_as_soon_as_it_is_ready(up: Up, port: int, folde
         assert {"redis", "postgres", "ingest"} <= set(noted["pids"])
 
 
-def test_s12_workers_of_root_run_as_the_user_of_the_servers_and_read_its_secrets(
+def test_workers_of_root_run_as_the_user_of_the_servers_and_read_its_secrets(
     up: Up, folder: Path, tmp_path: Path
 ) -> None:
     need_root()

@@ -333,7 +333,7 @@ async def test_a_service_that_does_not_answer_in_time_is_one_status(
     stub, port = upstream
     stub.silent = True
     adapted_too = {"proxy_read_timeout 35s": "proxy_read_timeout 50ms"}
-    async with running(tmp_path, [port], adapted_too) as front:
+    async with running(tmp_path, [port], changed=adapted_too) as front:
         status, headers, body = await exchange(front, "POST /stats/7 HTTP/1.1\nHost: t\nContent-Length: 0\n")
     problem = json.loads(body)
     assert (status, problem["status"], problem["code"]) == (502, 502, "no_answer")

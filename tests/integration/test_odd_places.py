@@ -159,7 +159,7 @@ def read_zone(servers: EmbeddedServers) -> str:
     return asyncio.run(show())
 
 
-def test_s12_servers_are_told_no_secrets_of_the_service(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_servers_are_told_no_secrets_of_the_service(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TALLYBOOK_JWT_SECRET", "hunter2")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
     with started(place / "data", clickhouse=clickhouse.is_installed()) as servers:
@@ -167,7 +167,7 @@ def test_s12_servers_are_told_no_secrets_of_the_service(place: Path, monkeypatch
             assert b"hunter2" not in Path(f"/proc/{process.pid}/environ").read_bytes(), name
 
 
-def test_s13_nobody_else_lists_a_data_folder_and_its_lock_is_no_link(place: Path) -> None:
+def test_nobody_else_lists_a_data_folder_and_its_lock_is_no_link(place: Path) -> None:
     folder = place / "data"
     folder.mkdir(mode=0o755)
     (place / "precious").write_text("kept")
@@ -190,7 +190,7 @@ def test_s13_nobody_else_lists_a_data_folder_and_its_lock_is_no_link(place: Path
 # -- the gateway of ClickHouse -----------------------------------------------------------------------------------------
 
 
-def test_s10_nobody_else_can_listen_where_the_gateway_is_expected(place: Path) -> None:
+def test_nobody_else_can_listen_where_the_gateway_is_expected(place: Path) -> None:
     if not clickhouse.is_installed():
         missing("clickhouse", "chdb is not installed")
     with started(place / "data", redis=False, postgres=False, clickhouse=True) as servers:

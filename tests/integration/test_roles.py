@@ -23,7 +23,7 @@ async def owner(database: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Reco
     await connection.close()
 
 
-async def test_s9_the_service_reads_and_the_dashboard_sees_minutes_of_clicks(
+async def test_the_service_reads_and_the_dashboard_sees_minutes_of_clicks(
     owner: "asyncpg.Connection[asyncpg.Record]", database: str
 ) -> None:
     await owner.execute("CREATE TABLE of_a_later_version (x int)")
@@ -46,7 +46,7 @@ async def test_s9_the_service_reads_and_the_dashboard_sees_minutes_of_clicks(
         await owner.execute("UPDATE api_keys SET scopes = '{admin}'")
 
 
-async def test_s9_a_role_that_may_only_read_finds_the_schema_in_order(
+async def test_a_role_that_may_only_read_finds_the_schema_in_order(
     owner: "asyncpg.Connection[asyncpg.Record]", database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await migrate(database)

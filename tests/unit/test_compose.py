@@ -226,7 +226,7 @@ def test_p1_clients_of_ipv6_are_not_mixed_up() -> None:
             assert re.match(r"\d+\.\d+\.\d+\.\d+:", _substituted(port))
 
 
-def test_s9_no_container_but_the_server_has_the_superuser_of_postgres() -> None:
+def test_no_container_but_the_server_has_the_superuser_of_postgres() -> None:
     def secrets(name: str) -> set[str]:
         return {one if isinstance(one, str) else one["source"] for one in SERVICES[name].get("secrets", [])}
 
@@ -276,7 +276,7 @@ def test_clicks_start_without_clickhouse() -> None:
     assert needed("nginx") == {"ingest", "migrate", "postgres", "redis"}
 
 
-def test_s14_redis_does_nothing_for_whoever_has_no_password(tmp_path: Path) -> None:
+def test_redis_does_nothing_for_whoever_has_no_password(tmp_path: Path) -> None:
     command = SERVICES["redis"]["command"]
     assert command[command.index("--aclfile") + 1] == "/run/secrets/redis_users"
     script = _secrets_script(tmp_path)

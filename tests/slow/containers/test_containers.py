@@ -213,7 +213,7 @@ def test_the_service_cannot_make_a_key_and_the_dashboard_cannot_read_one(engine:
     assert "permission denied" in psql("tallybook_dashboard", "SELECT * FROM api_keys").stderr
 
 
-def test_s14_redis_is_closed_to_whoever_reaches_its_port(engine: Engine, key: str) -> None:
+def test_redis_is_closed_to_whoever_reaches_its_port(engine: Engine, key: str) -> None:
     said = engine.compose("exec", "-T", "redis", "valkey-cli", "ping")
     assert said.strip() == "PONG"
     for command in (["get", "x"], ["config", "get", "*"], ["flushall"]):
