@@ -14,8 +14,8 @@ from ingest.access import AccessLine
 from ingest.banners import Banners
 from ingest.body import BodyLimit, read_first
 from ingest.client import ClientAddress
-from ingest.cookie import Cookie
 from ingest.guard import guarded
+from ingest.hits import Recorder
 from ingest.keys import Keys
 from ingest.limits import Allowance, Limiter
 from ingest.openapi import Operation, published, routes
@@ -70,12 +70,12 @@ class State(TypedDict):
     tokens: Tokens | None
     client: ClientAddress
     trackers: Trackers
+    recorder: Recorder
     log: Log
     hits: Producer
     events: Producer
     window: EventWindow
     uploads: Uploads
-    cookie: Cookie
     origins: Origins
     clickhouse: ClickHouse | None
     probe: health.Probe
@@ -119,6 +119,7 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
             kept_max = max(2, redis_memory.entries(settings, "limits", redis_memory.LIMIT) // 2)
             limits: dict[str, Any] = {"kept_max": kept_max, "shards": settings.shards}
             stack.push_async_callback(counter.stop, settings.redis_timeout_s)
+            client = ClientAddress(settings.trusted_proxies)
             yield State(
                 settings=settings,
                 counter=counter,
@@ -137,14 +138,14 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
                 allowance=Allowance(settings),
                 keys=keys,
                 tokens=Tokens(settings) if settings.keyed and settings.jwt_algorithm else None,
-                client=ClientAddress(settings.trusted_proxies),
+                client=client,
                 trackers=trackers,
+                recorder=Recorder(settings, client),
                 log=log,
                 hits=await stack.enter_async_context(_producer(settings, log)),
                 events=await stack.enter_async_context(_events(settings, log)),
                 window=EventWindow(settings, redis),
                 uploads=Uploads(settings, redis),
-                cookie=Cookie(settings),
                 origins=Origins(settings.track_origins),
                 clickhouse=await _clickhouse(settings, stack),
                 probe=health.Probe(),

@@ -1,4 +1,4 @@
-"""Counting clicks: the routes that write. Plain clicks never come here, `ingest/hotpath.py` answers them.
+"""Counting clicks: the routes that write. Plain clicks never come here: the front answers them.
 
 What does come: clicks with an Idempotency-Key or a body, all clicks while a rate limit is set, bulk requests, and
 whatever the lane refused, so that the answer can say why. A request that raises has counted nothing, unless it raises

@@ -38,10 +38,6 @@ class ClientAddress:
         """The same of a peer's address and what the header says, and whether the peer is a trusted proxy."""
         return (self._remembered if len(chain) <= _CHAIN_MAX else self._found)(peer, chain)
 
-    def is_proxied(self, scope: Mapping[str, Any]) -> bool:
-        """Whether the peer is a trusted proxy, so that what it says of the client counts."""
-        return self.found(_peer(scope), "")[1]
-
     def _found(self, text: str, chain: str) -> tuple[str, bool]:
         peer = _parsed(text)
         if peer is None:

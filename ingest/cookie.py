@@ -6,21 +6,19 @@ replaced. The header is written by hand, because
 party.
 """
 
-from collections.abc import Iterable
-
 from shared.settings import Settings
 from shared.uuid7 import is_random
 
 NAME = "user_id"
+_NAME = NAME.encode()
 
 
-def user_id(cookies: Iterable[str]) -> str | None:
-    """The first valid id in the Cookie headers of a request."""
-    for header in cookies:
-        for pair in header.split(";"):
-            name, _, value = pair.strip(" \t").partition("=")
-            if name == NAME and is_random(value):
-                return value
+def user_id(cookies: bytes) -> str | None:
+    """Return the first valid id of a Cookie header. Its other cookies may hold any bytes."""
+    for pair in cookies.split(b";"):
+        name, _, value = pair.strip(b" \t").partition(b"=")
+        if name == _NAME and is_random(text := value.decode("latin-1")):
+            return text
     return None
 
 

@@ -7,42 +7,74 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 
+from ingest import cookie
+from ingest.address import url
+from ingest.asked import Asked
 from ingest.bots import is_bot
+from ingest.client import ClientAddress, truncated
 from shared.hit import Hit
-from shared.uuid7 import uuid7_text
+from shared.settings import Settings
+from shared.uuid7 import NIL, uuid7_text
 
 #: Characters of a user agent that are kept.
 USER_AGENT_MAX = 512
 #: Headers in which a browser says that it only fetches ahead.
-AHEAD = ("sec-purpose", "purpose", "x-purpose", "x-moz")
+AHEAD = (b"sec-purpose", b"purpose", b"x-purpose", b"x-moz")
 #: What they say then. Firefox and Chromium fetch and render pages ahead, Safari shows previews of them.
-_WORDS = ("prefetch", "prerender", "preview")
+_WORDS = (b"prefetch", b"prerender", b"preview")
 #: What stands for an address that is not known: that of a peer on a unix socket.
 _NO_ADDRESS = "::"
-
+_NIL = str(NIL)
 
 _ENCODER = msgspec.json.Encoder()
 
 
-def made(tracker: str, value: str, user: str, address: str, user_agent: str, url: str) -> Hit:
-    """A hit of now, with an id of its own. Ids are texts as `str` writes a UUID."""
-    epoch_ms = time.time_ns() // 1_000_000
-    date, second = _written(epoch_ms // 1000)
-    return Hit(
-        date=date,
-        date_time=f"{second}.{epoch_ms % 1000:03}",
-        event_id=uuid7_text(epoch_ms),
-        tracker_id=tracker,
-        ip=address or _NO_ADDRESS,
-        user_id=user,
-        user_agent=user_agent,
-        url=url,
-        value=value,
-        is_bot=is_bot(user_agent),
-    )
+class Recorded(NamedTuple):
+    """A hit as a record of the log, whose key is the tracker's 16 bytes, and what its answer needs."""
+
+    record: bytes
+    #: Value of Set-Cookie; None when the client asks not to be recognised.
+    cookie: str | None
+    is_bot: bool
+
+
+class Recorder:
+    """Turn requests into records by the settings: the one place that knows what is kept of whom."""
+
+    def __init__(self, settings: Settings, client: ClientAddress) -> None:
+        self._client, self._cookie = client, cookie.Cookie(settings)
+        self._is_truncating = settings.track_ip == "truncated"
+        self._honours_dnt = settings.honour_dnt
+
+    def recorded(self, asked: Asked, tracker: str, value: str) -> Recorded:
+        """Return the hit of now on a tracker, whose id is written as `str` writes a UUID."""
+        given, epoch_ms, user, header = asked.headers.get, time.time_ns() // 1_000_000, _NIL, None
+        address, is_proxied = self._client.found(asked.peer, given(b"x-forwarded-for", b"").decode("latin-1"))
+        is_hidden = is_private(asked.headers, honours_dnt=self._honours_dnt)
+        if not is_hidden:
+            user = cookie.user_id(given(b"cookie", b"")) or uuid7_text(epoch_ms)
+            header = self._cookie.header(user)
+        if is_hidden or self._is_truncating:
+            address = truncated(address)
+        agent = user_agent(asked.headers)
+        date, second = _written(epoch_ms // 1000)
+        hit = Hit(
+            date=date,
+            date_time=f"{second}.{epoch_ms % 1000:03}",
+            event_id=uuid7_text(epoch_ms),
+            tracker_id=tracker,
+            ip=address or _NO_ADDRESS,
+            user_id=user,
+            user_agent=agent,
+            url=url(asked, is_proxied=is_proxied),
+            value=value,
+            is_bot=is_bot(agent),
+        )
+        return Recorded(_ENCODER.encode(hit), header, hit.is_bot)
 
 
 @lru_cache(4)
@@ -52,22 +84,17 @@ def _written(second: int) -> tuple[str, str]:
     return f"{moment:%Y-%m-%d}", f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
-def encoded(hit: Hit) -> bytes:
-    """The hit as a record of the log, whose key is the tracker's 16 bytes."""
-    return _ENCODER.encode(hit)
+def user_agent(headers: Mapping[bytes, bytes]) -> str:
+    """Return what the client says that it is, cut to a bound. Bytes that are no UTF-8 become U+FFFD."""
+    return headers.get(b"user-agent", b"")[: 4 * USER_AGENT_MAX].decode(errors="replace")[:USER_AGENT_MAX]
 
 
-def user_agent(headers: Mapping[str, str]) -> str:
-    """What the client says that it is, cut to a bound."""
-    return headers.get("user-agent", "")[:USER_AGENT_MAX]
-
-
-def is_prefetched(headers: Mapping[str, str]) -> bool:
+def is_prefetched(headers: Mapping[bytes, bytes]) -> bool:
     """Whether the browser only fetches ahead or for a preview, of a page that nobody may ever see."""
-    said = " ".join(headers.get(name, "") for name in AHEAD).lower()
+    said = b" ".join(headers.get(name, b"") for name in AHEAD).lower()
     return any(word in said for word in _WORDS)
 
 
-def is_private(headers: Mapping[str, str], *, honours_dnt: bool) -> bool:
+def is_private(headers: Mapping[bytes, bytes], *, honours_dnt: bool) -> bool:
     """Whether the client asks not to be recognised: Global Privacy Control, and Do Not Track where that is honoured."""
-    return headers.get("sec-gpc") == "1" or (honours_dnt and headers.get("dnt") == "1")
+    return headers.get(b"sec-gpc") == b"1" or (honours_dnt and headers.get(b"dnt") == b"1")

@@ -5,7 +5,6 @@ neither, but for LogUnavailable, after which nobody knows. What never counts: HE
 """
 
 import re
-import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 from uuid import UUID
@@ -14,9 +13,8 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ingest import cookie, hits
-from ingest.address import url
-from ingest.client import truncated
+from ingest import hits
+from ingest.asked import asked
 from ingest.limits import limited
 from ingest.openapi import Answer, Operation, Parameter
 from ingest.origins import preflight, preflighted
@@ -36,7 +34,6 @@ from shared.errors import (
     UnsupportedMediaType,
 )
 from shared.metrics import HITS, HITS_BOT, HITS_REJECTED
-from shared.uuid7 import NIL, uuid7_text
 
 #: A UUID in its usual form, of any version.
 UUID_PATTERN = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
@@ -97,27 +94,19 @@ async def _answered(request: Request, answer: Callable[[dict[str, str]], Respons
 
 async def _counted(request: Request) -> dict[str, str]:
     """Count the hit of a request, if it is one; answers the headers that it adds to the answer."""
-    state, headers = request.state, request.headers
+    state, facts = request.state, asked(request.scope)
     tracker = parsed_tracker("id", _given(request, "id"))
-    if request.method == "HEAD" or hits.is_prefetched(headers):
+    if request.method == "HEAD" or hits.is_prefetched(facts.headers):
         await state.trackers.value(tracker)
         return {}
-    address = state.client.of(request.scope)
     added: dict[str, str] = await limited(request)
     value = await state.trackers.value(tracker)
-    settings, user = state.settings, str(NIL)
-    is_private = hits.is_private(headers, honours_dnt=settings.honour_dnt)
-    if not is_private:
-        user = cookie.user_id(headers.getlist("cookie")) or uuid7_text(time.time_ns() // 1_000_000)
-        added = {**added, "set-cookie": state.cookie.header(user)}
-    if is_private or settings.track_ip == "truncated":
-        address = truncated(address)
-    hit = hits.made(str(tracker), value, user, address, hits.user_agent(headers), url(request.scope, state.client))
-    stored = await state.hits.append(tracker.bytes, hits.encoded(hit))
+    made = state.recorder.recorded(facts, str(tracker), value)
+    stored = await state.hits.append(tracker.bytes, made.record)
     HITS.labels(stored).inc()
-    if hit.is_bot:
+    if made.is_bot:
         HITS_BOT.inc()
-    return added
+    return added if made.cookie is None else {**added, "set-cookie": made.cookie}
 
 
 def _given(request: Request, name: str) -> str:

@@ -387,6 +387,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return Path(self.data_dir) / "lanes"
 
     @property
+    def front_dir(self) -> Path:
+        """Folder of the sockets that the workers of this host share with nobody."""
+        return Path(self.data_dir) / "front"
+
+    @property
     def journal_dir(self) -> Path:
         """Folder of this host's journals of the record log."""
         return Path(self.data_dir) / "journal"

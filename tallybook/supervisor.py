@@ -120,7 +120,7 @@ class Supervisor:
                 settings.metrics_host, settings.metrics_port, metrics_dir, self._folder.common / "lanes"
             )
         identity, environ = self._identity(settings), self._environ(settings, metrics_dir)
-        give(identity, settings.lanes_dir, settings.journal_dir, metrics_dir)
+        give(identity, settings.lanes_dir, settings.journal_dir, settings.front_dir, metrics_dir)
         for name in self._names:
             service = Service(name, environ, identity)
             self._services.append(service)

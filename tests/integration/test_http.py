@@ -11,11 +11,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -24,7 +24,6 @@ import psutil
 import pytest
 from redis import Redis
 
-from ingest import inline
 from shared.clickhouse import connect_without_database
 from shared.clickhouse_migrate import migrate as migrate_clickhouse
 from shared.counting import keys
@@ -192,19 +191,6 @@ def test_plain_clicks_are_answered_inline_and_only_those(service: Service, banne
     requests = service.requests()
     assert (requests["body"]["route"], requests["body"]["status"]) == (ROUTE, 204)
     assert not [name for name in requests if name.startswith("plain-")]
-
-
-def test_what_is_not_answered_inline_goes_the_usual_way() -> None:
-    def answer(scope: SimpleNamespace, protocol: str) -> bool:
-        if scope.path == "breaks":
-            raise RuntimeError
-        return bool(scope.path == "plain")
-
-    scheduled: list[str] = []
-    ask = inline._asking(answer, lambda watcher: scheduled.append(watcher.scope.path))
-    for proto, path in [("http", "plain"), ("http", "other"), ("http", "breaks"), ("ws", "plain")]:
-        ask(SimpleNamespace(scope=SimpleNamespace(proto=proto, path=path), proto="p"))
-    assert scheduled == ["other", "breaks", "plain"]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "BREW"])
@@ -695,3 +681,73 @@ def test_sigterm_drains_and_ends_with_zero(redis_url: str, module_database: str,
         assert service.process.wait(PATIENCE_S) == 0
         assert service.counted() == 50
         assert service.in_redis() == 50
+
+
+class Clicking:
+    """Clients that click over connections of their own, and know what they were told."""
+
+    def __init__(self, service: Service, clients: int = 8) -> None:
+        self._service, self._is_over = service, threading.Event()
+        self.attempted = self.acknowledged = 0
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._click) for _ in range(clients)]
+        for thread in self._threads:
+            thread.start()
+
+    def end(self) -> None:
+        self._is_over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _click(self) -> None:
+        while not self._is_over.is_set():
+            with suppress(OSError), self._service.connect() as one:
+                while not self._is_over.is_set():
+                    with self._lock:
+                        self.attempted += 1
+                    one.sendall(request(7))
+                    if not one.recv(65536).startswith(b"HTTP/1.1 204 "):
+                        break
+                    with self._lock:
+                        self.acknowledged += 1
+
+
+def test_kills_of_workers_under_load_lose_no_answer(redis_url: str, module_database: str, tmp_path: Path) -> None:
+    with serving(tmp_path, redis_url, module_database) as service:
+        clicking = Clicking(service)
+        try:
+            for _ in range(3):
+                before = clicking.acknowledged
+                wait_for(lambda b=before: clicking.acknowledged > b + 200, "clicks")
+                former = {child.pid for child in psutil.Process(service.process.pid).children()}
+                os.kill(min(former), signal.SIGKILL)
+                wait_for(
+                    lambda f=former: {c.pid for c in psutil.Process(service.process.pid).children()} - f,
+                    "the successor",
+                )
+                wait_for(lambda: is_live(service), "the service")
+                time.sleep(6)  # Granian gives up when a worker dies within 5.5 s of its start
+        finally:
+            clicking.end()
+        assert clicking.acknowledged <= service.counted() <= clicking.attempted
+
+
+def test_a_stop_under_load_loses_no_answer(redis_url: str, module_database: str, tmp_path: Path) -> None:
+    with serving(tmp_path, redis_url, module_database, drain_interval_ms=1000) as service:
+        clicking = Clicking(service)
+        uploads = [service.connect() for _ in range(4)]
+        try:
+            for one in uploads:
+                one.sendall(request(8, b"Content-Length: 3") + b"a")
+            wait_for(lambda: clicking.acknowledged > 200, "clicks")
+            service.process.send_signal(signal.SIGTERM)
+            for one in uploads:
+                one.sendall(b"bc")
+                assert one.recv(65536).startswith(b"HTTP/1.1 204 ")
+            assert service.process.wait(PATIENCE_S) == 0
+        finally:
+            clicking.end()
+            for one in uploads:
+                one.close()
+        assert clicking.acknowledged + 4 <= service.counted() <= clicking.attempted + 4
+        assert service.in_redis() == service.counted()

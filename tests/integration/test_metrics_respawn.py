@@ -65,19 +65,19 @@ os.wait()
 GRANIAN_APP = """
 import os
 from shared import metrics
-class App:
-    def __rsgi_init__(self, loop):
-        metrics.CLICKS_DUPLICATE.inc()
-        os.write(1, f"worker {os.getpid()}\\n".encode())  # two workers share the pipe: one write, or lines mix
-    async def __rsgi__(self, scope, protocol):
-        protocol.response_empty(204, [])
-app = App()
+def create():
+    metrics.CLICKS_DUPLICATE.inc()
+    os.write(1, f"worker {os.getpid()}\\n".encode())  # two workers share the pipe: one write, or lines mix
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+    return app
 """
 GRANIAN = """
 import sys
 from granian.server import Server
-Server("counting_app:app", port=int(sys.argv[1]), interface="rsgi", workers=2, respawn_failed_workers=True,
-       respawn_interval=0.1, workers_kill_timeout=5).serve()
+Server("counting_app:create", factory=True, port=int(sys.argv[1]), interface="asginl", workers=2,
+       respawn_failed_workers=True, respawn_interval=0.1, workers_kill_timeout=5).serve()
 """
 
 

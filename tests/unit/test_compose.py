@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 import yaml
 
-from ingest import server
+from ingest.front import listener, worker
 from shared.settings import _SECRETS, PREFIX, Settings, load
 from tests.services import missing, require
 
@@ -352,9 +352,10 @@ def test_the_proxy_fits_the_service() -> None:
         for name in ("worker_processes", "worker_connections", "keepalive_timeout")
     }
     # Half of nginx's connections are those to the service.
-    assert number["worker_processes"][0] * number["worker_connections"][0] // 2 <= server._CONNECTIONS
+    assert number["worker_processes"][0] * number["worker_connections"][0] // 2 <= listener.CONNECTIONS
     to_clients_s, to_service_s = number["keepalive_timeout"]
-    assert to_service_s * 1000 < server._HEADER_TIMEOUT_MS < to_clients_s * 1000
+    assert to_service_s < listener._IDLE_S < to_clients_s
+    assert to_service_s * 1000 < worker.HEADER_TIMEOUT_MS < to_clients_s * 1000
     limits = re.findall(r"client_max_body_size (\w+);", configuration)
     of = Settings()
     assert limits[:3] == [

@@ -1,5 +1,6 @@
 """The parts of a hit: the cookie, the address, what is a machine, and who asked for privacy."""
 
+import json
 import time
 from typing import Any
 from uuid import UUID, uuid1, uuid4
@@ -7,10 +8,10 @@ from uuid import UUID, uuid1, uuid4
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.datastructures import Headers
 
 from ingest import bots, cookie, hits
 from ingest.address import url
+from ingest.asked import asked, by_name
 from ingest.client import ClientAddress, truncated
 from ingest.cookie import Cookie
 from ingest.origins import Origins
@@ -80,12 +81,17 @@ def test_any_uuid_names_a_tracker() -> None:
     ],
 )
 def test_o4_the_first_valid_id_of_the_cookies_counts(headers: list[str], found: UUID | None) -> None:
-    assert cookie.user_id(headers) == (found and str(found))
+    assert cookie.user_id("; ".join(headers).encode()) == (found and str(found))
 
 
-@given(st.text(max_size=200))
-def test_o4_no_cookie_breaks_anything(text: str) -> None:
-    assert cookie.user_id([text]) is None
+@given(st.binary(max_size=200))
+def test_o4_no_cookie_breaks_anything(header: bytes) -> None:
+    assert cookie.user_id(header) is None
+
+
+@given(st.binary(max_size=200))
+def test_o4_a_valid_id_counts_whatever_other_cookies_hold(other: bytes) -> None:
+    assert cookie.user_id(b"city=" + other + b"; user_id=%s" % str(MINE).encode()) == str(MINE)
 
 
 @pytest.mark.parametrize(
@@ -153,6 +159,11 @@ PROXIES = ClientAddress(["10.0.0.0/8"])
 NOBODY = ClientAddress([])
 
 
+def address_of(request: dict[str, Any], trusted: ClientAddress) -> str:
+    facts = asked(request)
+    return url(facts, is_proxied=trusted.found(facts.peer, "")[1])
+
+
 @pytest.mark.parametrize(
     ("headers", "before"),
     [
@@ -173,13 +184,13 @@ NOBODY = ClientAddress([])
     ],
 )
 def test_p5_the_address_is_the_clients_own(headers: dict[str, str], before: str) -> None:
-    assert url(scope(**headers), PROXIES) == f"{before}/track?id=1"
+    assert address_of(scope(**headers), PROXIES) == f"{before}/track?id=1"
 
 
 def test_p5_a_stranger_cannot_say_what_the_address_was() -> None:
     forged = scope(x_forwarded_host="evil.example", x_forwarded_proto="https")
-    assert url(forged, NOBODY) == "http://t.example/track?id=1"
-    assert url(scope(peer="198.51.100.1", x_forwarded_proto="https"), PROXIES) == "http://t.example/track?id=1"
+    assert address_of(forged, NOBODY) == "http://t.example/track?id=1"
+    assert address_of(scope(peer="198.51.100.1", x_forwarded_proto="https"), PROXIES) == "http://t.example/track?id=1"
 
 
 @pytest.mark.parametrize(
@@ -194,12 +205,12 @@ def test_p5_a_stranger_cannot_say_what_the_address_was() -> None:
     ],
 )
 def test_a_query_is_kept_as_it_came(query: bytes, after: str) -> None:
-    assert url(scope(query), NOBODY) == f"http://t.example/track{after}"
+    assert address_of(scope(query), NOBODY) == f"http://t.example/track{after}"
 
 
 @given(st.binary(max_size=100))
 def test_i5_an_address_is_always_printable_ascii(query: bytes) -> None:
-    text = url(scope(query), NOBODY)
+    text = address_of(scope(query), NOBODY)
     assert text.isascii()
     assert text.isprintable()
     assert " " not in text
@@ -263,6 +274,10 @@ def test_no_user_agent_holds_up_a_worker(text: str) -> None:
     assert time.process_time() - began < 0.5
 
 
+def in_bytes(headers: dict[str, str]) -> dict[bytes, bytes]:
+    return {name.encode(): value.encode() for name, value in headers.items()}
+
+
 @pytest.mark.parametrize(
     ("headers", "honours_dnt", "expected"),
     [
@@ -275,7 +290,7 @@ def test_no_user_agent_holds_up_a_worker(text: str) -> None:
     ],
 )
 def test_v1_who_asks_for_privacy(headers: dict[str, str], honours_dnt: bool, expected: bool) -> None:
-    assert hits.is_private(Headers(headers), honours_dnt=honours_dnt) is expected
+    assert hits.is_private(in_bytes(headers), honours_dnt=honours_dnt) is expected
 
 
 @pytest.mark.parametrize(
@@ -296,7 +311,7 @@ def test_v1_who_asks_for_privacy(headers: dict[str, str], honours_dnt: bool, exp
     ],
 )
 def test_b3_what_is_fetched_ahead(headers: dict[str, str], expected: bool) -> None:
-    assert hits.is_prefetched(Headers(headers)) is expected
+    assert hits.is_prefetched(in_bytes(headers)) is expected
 
 
 def test_the_pixel_is_one_transparent_gif_of_43_bytes() -> None:
@@ -305,8 +320,52 @@ def test_the_pixel_is_one_transparent_gif_of_43_bytes() -> None:
     assert GIF.endswith(b";")
 
 
+def recorded(*headers: tuple[bytes, bytes], peer: str = "203.0.113.77", **settings: Any) -> dict[str, Any]:
+    """The row of a hit with these headers."""
+    request = scope(peer=peer) | {"headers": [(b"host", b"t.example"), *headers]}
+    made = hits.Recorder(Settings(**settings), PROXIES).recorded(asked(request), str(MINE), "v")
+    row: dict[str, Any] = json.loads(made.record)
+    assert row["is_bot"] is made.is_bot
+    assert (made.cookie is None) == (row["user_id"] == str(NIL))
+    return row
+
+
 def test_a_row_has_the_same_instant_everywhere() -> None:
-    hit = hits.made(str(MINE), "v", str(NIL), "", CHROME, "http://t.example/track")
-    assert hit.ip == "::"
-    assert hit.date_time.startswith(hit.date)
-    assert b'"is_bot":false' in hits.encoded(hit)
+    row = recorded((b"user-agent", CHROME.encode()), peer="")
+    assert row["ip"] == "::"
+    assert row["date_time"].startswith(row["date"])
+    assert row["is_bot"] is False
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("Mozilla/5.0 (iPhone) Prénom’s iPhone".encode(), "Mozilla/5.0 (iPhone) Prénom’s iPhone"),
+        ("Mozilla/5.0 Prénom".encode("latin-1"), "Mozilla/5.0 Pr\ufffdnom"),
+        (b"Mozilla/5.0 " + b"\xe6\x9d\xb1" * 600, "Mozilla/5.0 " + "東" * 500),
+        (b"\xff" * 600, "\ufffd" * 512),
+    ],
+    ids=["UTF-8", "Latin-1", "long", "no text"],
+)
+def test_a_user_agent_outside_ascii_is_kept_and_no_machine(sent: bytes, kept: str) -> None:
+    row = recorded((b"user-agent", sent))
+    assert row["user_agent"] == kept
+    assert row["is_bot"] is False
+
+
+def test_an_id_is_kept_beside_cookies_outside_ascii() -> None:
+    cookies = (b"cookie", "city=東京".encode()), (b"cookie", f"user_id={MINE}".encode())
+    assert recorded(*cookies)["user_id"] == str(MINE)
+    assert recorded((b"cookie", b"city=\xff\xfe; user_id=" + str(MINE).encode()))["user_id"] == str(MINE)
+
+
+def test_v1_privacy_is_one_rule() -> None:
+    private = recorded((b"sec-gpc", b"1"), (b"cookie", f"user_id={MINE}".encode()))
+    assert (private["user_id"], private["ip"]) == (str(NIL), "203.0.113.0")
+    cut = recorded((b"cookie", f"user_id={MINE}".encode()), track_ip="truncated")
+    assert (cut["user_id"], cut["ip"]) == (str(MINE), "203.0.113.0")
+
+
+def test_headers_that_are_lists_are_joined_and_of_others_the_first_counts() -> None:
+    pairs = [(b"dnt", b"1"), (b"x-forwarded-for", b"1.1.1.1"), (b"dnt", b"0"), (b"x-forwarded-for", b"2.2.2.2")]
+    assert by_name(pairs) == {b"dnt": b"1", b"x-forwarded-for": b"1.1.1.1, 2.2.2.2"}

@@ -1,37 +1,41 @@
-"""One application, which `test_bridge.py` serves by uvicorn as ASGI and by Granian through the bridge.
+"""One application, which `test_front_asgi.py` serves by uvicorn and by Granian behind the front.
 
-BRIDGE_JOURNAL names a file in which the routes that outlive their client note what they saw. BRIDGE_FAILS makes the
+FRONT_JOURNAL names a file in which the routes that outlive their client note what they saw. FRONT_FAILS makes the
 start-up fail.
 """
 
 import asyncio
 import json
 import os
+import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import unquote
 
+import uvloop
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from ingest.body import BodyLimit
-from ingest.bridge import RsgiToAsgi
 from ingest.problems import HANDLERS
 from shared.errors import TallybookError
 from shared.settings import Settings
+from tests.fronting import fronting
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 def note(line: str) -> None:
-    with Path(os.environ["BRIDGE_JOURNAL"]).open("a") as journal:
+    with Path(os.environ["FRONT_JOURNAL"]).open("a") as journal:
         journal.write(line + "\n")
 
 
@@ -179,8 +183,8 @@ class Raw:
 
 @asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
-    if os.environ.get("BRIDGE_FAILS"):
-        raise RuntimeError(os.environ["BRIDGE_FAILS"])
+    if os.environ.get("FRONT_FAILS"):
+        raise RuntimeError(os.environ["FRONT_FAILS"])
     yield {"made": "by the lifespan"}
     note("shut down")
 
@@ -209,22 +213,6 @@ app = Starlette(
 )
 
 
-class Rsgi:
-    """The application as Granian wants it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._bridge = RsgiToAsgi(app)
-
-    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        loop.run_until_complete(self._bridge.startup())
-
-    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
-        loop.run_until_complete(self._bridge.shutdown())
-
-    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
-        await self._bridge(scope, protocol)
-
-
 async def _read_first(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
         await scope["tallybook.body"].read()
@@ -245,5 +233,16 @@ class Limited:
         await limit(scope, receive, send)
 
 
-rsgi = Rsgi(app)
-limited = Rsgi(Limited())
+async def serve(kind: str, port: int) -> None:
+    """Serve until SIGTERM behind a front, as a worker does."""
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, told.set)
+    async with app.router.lifespan_context(app) as state:
+        served = Limited() if kind == "limited" else app
+        with TemporaryDirectory() as folder:
+            async with fronting(served, Path(folder), state=state, port=port):
+                await told.wait()
+
+
+if __name__ == "__main__":  # front|limited PORT
+    uvloop.run(serve(sys.argv[1], int(sys.argv[2])))

@@ -1,0 +1,72 @@
+"""Count plain clicks: one addition in shared memory, answered by 204 at once or when Redis has it.
+
+Whatever the lane refuses goes to the same route behind Granian (`ingest/clicks.py`), which finds out why and answers
+with a problem; nothing was counted then.
+"""
+
+import time
+from typing import Any
+
+from ingest.front.answers import Answers
+from ingest.front.connection import Connection
+from ingest.front.plain import Plain
+from ingest.problems import rendered
+from shared.counting.drain import Counter
+from shared.errors import RedisUnavailable, TallybookError
+from shared.metrics import HTTP_REQUESTS, HTTP_SECONDS
+from shared.settings import Settings
+
+_ROUTE = "/stats/{bannerId}"
+#: One of so many clicks has its time taken: often enough for percentiles, too seldom to cost.
+_SAMPLE = 64
+#: The answer comes later.
+_LATE = b""
+
+
+class Clicks:
+    """Those of one worker."""
+
+    def __init__(self, settings: Settings, counter: Counter, answers: Answers) -> None:
+        self._counter, self._answers = counter, answers
+        # With a rate limit every click needs to know its client, or its key: that is the other route's work.
+        self._is_on = settings.rate_limit_per_s == 0 and "clicks:write" not in settings.keyed
+        self._is_durable = settings.ack == "redis"
+        self._counted = self._answered = 0
+        self._seconds = HTTP_SECONDS.labels(f"POST {_ROUTE}")
+        counter.redeem = self._redeem
+
+    def take(self, request: Plain, connection: Connection) -> bytes | None:
+        """Count a click. Return its answer; empty when it comes later, None when nothing was counted."""
+        if not self._is_on or b"idempotency-key" in request.headers:
+            return None
+        began = time.perf_counter() if not self._counted % _SAMPLE else 0.0
+        try:
+            if not self._counter.add(request.banner):
+                return None
+        except (ValueError, TallybookError):
+            return None
+        self._counted += 1
+        if self._is_durable:
+            self._counter.promise((connection, began))
+            return _LATE
+        self._answered += 1
+        if began:
+            self._seconds.observe(time.perf_counter() - began)
+        return self._answers.click
+
+    def _redeem(self, ticket: Any, is_applied: bool) -> None:
+        """Answer a click that waited for Redis."""
+        connection, began = ticket
+        if is_applied:
+            self._answered += 1
+            connection.answered(self._answers.click)
+        else:  # it is in the lane and will be counted, but that is not what was asked for
+            HTTP_REQUESTS.labels(_ROUTE, "POST", "503").inc()
+            connection.answered(self._answers.made(*rendered(RedisUnavailable())))
+        if began:
+            self._seconds.observe(time.perf_counter() - began)
+
+    def report(self) -> None:
+        """Bring the number of clicks since the last time into the metrics."""
+        answered, self._answered = self._answered, 0
+        HTTP_REQUESTS.labels(_ROUTE, "POST", "204").inc(answered)

@@ -1,0 +1,210 @@
+"""One connection of a client: plain, waiting for a late answer, or relayed.
+
+Answers leave in the order of requests, so while one is due nothing else of the connection is looked at. From the first
+byte that is not plain, everything goes to Granian until each relayed request has its whole answer.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from ingest.front.plain import recognised
+from ingest.front.relay import Relay
+
+if TYPE_CHECKING:
+    from ingest.front.listener import Front
+
+#: Bytes of one buffer that are looked at as plain requests. A longer one is relayed.
+_BUFFER_MAX = 64 * 1024
+
+
+class Connection(asyncio.Protocol):
+    """One client."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, front: "Front") -> None:
+        self._front = front
+        #: Second of the front's clock in which something came or went.
+        self.seen = front.second
+        #: Second since which the client reads no answers.
+        self.stalled: int | None = None
+        #: A late answer is due.
+        self.is_due = False
+        self.is_relayed = False
+        self.relay: Relay | None = None
+        #: What came behind the request whose answer is due.
+        self._rest = b""
+        #: Why nothing is read from the client.
+        self._pauses = set[str]()
+        #: The client sends no more.
+        self._is_ended = False
+        self._opening: asyncio.Task[None] | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an answer is due."""
+        return self.is_due or self.is_relayed
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether an answer is due whose end will be noticed."""
+        return self.is_due or (self.is_relayed and self.relay is not None and self.relay.is_countable)
+
+    @property
+    def peer(self) -> tuple[str, int]:
+        """Address and port of the client."""
+        host, port, *_ = self.transport.get_extra_info("peername") or ("", 0)
+        return host, port
+
+    @property
+    def host(self) -> str:
+        """Address of the client."""
+        return self.peer[0]
+
+    # -- from the client -------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # of uvloop, which has classes of its own
+        self._front.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        self.seen = self._front.second
+        if self.is_relayed and self.relay is not None:
+            self.relay.ask(data)
+        elif self.is_due:
+            self._rest += data
+        else:
+            self._answer(data)
+
+    def eof_received(self) -> bool:
+        """Keep the other half open while an answer is due; Granian decides about what is relayed."""
+        self._is_ended = True
+        if self.is_relayed and self.relay is not None and self._opening is None:
+            self.relay.finish()
+        return self.is_busy
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.is_due, self._rest = False, b""
+        self._front.lost(self)
+        if self._opening is not None:
+            self._opening.cancel()
+        if self.relay is not None:
+            self.relay.abort()
+
+    def pause_writing(self) -> None:
+        self.stalled = self._front.second
+        if self.is_relayed and self.relay is not None:
+            self.relay.pause()
+        else:
+            self.pause("client")
+
+    def resume_writing(self) -> None:
+        self.stalled = None
+        if self.relay is not None:
+            self.relay.resume()
+        self.resume("client")
+
+    # -- plain requests --------------------------------------------------------------------------------------------
+
+    def _answer(self, data: bytes) -> None:
+        requests = recognised(data) if len(data) <= _BUFFER_MAX else []
+        if not requests:
+            self._relay(data)
+        for request in requests:
+            answer = self._front.take(request, self)
+            if answer is None:
+                self._relay(data[request.begin :])
+                return
+            if not answer:
+                self.is_due, self._rest = True, data[request.end :]
+                self.pause("due")
+                return
+            self.transport.write(answer)
+
+    def answered(self, answer: bytes) -> None:
+        """Write the answer that was due, and go on with what came behind its request."""
+        if not self.is_due:  # the client is gone
+            return
+        self.is_due = False
+        self.seen = self._front.second
+        self.transport.write(answer)
+        rest, self._rest = self._rest, b""
+        if self._front.is_stopping or (self._is_ended and not rest):
+            self.transport.close()
+            return
+        if rest:
+            self._answer(rest)
+        if not self.is_due:
+            self.resume("due")
+
+    # -- relayed ---------------------------------------------------------------------------------------------------
+
+    def _relay(self, data: bytes) -> None:
+        self.is_relayed = True
+        if self.relay is None:
+            self.relay = Relay(self)
+            self.relay.begin()
+            self.relay.ask(data)
+            self.pause("opening")
+            self._opening = asyncio.get_running_loop().create_task(self._front.open(self, self.relay))
+        else:
+            self.relay.begin()
+            self.relay.ask(data)
+
+    def relay_is_open(self) -> None:
+        """Go on: what was held is on its way."""
+        self._opening = None
+        if self._is_ended and self.relay is not None:
+            self.relay.finish()
+        self.resume("opening")
+
+    def relayed(self, data: bytes) -> None:
+        """Pass an answer on."""
+        self.seen = self._front.second
+        self.transport.write(data)
+
+    def is_plain_again(self) -> None:
+        """Look at what comes next by itself: all that was relayed is answered."""
+        self.is_relayed = False
+        if self.relay is not None:
+            self.relay.idle_since = self._front.second
+        if self.stalled is not None:
+            self.pause("client")
+        if self._front.is_stopping or self._is_ended:
+            self.transport.close()
+
+    def drop_relay(self) -> None:
+        """Close the idle way to Granian; the next other request opens another."""
+        relay, self.relay = self.relay, None
+        if relay is not None:
+            relay.abort()
+
+    def relay_is_lost(self, relay: Relay) -> None:
+        """Close the client's connection with Granian's, unless nothing was under way."""
+        if self.relay is relay:
+            self.relay = None
+            if self.is_relayed:
+                self.is_relayed = False
+                self.transport.close()
+            self.resume("granian")
+
+    def refuse(self, answer: bytes) -> None:
+        """Write a last answer: Granian cannot be reached."""
+        self._opening, self.relay, self.is_relayed = None, None, False
+        self.transport.write(answer)
+        self.transport.close()
+
+    # -- back-pressure ---------------------------------------------------------------------------------------------
+
+    def pause(self, why: str) -> None:
+        """Read nothing from the client until all reasons are gone."""
+        if not self._pauses and not self.transport.is_closing():
+            self.transport.pause_reading()
+        self._pauses.add(why)
+
+    def resume(self, why: str) -> None:
+        """Take a reason back."""
+        if why in self._pauses:
+            self._pauses.remove(why)
+            if not self._pauses and not self.transport.is_closing():
+                self.transport.resume_reading()

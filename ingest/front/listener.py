@@ -1,0 +1,168 @@
+"""Listen on the worker's own socket, bound what its connections may do, and stop in order."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from ingest.front.answers import Answers
+from ingest.front.clicks import Clicks
+from ingest.front.connection import Connection
+from ingest.front.folder import Folder
+from ingest.front.hits import Hits
+from ingest.front.plain import Plain
+from ingest.front.relay import Relay
+from ingest.problems import rendered
+from shared.errors import Busy
+from shared.metrics import LOOP_ERRORS
+from shared.settings import Settings
+from shared.tasks import end
+
+#: Connections that one worker serves, and that wait for it in the kernel.
+CONNECTIONS = 4096
+#: Seconds without a byte after which a connection is closed. nginx closes its own after four (deploy/nginx).
+_IDLE_S = 10
+#: Seconds after which an idle way to Granian is closed: before hyper does it (`worker.HEADER_TIMEOUT_MS`), so that no
+#: request meets a closing one.
+_IDLE_RELAY_S = 2
+#: Seconds for which a client may read nothing of an answer.
+_STALLED_S = 30
+#: Seconds between two sweeps.
+_SWEEP_S = 1.0
+#: Seconds between two looks of a stop.
+_LOOK_S = 0.01
+
+log = structlog.get_logger()
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """Return a listening socket that shares its address with those of other workers. Raises OSError."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.setblocking(False)
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+class Front:
+    """The front of one worker. `state` is what the application's lifespan made. Await `start` in its event loop."""
+
+    def __init__(self, settings: Settings, state: Mapping[str, Any], folder: Folder) -> None:
+        self._folder = folder
+        self._listener = bound(settings.host, settings.port)
+        host, port, *_ = self._listener.getsockname()
+        self.address = (host, port)
+        self._answers = Answers()
+        self._clicks = Clicks(settings, state["counter"], self._answers)
+        server = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._hits = Hits(settings, state, self._answers, server)
+        self._connections: dict[Connection, None] = {}  # oldest first
+        #: A clock for time-outs: sweeps since the start.
+        self.second = 0
+        self.is_stopping = False
+        #: Set when this worker cannot go on.
+        self.is_broken = asyncio.Event()
+
+    async def start(self) -> None:
+        """Accept connections."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Connection(self), sock=self._listener, backlog=CONNECTIONS)
+        self._sweeper = asyncio.create_task(self._sweep())
+
+    async def stop(self, timeout_s: float) -> None:
+        """Accept nothing more, and wait until what was taken is answered. Relayed connections whose end nobody can
+        see are left to Granian's own stop."""
+        self._server.close()
+        self.is_stopping = True
+        for connection in list(self._connections):
+            if not connection.is_busy:
+                connection.transport.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while any(one.is_awaited for one in self._connections):  # noqa: ASYNC110 - a stop
+                    await asyncio.sleep(_LOOK_S)
+
+    async def close(self) -> None:
+        """Let go of whatever is left."""
+        await end(self._sweeper)
+        for connection in list(self._connections):
+            connection.transport.abort()
+        self._report()
+
+    # -- requests --------------------------------------------------------------------------------------------------
+
+    def take(self, request: Plain, connection: Connection) -> bytes | None:
+        """Take a plain request. Return its answer; empty when it comes later, None when it has to be relayed."""
+        try:
+            return (self._clicks if request.banner else self._hits).take(request, connection)
+        except Exception as error:  # asyncio would log it, and the client would wait for ever
+            log.exception("plain_broke", error=type(error).__name__)
+            return None
+
+    async def open(self, connection: Connection, relay: Relay) -> None:
+        """Connect a client to Granian."""
+        try:
+            relay.end = self._folder.connected(*connection.peer)
+            await asyncio.get_running_loop().create_connection(lambda: relay, sock=relay.end)
+        except OSError as error:
+            log.error("relay_failed", error=type(error).__name__)
+            connection.refuse(self._answers.made(*rendered(Busy())))
+            if isinstance(error, FileNotFoundError):  # the folder is gone, and with it the way to Granian
+                self.is_broken.set()
+
+    # -- connections -----------------------------------------------------------------------------------------------
+
+    def opened(self, connection: Connection) -> None:
+        """Note a connection. One too many takes the place of the oldest that is idle, or is refused."""
+        if len(self._connections) >= CONNECTIONS:
+            idle = next((one for one in self._connections if not one.is_busy and one.seen < self.second), None)
+            if idle is None:
+                connection.transport.write(self._answers.made(*rendered(Busy())))
+                connection.transport.close()
+            else:
+                idle.transport.abort()
+                self._connections.pop(idle)
+        self._connections[connection] = None
+
+    def lost(self, connection: Connection) -> None:
+        """Forget a connection."""
+        self._connections.pop(connection, None)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            try:
+                self.second += 1
+                self._answers.tick()
+                for connection in list(self._connections):
+                    self._look(connection)
+                self._report()
+            except Exception as error:  # the dates of answers and all time-outs depend on this loop
+                LOOP_ERRORS.labels("front").inc()
+                log.exception("sweep_broke", error=type(error).__name__)
+
+    def _look(self, connection: Connection) -> None:
+        if connection.stalled is not None and self.second - connection.stalled > _STALLED_S:
+            connection.transport.abort()
+        elif connection.is_busy:
+            return
+        elif self.second - connection.seen > _IDLE_S:
+            # One that is closing already does not read its last answer.
+            (connection.transport.abort if connection.transport.is_closing() else connection.transport.close)()
+        elif connection.relay is not None and self.second - connection.relay.idle_since > _IDLE_RELAY_S:
+            connection.drop_relay()
+
+    def _report(self) -> None:
+        self._clicks.report()
+        self._hits.report()

@@ -1,0 +1,118 @@
+"""The front before any ASGI application, with stores in memory: fast enough to be fuzzed."""
+
+import asyncio
+import contextlib
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from starlette.types import ASGIApp
+
+from ingest.client import ClientAddress
+from ingest.front.folder import Folder
+from ingest.front.inside import Inside
+from ingest.front.listener import Front
+from ingest.front.worker import granian, listens
+from ingest.hits import Recorder
+from ingest.origins import Origins
+from shared.counting.lane import banner_id
+from shared.log.producer import Done
+from shared.settings import Settings
+
+#: Seconds that anything here may take.
+PATIENCE_S = 20.0
+
+
+class Lane:
+    """Counts in a dict, as the counter of a worker does in its lane."""
+
+    def __init__(self) -> None:
+        self.counted: Counter[str] = Counter()
+        self.tickets: list[object] = []
+        self.redeem: Callable[[Any, bool], None] = lambda ticket, is_applied: None
+
+    def add(self, banner: str) -> bool:
+        banner_id(banner)
+        self.counted[banner] += 1
+        return True
+
+    def promise(self, ticket: object) -> None:
+        self.tickets.append(ticket)
+
+    def keep(self, is_applied: bool = True) -> None:
+        """Redis answers."""
+        tickets, self.tickets = self.tickets, []
+        for ticket in tickets:
+            self.redeem(ticket, is_applied)
+
+
+class Log:
+    """Holds records back until they are told what became of them."""
+
+    def __init__(self) -> None:
+        self.offered: list[tuple[bytes, bytes, Done]] = []
+
+    def offer(self, key: bytes, value: bytes, done: Done) -> bool:
+        self.offered.append((key, value, done))
+        return True
+
+
+class Trackers:
+    """Knows every tracker."""
+
+    def known(self, tracker: UUID) -> str:
+        return "Spring sale"
+
+
+class Fronted:
+    """A front and the Granian behind it."""
+
+    def __init__(self, front: Front, folder: Folder, lane: Lane, log: Log) -> None:
+        self.front, self.folder, self.lane, self.log = front, folder, lane, log
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Over TCP, as clients do."""
+        return await asyncio.open_connection(*self.front.address)
+
+    async def connect_slowly(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """With so small a buffer that the server notices when nobody reads."""
+        one = socket.socket()
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
+        one.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(one, self.front.address)
+        return await asyncio.open_connection(sock=one)
+
+
+@asynccontextmanager
+async def fronting(
+    app: ASGIApp, folder: Path, state: Mapping[str, Any] | None = None, **fields: Any
+) -> AsyncIterator[Fronted]:
+    """Serve the application, with the state of its lifespan, behind a front until the block ends."""
+    settings = Settings(**{"host": "127.0.0.1", "port": 0} | fields)
+    lane, log, client = Lane(), Log(), ClientAddress(settings.trusted_proxies)
+    stores = {
+        "counter": lane,
+        "trackers": Trackers(),
+        "hits": log,
+        "recorder": Recorder(settings, client),
+        "origins": Origins(settings.track_origins),
+    }
+    one = Folder(folder)
+    front = Front(settings, stores, one)
+    server = granian(Inside(app, state or {}, front.address), one)
+    serving = asyncio.create_task(server.serve())
+    await listens(one, serving)
+    await front.start()
+    try:
+        yield Fronted(front, one, lane, log)
+    finally:
+        await front.stop(1)
+        await front.close()
+        server.stop()  # type: ignore[no-untyped-call]
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+        one.close()
