@@ -1,6 +1,6 @@
 """`python -m ingest`: the HTTP service, with its settings from the environment."""
 
-from ingest.server import serve
+from ingest.server import server, work
 from shared.logging import configure
 from shared.process import forget_signal_handlers_in_children, raise_descriptor_limit
 from shared.settings import load
@@ -12,7 +12,7 @@ def main() -> None:
     configure(settings, "ingest-main")
     raise_descriptor_limit()  # the workers inherit it
     forget_signal_handlers_in_children()
-    serve(settings)
+    server(settings).serve(work)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from granian.constants import Interfaces
 
-from ingest.front.worker import work
 from ingest.workers import Workers
 from shared.settings import Settings
 
@@ -10,9 +9,10 @@ from shared.settings import Settings
 _KILL_MARGIN_S = 5
 
 
-def serve(settings: Settings) -> None:
-    """Run one process per worker until SIGTERM or SIGINT, then let them drain and return."""
-    server = Workers(
+def server(settings: Settings) -> Workers:
+    """Return the parent of one process per worker. `serve(work)` runs it until SIGTERM or SIGINT, then lets them drain
+    and returns."""
+    return Workers(
         "ingest.front.worker:work",
         address=settings.host,
         port=settings.port,
@@ -23,4 +23,10 @@ def serve(settings: Settings) -> None:
         workers_kill_timeout=settings.drain_timeout_s + _KILL_MARGIN_S,
         log_dictconfig={"loggers": {"_granian": {"level": "INFO", "propagate": True, "handlers": []}}},
     )
-    server.serve(work)
+
+
+def work(*arguments: object) -> None:
+    """Run a worker in its own process. Its imports stay out of the parent, which must take no metric files."""
+    from ingest.front import worker
+
+    worker.work(*arguments)
