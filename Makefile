@@ -1,16 +1,18 @@
-# Two commands: `make up` runs everything, `make test` tests everything. `make help` lists the rest.
+# Two commands: `make up` runs everything, `make test` tests it. `make help` lists the rest.
 
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
+# Tests of one file run in order in one process. Three processes keep two cores busy, since tests mostly wait for servers.
+PARALLEL := -n 3 --dist loadfile
 # The first Python that is new enough.
 PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$p && break; done)
 
 CONTAINERS := sh deploy/secrets.sh && docker compose up --build
 
-.PHONY: help up test test-containers audit chaos chaos-records lint format load bench bench-events generate docs requirements clean
+.PHONY: help up test test-slow unit test-containers audit chaos chaos-records lint format load bench bench-events generate docs requirements clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -19,8 +21,14 @@ help: ## this list
 up: $(VENV)/.installed ## run everything on this machine, until Ctrl-C
 	@$(if $(PORT),export TALLYBOOK_PORT="$${TALLYBOOK_PORT:-$(PORT)}"; )exec $(BIN)/tallybook up $(ARGS)
 
-test: $(VENV)/.installed-dev ## run all tests
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.installed-dev ## run the tests, in minutes: ARGS="-k lane"
+	@$(BIN)/python -m pytest -m "not slow" $(PARALLEL) $(ARGS)
+
+test-slow: $(VENV)/.installed-dev ## run the long tests: chaos and its mutants, Kafka, kills, installs, benchmarks
+	@$(BIN)/python -m pytest -m slow $(PARALLEL) $(ARGS)
+
+unit: $(VENV)/.installed-dev ## run the tests that need no server
+	@$(BIN)/python -m pytest -m "not slow" tests/unit $(PARALLEL) $(ARGS)
 
 test-containers: $(VENV)/.installed-dev ## run `docker compose up` for real: needs root and a container engine
 	@$(BIN)/python -m pytest tests/slow/containers -rs $(ARGS)

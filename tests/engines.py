@@ -30,7 +30,8 @@ _FETCH_S = 600
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what is marked `every_engine` on each: a hook, which conftest.py has."""
     if metafunc.definition.get_closest_marker("every_engine") and "clickhouse_url" in metafunc.fixturenames:
-        metafunc.parametrize("clickhouse_url", [INSTALLED, OLDEST], indirect=True, scope="session")
+        oldest = pytest.param(OLDEST, marks=pytest.mark.slow)
+        metafunc.parametrize("clickhouse_url", [INSTALLED, oldest], indirect=True, scope="session")
 
 
 @contextmanager

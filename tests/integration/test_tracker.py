@@ -413,7 +413,11 @@ async def test_headers_are_bytes_to_the_end(running: Tracking, tracker: UUID, mo
     assert [(row["user_id"], row["user_agent"], row["is_bot"]) for row in rows] == [(str(mine), agent, False)] * 2
 
 
-@pytest.mark.parametrize("forged", ["", "x", str(uuid1()), str(NIL), f"{uuid7(1)}x", str(uuid7(1)).upper()])
+@pytest.mark.parametrize(
+    "forged",
+    ["", "x", str(uuid1()), str(NIL), f"{uuid7(1)}x", str(uuid7(1)).upper()],
+    ids=["empty", "short", "version_1", "nil", "longer", "capitals"],
+)
 async def test_o4_a_forged_cookie_is_replaced(running: Tracking, tracker: UUID, forged: str) -> None:
     answer = await running.track(tracker, headers={"cookie": f"user_id={forged}"})
     [hit] = await hits_of(running, tracker)

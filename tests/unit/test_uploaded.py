@@ -186,7 +186,7 @@ def test_l4_the_bound_is_that_of_all_streams_together() -> None:
     assert len(unpacked(gzip.compress(b" " * 1000) * 11, 11_000)) == 11_000
 
 
-@pytest.mark.parametrize("rest", [b"x", b"\0", gzip.compress(b"a")[:-1], b"\x1f\x8b", zlib.compress(b"a")])
+@pytest.mark.parametrize("rest", [b"x", b"\0", gzip.compress(b"a", mtime=0)[:-1], b"\x1f\x8b", zlib.compress(b"a")])
 def test_l4_what_is_no_whole_stream_is_refused(rest: bytes) -> None:
     for before in (b"", gzip.compress(b"a")):
         with pytest.raises(Malformed):
