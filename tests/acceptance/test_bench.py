@@ -11,6 +11,8 @@ import pytest
 
 from loadtest.peers.build import PeerError, go
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

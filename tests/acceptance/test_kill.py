@@ -16,6 +16,8 @@ from tests.acceptance.stack import BROKEN, Connection, Stack, ask, until_async
 from tests.clicks import Ledger
 from tests.processes import PATIENCE_S, is_alive
 
+pytestmark = pytest.mark.slow
+
 _BANNERS = range(1, 21)
 _CONNECTIONS = 8
 #: Clicks that a worker may make between two faults: so the load is known to run through each of them.

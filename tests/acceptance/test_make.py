@@ -15,6 +15,8 @@ from tests.acceptance.stack import ask, environ
 from tests.processes import PATIENCE_S, ROOT, free_port, wait_for
 from tests.services import require
 
+pytestmark = pytest.mark.slow
+
 #: Seconds for installing everything anew.
 _INSTALL_S = 240.0
 

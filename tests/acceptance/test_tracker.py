@@ -9,6 +9,8 @@ import pytest
 
 from tests.services import require
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -10,6 +10,8 @@ from tests.chaos.mutants import MUTANTS
 from tests.chaos.run import CRASH, MUTANT_S, attack, hunt
 from tests.processes import ROOT
 
+pytestmark = pytest.mark.slow
+
 #: The tests that arm what these runs do not.
 ARMED_BY = {"migrating": "tests/chaos/test_start.py", "published": "tests/integration/test_pages_kafka.py"}
 ARMED_BY |= dict.fromkeys(

@@ -30,6 +30,8 @@ from tests.chaos.inprocess import KEYED, PLAIN, Crowd, crowd, is_drained, until
 from tests.nodes import Node, nodes
 from tests.processes import free_port, wait_for
 
+pytestmark = pytest.mark.slow
+
 SHARDS = 6
 #: First and last slot of each master.
 _SLOTS = ((0, 5460), (5461, 10922), (10923, 16383))

@@ -19,6 +19,8 @@ from shared.settings import Settings
 from shared.tasks import end
 from tests.chaos.proxy import Proxy
 
+pytestmark = pytest.mark.slow
+
 _SECONDS = 6.0
 _READ = Script("shared/counting/read.lua")
 

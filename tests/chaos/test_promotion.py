@@ -16,6 +16,8 @@ from tests.chaos.inprocess import KEYED, PLAIN, Crowd, crowd, until
 from tests.nodes import Node, nodes
 from tests.processes import free_port, wait_for
 
+pytestmark = pytest.mark.slow
+
 SHARDS = 2
 #: Seconds for which the replica's link is cut before the master dies.
 LAG_S = 0.6

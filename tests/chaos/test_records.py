@@ -9,6 +9,8 @@ from tests.chaos.records import LOGS, MUTANT_S, attack, hunt
 from tests.chaos.records_mutants import RECORD_MUTANTS
 from tests.processes import ROOT
 
+pytestmark = pytest.mark.slow
+
 #: Seconds of attack. `make chaos-records SECONDS=600` is the long one.
 _SECONDS = 25.0
 #: A fixed one; CHAOS_SEED is another.

@@ -25,6 +25,8 @@ from tests.chaos.run import Run
 from tests.chaos.shim import build
 from tests.chaos.stage import Stage
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:

@@ -15,6 +15,8 @@ from tests import services
 from tests.acceptance.stack import Stack, environ
 from tests.processes import wait_for
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def empty_database(postgres_url: str):  # type: ignore[no-untyped-def]

@@ -22,6 +22,8 @@ from tests.kafka.broker import Broker, broker
 from tests.processes import ROOT
 from tests.tracking import until
 
+pytestmark = pytest.mark.slow
+
 #: Seconds for which a partition stays with an aggregator that was killed.
 LEASE_S = 2.0
 

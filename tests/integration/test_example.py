@@ -19,7 +19,7 @@ from tests.until import until
 EXAMPLE = ROOT / "examples/django"
 
 #: Each test starts Django several times, and one of them Celery, too.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture

@@ -27,6 +27,8 @@ from tests.page_stage import Stage
 from tests.pages import Sent
 from tests.processes import program
 
+pytestmark = pytest.mark.slow
+
 #: Of one run, and how many a second while there are faults: enough for the last fault to come while there is more.
 EVENTS, RATE = 12_000, 120
 #: What becomes of each kind: a view, a repeat of one, or the reason of a dead letter.

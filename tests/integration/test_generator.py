@@ -44,6 +44,8 @@ from tests.processes import Program, program, wait_for
 from tests.proxy import Proxy, proxy
 from tests.tracking import tracking
 
+pytestmark = pytest.mark.slow
+
 _numbers = itertools.count()
 
 

@@ -70,7 +70,7 @@ def kafka_servers(servers_folder: Path, faults: Proxy) -> Iterator[tuple[str, in
         yield servers
 
 
-@pytest.fixture(params=["streams", "kafka"])
+@pytest.fixture(params=["streams", pytest.param("kafka", marks=pytest.mark.slow)])
 async def store(
     request: pytest.FixtureRequest, redis_client: "Redis", redis_url: str, faults: Proxy
 ) -> AsyncIterator[Store]:
@@ -280,6 +280,7 @@ async def test_an_append_larger_than_one_request_is_one_append(store: Store, log
     assert batch.marks == {"a": Mark(1, 59)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", ["kafka"], indirect=True)  # a script stores all of an append or nothing
 async def test_half_an_append_is_completed_by_its_repeat(store: Store, log: Log, reader: Reader) -> None:
     await log.append(store.topic, 0, records(1, 2), producer="a", seq=1)  # the first piece, as a kill may leave it
@@ -543,6 +544,7 @@ async def test_all_keys_of_a_partition_are_in_one_slot(streams: Log, redis_clien
 # -- Kafka only --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", ["kafka"], indirect=True)
 async def test_a_topic_with_another_number_of_partitions_is_refused(store: Store, log: Log) -> None:
     await log.prepare(store.topic)  # again is fine
@@ -550,6 +552,7 @@ async def test_a_topic_with_another_number_of_partitions_is_refused(store: Store
         await store.make(partitions=3).prepare(store.topic)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", ["kafka"], indirect=True)
 async def test_the_position_of_a_sink_shows_in_the_tools_of_kafka(
     store: Store, log: Log, reader: Reader, kafka_servers: tuple[str, int]

@@ -32,7 +32,7 @@ from tests.page_stage import POLICY, TOPIC, Stage
 from tests.pages import Sent, generate, view
 from tests.until import PATIENCE_S, until
 
-pytestmark = pytest.mark.usefixtures("quiet", "hurried")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quiet", "hurried")]
 
 
 @pytest.fixture(scope="module")

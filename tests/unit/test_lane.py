@@ -199,6 +199,7 @@ def killed(*mutant: str) -> dict[str, Any]:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_a_kill_before_any_bytecode_loses_and_doubles_nothing() -> None:
     result = killed()
     assert result["points"] > 1000

@@ -23,6 +23,8 @@ from shared.log.orphans import Orphans
 from shared.log.producer import Producer
 from tests.unit.test_producer import Log, producing, until
 
+pytestmark = pytest.mark.slow
+
 _SEEDS = range(12)
 
 
