@@ -377,4 +377,6 @@ async def test_what_is_too_old_goes(client: ClickHouse, clickhouse_settings: Set
 def test_every_migration_bears_a_repetition() -> None:
     for path in sorted((Path(clickhouse_migrate.__file__).parent / "clickhouse_migrations").glob("*.sql")):
         for sql in clickhouse_migrate._END.split(re.sub(r"--.*", "", path.read_text())):
-            assert not sql.strip() or re.search(r"\bIF (NOT )?EXISTS\b|\bMODIFY\b", sql), f"{path.name}: {sql}"
+            # A mutation names what it changes; where nothing is left of that, it changes nothing.
+            safe = r"\bIF (NOT )?EXISTS\b|\bMODIFY\b|\bUPDATE\b.*\bWHERE\b"
+            assert not sql.strip() or re.search(safe, sql, re.DOTALL), f"{path.name}: {sql}"

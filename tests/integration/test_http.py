@@ -631,11 +631,11 @@ def test_a_stop_that_meets_a_worker_at_its_start_does_not_wait_for_it(
             assert "refused to gracefully stop" not in service.log_path.read_text()  # Granian would have to kill it
 
 
-#: `python -m ingest` whose stop comes while the event loop of a new worker does not run: when its application has
-#: started, and before it serves.
-BETWEEN_TWO_RUNS = """
-import os, signal, time
-import granian.server.mp as mp
+#: `python -m ingest` whose stop comes when a new worker has not begun to serve: before its event loop runs, or in it,
+#: while the application is made.
+BEFORE_IT_SERVES = """
+import os, signal, sys, time
+from ingest.front import worker
 
 parent = os.getpid()
 
@@ -645,27 +645,28 @@ def meeting(make):
         os.kill(parent, signal.SIGTERM)
         while signal.SIGTERM not in signal.sigpending():
             time.sleep(0.01)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         print("met", flush=True)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         return make(*arguments)
     return met
 
-for name in ("ASGIWorker", "RSGIWorker"):
-    setattr(mp, name, meeting(getattr(mp, name)))
+of, name = {"loop": (worker.uvloop, "run"), "application": (worker, "create_app")}[sys.argv[1]]
+setattr(of, name, meeting(getattr(of, name)))
 
 from ingest.__main__ import main
 main()
 """
 
 
-def test_a_stop_that_comes_while_the_loop_of_a_worker_does_not_run_is_not_lost(
-    redis_url: str, module_database: str, tmp_path: Path
+@pytest.mark.parametrize("before", ["loop", "application"])
+def test_a_stop_that_comes_before_a_worker_serves_is_not_lost(
+    redis_url: str, module_database: str, tmp_path: Path, before: str
 ) -> None:
     values = {"redis_url": redis_url, "database_url": module_database, "data_dir": tmp_path, "port": free_port()}
     values |= {"workers": 2, "log_format": "json"}
     environ = {name: value for name, value in os.environ.items() if not name.startswith("TALLYBOOK_")}
     environ |= {f"TALLYBOOK_{name.upper()}": str(value) for name, value in values.items()}
-    command = [sys.executable, "-c", BETWEEN_TWO_RUNS]
+    command = [sys.executable, "-c", BEFORE_IT_SERVES, before]
     done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
     assert "met" in done.stdout
