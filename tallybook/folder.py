@@ -105,7 +105,9 @@ class DataFolder:
 
     def _wait_for_former_servers(self, check: Callable[[], None]) -> None:
         began, is_killed = time.monotonic(), False
-        while not _try_flock(self.servers_lock):
+        # Of a shared folder every process holds it together: none of them embeds servers.
+        kind = fcntl.LOCK_SH if self._is_shared else fcntl.LOCK_EX
+        while not _try_flock(self.servers_lock, kind=kind):
             check()
             waited = time.monotonic() - began
             if waited > _ORPHANS_KILLED_AFTER_S and not is_killed:
