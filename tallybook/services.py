@@ -77,10 +77,13 @@ class Service:
             self._process.wait()
 
 
-def child_environ(settings: Settings, **values: str) -> dict[str, str]:
+def child_environ(settings: Settings, identity: Identity = SAME, **values: str) -> dict[str, str]:
     """The environment of services: ours, with these values, and unbuffered. What stands in a file is read already: the
-    user of a service need not be able to read it."""
+    user of a service need not be able to read it. Another user gets another home: asyncpg looks for certificates there,
+    and fails where it may not look."""
     environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    if identity.mode == "drop":
+        environ["HOME"] = settings.data_dir
     for name in settings.__struct_fields__:
         variable = f"{PREFIX}{name.upper()}"
         if environ.pop(f"{variable}_FILE", ""):

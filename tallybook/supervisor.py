@@ -119,7 +119,8 @@ class Supervisor:
             self._endpoint = scrape.serve(
                 settings.metrics_host, settings.metrics_port, metrics_dir, self._folder.common / "lanes"
             )
-        identity, environ = self._identity(settings), self._environ(settings, metrics_dir)
+        identity = self._identity(settings)
+        environ = self._environ(settings, identity, metrics_dir)
         give(identity, settings.lanes_dir, settings.journal_dir, settings.front_dir, metrics_dir)
         for name in self._names:
             service = Service(name, environ, identity)
@@ -129,9 +130,10 @@ class Supervisor:
             self._wait_until_started(service, metrics_dir)
         self._announce(settings)
 
-    def _environ(self, settings: Settings, metrics_dir: Path) -> dict[str, str]:
+    def _environ(self, settings: Settings, identity: Identity, metrics_dir: Path) -> dict[str, str]:
         return child_environ(
             settings,
+            identity,
             TALLYBOOK_DATA_DIR=str(self._folder.common),
             TALLYBOOK_HOST=settings.host,
             TALLYBOOK_PORT=str(settings.port),

@@ -10,6 +10,8 @@ from shared.settings import Settings
 from tallybook import supervisor
 from tallybook.cli import main
 from tallybook.exits import Exit, Stop
+from tallybook.launcher import Identity
+from tallybook.services import child_environ
 
 
 @pytest.mark.parametrize("store", ["redis", "postgres", "clickhouse"])
@@ -25,6 +27,13 @@ async def test_an_embedded_server_that_cannot_be_reached_stops_the_start(
     with pytest.raises(Stop, match=f"The embedded {store} runs, but does not answer") as caught:
         await supervisor._prepare(nowhere, [store], accepts=True)
     assert caught.value.code is Exit.SERVER_FAILED
+
+
+def test_a_service_that_runs_as_another_user_has_a_home_that_it_may_enter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/root")
+    settings = Settings(data_dir="/data")
+    assert child_environ(settings, Identity("drop", 1, 1))["HOME"] == "/data"
+    assert child_environ(settings)["HOME"] == "/root"
 
 
 def test_another_system_is_told_to_use_containers(monkeypatch: pytest.MonkeyPatch) -> None:
