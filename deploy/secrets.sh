@@ -18,6 +18,9 @@ sha256() {
     printf '%s' "$(cat "$1")" | sha256sum | cut -d' ' -f1
 }
 
+# Postgres of former versions has the owner's password as its only one.
+[ ! -e database_url ] || [ -e postgres_owner_password ] || cp postgres_password postgres_owner_password
+
 for name in postgres postgres_owner postgres_service postgres_dashboard redis clickhouse clickhouse_grafana grafana; do
     [ -e "${name}_password" ] || random > "${name}_password"
 done

@@ -6,4 +6,7 @@
 # tallybook_service    the HTTP service: reads, and writes down when a key was used
 # tallybook_dashboard  Grafana: reads minutes of clicks
 set -e
-psql -X -q -v ON_ERROR_STOP=1 --username postgres --dbname postgres -f /run/secrets/postgres_roles
+# The superuser: `tallybook` where a former version made the volume.
+superuser=postgres
+psql -X -q --username postgres --dbname postgres -c '' 2> /dev/null || superuser=tallybook
+psql -X -q -v ON_ERROR_STOP=1 --username $superuser --dbname postgres -f /run/secrets/postgres_roles

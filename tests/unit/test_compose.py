@@ -397,6 +397,32 @@ def test_s2_secrets_in_a_clone_are_closed_to_other_users_of_the_host(tmp_path: P
 
 
 def _secrets_script(folder: Path) -> Path:
+def test_secrets_of_a_former_version_go_on_opening_its_volumes(tmp_path: Path) -> None:
+    """Its Postgres has one role, the owner, and one password."""
+    script = _secrets_script(tmp_path)
+    former = {"postgres_password": "of-old", "database_url": "postgresql://tallybook:of-old@postgres:5432/tallybook"}
+    for name, text in former.items():
+        (tmp_path / "secrets" / name).write_text(text)
+    subprocess.run(["sh", script], check=True, capture_output=True)
+    made = _secrets(tmp_path)
+    assert made.items() > former.items()
+    assert "ALTER ROLE tallybook LOGIN NOCREATEDB NOCREATEROLE PASSWORD 'of-old';" in made["postgres_roles.sql"]
+    assert len({made[f"postgres_{role}_password"] for role in ("owner", "service", "dashboard")}) == 3
+
+
+@pytest.mark.parametrize("superuser", ["postgres", "tallybook"])
+def test_the_roles_are_made_by_the_superuser_that_there_is(tmp_path: Path, superuser: str) -> None:
+    psql = tmp_path / "psql"
+    psql.write_text(
+        f"#!/bin/sh\necho $* >> {tmp_path}/asked\ncase $* in *'--username {superuser} '*) ;; *) exit 2 ;; esac\n"
+    )
+    psql.chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    subprocess.run(["sh", ROOT / "deploy/postgres/roles.sh"], env=environ, check=True, capture_output=True)
+    last = (tmp_path / "asked").read_text().splitlines()[-1]
+    assert f"--username {superuser} --dbname postgres -f /run/secrets/postgres_roles" in last
+
+
     """The script of a fresh clone of `deploy`."""
     script = folder / "secrets.sh"
     script.write_text((ROOT / "deploy/secrets.sh").read_text())
