@@ -442,7 +442,7 @@ def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
             continue
         name = variable.removeprefix(PREFIX).lower()
         if name not in fields and name.endswith("_file") and name.removesuffix("_file") in fields:
-            name, text = name.removesuffix("_file"), _read(variable, text)
+            name, text = name.removesuffix("_file"), _read(variable, text) if text else ""
         if name not in fields:
             raise SettingsError(f"{variable} is no setting; docs/configuration.md lists them all")
         if text != "":

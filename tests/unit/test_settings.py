@@ -69,6 +69,12 @@ def test_a_secret_file_may_begin_with_a_mark_of_utf8_and_is_named_when_it_is_non
         load({"TALLYBOOK_DATABASE_URL_FILE": str(path)})
 
 
+def test_an_empty_name_of_a_secret_file_is_no_name() -> None:
+    url = "postgresql://u:p@db/clicks"
+    settings = load({"TALLYBOOK_DATABASE_URL": url, "TALLYBOOK_DATABASE_URL_FILE": "", "TALLYBOOK_JWT_KEYS_FILE": ""})
+    assert settings == Settings(database_url=url)
+
+
 def test_a_missing_secret_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"TALLYBOOK_DATABASE_URL_FILE names .*none"):
         load({"TALLYBOOK_DATABASE_URL_FILE": str(tmp_path / "none")})
