@@ -7,10 +7,10 @@ MASK = "***"
 
 #: Names of parameters whose values are secrets, decoded and in small letters: of redis-py, libpq and others.
 _SECRET_NAME = re.compile(r"pass|pwd|secret|token|credential|api_?key|(^|[_.-])key$")
-#: User information of a URL in running text; of a setting, which is one URL, up to its last @: an unquoted password may
-#: hold the characters that end it elsewhere.
-_USER_IN_TEXT = re.compile(r"(://[^\s/?#:@]*):[^\s/?#]*@")
-_USER_IN_URLS = re.compile(r"((?:://|,)[^/?#:@,]*):[^,]*@")
+#: User information of a URL: an unquoted password may hold any character, so it goes up to the last @, at the price of
+#: hosts between two. In running text a word ends it, and a port is none.
+_USER_IN_TEXT = re.compile(r"(://[^\s/?#:@]*):(?:(?!\d+[/?#,])\S*|[^\s/?#]*)@")
+_USER_IN_URLS = re.compile(r"((?:://|,)[^/?#:@,]*):.*@", re.DOTALL)
 #: Parameters of a URL, and of libpq's key=value strings, where single quotes may hold blanks.
 _PARAMETER = re.compile(r"([?&;]([^\s=&;#]+)=)[^\s&;#]+")
 _ASSIGNMENT = re.compile(r"(\b([a-z_.]*(?:password|passwd|pwd|secret))\s*=\s*)(?:'(?:[^'\\]|\\.)*'|[^\s'&;]+)", re.I)

@@ -246,6 +246,7 @@ URLS = [
     "redis://tally:hunter2@[::1]:6379",
     "redis://tally:p@hunter2@host/0",
     "redis+cluster://:hunter2@one:6379,two:6379",
+    "redis://:s/e,c?hunter2#@h",
 ]
 
 

@@ -102,6 +102,9 @@ def test_s2_passwords_never_show() -> None:
         "kafka://one:9092?sasl.password=hunter2",
         "kafka://one:9092?sasl_plain_password=hunter2&x=1",
         "https://default:hunter2@cloud:8443/tallybook",
+        "redis://:se,hunter2@h",
+        "postgresql://u:a,hunter2,b@h/db",
+        "postgresql://u:hunter2,b@one:5432,two:5432/db",
         "http://cloud:8123/?user=u&token=hunter2",
         "host=db user=u password=hunter2",
         "host=db password = 'a hunter2 b' user=u",
@@ -117,6 +120,7 @@ def test_a2_what_is_no_secret_is_shown_as_it_is() -> None:
         "redis://cache:6379/1",
         "postgresql://u@/postgres?host=/run/x&sslmode=require",
         "unix:///a/b.sock?db=2",
+        "kafka://one:9092,two:9092",
     ):
         assert masked(url) == url
 
