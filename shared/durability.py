@@ -53,7 +53,9 @@ async def _server(redis: "Redis", server: str, to: dict[str, Any], memory_bytes:
     for setting, (wanted, otherwise) in _WANTED.items():
         findings.append(await _setting(redis, server, to, setting, wanted, otherwise))
     if memory_bytes is not None:
-        findings.append(_memory(server, (await redis.info("memory", **to)).get("maxmemory"), memory_bytes))
+        memory = await redis.info("memory", **to)
+        findings.append(_memory(server, memory.get("maxmemory"), memory_bytes))
+        findings += _fill(server, int(memory["used_memory"]), memory.get("maxmemory"))
     before = time.time()
     seconds, microseconds = await redis.time(**to)
     return [*findings, *_clock(server, seconds + microseconds / 1e6, before)]
@@ -108,6 +110,14 @@ def _memory(server: str, most: int | None, wanted: int) -> Finding:
     if most < wanted:
         return Finding(server, "unfit", f"maxmemory is {most}, less than {shared}: raise the one or lower the other")
     return Finding(server, "ok", f"maxmemory {most} has room for {shared}")
+
+
+def _fill(server: str, used: int, most: int | None) -> list[Finding]:
+    """A warning when there is more than `maxmemory`, as after one that is lower than before."""
+    if not most or used <= most:
+        return []
+    refused = "it refuses whatever is written until minutes and records have left, or TALLYBOOK_REDIS_MEMORY_BYTES is"
+    return [Finding(server, "warning", f"{used} bytes are in use, more than maxmemory, {most}: {refused} raised")]
 
 
 def _clock(store: str, theirs: float, before: float) -> list[Finding]:

@@ -86,6 +86,15 @@ async def test_a_redis_with_less_memory_than_is_shared_out_is_unfit(
         assert {one.store for one in said if one.message.startswith(says) and one.level == level} == stores
 
 
+async def test_a_redis_with_more_data_than_memory_is_a_warning(mutable: "Redis") -> None:
+    await mutable.config_set("maxmemory", 1)
+    (message,) = found(await examine_redis(mutable, 1), "warning")
+    assert "bytes are in use, more than maxmemory, 1: it refuses whatever is written" in message
+    assert "TALLYBOOK_REDIS_MEMORY_BYTES is raised" in message
+    await mutable.config_set("maxmemory", 1 << 40)
+    assert not found(await examine_redis(mutable, 1), "warning")
+
+
 async def test_a_postgres_that_may_lose_minutes_is_unsafe(database: str) -> None:
     connection = await asyncpg.connect(database)
     name = await connection.fetchval("SELECT current_database()")
