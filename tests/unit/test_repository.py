@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,3 +97,25 @@ def test_no_file_names_the_host_of_a_package_registry() -> None:
     for path in _tracked():
         text = path.read_bytes().decode(errors="replace").lower()
         assert not [host for host in _REGISTRIES if host in text], _name(path)
+
+
+def test_an_audit_without_its_tools_says_so_aloud_and_is_no_failure(tmp_path: Path) -> None:
+    (tmp_path / ".ci").mkdir()
+    script = shutil.copy(ROOT / ".ci/audit", tmp_path / ".ci/audit")
+    (tmp_path / "python3").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "python3").chmod(0o755)
+    done = _ran(script, {"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    assert done.returncode == 0
+    assert "NOT AUDITED" in done.stderr
+
+
+def test_compose_is_found_without_a_home(tmp_path: Path) -> None:
+    compose = tmp_path / "docker-compose"
+    compose.write_text("#!/bin/sh\necho 2.40.0\n")
+    compose.chmod(0o755)
+    done = _ran(ROOT / ".ci/compose", {"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    assert (done.returncode, done.stdout) == (0, f"{compose}\n"), done.stderr
+
+
+def _ran(script: Path, environ: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(["bash", script], env=environ, capture_output=True, text=True, check=False)
