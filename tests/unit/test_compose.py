@@ -96,7 +96,14 @@ def test_every_variable_is_a_setting(file: str) -> None:
 def test_every_setting_reaches_the_containers_and_stands_in_the_example() -> None:
     named = {name.removesuffix("_FILE") for name in SERVICES["ingest"]["environment"]}
     assert named == {PREFIX + name.upper() for name in Settings.__struct_fields__}
-    assert known() <= set(example())
+    assert known() <= {name.removesuffix("_FILE") for name in example()}
+
+
+def test_what_the_example_says_beside_that_of_compose_itself_reaches_the_containers() -> None:
+    own, rest = (ROOT / ".env.example").read_text().partition("# -- set by compose.yaml itself")[::2]
+    named = re.findall(rf"^#({PREFIX}\w+)=", own + rest.partition("# -- the service")[2], re.MULTILINE)
+    assert len(named) > 80
+    assert set(named) <= set(SERVICES["ingest"]["environment"])
 
 
 def test_the_example_shows_the_defaults() -> None:
@@ -106,7 +113,8 @@ def test_the_example_shows_the_defaults() -> None:
     assert settings == defaults
     fields = Settings.__struct_fields__
     unset = {PREFIX + name.upper() for name in fields if getattr(defaults, name) in (None, ())}
-    assert {name for name, value in example().items() if name.startswith(PREFIX) and not value} == unset
+    empty = {name.removesuffix("_FILE") for name, value in example().items() if name.startswith(PREFIX) and not value}
+    assert empty == unset
 
 
 def test_every_variable_that_compose_reads_stands_in_the_example() -> None:
@@ -187,7 +195,7 @@ def test_s5_the_image_runs_as_an_ordinary_user() -> None:
 @pytest.mark.parametrize("name", sorted(SERVICES))
 def test_every_service_has_limits(name: str) -> None:
     assert SERVICES[name]["cpus"] > 0
-    assert re.fullmatch(r"\d+[mg]", SERVICES[name]["mem_limit"])
+    assert re.fullmatch(r"\d+[mg]", _substituted(SERVICES[name]["mem_limit"]))
     assert SERVICES[name]["pids_limit"] > 0
     assert SERVICES[name]["logging"]["options"]["max-size"]
 
@@ -300,6 +308,10 @@ def test_redis_keeps_what_it_acknowledged() -> None:
     assert options["--maxmemory"] == SERVICES["ingest"]["environment"]["TALLYBOOK_REDIS_MEMORY_BYTES"]
     assert options["--maxmemory"] == f"${{TALLYBOOK_REDIS_MEMORY_BYTES:-{Settings().redis_memory_bytes}}}"
     assert "redis:/data" in SERVICES["redis"]["volumes"]
+    # A rewrite of the append-only file forks.
+    limit = SERVICES["redis"]["mem_limit"]
+    assert limit.startswith("${REDIS_MEM_LIMIT:-")
+    assert int(_substituted(limit).removesuffix("m")) << 20 >= 2 * Settings().redis_memory_bytes
 
 
 def test_what_must_last_is_on_named_volumes() -> None:
@@ -385,18 +397,6 @@ def test_the_secrets_are_made_where_compose_looks_for_them(tmp_path: Path) -> No
     assert _secrets(tmp_path) == made
 
 
-def test_s2_secrets_in_a_clone_are_closed_to_other_users_of_the_host(tmp_path: Path) -> None:
-    script = _secrets_script(tmp_path)
-    # As git makes it: the folder is tracked, and so is there before the script runs.
-    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o755
-    subprocess.run(["sh", script], check=True, capture_output=True)
-    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
-    (tmp_path / "secrets").chmod(0o755)  # as a former version left it
-    subprocess.run(["sh", script], check=True, capture_output=True)
-    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
-
-
-def _secrets_script(folder: Path) -> Path:
 def test_secrets_of_a_former_version_go_on_opening_its_volumes(tmp_path: Path) -> None:
     """Its Postgres has one role, the owner, and one password."""
     script = _secrets_script(tmp_path)
@@ -423,6 +423,18 @@ def test_the_roles_are_made_by_the_superuser_that_there_is(tmp_path: Path, super
     assert f"--username {superuser} --dbname postgres -f /run/secrets/postgres_roles" in last
 
 
+def test_s2_secrets_in_a_clone_are_closed_to_other_users_of_the_host(tmp_path: Path) -> None:
+    script = _secrets_script(tmp_path)
+    # As git makes it: the folder is tracked, and so is there before the script runs.
+    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o755
+    subprocess.run(["sh", script], check=True, capture_output=True)
+    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "secrets").chmod(0o755)  # as a former version left it
+    subprocess.run(["sh", script], check=True, capture_output=True)
+    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
+
+
+def _secrets_script(folder: Path) -> Path:
     """The script of a fresh clone of `deploy`."""
     script = folder / "secrets.sh"
     script.write_text((ROOT / "deploy/secrets.sh").read_text())
