@@ -161,9 +161,9 @@ class EventFile:
         before += begin
         ends, pick = _ends(rows, before, begin + lines.line_num), self._pick
         if broken and self._csv.is_open:
-            line = 1 + (ends[-1] if ends else before)
-            most = f"a field of more than {FIELD_MAX:,} characters, maybe of many lines"
-            raise EndlessRow(f"the row that begins in line {line} has {most}; take it out")
+            first = 1 + (ends[-1] if ends else before)
+            what = f"a field of more than {FIELD_MAX:,} characters, maybe of many lines"
+            raise EndlessRow(f"the row that begins in line {first} has {what}; take it out")
         size = 60 * len(rows) + self._bytes.count - count
         if self._csv.is_escaped:
             rows = [[unescaped(field) if "\\" in field else field for field in row] for row in rows]
