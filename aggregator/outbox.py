@@ -56,8 +56,15 @@ COLUMNS = (
 FORMAT = "JSONCompactEachRow"
 #: What the lines have for a time that is none of ClickHouse's.
 NO_TIME = "no DateTime64"
-#: A context that is null is refused, and does not become {}.
-_AS_WRITTEN = {"input_format_null_as_default": 0}
+#: A context that is null is refused, and does not become {}. Times are in the form of ClickHouse itself: 25.8 takes
+#: parts of a second before 1970 from one that it guesses, instead of adding them.
+#: In a list, a truth beside a number is none: 25.8 cannot store it beside 1.5, and others make 1 of it.
+AS_WRITTEN = {
+    "input_format_null_as_default": 0,
+    "date_time_input_format": "basic",
+    "input_format_json_read_bools_as_numbers": 0,
+    "input_format_json_read_bools_as_strings": 0,
+}
 #: Rows in a row that ClickHouse refuses with one code, after which it is not the rows' fault.
 IN_A_ROW = 10
 #: Seconds for which the cursor is held without a word from its holder.
@@ -230,7 +237,7 @@ async def _step(outbox: Outbox, claim: Claim, lease_s: float) -> tuple[Claim, Mo
         crash_point("outbox_intended")
         began, ahead = time.time(), asyncio.create_task(_ahead(outbox, claim, batch))
         try:
-            await outbox.clickhouse.insert(TABLE, batch.lines, batch.token, FORMAT, COLUMNS, _AS_WRITTEN)
+            await outbox.clickhouse.insert(TABLE, batch.lines, batch.token, FORMAT, COLUMNS, AS_WRITTEN)
         except CLICKHOUSE_ERRORS as error:
             if not await _is_of_a_row(outbox, claim, batch, error):
                 raise

@@ -82,7 +82,7 @@ class ClickHouse:
         them once, however often it is repeated; with other rows, those are lost: never use a token for two things."""
         if not token:
             raise ValueError("an insert without a token cannot be repeated")
-        settings = {**more, **self._limits(), **_INSERT, "insert_deduplication_token": token}
+        settings = {**self._limits(), **_INSERT, **more, "insert_deduplication_token": token}
         async with asyncio.timeout(self._timeout_s):
             client = await self._connected()
             await client.raw_insert(table, columns, insert_block=rows, fmt=form, settings=settings)

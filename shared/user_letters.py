@@ -1,7 +1,8 @@
 """Dead letters that hold the id of a user: shown, or emptied.
 
 JSON can spell an id in many ways, so letters are decoded, and what they hold is compared. A record that is no block of
-events is about whoever is named in it, under any name and at any depth. One that cannot be decoded is searched.
+events is about whoever is named in it at any depth: by a text under any name, or by a number under a name of users:
+`1` is also how long a view took. One that cannot be decoded is searched.
 """
 
 import json
@@ -27,6 +28,9 @@ _PAGE = 10
 #: What JSON writes with a backslash.
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _SHORT = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+#: Names of users in records, without what joins their words, in small letters: `user_id`, `userId`.
+_OF_USERS = frozenset({"user", "userid", "uid", "visitor", "visitorid"})
+_JOINT = re.compile(r"[\s_.-]")
 #: A number as it stands in JSON, which might be too large or too exact for one of Python.
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?")
 
@@ -67,19 +71,29 @@ class _Digits(str):
 
 
 def values_of(value: bytes) -> Iterator[str]:
-    """Every name, text, number and truth of a JSON document. Raises ValueError, RecursionError."""
-    left = [json.loads(value, object_pairs_hook=_Pairs, parse_int=_Digits, parse_float=_Digits, parse_constant=_Digits)]
+    """Every text of a JSON document, and every number and truth that may be an id of a user. Raises ValueError,
+    RecursionError."""
+    document = json.loads(
+        value, object_pairs_hook=_Pairs, parse_int=_Digits, parse_float=_Digits, parse_constant=_Digits
+    )
+    left = [(document, False)]
     while left:
-        one = left.pop()
+        one, may_be_id = left.pop()
         if isinstance(one, _Pairs):  # of a name that stands twice, both values
-            for name, inner in one:
-                left += name, inner
+            left += [(inner, _is_of_users(name, may_be_id)) for name, inner in one]
         elif isinstance(one, list):
-            left += one
+            left += [(inner, may_be_id) for inner in one]
         elif isinstance(one, bool):
-            yield _Digits(json.dumps(one))
-        elif one is not None:
+            if may_be_id:
+                yield _Digits(json.dumps(one))
+        elif one is not None and (may_be_id or not isinstance(one, _Digits)):
             yield one
+
+
+def _is_of_users(name: str, is_of_user: bool) -> bool:
+    """Whether a number of that name, maybe of an object that is a user, is an id of one."""
+    plain = _JOINT.sub("", name).lower()
+    return plain in _OF_USERS or (is_of_user and plain == "id")
 
 
 class _Pairs(list[tuple[str, Any]]):

@@ -3,7 +3,8 @@
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
@@ -17,6 +18,9 @@ _BLANK = ' \t\r\n,;|"'
 #: Bytes in which the first row has to end, and lines and bytes behind it that show how quotes are escaped.
 _HEAD_MAX, _SAMPLE, _SAMPLE_BYTES = 32 << 20, 20, 64 << 10
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+#: A backslash of JSON that nobody has doubled. Programs that escape write none before a `u`.
+_SINGLE = re.compile(r"(?<!\\)(?:\\\\)*\\u[0-9a-fA-F]{4}")
+NOT_DOUBLED = r"Its backslashes are not doubled, as in \u00fc; write the file as CSV"
 _ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "0": "\0"}
 
 
@@ -40,6 +44,9 @@ class CsvFile:
         self._text = io.TextIOWrapper(plain, encoding="utf-8-sig", errors="surrogateescape", newline="")
         self._kept = list[str]()
         self.delimiter, self._way = ",", dict[str, Any]()
+        self._last = ""
+        #: Lines with backslashes that should be doubled, to be taken out by whoever reads.
+        self.not_doubled = list[int]()
         csv.field_size_limit(FIELD_MAX)
         try:
             #: None of a file without rows.
@@ -62,7 +69,35 @@ class CsvFile:
         source = chain(self._kept, self._text)
         for _ in islice(source, skip):
             pass
-        return csv.reader(source, delimiter=self.delimiter, **self._way)
+        return csv.reader(self._looked_at(source, skip), delimiter=self.delimiter, **self._way)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the quotes of a field that csv refused may still be open behind the line that was read last."""
+        if "escapechar" in self._way or self._last.count('"') % 2:
+            return True
+        most = csv.field_size_limit(sys.maxsize)
+        try:
+            *_, field = next(csv.reader([self._last], delimiter=self.delimiter, **self._way), None) or [""]
+        finally:
+            csv.field_size_limit(most)
+        return field.endswith(("\r", "\n"))
+
+    def _looked_at(self, lines: Iterable[str], number: int) -> Iterator[str]:
+        r"""Lines as csv is to have them: it would make N of the \N that stands for nothing beside fields in quotes."""
+        nothing = None
+        if "escapechar" in self._way:
+            end = re.escape(self.delimiter)
+            nothing = re.compile(rf"(?:^|(?<={end}))\\N(?=[\r\n]|{end}|$)")
+        for self._last in lines:
+            if self._way:
+                number += 1
+                if r"\u" in self._last and _SINGLE.search(self._last):
+                    self.not_doubled.append(number)
+                if nothing and r"\N" in self._last:
+                    yield nothing.sub("", self._last)
+                    continue
+            yield self._last
 
     def _begin(self, rank: Callable[[list[str]], int]) -> First | None:
         self.bytes.allow(_HEAD_MAX)

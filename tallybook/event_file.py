@@ -14,13 +14,13 @@ import msgspec
 from msgspec import Struct
 
 from shared.event_columns import UNFIT, Columns, columns
-from shared.event_rows import Event, EventId, EventType, OccurredAt, Packer, Unfit, UserId
+from shared.event_rows import Event, EventId, EventType, OccurredAt, Packer, Unfit, UserId, sized
 from shared.settings import Settings
-from tallybook.csv_file import CsvFile, unescaped
+from tallybook.csv_file import NOT_DOUBLED, CsvFile, unescaped
 from tallybook.event_layout import COLUMNS as COLUMNS
 from tallybook.event_layout import NotEvents, layout, rank
-from tallybook.file_bytes import NO_UTF8, EndlessRow, Foreign
-from tallybook.foreign_values import ForeignValues
+from tallybook.file_bytes import FIELD_MAX, NO_UTF8, EndlessRow, Foreign
+from tallybook.foreign_values import NOBODY, ForeignValues
 
 #: Rows and bytes of one insert.
 BATCH_ROWS, BATCH_BYTES = 100_000, 32 << 20
@@ -38,6 +38,7 @@ _FIELDS_KEPT, _FIELD_KEPT = 20, 1000
 #: First rows that end an import when all of them are rejected for one reason, and reasons that are of single rows.
 _ALIKE, _OF_ITS_TIME = 100, frozenset({"too_old", "in_future"})
 
+_NOBODY = frozenset(sized(text.encode()) for text in NOBODY)
 _PROPERTIES = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -159,11 +160,18 @@ class EventFile:
             raise EndlessRow(f"the row that begins in line {last + 1} has no end; {error}") from None
         before += begin
         ends, pick = _ends(rows, before, begin + lines.line_num), self._pick
+        if broken and self._csv.is_open:
+            first = 1 + (ends[-1] if ends else before)
+            what = f"a field of more than {FIELD_MAX:,} characters, maybe of many lines"
+            raise EndlessRow(f"the row that begins in line {first} has {what}; take it out")
         size = 60 * len(rows) + self._bytes.count - count
         if self._csv.is_escaped:
             rows = [[unescaped(field) if "\\" in field else field for field in row] for row in rows]
+        whole = ends
+        if self._csv.not_doubled:
+            rows, ends = self._doubled(rows, ends, broken)
         if pick is None and min(map(len, rows), default=2) > 1:
-            return _Piece(rows, ends, broken, size, before, ends, is_over)
+            return _Piece(rows, ends, broken, size, before, whole, is_over)
         fields, numbers = list[Sequence[str]](), list[int]()
         for row, number in zip(rows, ends, strict=True):
             if len(row) < 2 and not "".join(row).strip():
@@ -180,7 +188,17 @@ class EventFile:
             except IndexError:
                 placed = [row[at] if at < len(row) else "" for at in places]
                 broken.append(Rejected(number, "columns", "The row is too short", placed))
-        return _Piece(fields, numbers, broken, size, before, ends, is_over)
+        return _Piece(fields, numbers, broken, size, before, whole, is_over)
+
+    def _doubled(
+        self, rows: list[list[str]], ends: Sequence[int], broken: list[Rejected]
+    ) -> tuple[list[list[str]], Sequence[int]]:
+        """Rows without those that would lose their backslashes, and their last lines; these are put to the broken."""
+        bad = {bisect_left(ends, line) for line in self._csv.not_doubled}
+        self._csv.not_doubled.clear()
+        broken += [Rejected(ends[at], "malformed", NOT_DOUBLED, rows[at]) for at in sorted(bad) if at < len(rows)]
+        left = [at for at in range(len(rows)) if at not in bad]
+        return [rows[at] for at in left], [ends[at] for at in left]
 
     def _fill(self, rows: list[list[str]], lines: Any, most: int) -> bool:
         """Put the next rows, few when they are long, to others; answers whether the file ends."""
@@ -197,6 +215,8 @@ class EventFile:
         """Put rows into a batch, all of them at once if they are fit."""
         try:
             events = columns(packer, fields)
+            if not _NOBODY.isdisjoint(events.users):
+                raise ValueError("one has no user")
         except UNFIT:
             try:
                 events = columns(packer, list(map(self._foreign.row, fields)))

@@ -12,7 +12,8 @@ from typing import IO
 
 #: Characters of one field that csv takes.
 FIELD_MAX = 1 << 20
-#: Bytes of a line, about. What is behind them is left out, and stands for itself as a field that is too long for csv.
+#: Bytes of a line, about. What is behind them is left out, and a field that is too long for csv stands for it, with
+#: a quote if it had an odd number of them.
 _LINE_MAX = 4 << 20
 _TOO_LONG = b"x" * (FIELD_MAX + 1)
 #: Bytes that are looked at first.
@@ -64,7 +65,7 @@ class FileBytes(io.BufferedIOBase):
         self.count = 0
         self._most = sys.maxsize
         #: Bytes of the line that is not over, and whether its rest is left out.
-        self._line, self._is_cut = 0, False
+        self._line, self._is_cut, self._quotes = 0, False, 0
         try:
             self._plain, head = _begun(self._raw)
             if head.startswith(_GZIP):
@@ -96,14 +97,16 @@ class FileBytes(io.BufferedIOBase):
             raise EndlessRow("a quote may be open")
         data = self._plain.read1(size)
         while self._is_cut and data:
-            if (end := _first_end(data)) >= 0:
-                self._is_cut, data = False, data[end:]
+            end = _first_end(data)
+            self._quotes += data.count(b'"', 0, end if end >= 0 else len(data))
+            if end >= 0:
+                self._is_cut, data = False, b'"' * (self._quotes % 2) + data[end:]
                 break
             data = self._plain.read1(size)
         last = max(data.rfind(b"\n"), data.rfind(b"\r"))
         self._line = self._line + len(data) if last < 0 else len(data) - last - 1
         if self._line > _LINE_MAX:
-            self._is_cut, self._line, data = True, 0, _TOO_LONG
+            self._is_cut, self._line, self._quotes, data = True, 0, data.count(b'"'), _TOO_LONG
         self.count += len(data)
         return data
 

@@ -25,6 +25,8 @@ _UNITS = ((10**11, 0), (10**14, 3), (10**17, 6), (10**20, 9))
 _UUID = re.compile(r"\{?([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})\}?", _ASCII)
 _TYPE = re.compile(TYPE_PATTERN)
 _NOTHING = frozenset({"", r"\N", "NULL", "null"})
+#: What stands for no user. Of `NULL` csv does not say whether it was in quotes.
+NOBODY = frozenset({"", r"\N", "NULL"})
 #: Names of types that are remembered.
 _NAMES_MAX = 10_000
 #: What a value of a column has to be.
@@ -53,7 +55,7 @@ class ForeignValues:
         return (
             self._id(identity),
             self._time(moment.strip()),
-            user,
+            "" if user in NOBODY else user,
             self._type(kind),
             "" if properties.strip() in _NOTHING else properties,
         )
@@ -71,6 +73,8 @@ class ForeignValues:
                 return "It has no zone; say which one is meant, as --zone UTC"
             if _EXPONENT.fullmatch(text.strip()):
                 return "It has an exponent, so digits of it are lost; export it as text"
+        if column == "user_id" and text in NOBODY:
+            return r"It is empty, \N or NULL, which is nobody"
         return _WANTED.get(column)
 
     def _id(self, text: str) -> str:

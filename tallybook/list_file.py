@@ -8,7 +8,7 @@ from typing import Self
 
 import click
 
-from tallybook.csv_file import CsvFile, shown
+from tallybook.csv_file import NOT_DOUBLED, CsvFile, shown
 from tallybook.file_bytes import NO_UTF8, EndlessRow, Foreign
 
 #: What a file that cannot be read raises.
@@ -46,10 +46,13 @@ class ListFile:
         if (first := self._file.first) is None:
             return
         has_heading = self._is_heading(first.row)
+        self._line = first.before + 1
+        self._check_lines(first.row)
         begin = first.line if has_heading else first.before
         self._line = first.line
         places = self._places(first.row) if has_heading else None
         lines = self._file.rows(begin)
+        self._line = begin
         while True:
             self._file.bytes.allow(_ROW_MAX)
             try:
@@ -59,9 +62,18 @@ class ListFile:
                 raise self.fault(str(error)) from None
             if row is None:
                 return
-            self._line = begin + lines.line_num
+            before, self._line = self._line, begin + lines.line_num
+            if self._file.not_doubled:
+                raise self.fault(NOT_DOUBLED)
+            if self._line > before + 1:
+                self._line = before + 1
+                self._check_lines(row)
             if any(field.strip() for field in row):
                 yield self._fields(row, places)
+
+    def _check_lines(self, row: list[str]) -> None:
+        if any("\n" in field or "\r" in field for field in row):
+            raise self.fault("the row that begins here has a line end in a field; maybe a quote is open")
 
     def _fields(self, row: list[str], places: tuple[int, int] | None) -> tuple[str, str | None]:
         try:
@@ -73,7 +85,7 @@ class ListFile:
                 raise self.fault(f"it has {len(row)} columns; they are id and {self._text}, or as a heading says")
             places = (0, 1)
         identity, text = (row[at] if at < len(row) else None for at in places)
-        return (identity or "").strip(), text
+        return (identity or "").strip(), None if text == r"\N" else text
 
     def _is_heading(self, row: list[str]) -> bool:
         return any(name.strip().lower() in self._ids for name in row) and not self._is_id(row[0].strip())

@@ -14,7 +14,7 @@ from decimal import Decimal
 from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import PurePath
-from typing import Any, NamedTuple, get_args, get_type_hints
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -71,8 +71,8 @@ class _Kind(NamedTuple):
     #: Its name in snake case; empty for mappings, which have none of their own.
     event_type: str
     encode: Callable[[Any], bytes]
-    #: Whether its JSON is sound whatever the values are: by its annotations there is no mapping and no raw JSON in it.
-    is_flat: bool = False
+    #: Fields, if these are all that it has: when their values are flat, its JSON is sound.
+    fields: tuple[str, ...] | None = None
 
 
 def rows_of(events: tuple[object, ...]) -> list[Row]:
@@ -91,7 +91,7 @@ def rows_of(events: tuple[object, ...]) -> list[Row]:
         kind = _kind(type(payload))  # type: ignore[arg-type]
         event_type = _type_of(payload, kind, event_type)
         if version is None:
-            version = getattr(payload, "metadata_version", 1)
+            version = _asked(payload, "metadata_version", 1)
         if not isinstance(version, int) or not 0 <= version < 1 << 63:
             raise InvalidEvent(f"metadata_version of {event_type} has to be a whole number from 0, not {version!r}")
         rows.append(Row(event_id, event_type, where, _encoded(payload, kind, event_type), moment, version, context))
@@ -115,8 +115,12 @@ def _kind(of: type) -> _Kind:
     if issubclass(of, Mapping):
         return _Kind("", _by_msgspec)
     name = _checked(snake_case(of.__name__), "event_type", _TYPE_MAX)
-    if issubclass(of, Struct) or dataclasses.is_dataclass(of) or hasattr(of, "__attrs_attrs__"):
-        return _Kind(name, _by_msgspec, _is_flat(of))
+    if issubclass(of, Struct):
+        return _Kind(name, _by_msgspec, of.__struct_fields__)
+    if dataclasses.is_dataclass(of):
+        return _Kind(name, _by_msgspec, tuple(field.name for field in dataclasses.fields(of)))
+    if hasattr(of, "__attrs_attrs__"):
+        return _Kind(name, _by_msgspec)
     if hasattr(of, "model_dump_json"):
         return _Kind(name, _by_pydantic)
     raise InvalidEvent(
@@ -147,21 +151,21 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__qualname__} has no form in JSON")
 
 
-def _is_flat(of: type) -> bool:
-    try:
-        hints = get_type_hints(of)
-    except Exception:  # names that are not there at run time
-        return False
-    return all(set(get_args(hint) or (hint,)) <= _FLAT for hint in hints.values())
-
-
 def _type_of(payload: object, kind: _Kind, said: str | None) -> str:
-    named = said or getattr(payload, "event_type", None)
+    named = said or _asked(payload, "event_type", None)
     if named:
         return _checked(named, "event_type", _TYPE_MAX)
     if not kind.event_type:
         raise InvalidEvent("a mapping has no name of its own: publish Event(payload, event_type='...')")
     return kind.event_type
+
+
+def _asked(payload: object, name: str, default: Any) -> Any:
+    """What an object says of itself, whatever it does when it is asked. Raises InvalidEvent."""
+    try:
+        return getattr(payload, name, default)
+    except Exception as error:
+        raise InvalidEvent(f"{name} of {type(payload).__name__} cannot be read: {error!r}") from error
 
 
 def _checked(text: Any, what: str, most: int) -> str:
@@ -193,9 +197,9 @@ def _encoded(payload: Any, kind: _Kind, event_type: str) -> str:
     try:
         encoded = kind.encode(payload)
         text = encoded.decode()
-        if not kind.is_flat:
+        if kind.fields is None or not all(type(getattr(payload, name, None)) in _FLAT for name in kind.fields):
             _check_names(encoded, text)
-    except (ArithmeticError, TypeError, ValueError, RecursionError) as error:  # pydantic's are ValueErrors
+    except Exception as error:  # an application's own code may raise whatever it likes
         raise InvalidEvent(f"{event_type} cannot be written as JSON: {error}") from error
     if not text.startswith("{"):
         raise InvalidEvent(f"{event_type} has to be a JSON object, not {text[:40]}")

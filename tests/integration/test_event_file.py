@@ -150,3 +150,19 @@ def test_what_is_behind_a_line_that_is_too_long_is_read(tmp_path: Path, end: str
 def test_a_heading_that_is_no_row_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(csv.Error):
         batches(written(tmp_path / "a.csv.gz", [b"x" * (FIELD_MAX + 1)]))
+
+
+@pytest.mark.parametrize("parts", [(b"\n",), (b"\n" + b"y" * 5 * MB + b"\n",), ()])
+def test_rows_within_a_field_that_is_too_long_are_no_events(tmp_path: Path, parts: tuple[bytes, ...]) -> None:
+    """Where its quotes end is not known, so nothing behind it is read."""
+    hidden = b'x,"{""note"": ""' + b"y" * MB + b"".join(parts) + b"\n" + line() + line() + b'""}"\n'
+    path = written(tmp_path / "a.csv.gz", [line(), hidden, line()])
+    with pytest.raises(EndlessRow, match=r"line 2 has a field of more than 1,048,576 characters, .*; take it out"):
+        batches(path)
+
+
+def test_a_field_in_quotes_that_is_too_long_rejects_its_line_alone(tmp_path: Path) -> None:
+    long = [b'x,"{""note"": ""' + b"y" * size + b'""}"\n' for size in (MB, 5 * MB)]
+    found = batches(written(tmp_path / "a.csv.gz", [line(), long[0], line(), long[1], line()]))
+    assert [number for batch in found for number in batch.numbers] == [1, 3, 5]
+    assert [one.line for batch in found for one in batch.rejected] == [2, 4]

@@ -26,8 +26,6 @@ from tallybook.exits import Exit
 from tests.events import EventStage, event, event_stage, moment
 from tests.processes import ROOT
 
-pytestmark = pytest.mark.every_engine
-
 
 @pytest.fixture
 async def stage(
@@ -84,6 +82,7 @@ def imported(
     return {name: figures[name] for name in (*names, *(["conflicts"] if figures.get("conflicts") else [])) if figures}
 
 
+@pytest.mark.every_engine
 async def test_rows_of_files_are_events_and_a_repeat_changes_nothing(stage: EventStage, tmp_path: Path) -> None:
     events = [event(occurred_at=moment(day)) for day in range(300)]
     write(tmp_path / "a.csv", events[:100])

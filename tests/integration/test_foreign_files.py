@@ -271,6 +271,56 @@ def test_backslashes_of_postgres_and_mysql_are_theirs_and_not_those_of_json(path
     assert json.loads(batch.events.properties[0][1:]) == properties
 
 
+@pytest.mark.parametrize("kind", ["text COPY", "OUTFILE", "OUTFILE without escapes", "CSV"])
+def test_a_null_is_no_user_and_no_properties_however_it_is_written(path: Path, kind: str) -> None:
+    r"""MySQL writes it as an unquoted \N, or as NULL when there are no escapes."""
+    nothing = "NULL" if kind == "OUTFILE without escapes" else r"\N"
+    properties = {"a": ",\\N,", "b": "NULL"}
+    lines = list[list[str]]()
+    for user, text in (("ann", json.dumps(properties)), (nothing, "{}"), ("N", nothing)):
+        lines.append([*list(event(user_id=user).values())[:4], text])
+    if kind == "text COPY":
+        raw = ["\t".join(one if one == r"\N" else one.replace("\\", "\\\\") for one in line) for line in lines]
+    elif kind == "OUTFILE":
+        escaped = [[one.replace("\\", "\\\\").replace('"', '\\"') for one in line] for line in lines]
+        raw = [
+            ",".join(f'"{new}"' if new == old or old[0] == "{" else old for new, old in zip(*both, strict=True))
+            for both in zip(escaped, lines, strict=True)
+        ]
+    else:
+        raw = [
+            ",".join('"' + one.replace('"', '""') + '"' if one != nothing else one for one in line) for line in lines
+        ]
+    path.write_text("\r\n".join(raw) + "\r\n")
+    [batch] = batches(path)
+    [reject] = batch.rejected
+    assert (reject.line, reject.detail) == (2, r"user_id: It is empty, \N or NULL, which is nobody")
+    assert batch.events.users == [b"\x03ann", b"\x01N"]
+    assert [json.loads(one[1:]) for one in batch.events.properties] == [properties, {}]
+
+
+@pytest.mark.parametrize("kind", ["text COPY", "OUTFILE"])
+def test_backslashes_that_nobody_has_doubled_reject_their_row_and_change_no_letter(path: Path, kind: str) -> None:
+    texts = [
+        r'{"name": "Mu"}',
+        r'{"name": "M\u00fcller"}',
+        r'{"name": "M\\u00fcller"}',
+        r'{"name": "M\\\u00fcller"}',
+        "{}",
+    ]
+    end = "\t"
+    if kind == "OUTFILE":
+        end, texts = ",", ['"' + text.replace('"', '\\"') + '"' for text in texts]
+    lines = [end.join([*list(event(user_id="ann").values())[:4], text]) for text in texts]
+    path.write_text("\n".join(lines) + "\n")
+    [batch] = batches(path)
+    assert [(one.line, one.code, one.detail.split(";")[1]) for one in batch.rejected] == [
+        (line, "malformed", " write the file as CSV") for line in (2, 4)
+    ]
+    assert batch.numbers == [1, 3, 5]
+    assert json.loads(batch.events.properties[1][1:]) == {"name": "Müller"}
+
+
 @pytest.mark.parametrize(
     ("product", "types", "said"),
     [

@@ -54,6 +54,7 @@ def test_a_list_of_any_form_is_imported(tmp_path: Path, kind: str, heading: str,
         (b"nothing,x\n", "'nothing' is no "),
         (b"{id},a\0b\n", "NUL|printable"),
         (b"{id}," + b"x" * 5000 + b"\n", "longer than"),
+        (b'{id},"a\n{id},b\n', "line end in a field; maybe a quote is open"),
         (b"{id},a,b\n", "it has 3 columns; they are id and "),
     ],
 )
@@ -73,3 +74,12 @@ def test_a_list_of_another_kind_is_one_error(tmp_path: Path, kind: str) -> None:
     assert run(kind, "import", str(tmp_path / "none")).exit_code == Exit.USAGE
     assert "line 1: 'a' is no " in run(kind, "import", "-", stdin=b"a,b\nc,d\n").stderr
     assert f"lacks {TEXTS[kind]}; it has id, a, b" in run(kind, "import", "-", stdin=b"id,a,b\n").stderr
+
+
+@KINDS
+def test_a_quote_that_is_open_in_the_first_row_hides_no_line(kind: str) -> None:
+    for first in (f'{IDS[kind]},"a', f'id,"{TEXTS[kind]}'):
+        done = run(kind, "import", "-", stdin=f"{first}\n{IDS[kind]},b\n".encode())
+        assert done.exit_code == Exit.USAGE
+        assert "-, line 1: the row that begins here has a line end" in done.stderr
+    assert run(kind, "list").stdout == ""

@@ -19,6 +19,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 
+from aggregator.outbox import AS_WRITTEN
 from ingest import event_statistics, logs
 from ingest.openapi import routes
 from ingest.problems import HANDLERS
@@ -80,7 +81,7 @@ def event(number: int, micros: int = NOON, event_type: str = "paid", environment
 
 async def store(tables: ClickHouse, token: str, *events: Any) -> None:
     """One insert."""
-    await tables.insert("event_log", b"\n".join(msgspec.json.encode(one) for one in events), token)
+    await tables.insert("event_log", b"\n".join(msgspec.json.encode(one) for one in events), token, more=AS_WRITTEN)
 
 
 async def asked(service: httpx2.AsyncClient, accept: str = "application/json", **params: object) -> httpx2.Response:
@@ -107,6 +108,7 @@ async def test_an_event_arrives_as_it_was_published(
         "day": "2026-03-01",
         "n": 12345678901234567890,
         "deep": {"a": [1, {}]},
+        "mixed": [[True, 1.5], [0, False], ["a", True]],
     }
     async with create_pool(msgspec.structs.replace(clickhouse_settings, database_url=database)) as pool:
         await pool.execute(

@@ -395,9 +395,35 @@ class Node(msgspec.Struct):
     of: Any = None
 
 
+class Raising(UserDict[str, Any]):
+    """What raises an error of its own wherever it is asked for something."""
+
+    @property
+    def event_type(self) -> str:
+        raise LookupError("nobody knows")
+
+    def items(self) -> Any:
+        raise LookupError("nobody knows")
+
+    __iter__ = items
+
+
+class Versioned(msgspec.Struct):
+    """What cannot say its version."""
+
+    @property
+    def metadata_version(self) -> int:
+        raise LookupError("nobody knows")
+
+
 @pytest.mark.parametrize(
     ("event", "says"),
     [
+        (Raising(), "event_type of Raising cannot be read: LookupError"),
+        (Event(Raising(a=1), "x"), "x cannot be written as JSON: nobody knows"),
+        (Versioned(), "metadata_version of Versioned cannot be read"),
+        (UserCreated({1: "a", "1": "b"}), "one name twice"),  # type: ignore[arg-type]
+        (UserCreated(msgspec.Raw(b'{"a":1,"a":2}')), "one name twice"),  # type: ignore[arg-type]
         ({"a": 1}, "no name of its own"),
         ("user_created", "is no event"),
         (Event([1], event_type="x"), "is no event"),

@@ -28,7 +28,7 @@ from tests.page_stage import POLICY, TOPIC, Stage
 from tests.pages import HOUR_MS, MINUTE_MS, Sent, faulty, generate, view
 from tests.until import PATIENCE_S, until
 
-pytestmark = [pytest.mark.every_engine, pytest.mark.usefixtures("quiet", "hurried")]
+pytestmark = pytest.mark.usefixtures("quiet", "hurried")
 
 PARTITIONS = 3
 POINTS = ("cut", "intended", "inserted", "recorded")
@@ -50,6 +50,7 @@ def now_ms() -> int:
 # -- the ledger --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.every_engine
 async def test_rows_minutes_hours_and_dead_letters_are_equal_to_what_was_sent(stage: Stage) -> None:
     sent = generate(1, 3000, now_ms())
     assert {one.kind for one in sent} == {"view", "repeat", *PAGE_VIEWS.reasons[:-1]}
@@ -64,6 +65,7 @@ async def test_rows_minutes_hours_and_dead_letters_are_equal_to_what_was_sent(st
     await stage.check()
 
 
+@pytest.mark.every_engine
 async def test_every_column_of_a_row(stage: Stage) -> None:
     ms = now_ms() // 1000 * 1000 + 7
     full = view("/ä", 'u"', ms, 12, is_bounce=True, user_agent="x" * 2000, ip_address="203.0.113.9", region="DE-BE")
@@ -95,6 +97,7 @@ async def test_a_late_event_lands_in_its_own_minute(stage: Stage) -> None:
     assert [bucket.users for bucket in (await stage.sums("hour")).values()] == [2]
 
 
+@pytest.mark.every_engine
 async def test_hours_stay_exact_when_their_minutes_have_expired(stage: Stage) -> None:
     old = now_ms() - 8 * 86_400_000
     await stage.append([view("/a", f"u{n % 7}", old + n, n) for n in range(50)])

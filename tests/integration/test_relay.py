@@ -38,7 +38,7 @@ from tests.processes import ROOT
 from tests.proxy import Proxy, behind
 from tests.until import until
 
-pytestmark = [pytest.mark.every_engine, pytest.mark.usefixtures("quiet", "hurried")]
+pytestmark = pytest.mark.usefixtures("quiet", "hurried")
 
 POINTS = ("outbox_picked", "outbox_intended", "outbox_inserted", "outbox_done")
 
@@ -71,6 +71,7 @@ def crash(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
 # -- once --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.every_engine
 async def test_every_event_becomes_a_row_with_its_place(stage: Stage) -> None:
     for _ in range(5):
         await stage.publish(1, 3, 1)
@@ -87,6 +88,7 @@ async def test_every_event_becomes_a_row_with_its_place(stage: Stage) -> None:
     assert rows[0][4:] == ("{}", 25, True)
 
 
+@pytest.mark.every_engine
 async def test_json_written_by_hand_arrives_as_it_is(stage: Stage) -> None:
     """Over several lines, with brackets in its texts, at both ends of time, and with the longest names."""
     for values in (
@@ -109,6 +111,7 @@ async def test_json_written_by_hand_arrives_as_it_is(stage: Stage) -> None:
     ]
 
 
+@pytest.mark.every_engine
 async def test_an_integer_beyond_64_bits_arrives_to_its_last_digit(stage: Stage) -> None:
     large = (
         '{"wei": 18446744073709551616,\n "in": [-9223372036854775809],'
@@ -697,6 +700,7 @@ async def test_what_nobody_could_publish_and_somebody_writes_by_hand_is_a_dead_l
     assert await stage.pool.fetchval("SELECT event_type FROM tallybook_outbox_dead") == "by_hand"
 
 
+@pytest.mark.every_engine
 async def test_events_of_too_many_months_go_in_pieces(stage: Stage) -> None:
     await stage.pool.execute(
         "INSERT INTO tallybook_outbox (event_type, environment, event_date_time)"

@@ -51,7 +51,7 @@ from tests.services import with_user
 from tests.sinks import LEASE_S, Sinks
 from tests.until import PATIENCE_S, until
 
-pytestmark = [pytest.mark.every_engine, pytest.mark.usefixtures("quiet", "hurried")]
+pytestmark = pytest.mark.usefixtures("quiet", "hurried")
 
 PIPELINE = PIPELINES[0]
 
@@ -150,6 +150,7 @@ async def stage(redis_client: "Redis", database: str, clickhouse_settings: Setti
 # -- once --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.every_engine
 async def test_every_record_becomes_a_row_with_its_place(stage: Stage) -> None:
     stage.sink()
     for partition in (0, 1):
@@ -439,6 +440,7 @@ async def drained_by(stage: Stage, sink: Sink) -> Sink:
     return sink
 
 
+@pytest.mark.every_engine
 async def test_rows_of_too_many_months_go_in_pieces(stage: Stage) -> None:
     await stage.append(*(hit(date=f"{1990 + n // 12}-{n % 12 + 1:02}-01") for n in range(150)))
     stage.sink(records=150)

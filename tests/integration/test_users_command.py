@@ -337,6 +337,9 @@ SPELLINGS: list[tuple[str, list[bytes]]] = [
             b'{"user_id":4.711E3}',
             b'{"user_id":"\\u0034711"}',
             b'{"a":[{"b":["4711"]}]}',
+            b'{"visitor-ID":4711}',
+            b'{"users":[],"uid":[4711]}',
+            b'{"\\u0075ser":{"id":4711}}',
             b'{"user_id":4711,"user_id":1}',
             b'{"user_id":4711,',
             b"user=4711;",
@@ -358,7 +361,15 @@ SPELLINGS: list[tuple[str, list[bytes]]] = [
     ("123456789012345678901234567890", [b'{"user_id":123456789012345678901234567890}']),
 ]
 #: What is of others.
-OTHERS = [b'{"user_id":47110}', b'{"user_id":"14711"}', b'{"user_id":4711.5}', b'{"user_id":"47 11"}', b"47110;", b"{}"]
+OTHERS = [
+    b'{"user_id":1,"duration":4711,"4711":{"id":4711},"ok":true,"COOKIE":[4711,4711.0]}',
+    b'{"user_id":47110}',
+    b'{"user_id":"14711"}',
+    b'{"user_id":4711.5}',
+    b'{"user_id":"47 11"}',
+    b"47110;",
+    b"{}",
+]
 
 
 @pytest.mark.parametrize(("user", "values"), SPELLINGS, ids=[user for user, _ in SPELLINGS])
