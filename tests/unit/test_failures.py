@@ -15,7 +15,6 @@ from shared.errors import LogUnavailable, TooLarge
 from shared.failures import Failure, UnreadableRecords, WrongTopic, classify, judge, noted
 from shared.metrics import STORE_REFUSALS
 
-
 #: What a script means that a person ended.
 KILLED = Failure("redis", "unknown", "SCRIPT_KILLED")
 
