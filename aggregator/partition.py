@@ -110,6 +110,8 @@ class Partition:
         self.waits_since: float | None = None
         #: What somebody has to mend; None when all is well.
         self.trouble: str | None = None
+        #: Whether Postgres may still show a trouble that was overcome.
+        self._is_stale = False
         self._log = log.bind(table=pipeline.table, partition=number)
 
     def leave(self) -> None:
@@ -330,7 +332,7 @@ class Partition:
                 return moved
 
         self._put(await self._patient("postgres", once))
-        self.waits_since, self.trouble = None, None
+        self.waits_since, self.trouble, self._is_stale = None, None, False
         SINK_ROWS.labels(self._pipeline.table).inc(stored)
         for letter in letters:
             reason = letter.reason if letter.reason in self._pipeline.reasons else "refused"
@@ -395,31 +397,36 @@ class Partition:
         if kind == "setup":
             await self._say(f"{failure.code}: {reason}")
         elif failures == _LONG:
+            self._is_stale = False
             await self._note(f"{store} away: {failure.code}")
         await asyncio.sleep(patience.wait_s(kind, failures))
 
     async def _went_well(self, failures: int) -> None:
+        """Forget what is overcome. A step that did not fail says nothing of the one that did."""
         if failures:
             self._log.info("sink_goes_on", failures=failures)
-        if self.trouble is not None or failures > _LONG:
+            self._is_stale = self._is_stale or self.trouble is not None or failures > _LONG
             self.trouble = None
-            await self._note(None)
+        if self._is_stale:
+            self._is_stale = not await self._note(None)
 
     async def _say(self, trouble: str) -> None:
         """Note for readiness why nothing moves, and log it once."""
         if self.trouble is None:
             self._log.error("sink_stopped", reason=trouble)
-        self.trouble = trouble
+        self.trouble, self._is_stale = trouble, False
         await self._note(trouble.replace("\0", ""))
 
-    async def _note(self, trouble: str | None) -> None:
-        """Nothing depends on it."""
+    async def _note(self, trouble: str | None) -> bool:
+        """Whether Postgres has it now. Only readiness depends on it."""
         claim, cursors = self._claim, self._stores.cursors
         of = (cursors.log, claim.topic, claim.partition, claim.sink, claim.epoch)
         try:
             await cursors.pool.execute(_TROUBLE, *of, trouble)
         except POSTGRES_ERRORS:
             self._log.debug("sink_trouble_unknown")
+            return False
+        return True
 
     def _put(self, claim: Claim) -> None:
         """Keep the claim of a step that worked, unless the share has found out that it is lost."""

@@ -226,7 +226,8 @@ OPERATIONS = [
         description="Of clicks `accepted = persisted + open + inLanes` at every moment. Of the rows of each table "
         "(events, hits, page views) `accepted = stored + duplicate + deadLettered + skipped + inFlight + inJournals`. "
         "A `difference` other than 0 that stays means that a store lost data, or was put back to an older copy; of "
-        "tables it counts records of the log, which of events are blocks of up to 1,000.",
+        "tables it counts records of the log, which of events are blocks of up to 1,000. While more events wait than "
+        "can be counted in five seconds, their `inFlight` and `accepted` are null.",
         tag="operation",
         answers={200: Answer("Clicks and records by where they are", Accounts)},
         errors=(RedisUnavailable, PostgresUnavailable, LogUnavailable, Unavailable),

@@ -24,16 +24,21 @@ Store = Literal["redis", "postgres", "clickhouse", "kafka", "unknown"]
 _REDIS: dict[str, Class] = {
     "BUSY": "unknown",  # a script runs
     "CLUSTERDOWN": "unknown",
+    "EXECABORT": "unknown",  # its cause was the answer to a command before it
     "LOADING": "unknown",
     "TRYAGAIN": "unknown",
     "MOVED": "unknown",
     "ASK": "unknown",
+    "REDIRECT": "unknown",  # Valkey: a failover goes on
+    "UNBLOCKED": "unknown",  # the server became a replica
     "OOM": "overload",
     "MASTERDOWN": "readonly",
     "MISCONF": "readonly",  # its disk refuses
     "NOREPLICAS": "readonly",
     "READONLY": "readonly",  # a replica: a failover ends it
 }
+#: What Redis says after its word where a person ended a script or a function; the word differs between versions.
+_KILLED = "Script killed by user"
 #: SQLSTATEs of Postgres, and their classes by the first two characters. What is in neither is `unknown`.
 _POSTGRES: dict[str, Class] = {
     "0A": "setup",  # feature not supported
@@ -178,6 +183,8 @@ def _of_redis(error: RedisError) -> Failure:
     word = error.status_code or str(error).partition(" ")[0]  # redis-py cuts the word off where it knows it
     if word in _REDIS:
         return Failure("redis", _REDIS[word], word)
+    if _KILLED in str(error):
+        return Failure("redis", "unknown", "SCRIPT_KILLED")
     if isinstance(error, InvalidResponse):  # this is no Redis
         return Failure("redis", "setup", name)
     if isinstance(error, ResponseError):

@@ -60,7 +60,7 @@ def new_owner() -> str:
 
 def is_gone(owner: str) -> bool:
     """Whether the process of this name ran here and has ended. False wherever that cannot be known for certain: on
-    another host, in another container, before a reboot, outside Linux."""
+    another host, in another container, before a reboot, outside Linux, where /proc hides it (`hidepid`)."""
     _, number, life, _ = ["", "", "", *owner.rsplit("-", 3)][-4:]
     start, *where = life.split(".")
     if not where or not number.isdecimal() or where != _where():
@@ -74,9 +74,7 @@ def is_gone(owner: str) -> bool:
         pass
     try:
         state, began = _stat(pid)
-    except FileNotFoundError:
-        return True
-    except OSError:
+    except OSError:  # hidden, or ended since `kill`, which the next look sees
         return False
     return began != start or state in "ZX"
 

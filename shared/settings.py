@@ -181,7 +181,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     shards: Annotated[
         int,
         _about(
-            "Hash slots that spread the open minutes over a Redis Cluster; never lower it while clicks are open",
+            "Hash slots that spread the open minutes over a Redis Cluster; never lower it",
             ge=1,
             le=1024,
         ),

@@ -51,7 +51,8 @@ def _check_memory(settings: "Settings") -> None:
     if settings.redis_memory_bytes < least:
         raise SettingsError(
             f"TALLYBOOK_REDIS_MEMORY_BYTES={settings.redis_memory_bytes} is too little for "
-            f"TALLYBOOK_LOG_PARTITIONS={settings.log_partitions}: set {least} or more, or fewer partitions"
+            f"TALLYBOOK_LOG_PARTITIONS={settings.log_partitions}: set {least} or more (or, once the sinks have "
+            "caught up, fewer partitions)"
         )
 
 

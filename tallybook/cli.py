@@ -186,10 +186,12 @@ def check(as_json: bool, **flags: Any) -> None:
     Example:
       tallybook check --json
     """
+    from shared.counting.fleet import Fleet
     from tallybook.check import examine, verdict
     from tallybook.stack import reached
 
     settings = reached(configured("check", **flags))
+    Fleet(settings.lanes_dir).check_shards(settings.shards)
     findings = asyncio.run(examine(settings))
     code = verdict(findings, allow_unsafe=settings.allow_unsafe_redis)
     if as_json:

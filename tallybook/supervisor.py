@@ -12,10 +12,11 @@ import structlog
 
 from shared import clickhouse_migrate, migrate, scrape
 from shared.clickhouse_failure import CLICKHOUSE_ERRORS
+from shared.counting.fleet import Fleet
 from shared.durability import Finding
 from shared.migrate import SchemaError
 from shared.postgres import POSTGRES_ERRORS
-from shared.settings import Settings, masked
+from shared.settings import Settings, SettingsError, masked
 from tallybook import clickhouse
 from tallybook.check import examine, verdict
 from tallybook.embedded import EmbeddedServers
@@ -72,6 +73,7 @@ class Supervisor:
             self._folder.take(self._interrupt.check)
             os.umask(0o077)  # lanes and journals are for this user alone
             self._check_ports()
+            self._check_lanes()
             self._servers.start(self._interrupt.check)
             self._start()
             while True:
@@ -97,6 +99,13 @@ class Supervisor:
         if settings.metrics_port:
             remedy = "TALLYBOOK_METRICS_PORT to another, or to 0"
             check_free("TALLYBOOK_METRICS_HOST", settings.metrics_host, settings.metrics_port, remedy)
+
+    def _check_lanes(self) -> None:
+        """Raise Stop where lanes need more shards than are set."""
+        try:
+            Fleet(self._folder.common / "lanes").check_shards(self._settings.shards)
+        except SettingsError as error:
+            raise Stop(Exit.SETTINGS, str(error)) from None
 
     def _start(self) -> None:
         settings = msgspec.structs.replace(

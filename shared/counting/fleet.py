@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from shared.counting.lane import BadLane, View, paths
+from shared.counting.lane import BadLane, View, check_shards, paths
 
 #: Seconds that a read waits at most until the lanes have drained, on machines where they cannot be read while they
 #: are written.
@@ -32,6 +32,10 @@ class Fleet:
         for gone in former.values():
             gone.close()
         return list(self._views.values())
+
+    def check_shards(self, shards: int) -> None:
+        """Raise SettingsError where a lane began with more shards."""
+        check_shards(self._folder, max((view.shards for view in self.views()), default=0), shards)
 
     def clicks(
         self, views: list[View], banners: Collection[int], first: int, last: int

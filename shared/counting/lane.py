@@ -34,6 +34,7 @@ import structlog
 
 from shared.crash import crash_point
 from shared.machine import boot_id, reserve
+from shared.settings_check import SettingsError
 
 MAGIC = 0x3245_4E41_4C4B_4C43
 VERSION = 2
@@ -179,7 +180,8 @@ class Lane(View):
         self._is_retired = False
         try:
             self._check()
-        except BadLane:
+            check_shards(path.parent, self.shards, shards)
+        except (BadLane, SettingsError):
             View.close(self)
             raise
         words = self._words
@@ -361,7 +363,10 @@ class Lane(View):
 
     @classmethod
     def adopt(cls, path: Path, *, minute_s: int, shards: int = 1) -> Self | None:
-        """Take over a lane that nobody holds; None if somebody does. A file that cannot be trusted is put aside."""
+        """Take over a lane that nobody holds; None if somebody does. A file that cannot be trusted is put aside.
+
+        Raises SettingsError for one that began with more shards than are set.
+        """
         try:
             descriptor = os.open(path, os.O_RDWR)
         except FileNotFoundError:
@@ -374,12 +379,15 @@ class Lane(View):
             pass
         except BadLane as error:
             put_aside(path, str(error))
+        except SettingsError:
+            os.close(descriptor)
+            raise
         os.close(descriptor)
         return None
 
     @classmethod
     def acquire(cls, folder: Path, *, minute_s: int, pages: int, entries: int, shards: int = 1) -> Self:
-        """The lane of a starting worker: one that nobody holds, else a new one of this size."""
+        """The lane of a starting worker: one that nobody holds, else a new one of this size. Raises SettingsError."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _remove_stale_drafts(folder)
         for path in paths(folder):
@@ -428,6 +436,15 @@ def put_aside(path: Path, reason: str) -> None:
     except FileNotFoundError:
         return  # another worker was quicker
     log.error("lane_put_aside", file=target.name, reason=reason)
+
+
+def check_shards(folder: Path, began_with: int, shards: int) -> None:
+    """Raise SettingsError where fewer shards are set than lanes began with: nobody would flush those above."""
+    if began_with > shards:
+        raise SettingsError(
+            f"TALLYBOOK_SHARDS={shards} is less than the {began_with} that lanes in {folder} began with: set it to "
+            f"{began_with} or more, and never lower it."
+        )
 
 
 def paths(folder: Path) -> list[Path]:

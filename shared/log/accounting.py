@@ -7,10 +7,12 @@ be in the log as well, and counts there too); `in_flight` is what the log holds 
 stays means that records went by a sink (above 0) or that the log came back from an older copy (below 0).
 
 A record of events holds many of them, and the log counts records. So an account of events adds what the sinks noted of
-the events in each record, and counts those in flight by reading what waits. Its difference stays one of records.
+the events in each record, and counts those in flight by reading what waits; where that is too much to read in a
+moment, neither they nor `accepted` are known. Its difference stays one of records.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -29,7 +31,7 @@ _POSITIONS = statement("shared/log/accounting.positions.sql")
 _SINKS = statement("shared/log/accounting.sinks.sql")
 
 #: What is read at a time to count the events in it, and the seconds for all of it.
-_PAGE, _COUNT_S = Limit(records=1000, bytes=16 << 20, wait_s=0.1), 20.0
+_PAGE, _COUNT_S = Limit(records=1000, bytes=16 << 20, wait_s=0.1), 5.0
 
 
 class RecordAccount(msgspec.Struct, frozen=True, rename="camel"):
@@ -48,14 +50,15 @@ class RecordAccount(msgspec.Struct, frozen=True, rename="camel"):
 class TableAccount(msgspec.Struct, frozen=True, rename="camel"):
     """What a table gets, in its own rows (events, hits, page views) by where they are. `duplicate` was left out because
     the table has it; `skipped` never was one more: repeats of an append, and what aborted transactions left in Kafka.
-    `difference` counts records of the log and should be 0."""
+    `difference` counts records of the log and should be 0. `in_flight` and `accepted` are null while more events wait
+    than can be counted in a moment."""
 
-    accepted: int
+    accepted: int | None
     stored: int
     duplicate: int
     dead_lettered: int
     skipped: int
-    in_flight: int
+    in_flight: int | None
     in_journals: int
     difference: int
 
@@ -117,26 +120,30 @@ async def _of_table(log: Log, pool: Any, way: Way, in_journals: int) -> TableAcc
     else:
         skipped = taken.stored + taken.dead_lettered + taken.skipped - stored - duplicate - dead
         in_flight = taken.in_flight
-    accepted = stored + duplicate + dead + skipped + in_flight + in_journals + taken.difference
+    rest = stored + duplicate + dead + skipped + in_journals + taken.difference
+    accepted = None if in_flight is None else rest + in_flight
     return TableAccount(accepted, stored, duplicate, dead, skipped, in_flight, in_journals, taken.difference)
 
 
-async def _events_in_flight(log: Log, way: Way, cursors: Sequence[Any]) -> int:
-    """Events in the records from the cursors on; of a record that lies there twice, once."""
+async def _events_in_flight(log: Log, way: Way, cursors: Sequence[Any]) -> int | None:
+    """Events in the records from the cursors on; of a record that lies there twice, once. None if they are too many."""
+    deadline = time.monotonic() + _COUNT_S
     try:
         async with asyncio.timeout(_COUNT_S):
-            return sum([await _events_from(log, way, row["partition"], _position(row)) for row in cursors])
-    except TimeoutError as error:
-        raise LogUnavailable("So much waits in the log that it was not counted in time. Repeat later.") from error
+            return sum([await _events_from(log, way, row["partition"], _position(row), deadline) for row in cursors])
+    except TimeoutError:
+        return None
 
 
-async def _events_from(log: Log, way: Way, partition: int, at: Position) -> int:
+async def _events_from(log: Log, way: Way, partition: int, at: Position, deadline: float) -> int:
     if not (await log.stock(way.topic, partition, at)).waiting:
         return 0
     events, marks = 0, dict[str, Mark]()
     end, reader = await log.end(way.topic, partition), log.reader(way.topic, partition, way.table)
     try:
         while at < end:
+            if time.monotonic() >= deadline:  # a client may have swallowed the cancellation
+                raise TimeoutError
             batch = await reader.read(at, marks, _PAGE)
             events += sum(rows_in(record.value) for record in batch.records)
             if batch.end == at and log.name != "kafka":  # whose client is silent for a while

@@ -62,8 +62,8 @@ class KafkaReader:
         #: Where the consumer stands with respect to the caller: records fetched and not yet handed over come first.
         self._at: Position | None = None
         self._fetched: deque[Any] = deque()
-        #: Records that the client hands over at a time.
-        self._page = _PAGE
+        #: Records that are still fetched one at a time, after one could not be unpacked.
+        self._single = 0
 
     async def read(self, start: Position, marks: Mapping[str, Mark], limit: Limit) -> Batch:
         """See Reader."""
@@ -136,7 +136,7 @@ class KafkaReader:
         """See Reader."""
         consumer, self._consumer, self._at = self._consumer, None, None
         self._fetched.clear()
-        self._page = _PAGE
+        self._single = 0
         if consumer is not None:
             with contextlib.suppress(*KAFKA_ERRORS):
                 await stop_client(consumer)
@@ -158,7 +158,7 @@ class KafkaReader:
 
     async def _fetch(self, wait_s: float) -> None:
         """Wait for records, but not longer. Hand over every record that stands before one that cannot be read."""
-        consumer, at, page = await self._connected(), self._at, self._page
+        consumer, at, page = await self._connected(), self._at, 1 if self._single else _PAGE
         try:
             pages = await consumer.getmany(self._where, timeout_ms=max(0, int(wait_s * 1000)), max_records=page)
         except OffsetOutOfRangeError as error:
@@ -171,13 +171,14 @@ class KafkaReader:
                 raise LogUnavailable from error
             if page > 1 and at is not None:  # the client forgets what it has unpacked before the failure
                 await self._stand_at(at)
-                self._page = 1
+                self._single = _PAGE
                 return
             where = f"{self._where.topic}.{self._where.partition} at {at}"
             unreadable = UnreadableRecords(f"{where}: {type(error).__name__}: {error}")
             unreadable.__cause__ = error
             raise LogUnavailable from unreadable
         self._fetched.extend(pages.get(self._where, ()))
+        self._single = max(0, self._single - len(self._fetched))
 
     async def _behind_gap(self, at: Position) -> Position:
         """Where the consumer stands, once all that it fetched is handed over: behind offsets that hold no record."""

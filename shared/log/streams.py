@@ -120,9 +120,9 @@ class StreamsLog:
         """See Log."""
         try:
             about = await self._redis.xinfo_stream(prefix(topic, partition) + "log")
-        except ResponseError:  # no such key
-            return BEGIN
         except REDIS_ERRORS as error:
+            if isinstance(error, ResponseError) and "no such key" in str(error):
+                return BEGIN
             raise LogUnavailable from error
         return _behind(_position(about["last-generated-id"]))
 

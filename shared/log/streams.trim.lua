@@ -9,21 +9,26 @@ appended, bytes = tonumber(appended or '0'), tonumber(bytes or '0')
 
 local function from(ms) return string.format('%.0f', ms) .. '-0' end
 
+-- The first entry from there on: its millisecond, and what is known of the own entries from it on. Those of other programs have no
+-- number and no bytes, so the next own one stands for them; where none follows soon, no own one is taken to be there. Those of a
+-- former version have no bytes, and stand before all that have.
 local function first_from(id)
-  local entry = redis.call('XRANGE', KEYS[1], id, '+', 'COUNT', 1)[1]
-  if not entry then return nil end
-  local known = { ms = tonumber(entry[1]:match('^(%d+)-')) }
-  for at = 1, #entry[2], 2 do
-    local name = entry[2][at]
-    if name == 'n' or name == 'b' then known[name] = tonumber(entry[2][at + 1]) end
+  local ms
+  for _ = 1, 100 do
+    local entry = redis.call('XRANGE', KEYS[1], id, '+', 'COUNT', 1)[1]
+    if not entry then break end
+    local fields = entry[2]
+    ms, id = ms or tonumber(entry[1]:match('^(%d+)-')), '(' .. entry[1]
+    if fields[1] == 'k' and fields[11] == 'n' then
+      return { ms = ms, n = tonumber(fields[12]), b = fields[13] == 'b' and tonumber(fields[14]) or 0 }
+    end
   end
-  return known
+  return ms and { ms = ms, n = appended + 1, b = bytes }
 end
 
--- Whether the entries from there on are within the stock. Those of a former version say nothing of their bytes: they are the oldest.
+-- Whether the entries from there on are within the stock.
 local function is_within(entry)
-  if not entry then return true end
-  return entry.n and entry.b and appended - entry.n < tonumber(ARGV[3]) and bytes - entry.b <= tonumber(ARGV[4])
+  return not entry or appended - entry.n < tonumber(ARGV[3]) and bytes - entry.b <= tonumber(ARGV[4])
 end
 
 local limit, done_ms = ARGV[1], tonumber(ARGV[1]:match('^(%d+)-'))
@@ -46,6 +51,6 @@ local gone = redis.call('XTRIM', KEYS[1], 'MINID', '=', limit)
 if gone > 0 then
   -- Noted only when something went, so the note never moves back: an earlier limit finds nothing.
   local first = first_from('-')
-  redis.call('HSET', KEYS[2], 'trimmed', limit, 'gone', string.format('%.0f', first and (first.b or 0) or bytes))
+  redis.call('HSET', KEYS[2], 'trimmed', limit, 'gone', string.format('%.0f', first and first.b or bytes))
 end
 return gone

@@ -181,7 +181,7 @@ class RecordStage(Stage):
     async def settle(self, patience_s: float = _START_S) -> bool:
         """Wait until every record is in its place; False when that does not come."""
         deadline = time.monotonic() + patience_s
-        while any(one.in_flight or one.in_journals for one in (await self.books()).values()):
+        while any(one.in_flight != 0 or one.in_journals for one in (await self.books()).values()):
             if time.monotonic() > deadline:
                 return False
             await asyncio.sleep(0.1)

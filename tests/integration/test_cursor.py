@@ -74,6 +74,18 @@ async def test_registering_again_moves_nothing(one: Cursors) -> None:
     assert (claims[claim.partition].next, claims[claim.partition].marks) == (Position(5, 1), {"a": Mark(3, 2)})
 
 
+async def test_what_stopped_a_former_holder_is_forgotten_by_the_next(
+    one: Cursors, process: Callable[[str], Cursors], pool: Any
+) -> None:
+    """Who died cannot take it back, and on a quiet partition nothing else would."""
+    claimed = await only(one)
+    await pool.execute("UPDATE sink_cursor SET trouble = '60: no table' WHERE owner = 'one'")
+    await let_leases_end(pool, "one")
+    while (await only(process("two"))).partition != claimed.partition:
+        pass
+    assert await pool.fetchval("SELECT count(trouble) FROM sink_cursor") == 0
+
+
 async def test_what_one_holds_nobody_else_gets(one: Cursors, process: Callable[[str], Cursors]) -> None:
     claimed = await asyncio.gather(*(process(f"p{n}").claim("hits", "table", 2) for n in range(5)))
     partitions = [claim.partition for claims in claimed for claim in claims]

@@ -440,6 +440,16 @@ async def test_a_cursor_whose_records_are_gone_is_an_alarm(store: Store, log: Lo
         await rest(reader, first.end, first.marks)
 
 
+async def test_an_end_that_is_refused_is_no_beginning(log: Log, store: Store, redis_client: "Redis") -> None:
+    """Only a stream that is not there ends where it begins."""
+    if store.kind != "streams":
+        pytest.skip("XINFO is of Redis")
+    assert await log.end(store.topic, 0) == BEGIN
+    await redis_client.set(prefix(store.topic, 0) + "log", "no stream")
+    with pytest.raises(LogUnavailable):
+        await log.end(store.topic, 0)
+
+
 # -- the log is away ---------------------------------------------------------------------------------------------------
 
 

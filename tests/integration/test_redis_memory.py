@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -29,7 +30,7 @@ from shared.log.cursor import Cursors
 from shared.log.log import BEGIN, Limit, Log, Position
 from shared.log.marks import Mark
 from shared.log.retention import trim
-from shared.log.streams import prefix
+from shared.log.streams import StreamsLog, prefix
 from shared.metrics import REDIS_BOUND, REDIS_USED
 from shared.postgres import create_pool
 from shared.redis_client import connect
@@ -242,6 +243,66 @@ async def test_a_log_of_the_former_version_is_read_and_trimmed(small: Settings, 
         assert found == [b"1.0", b"2.0", b"3.0", b"4.0"]
         await log.trim("hits", 0, end, -1)
         assert await redis_client.hmget(of + "book", "appended", "bytes", "gone") == [b"4", b"107", b"107"]
+
+
+@pytest.mark.parametrize("others", [1, 150])
+async def test_records_of_another_program_at_the_front_keep_nobody_out(redis_client: "Redis", others: int) -> None:
+    """They have no number and no bytes of their own; the next own record says what has left."""
+    log, of, seq = StreamsLog(redis_client, 1, 10_000, bytes_max={"hits": 50_000}), prefix("hits", 0), 0
+
+    async def fill() -> int:
+        nonlocal seq
+        for number in range(1_000):
+            try:
+                await log.append("hits", 0, [(b"", bytes(1000))], producer="tests", seq=seq + 1)
+            except LogFull:
+                return number
+            seq += 1
+        raise AssertionError("it is never full")
+
+    async def trim_before(entry_id: bytes) -> None:
+        await log.trim("hits", 0, Position(*map(int, entry_id.split(b"-"))), -1)
+
+    try:
+        most = await fill()
+        foreign = [await redis_client.xadd(of + "log", {"b": "foreign"}) for _ in range(others)]
+        await trim_before(foreign[0])
+        assert await redis_client.hget(of + "book", "gone") == await redis_client.hget(of + "book", "bytes")
+        assert await fill() == most
+        last = [await redis_client.xadd(of + "log", {"v": "foreign"}) for _ in range(3)]
+        await trim_before(last[0])
+        assert await fill() == most
+        await trim_before(last[1])  # own ones stay behind the first that is left
+        (own,) = await redis_client.xrange(of + "log", f"({last[2].decode()}", count=1)
+        assert await redis_client.hget(of + "book", "gone") == own[1][b"b"]
+        assert await fill() == 0
+    finally:
+        await redis_client.flushall()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"v": "foreign"}, {"k": "", "v": "", "p": "former", "s": 1, "i": 0, "n": 1}],
+    ids=["another program", "the former version"],
+)
+async def test_finished_records_without_bytes_are_kept_for_their_hour(
+    redis_client: "Redis", fields: dict[Any, Any]
+) -> None:
+    log, of = StreamsLog(redis_client, 1, 10_000), prefix("hits", 0)
+    try:
+        await redis_client.xadd(of + "log", fields, id=f"{int(time.time() * 1000) - 60_000}-0")
+        if "n" in fields:
+            await redis_client.hset(of + "book", "appended", 1)
+        await log.append("hits", 0, [(b"own", b"")], producer="tests", seq=1)
+        end = await log.end("hits", 0)
+        await log.trim("hits", 0, end, 3600)
+        assert await redis_client.xlen(of + "log") == 2
+        await log.trim("hits", 0, end, 30)
+        assert await redis_client.xlen(of + "log") == 1
+        await log.trim("hits", 0, end, -1)
+        assert await redis_client.hget(of + "book", "gone") == await redis_client.hget(of + "book", "bytes")
+    finally:
+        await redis_client.flushall()
 
 
 async def test_39_000_hits_of_8_kb_fill_no_redis(redis_client: "Redis", settings: Callable[..., Settings]) -> None:

@@ -15,6 +15,9 @@ from shared.errors import LogUnavailable, TooLarge
 from shared.failures import Failure, UnreadableRecords, WrongTopic, classify, judge, noted
 from shared.metrics import STORE_REFUSALS
 
+#: What a script means that a person ended.
+KILLED = Failure("redis", "unknown", "SCRIPT_KILLED")
+
 
 def caused(error: Exception, by: BaseException) -> Exception:
     error.__cause__ = by
@@ -44,6 +47,11 @@ def tls(reason: str) -> ssl.SSLError:
         (redis.OutOfMemoryError("...", status_code="OOM"), Failure("redis", "overload", "OOM")),
         (redis.ReadOnlyError("...", status_code="READONLY"), Failure("redis", "readonly", "READONLY")),
         (redis.ResponseError("MISCONF Redis is configured to save"), Failure("redis", "readonly", "MISCONF")),
+        (redis.ResponseError("REDIRECT 10.0.0.2:6379"), Failure("redis", "unknown", "REDIRECT")),
+        (redis.ResponseError("UNBLOCKED force unblock"), Failure("redis", "unknown", "UNBLOCKED")),
+        (redis.ExecAbortError("...", status_code="EXECABORT"), Failure("redis", "unknown", "EXECABORT")),
+        (redis.ResponseError("Error running script: ... Script killed by user with SCRIPT KILL. script: f"), KILLED),
+        (redis.ResponseError("ERR Error running script: ... Script killed by user with SCRIPT KILL..."), KILLED),
         (redis.AuthenticationError("...", status_code="NOAUTH"), Failure("redis", "setup", "NOAUTH")),
         (redis.NoPermissionError("...", status_code="NOPERM"), Failure("redis", "setup", "NOPERM")),
         (redis.ResponseError("WRONGTYPE Operation against a key"), Failure("redis", "setup", "WRONGTYPE")),

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 import shared.counting.lane as lane_module
 from shared.counting.fleet import Fleet
 from shared.counting.lane import BANNER_MAX, Lane, banner_id, paths
+from shared.settings import SettingsError
 from tests.lane_kills import MUTANTS, SIZE
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +40,25 @@ def drain(lane: Lane) -> Counter[int]:
             taken[banner] += count
         lane.free(lane.tail)
     return taken
+
+
+def test_a_lane_is_not_taken_with_fewer_shards_than_it_began_with(tmp_path: Path) -> None:
+    """Its pages would go to shards that nobody flushes."""
+    Lane.acquire(tmp_path, **SIZE, shards=4).close()
+    message = (
+        f"TALLYBOOK_SHARDS=1 is less than the 4 that lanes in {tmp_path} began with: set it to 4 or more, and never "
+        "lower it."
+    )
+    with pytest.raises(SettingsError, match=re.escape(message)):
+        Lane.acquire(tmp_path, **SIZE, shards=1)
+    with pytest.raises(SettingsError, match=re.escape(message)):
+        Lane.adopt(tmp_path / "0.lane", minute_s=60, shards=1)
+    with pytest.raises(SettingsError, match=re.escape(message)):
+        Fleet(tmp_path).check_shards(1)
+    Fleet(tmp_path).check_shards(4)
+    more = Lane.acquire(tmp_path, **SIZE, shards=5)  # it is still there, whole and free
+    assert (more.path.name, more.shards) == ("0.lane", 4)
+    more.close()
 
 
 @pytest.mark.parametrize("text", ["1", "42", str(BANNER_MAX)])

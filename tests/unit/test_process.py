@@ -4,6 +4,8 @@ import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,6 +88,26 @@ def test_a_process_that_was_killed_is_gone_before_and_after_it_was_waited_for() 
         os.waitid(os.P_PID, one.pid, os.WEXITED | os.WNOWAIT)  # dead, and its number is taken
         assert is_gone(owner)
     assert is_gone(owner)
+
+
+@LINUX
+def test_who_is_hidden_in_proc_is_not_known_to_be_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `hidepid` a living process of another user answers EPERM to kill, and has no file."""
+    own = new_owner()
+    found = Path.read_text
+
+    def hidden(path: Path, *arguments: Any, **options: Any) -> str:
+        if path == Path(f"/proc/{os.getpid()}/stat"):
+            raise FileNotFoundError(path)
+        return found(path, *arguments, **options)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "read_text", hidden)
+    assert not is_gone(own)
+    monkeypatch.setattr(os, "kill", refuse)
+    assert not is_gone(own)
 
 
 @LINUX

@@ -144,7 +144,8 @@ def test_a_refused_url_keeps_its_password() -> None:
 
 def test_each_partition_of_the_log_has_memory_for_an_append() -> None:
     environ = {"TALLYBOOK_LOG_PARTITIONS": "64"}
-    with pytest.raises(SettingsError, match="TALLYBOOK_LOG_PARTITIONS=64: set 1006632960 or more, or fewer partitions"):
+    message = "TALLYBOOK_LOG_PARTITIONS=64: set 1006632960 or more .or, once the sinks have caught up, fewer partitions"
+    with pytest.raises(SettingsError, match=message):
         load(environ)
     assert load({**environ, "TALLYBOOK_REDIS_MEMORY_BYTES": "1006632960"}).log_partitions == 64
     assert load({**environ, "TALLYBOOK_LOG_URL": "kafka://one:9092"}).log_partitions == 64
