@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
-_READS = re.compile(r"\s*(SELECT|WITH|SHOW|DESC|DESCRIBE|EXPLAIN|EXISTS)\b", re.IGNORECASE)
+_READS = re.compile(r"(?:\s|--.*\n)*(SELECT|WITH|SHOW|DESC|DESCRIBE|EXPLAIN|EXISTS)\b", re.IGNORECASE)
 _NAME = re.compile(r"(\w+) = ")
 #: A database is dropped at once, which that chdb waits for in vain.
 _DROP = re.compile(r"^(DROP DATABASE .*) SYNC$")
