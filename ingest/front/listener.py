@@ -82,7 +82,7 @@ class Front:
 
     async def stop(self, timeout_s: float) -> None:
         """Accept nothing more, and wait until what was taken is answered. Relayed connections whose end nobody can
-        see are left to Granian's own stop."""
+        see are left to Granian's own stop. Await `emptied` after it."""
         self._server.close()
         self.is_stopping = True
         for connection in list(self._connections):
@@ -92,6 +92,11 @@ class Front:
             async with asyncio.timeout(timeout_s):
                 while any(one.is_awaited for one in self._connections):  # noqa: ASYNC110 - a stop
                     await asyncio.sleep(_LOOK_S)
+
+    async def emptied(self) -> None:
+        """Wait until each client has been sent its last byte and its connection is closed."""
+        while self._connections:  # noqa: ASYNC110 - a stop
+            await asyncio.sleep(_LOOK_S)
 
     async def close(self) -> None:
         """Let go of whatever is left."""
@@ -134,6 +139,8 @@ class Front:
                 idle.transport.abort()
                 self._connections.pop(idle)
         self._connections[connection] = None
+        if self.is_stopping:  # it was accepted before the listener closed
+            connection.transport.close()
 
     def lost(self, connection: Connection) -> None:
         """Forget a connection."""

@@ -433,6 +433,26 @@ async def test_a_stop_waits_for_what_is_due_and_closes_the_rest(tmp_path: Path) 
             writer.close()
 
 
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+async def test_a_stop_lets_clients_read_what_they_were_sent(tmp_path: Path, version: str) -> None:
+    async with fronting(Application(), tmp_path) as fronted:
+        reader, writer = await fronted.connect_slowly()
+        await _until(lambda: fronted.front._connections)
+        [connection] = fronted.front._connections
+        connection.transport.set_write_buffer_limits(1 << 30)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(f"GET /large HTTP/{version}\r\nHost: t\r\n\r\n".encode())
+        await _until(lambda: connection.transport.get_write_buffer_size() > 10_000_000)
+        stopping = asyncio.create_task(fronted.stop(PATIENCE_S))
+        await _until(fronted.serving.done)
+        assert connection.transport.get_write_buffer_size()
+        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        async with asyncio.timeout(PATIENCE_S):
+            assert (await reader.read()).count(b"x") == 20_000_000
+            await stopping
+        writer.close()
+
+
 # -- anything ----------------------------------------------------------------------------------------------------------
 
 
