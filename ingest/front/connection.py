@@ -7,7 +7,7 @@ byte that is not plain, everything goes to Granian until each relayed request ha
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-from ingest.front.plain import recognised
+from ingest.front.plain import Plain, recognised
 from ingest.front.relay import Relay
 
 if TYPE_CHECKING:
@@ -32,8 +32,10 @@ class Connection(asyncio.Protocol):
         self.is_due = False
         self.is_relayed = False
         self.relay: Relay | None = None
-        #: What came behind the request whose answer is due.
-        self._rest = b""
+        #: A buffer, the plain requests that it consists of, and how many of them were taken.
+        self._data, self._requests, self._taken = b"", list[Plain](), 0
+        #: What came while an answer was due.
+        self._later = b""
         #: Why nothing is read from the client.
         self._pauses = set[str]()
         #: The client sends no more.
@@ -72,7 +74,7 @@ class Connection(asyncio.Protocol):
         if self.is_relayed and self.relay is not None:
             self.relay.ask(data)
         elif self.is_due:
-            self._rest += data
+            self._later += data
         else:
             self._answer(data)
 
@@ -84,7 +86,8 @@ class Connection(asyncio.Protocol):
         return self.is_busy
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.is_due, self._rest = False, b""
+        self.is_due = False
+        self._forget()
         self._front.lost(self)
         if self._opening is not None:
             self._opening.cancel()
@@ -108,18 +111,35 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, data: bytes) -> None:
         requests = recognised(data) if len(data) <= _BUFFER_MAX else []
-        if not requests:
+        if requests:
+            self._data, self._requests = data, requests
+            self._go_on()
+        else:
             self._relay(data)
-        for request in requests:
+
+    def _go_on(self) -> None:
+        """Take the next requests of the buffer until an answer is due, then what came later."""
+        while self._taken < len(self._requests):
+            request = self._requests[self._taken]
+            self._taken += 1
             answer = self._front.take(request, self)
             if answer is None:
-                self._relay(data[request.begin :])
+                rest = self._data[request.begin :] + self._later
+                self._forget()
+                self._relay(rest)
                 return
             if not answer:
-                self.is_due, self._rest = True, data[request.end :]
+                self.is_due = True
                 self.pause("due")
                 return
             self.transport.write(answer)
+        later = self._later
+        self._forget()
+        if later:
+            self._answer(later)
+
+    def _forget(self) -> None:
+        self._data, self._requests, self._taken, self._later = b"", [], 0, b""
 
     def answered(self, answer: bytes) -> None:
         """Write the answer that was due, and go on with what came behind its request."""
@@ -128,14 +148,14 @@ class Connection(asyncio.Protocol):
         self.is_due = False
         self.seen = self._front.second
         self.transport.write(answer)
-        rest, self._rest = self._rest, b""
-        if self._front.is_stopping or (self._is_ended and not rest):
+        if self._front.is_stopping:
             self.transport.close()
             return
-        if rest:
-            self._answer(rest)
+        self._go_on()
         if not self.is_due:
             self.resume("due")
+        if self._is_ended and not self.is_busy:
+            self.transport.close()
 
     # -- relayed ---------------------------------------------------------------------------------------------------
 

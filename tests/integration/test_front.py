@@ -247,6 +247,33 @@ async def test_late_answers_keep_the_order_and_hold_back_what_comes_behind(tmp_p
         writer.close()
 
 
+async def test_l3_no_request_is_recognised_twice_however_many_answers_are_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = list[plain.Plain]()
+
+    def counting(data: bytes) -> list[plain.Plain]:
+        requests = plain.recognised(data)
+        found.extend(requests)
+        return requests
+
+    monkeypatch.setattr("ingest.front.connection.recognised", counting)
+    async with fronting(Application(), tmp_path, ack="redis") as fronted:
+        reader, writer = await fronted.connect()
+        writer.write(click() * 20)
+        for number in range(30):
+            await _until(lambda: fronted.lane.tickets)
+            if number == 10:  # comes while an answer is due
+                writer.write(click(8) * 10)
+            fronted.lane.keep()
+        async with asyncio.timeout(PATIENCE_S):
+            for _ in range(30):
+                assert statuses(await reader.readuntil(b"\r\n\r\n")) == [204]
+        writer.close()
+    assert fronted.lane.counted == {"7": 20, "8": 10}
+    assert len(found) == 30
+
+
 async def test_a_client_that_leaves_before_a_late_answer_harms_nobody(tmp_path: Path) -> None:
     async with fronting(Application(), tmp_path, ack="redis") as fronted:
         _, writer = await fronted.connect()
