@@ -21,6 +21,8 @@ class Connection(asyncio.Protocol):
     """One client."""
 
     transport: asyncio.Transport
+    #: Address and port of the client.
+    peer: tuple[str, int]
 
     def __init__(self, front: "Front") -> None:
         self._front = front
@@ -52,21 +54,15 @@ class Connection(asyncio.Protocol):
         """Whether an answer is due whose end will be noticed."""
         return self.is_due or (self.is_relayed and self.relay is not None and self.relay.is_countable)
 
-    @property
-    def peer(self) -> tuple[str, int]:
-        """Address and port of the client."""
-        host, port, *_ = self.transport.get_extra_info("peername") or ("", 0)
-        return host, port
-
-    @property
-    def host(self) -> str:
-        """Address of the client."""
-        return self.peer[0]
-
     # -- from the client -------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # of uvloop, which has classes of its own
+        peer = transport.get_extra_info("peername")
+        if peer is None:  # it has reset the connection: nobody would know whose requests these are
+            self.transport.abort()
+            return
+        self.peer = peer[:2]
         self._front.opened(self)
 
     def data_received(self, data: bytes) -> None:

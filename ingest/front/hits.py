@@ -90,7 +90,7 @@ class Hits:
             return None
         self._taken += 1
         began = time.perf_counter() if not self._taken % _SAMPLE else 0.0
-        asked = Asked(headers, connection.host, "http", self._server, path, query)
+        asked = Asked(headers, connection.peer[0], "http", self._server, path, query)
         made = self._recorded(asked, tracker.text, value)
         origin = headers.get(b"origin")
         answer = self._of_origin(None if origin is None else origin.decode("latin-1"))

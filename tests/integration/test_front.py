@@ -7,12 +7,14 @@ import os
 import random
 import re
 import socket
+import struct
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from starlette.types import Receive, Scope, Send
 
 from ingest.front import plain
@@ -359,6 +361,24 @@ async def test_a_client_that_never_reads_is_read_no_further(stage: Stage) -> Non
     assert len(statuses(answers)) == sent + 1
     assert stage.taken() == {"7": sent}
     writer.close()
+
+
+def test_l5_a_client_without_an_address_is_not_served(tmp_path: Path) -> None:
+    async def reset() -> Fronted:
+        async with fronting(Application(), tmp_path) as fronted:
+            with socket.create_connection(fronted.front.address) as one:  # accepted later, by this loop
+                one.sendall(f"GET /track?id={UUID_TEXT} HTTP/1.1\r\nHost: t\r\n\r\n".encode() + click(8))
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            reader, writer = await fronted.connect()
+            writer.write(click())
+            async with asyncio.timeout(PATIENCE_S):
+                assert statuses(await reader.readuntil(b"\r\n\r\n")) == [204]
+            writer.close()
+        return fronted
+
+    fronted = uvloop.run(reset())  # which asks for the address after that, as in a worker
+    assert fronted.lane.counted == {"7": 1}
+    assert fronted.log.offered == []
 
 
 async def test_one_connection_too_many_takes_the_place_of_an_idle_one(
