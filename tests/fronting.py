@@ -95,11 +95,11 @@ class Fronted:
 
 @asynccontextmanager
 async def fronting(
-    app: ASGIApp, folder: Path, state: Mapping[str, Any] | None = None, **fields: Any
+    app: ASGIApp, folder: Path, state: Mapping[str, Any] | None = None, log: Log | None = None, **fields: Any
 ) -> AsyncIterator[Fronted]:
     """Serve the application, with the state of its lifespan, behind a front until the block ends."""
     settings = Settings(**{"host": "127.0.0.1", "port": 0} | fields)
-    lane, log, client = Lane(), Log(), ClientAddress(settings.trusted_proxies)
+    lane, log, client = Lane(), log or Log(), ClientAddress(settings.trusted_proxies)
     stores = {
         "counter": lane,
         "trackers": Trackers(),

@@ -7,6 +7,8 @@ with a problem; nothing was counted then.
 import time
 from typing import Any
 
+import structlog
+
 from ingest.front.answers import Answers
 from ingest.front.connection import Connection
 from ingest.front.plain import Plain
@@ -21,6 +23,8 @@ _ROUTE = "/stats/{bannerId}"
 _SAMPLE = 64
 #: The answer comes later.
 _LATE = b""
+
+log = structlog.get_logger()
 
 
 class Clicks:
@@ -45,6 +49,17 @@ class Clicks:
                 return None
         except (ValueError, TallybookError):
             return None
+        # It counts: whatever breaks from here on, nobody else may be asked to count it.
+        try:
+            return self._answer(connection, began)
+        except Exception as error:
+            log.exception("answer_broke", error=type(error).__name__)
+            if not self._is_durable:
+                return self._answers.click
+            connection.refuse(self._answers.made(*rendered(RedisUnavailable())))
+            return _LATE
+
+    def _answer(self, connection: Connection, began: float) -> bytes:
         self._counted += 1
         if self._is_durable:
             self._counter.promise((connection, began))
@@ -58,11 +73,11 @@ class Clicks:
         """Answer a click that waited for Redis."""
         connection, began = ticket
         if is_applied:
-            self._answered += 1
             connection.answered(self._answers.click)
+            self._answered += 1
         else:  # it is in the lane and will be counted, but that is not what was asked for
-            HTTP_REQUESTS.labels(_ROUTE, "POST", "503").inc()
             connection.answered(self._answers.made(*rendered(RedisUnavailable())))
+            HTTP_REQUESTS.labels(_ROUTE, "POST", "503").inc()
         if began:
             self._seconds.observe(time.perf_counter() - began)
 

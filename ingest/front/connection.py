@@ -139,7 +139,7 @@ class Connection(asyncio.Protocol):
 
     def answered(self, answer: bytes) -> None:
         """Write the answer that was due, and go on with what came behind its request."""
-        if not self.is_due:  # the client is gone
+        if not self.is_due or self.transport.is_closing():  # the client is gone, or has its last answer
             return
         self.is_due = False
         self.seen = self._front.second
@@ -205,7 +205,7 @@ class Connection(asyncio.Protocol):
             self.resume("granian")
 
     def refuse(self, answer: bytes) -> None:
-        """Write a last answer: Granian cannot be reached."""
+        """Write a last answer, and close."""
         self._opening, self.relay, self.is_relayed = None, None, False
         self.transport.write(answer)
         self.transport.close()

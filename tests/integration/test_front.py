@@ -11,6 +11,7 @@ import struct
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +21,8 @@ from starlette.types import Receive, Scope, Send
 from ingest.front import plain
 from ingest.front.clicks import Clicks
 from ingest.front.folder import Folder
-from tests.fronting import PATIENCE_S, Fronted, fronting
+from shared.log.producer import Done
+from tests.fronting import PATIENCE_S, Fronted, Log, fronting
 
 UUID_TEXT = "01980a4c-5c1e-7a11-9b1e-3f2a4b5c6d7e"
 
@@ -301,6 +303,42 @@ async def test_a_hit_is_answered_when_the_log_has_it(tmp_path: Path) -> None:
             head = await reader.readuntil(b"GIF89a")
         assert b"content-length: 43\r\n" in answer + head
         writer.close()
+
+
+def broken(*_: object) -> None:
+    raise RuntimeError("hunter2")
+
+
+async def test_a_click_that_counts_is_answered_whatever_breaks_behind_it(tmp_path: Path) -> None:
+    app = Application()
+    async with fronting(app, tmp_path) as fronted:
+        fronted.front._clicks._seconds = SimpleNamespace(observe=broken)  # type: ignore[assignment]
+        assert statuses(await Stage(app, fronted).asked(click(), LAST)) == [204, 404]
+    assert app.counted + fronted.lane.counted == {"7": 1}
+
+
+async def test_a_click_that_counts_is_no_other_click_when_its_promise_breaks(tmp_path: Path) -> None:
+    app = Application()
+    async with fronting(app, tmp_path, ack="redis") as fronted:
+        fronted.lane.promise = broken  # type: ignore[method-assign]
+        answer = await Stage(app, fronted).asked(click(), LAST)
+    assert (statuses(answer), b'"redis_unavailable"' in answer) == ([503], True)
+    assert app.counted + fronted.lane.counted == {"7": 1}
+
+
+async def test_a_hit_that_may_be_stored_is_offered_to_nobody_else(tmp_path: Path) -> None:
+    class Breaking(Log):
+        def offer(self, key: bytes, value: bytes, done: Done) -> bool:
+            super().offer(key, value, done)
+            raise RuntimeError("hunter2")
+
+    app, log = Application(), Breaking()
+    async with fronting(app, tmp_path, log=log) as fronted:
+        hit = f"GET /track?id={UUID_TEXT} HTTP/1.1\r\nHost: t\r\n\r\n".encode()
+        answer = await Stage(app, fronted).asked(hit)
+        log.offered[0][2]("log")
+    assert (statuses(answer), b'"log_unavailable"' in answer) == ([503], True)
+    assert (len(log.offered), app.clients) == (1, [])
 
 
 async def test_answers_carry_a_date(stage: Stage) -> None:
