@@ -213,6 +213,21 @@ async def test_pipelined_requests_of_both_kinds_are_answered_in_order(stage: Sta
     assert stage.taken() == {"1": 1, "2": 1, "3": 1}
 
 
+async def test_a_connection_is_plain_again_after_a_body_that_was_asked_for(stage: Stage) -> None:
+    reader, writer = await stage.fronted.connect()
+    async with asyncio.timeout(PATIENCE_S):
+        for number in range(1, 4):
+            writer.write(click(7, "Expect: 100-continue", "Content-Length: 2"))
+            assert statuses(await reader.readuntil(b"\r\n\r\n")) == [100]
+            writer.write(b"xy")
+            assert statuses(await reader.readuntil(b"\r\n\r\n")) == [204]
+            writer.write(click(8))
+            assert statuses(await reader.readuntil(b"\r\n\r\n")) == [204]
+            assert stage.fronted.lane.counted == {"8": number}
+    writer.close()
+    assert stage.taken() == {"7": 3, "8": 3}
+
+
 async def test_a_request_cut_at_any_byte_counts_once(stage: Stage) -> None:
     whole = click(7, "X: 1")
     for at in range(1, len(whole)):
