@@ -28,8 +28,10 @@ class Connection(asyncio.Protocol):
         self._front = front
         #: Second of the front's clock in which something came or went.
         self.seen = front.second
-        #: Second since which the client reads no answers.
-        self.stalled: int | None = None
+        #: Bytes of answers that the client had not read at the last look, and the second in which it last read any.
+        self.unread, self.read_at = 0, front.second
+        #: So many that it gets no more.
+        self.is_full = False
         #: A late answer is due.
         self.is_due = False
         self.is_relayed = False
@@ -91,14 +93,15 @@ class Connection(asyncio.Protocol):
             self.relay.abort()
 
     def pause_writing(self) -> None:
-        self.stalled = self._front.second
+        self.is_full = True
         if self.is_relayed and self.relay is not None:
             self.relay.pause()
         else:
             self.pause("client")
 
     def resume_writing(self) -> None:
-        self.stalled = None
+        self.is_full = False
+        self.read_at = self._front.second
         if self.relay is not None:
             self.relay.resume()
         self.resume("client")
@@ -184,7 +187,7 @@ class Connection(asyncio.Protocol):
         self.is_relayed = False
         if self.relay is not None:
             self.relay.idle_since = self._front.second
-        if self.stalled is not None:
+        if self.is_full:
             self.pause("client")
         if self._front.is_stopping or self._is_ended:
             self.transport.close()

@@ -160,13 +160,19 @@ class Front:
                 log.exception("sweep_broke", error=type(error).__name__)
 
     def _look(self, connection: Connection) -> None:
-        if connection.stalled is not None and self.second - connection.stalled > _STALLED_S:
-            connection.transport.abort()
+        unread, before = connection.transport.get_write_buffer_size(), connection.unread
+        connection.unread = unread
+        if unread < before:
+            connection.read_at = connection.seen = self.second
+        elif not before:
+            connection.read_at = self.second
+        if unread:
+            if self.second - connection.read_at > _STALLED_S:
+                connection.transport.abort()
         elif connection.is_busy:
             return
         elif self.second - connection.seen > _IDLE_S:
-            # One that is closing already does not read its last answer.
-            (connection.transport.abort if connection.transport.is_closing() else connection.transport.close)()
+            connection.transport.close()
         elif connection.relay is not None and self.second - connection.relay.idle_since > _IDLE_RELAY_S:
             connection.drop_relay()
 

@@ -10,6 +10,7 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,8 +21,11 @@ from starlette.types import Receive, Scope, Send
 
 from ingest.front import plain
 from ingest.front.clicks import Clicks
+from ingest.front.connection import Connection
 from ingest.front.folder import Folder
+from ingest.front.listener import Front
 from shared.log.producer import Done
+from shared.tasks import end
 from tests.fronting import PATIENCE_S, Fronted, Log, fronting
 
 UUID_TEXT = "01980a4c-5c1e-7a11-9b1e-3f2a4b5c6d7e"
@@ -389,7 +393,7 @@ async def test_a_deep_data_folder_is_no_obstacle(tmp_path: Path) -> None:
 async def test_a_slow_reader_holds_back_granian_and_gets_everything(stage: Stage) -> None:
     reader, writer = await stage.fronted.connect_slowly()
     writer.write(b"GET /large HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
-    await _until(lambda: any(one.stalled is not None for one in stage.fronted.front._connections))
+    await _until(lambda: any(one.is_full for one in stage.fronted.front._connections))
     held = max(one.transport.get_write_buffer_size() for one in stage.fronted.front._connections)
     assert held < 1_000_000  # of 20 MB: Granian has to wait
     async with asyncio.timeout(PATIENCE_S):
@@ -466,6 +470,62 @@ async def test_idle_connections_are_closed_and_busy_ones_are_not(tmp_path: Path)
             assert (await busy.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204 ")
         one.close()
         two.close()
+
+
+@asynccontextmanager
+async def unread(folder: Path, request: bytes) -> AsyncIterator[tuple[Front, Connection, asyncio.StreamReader]]:
+    """A front, a connection with all of a large answer in its write buffer, and its client, who does not read."""
+    async with fronting(Application(), folder) as fronted:
+        reader, writer = await fronted.connect_slowly()
+        await _until(lambda: fronted.front._connections)
+        [connection] = fronted.front._connections
+        connection.transport.set_write_buffer_limits(1 << 30)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(request)
+        await _until(lambda: connection.transport.get_write_buffer_size() and not connection.is_busy)
+        await end(fronted.front._sweeper)  # the test looks itself
+        fronted.front._look(connection)
+        yield fronted.front, connection, reader
+        writer.close()
+
+
+LARGE = b"GET /large HTTP/1.1\r\nHost: t\r\n\r\n"
+
+
+async def test_a_client_that_still_reads_its_answer_is_not_idle(tmp_path: Path) -> None:
+    async with unread(tmp_path, LARGE) as (front, connection, reader):
+        got = 0
+
+        async def read() -> None:
+            nonlocal got
+            part = await reader.read(1_000_000)
+            assert part
+            got += part.count(b"x")
+
+        async with asyncio.timeout(PATIENCE_S):
+            reader._transport.resume_reading()  # type: ignore[attr-defined]
+            for _ in range(5):
+                front.second += 25
+                front._look(connection)
+                before = connection.transport.get_write_buffer_size()
+                while connection.transport.get_write_buffer_size() == before:
+                    await read()
+                front._look(connection)
+            while got < 20_000_000:
+                await read()
+            assert connection in front._connections
+
+
+@pytest.mark.parametrize("request_", [LARGE, LARGE.replace(b"1.1", b"1.0")], ids=["open", "closing"])
+async def test_l3_a_client_that_reads_nothing_of_its_answer_is_let_go(tmp_path: Path, request_: bytes) -> None:
+    async with unread(tmp_path, request_) as (front, connection, _):
+        front.second += 30
+        front._look(connection)
+        await asyncio.sleep(0)
+        assert connection in front._connections
+        front.second += 1
+        front._look(connection)
+        await _until(lambda: connection not in front._connections)
 
 
 async def test_a_client_that_cannot_be_relayed_is_told_and_the_worker_gives_up(tmp_path: Path) -> None:
