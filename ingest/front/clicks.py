@@ -35,7 +35,7 @@ class Clicks:
         # With a rate limit every click needs to know its client, or its key: that is the other route's work.
         self._is_on = settings.rate_limit_per_s == 0 and "clicks:write" not in settings.keyed
         self._is_durable = settings.ack == "redis"
-        self._counted = self._answered = 0
+        self._counted = self._answered = self._refused = 0
         self._seconds = HTTP_SECONDS.labels(f"POST {_ROUTE}")
         counter.redeem = self._redeem
 
@@ -57,6 +57,7 @@ class Clicks:
             if not self._is_durable:
                 return self._answers.click
             connection.refuse(self._answers.made(*rendered(RedisUnavailable())))
+            self._refused += 1
             return _LATE
 
     def _answer(self, connection: Connection, began: float) -> bytes:
@@ -77,11 +78,14 @@ class Clicks:
             self._answered += 1
         else:  # it is in the lane and will be counted, but that is not what was asked for
             connection.answered(self._answers.made(*rendered(RedisUnavailable())))
-            HTTP_REQUESTS.labels(_ROUTE, "POST", "503").inc()
+            self._refused += 1
         if began:
             self._seconds.observe(time.perf_counter() - began)
 
     def report(self) -> None:
         """Bring the number of clicks since the last time into the metrics."""
         answered, self._answered = self._answered, 0
+        refused, self._refused = self._refused, 0
         HTTP_REQUESTS.labels(_ROUTE, "POST", "204").inc(answered)
+        if refused:
+            HTTP_REQUESTS.labels(_ROUTE, "POST", "503").inc(refused)

@@ -106,6 +106,7 @@ class Hits:
         except Exception as error:  # it may be stored: nobody else may be asked to store it
             log.exception("answer_broke", error=type(error).__name__)
             connection.refuse(self._answers.made(*rendered(LogUnavailable())))
+            self._answered[is_pixel, method, 503] += 1
             return _LATE
 
     def _redeem(self, ticket: _Ticket, outcome: Stored | TallybookError) -> None:

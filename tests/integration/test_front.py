@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from prometheus_client import REGISTRY
 from starlette.types import Receive, Scope, Send
 
 from ingest.front import plain
@@ -324,6 +325,15 @@ async def test_a_hit_is_answered_when_the_log_has_it(tmp_path: Path) -> None:
         writer.close()
 
 
+def counted_as_refused() -> float:
+    return (
+        REGISTRY.get_sample_value(
+            "tallybook_http_requests_total", {"route": "unmatched", "method": "other", "status": "503"}
+        )
+        or 0.0
+    )
+
+
 def broken(*_: object) -> None:
     raise RuntimeError("hunter2")
 
@@ -446,9 +456,11 @@ async def test_one_connection_too_many_takes_the_place_of_an_idle_one(
     async with fronting(app, tmp_path) as fronted:
         idle = [await fronted.connect() for _ in range(3)]
         await _until(lambda: len(fronted.front._connections) == 3)
+        refused = counted_as_refused()
         reader, writer = await fronted.connect()
         async with asyncio.timeout(PATIENCE_S):
             assert statuses(await reader.read()) == [503]  # all of them are of this second
+            assert counted_as_refused() == refused + 1
         writer.close()
         fronted.front.second += 1
         assert statuses(await Stage(app, fronted).asked(click() + LAST)) == [204, 404]
@@ -456,6 +468,25 @@ async def test_one_connection_too_many_takes_the_place_of_an_idle_one(
             assert await idle[0][0].read() == b""
         for _, one in idle:
             one.close()
+
+
+async def test_l3_one_connection_too_many_looks_at_a_few_of_the_oldest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.front.listener.CONNECTIONS", 70)
+    async with fronting(Application(), tmp_path) as fronted:
+        clients = [await fronted.connect() for _ in range(70)]
+        await _until(lambda: len(fronted.front._connections) == 70)
+        for connection in list(fronted.front._connections)[:64]:
+            connection.is_due = True
+        fronted.front.second += 1
+        clients.append(await fronted.connect())
+        async with asyncio.timeout(PATIENCE_S):
+            assert statuses(await clients[70][0].read()) == [503]
+        for connection in fronted.front._connections:
+            connection.is_due = False
+        for _, writer in clients:
+            writer.close()
 
 
 async def test_idle_connections_are_closed_and_busy_ones_are_not(tmp_path: Path) -> None:
@@ -533,10 +564,12 @@ async def test_a_client_that_cannot_be_relayed_is_told_and_the_worker_gives_up(t
         (tmp_path / "moved").mkdir()
         fronted.folder.path.rename(tmp_path / "moved" / "away")
         (tmp_path / "moved" / "away" / "s").unlink()
+        refused = counted_as_refused()
         reader, writer = await fronted.connect()
         writer.write(LAST)
         async with asyncio.timeout(PATIENCE_S):
             assert statuses(await reader.read()) == [503]
+            assert counted_as_refused() == refused + 1
             await fronted.front.is_broken.wait()
         writer.close()
 
