@@ -30,6 +30,8 @@ from shared.settings import Settings
 
 #: The parameter `id` of a query, by its plain name.
 _ID = re.compile(rf"(?:^|&)id=({UUID_PATTERN[1:-1]})(?:&|$)".encode())
+#: The same name without a value, which counts as another one.
+_BARE_ID = re.compile(rb"(?:^|&)id(?:&|$)")
 _PIXEL = b"/track.gif"
 #: Trackers whose ids are kept in the forms that a hit needs.
 _REMEMBERED = 65_536
@@ -146,7 +148,7 @@ def _path(is_pixel: bool) -> str:
 
 def _is_plain(query: bytes, path: bytes) -> bool:
     """Whether nothing else in the query can be a parameter `id`, escaped or not, and all of it is within bounds."""
-    is_one = query.count(b"id=") == 1 and b"%6" not in query
+    is_one = query.count(b"id=") == 1 and b"%6" not in query and _BARE_ID.search(query) is None
     return is_one and len(query) <= URL_MAX - len(path) and query.count(b"&") < PARAMETERS_MAX
 
 

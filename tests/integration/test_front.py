@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import uvloop
 from prometheus_client import REGISTRY
+from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from ingest.front import plain
@@ -25,6 +26,8 @@ from ingest.front.clicks import Clicks
 from ingest.front.connection import Connection
 from ingest.front.folder import Folder
 from ingest.front.listener import Front
+from ingest.track import _given, parsed_tracker
+from shared.errors import TallybookError
 from shared.log.producer import Done
 from shared.tasks import end
 from tests.fronting import PATIENCE_S, Fronted, Log, fronting
@@ -51,6 +54,13 @@ class Application:
         if scope["method"] == "POST" and click:
             self.counted[click[1]] += 1
             await self._send(send, 204, b"")
+        elif scope["path"] == "/track" and scope["method"] in ("GET", "POST"):
+            try:  # as `ingest/track.py` finds the id
+                parsed_tracker("id", _given(Request(scope), "id"))
+            except TallybookError:
+                await self._send(send, 400, b"")
+            else:
+                await self._send(send, 204, b"")
         elif scope["path"] == "/large":
             await self._send(send, 200, b"x" * 20_000_000)
         else:
@@ -59,6 +69,14 @@ class Application:
     async def _send(self, send: Send, status: int, body: bytes) -> None:
         await send({"type": "http.response.start", "status": status, "headers": []})
         await send({"type": "http.response.body", "body": body})
+
+
+class Storing(Log):
+    """Has each record at once."""
+
+    def offer(self, key: bytes, value: bytes, done: Done) -> bool:
+        asyncio.get_running_loop().call_soon(done, "log")
+        return True
 
 
 class Stage:
@@ -98,7 +116,7 @@ class Stage:
 @pytest.fixture(scope="module")
 async def module_stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
     app = Application()
-    async with fronting(app, tmp_path_factory.mktemp("front")) as fronted:
+    async with fronting(app, tmp_path_factory.mktemp("front"), log=Storing()) as fronted:
         yield Stage(app, fronted)
 
 
@@ -664,6 +682,28 @@ PIECES = [
 ]
 
 
+QUERIES = [
+    f"id={UUID_TEXT}",
+    f"id&id={UUID_TEXT}",
+    f"id={UUID_TEXT}&id",
+    f"a=b&id&id={UUID_TEXT}&c",
+    f"id=&id={UUID_TEXT}",
+    f"id={UUID_TEXT}&id=",
+    f"%69d&id={UUID_TEXT}",
+    f"i%64={UUID_TEXT}&id={UUID_TEXT}",
+    f"i&d&id={UUID_TEXT}",
+    f"id={UUID_TEXT}&ID&xid&ids",
+    f"&&id={UUID_TEXT}&",
+    f"+id&id={UUID_TEXT}",
+    f"id;a&id={UUID_TEXT}",
+    f"id={UUID_TEXT[:-1]}",
+    "id",
+]
+HITS = [
+    f"{method} /track?{query} HTTP/1.1\r\nHost: t\r\n\r\n".encode() for method in ("GET", "POST") for query in QUERIES
+]
+
+
 def drawn(chance: random.Random, pieces: list[bytes]) -> bytes:
     """A few requests, whole or damaged."""
     data = bytearray(b"".join(chance.choice(pieces) for _ in range(chance.randint(1, 4))))
@@ -706,7 +746,13 @@ async def differences(stage: Stage, seed: int, rounds: int, pieces: list[bytes])
 
 @pytest.mark.timeout(400)
 async def test_l9_the_front_and_hyper_agree_on_any_bytes(stage: Stage) -> None:
-    assert [one async for one in differences(stage, 20261129, 400, PIECES)] == []
+    assert [one async for one in differences(stage, 20261129, 400, [*PIECES, *HITS])] == []
+
+
+@pytest.mark.parametrize("hit", HITS)
+async def test_l5_the_front_and_the_route_agree_on_the_id_of_a_hit(stage: Stage, hit: bytes) -> None:
+    answers = [statuses(await stage.asked(hit, LAST, inside=inside)) for inside in (False, True)]
+    assert answers[0] == answers[1]
 
 
 async def test_a_front_that_takes_a_body_for_none_is_caught(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
