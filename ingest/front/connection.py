@@ -178,7 +178,9 @@ class Connection(asyncio.Protocol):
         self.resume("opening")
 
     def relayed(self, data: bytes) -> None:
-        """Pass an answer on."""
+        """Pass an answer on, unless the client is about to go."""
+        if self.transport.is_closing():
+            return
         self.seen = self._front.second
         self.transport.write(data)
 
@@ -197,6 +199,7 @@ class Connection(asyncio.Protocol):
         relay, self.relay = self.relay, None
         if relay is not None:
             relay.abort()
+        self.resume("granian")  # whatever it was too slow for
 
     def relay_is_lost(self, relay: Relay) -> None:
         """Close the client's connection with Granian's, unless nothing was under way."""

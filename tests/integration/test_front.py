@@ -577,6 +577,29 @@ async def test_l3_a_client_that_reads_nothing_of_its_answer_is_let_go(tmp_path: 
         await _until(lambda: connection not in front._connections)
 
 
+async def test_a_client_that_is_about_to_go_gets_no_more_than_its_answer(tmp_path: Path) -> None:
+    async with unread(tmp_path, LARGE) as (_, connection, reader):
+        connection.transport.close()
+        connection.relayed(b"more")
+        reader._transport.resume_reading()  # type: ignore[attr-defined]
+        async with asyncio.timeout(PATIENCE_S):
+            assert (await reader.read()).endswith(b"x")
+
+
+async def test_a_way_to_granian_that_is_dropped_holds_nobody_back(stage: Stage) -> None:
+    reader, writer = await stage.fronted.connect()
+    async with asyncio.timeout(PATIENCE_S):
+        writer.write(b"GET /a HTTP/1.1\r\nHost: t\r\n\r\n")
+        await reader.readuntil(b"GET /a 0")
+        [connection] = [one for one in stage.fronted.front._connections if one.relay is not None]
+        assert connection.relay is not None
+        connection.relay.pause_writing()
+        connection.drop_relay()
+        writer.write(click())
+        assert statuses(await reader.readuntil(b"\r\n\r\n")) == [204]
+    writer.close()
+
+
 async def test_a_client_that_cannot_be_relayed_is_told_and_the_worker_gives_up(tmp_path: Path) -> None:
     async with fronting(Application(), tmp_path) as fronted:
         (tmp_path / "moved").mkdir()
