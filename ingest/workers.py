@@ -45,8 +45,8 @@ class Workers(MPServer):
     def _stop_workers(self) -> None:
         """Ask each worker to stop until it does, then leave those that are too slow to Granian, which kills them.
 
-        A worker at its start loses a signal that comes while its event loop does not run: between two runs uvloop
-        notes it and does not look at the note until the next signal.
+        Once is not enough: a worker that was forked a moment ago has the parent's handler, which does nothing for it,
+        until that is taken away (`forget_signal_handlers_in_children`).
         """
         granian: Any = super()
         deadline = time.monotonic() + self.workers_kill_timeout

@@ -1,7 +1,6 @@
 """The front before any ASGI application, with stores in memory: fast enough to be fuzzed."""
 
 import asyncio
-import contextlib
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -10,18 +9,20 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from granian.server.embed import Server
 from starlette.types import ASGIApp
 
 from ingest.client import ClientAddress
 from ingest.front.folder import Folder
 from ingest.front.inside import Inside
 from ingest.front.listener import Front
-from ingest.front.worker import granian, listens
+from ingest.front.worker import granian, listens, stop
 from ingest.hits import Recorder
 from ingest.origins import Origins
 from shared.counting.lane import banner_id
 from shared.log.producer import Done
 from shared.settings import Settings
+from shared.tasks import end
 
 #: Seconds that anything here may take.
 PATIENCE_S = 20.0
@@ -71,8 +72,13 @@ class Trackers:
 class Fronted:
     """A front and the Granian behind it."""
 
-    def __init__(self, front: Front, folder: Folder, lane: Lane, log: Log) -> None:
+    def __init__(self, front: Front, server: Server, folder: Folder, lane: Lane, log: Log) -> None:
         self.front, self.folder, self.lane, self.log = front, folder, lane, log
+        self._server, self.serving = server, asyncio.create_task(server.serve())
+
+    async def stop(self, timeout_s: float) -> None:
+        """As a worker does."""
+        await stop(self.front, self._server, self.serving, timeout_s)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Over TCP, as clients do."""
@@ -89,11 +95,11 @@ class Fronted:
 
 @asynccontextmanager
 async def fronting(
-    app: ASGIApp, folder: Path, state: Mapping[str, Any] | None = None, **fields: Any
+    app: ASGIApp, folder: Path, state: Mapping[str, Any] | None = None, log: Log | None = None, **fields: Any
 ) -> AsyncIterator[Fronted]:
     """Serve the application, with the state of its lifespan, behind a front until the block ends."""
     settings = Settings(**{"host": "127.0.0.1", "port": 0} | fields)
-    lane, log, client = Lane(), Log(), ClientAddress(settings.trusted_proxies)
+    lane, log, client = Lane(), log or Log(), ClientAddress(settings.trusted_proxies)
     stores = {
         "counter": lane,
         "trackers": Trackers(),
@@ -103,16 +109,13 @@ async def fronting(
     }
     one = Folder(folder)
     front = Front(settings, stores, one)
-    server = granian(Inside(app, state or {}, front.address), one)
-    serving = asyncio.create_task(server.serve())
-    await listens(one, serving)
+    fronted = Fronted(front, granian(Inside(app, state or {}, front.address), one), one, lane, log)
+    await listens(one, fronted.serving)
     await front.start()
     try:
-        yield Fronted(front, one, lane, log)
+        yield fronted
     finally:
-        await front.stop(1)
-        await front.close()
-        server.stop()  # type: ignore[no-untyped-call]
-        with contextlib.suppress(asyncio.CancelledError):
-            await serving
+        if not front.is_stopping:
+            await fronted.stop(1)
+        await end(fronted.serving)
         one.close()

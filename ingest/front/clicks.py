@@ -7,6 +7,8 @@ with a problem; nothing was counted then.
 import time
 from typing import Any
 
+import structlog
+
 from ingest.front.answers import Answers
 from ingest.front.connection import Connection
 from ingest.front.plain import Plain
@@ -22,6 +24,8 @@ _SAMPLE = 64
 #: The answer comes later.
 _LATE = b""
 
+log = structlog.get_logger()
+
 
 class Clicks:
     """Those of one worker."""
@@ -31,7 +35,7 @@ class Clicks:
         # With a rate limit every click needs to know its client, or its key: that is the other route's work.
         self._is_on = settings.rate_limit_per_s == 0 and "clicks:write" not in settings.keyed
         self._is_durable = settings.ack == "redis"
-        self._counted = self._answered = 0
+        self._counted = self._answered = self._refused = 0
         self._seconds = HTTP_SECONDS.labels(f"POST {_ROUTE}")
         counter.redeem = self._redeem
 
@@ -45,6 +49,18 @@ class Clicks:
                 return None
         except (ValueError, TallybookError):
             return None
+        # It counts: whatever breaks from here on, nobody else may be asked to count it.
+        try:
+            return self._answer(connection, began)
+        except Exception as error:
+            log.exception("answer_broke", error=type(error).__name__)
+            if not self._is_durable:
+                return self._answers.click
+            connection.refuse(self._answers.made(*rendered(RedisUnavailable())))
+            self._refused += 1
+            return _LATE
+
+    def _answer(self, connection: Connection, began: float) -> bytes:
         self._counted += 1
         if self._is_durable:
             self._counter.promise((connection, began))
@@ -58,15 +74,18 @@ class Clicks:
         """Answer a click that waited for Redis."""
         connection, began = ticket
         if is_applied:
-            self._answered += 1
             connection.answered(self._answers.click)
+            self._answered += 1
         else:  # it is in the lane and will be counted, but that is not what was asked for
-            HTTP_REQUESTS.labels(_ROUTE, "POST", "503").inc()
             connection.answered(self._answers.made(*rendered(RedisUnavailable())))
+            self._refused += 1
         if began:
             self._seconds.observe(time.perf_counter() - began)
 
     def report(self) -> None:
         """Bring the number of clicks since the last time into the metrics."""
         answered, self._answered = self._answered, 0
+        refused, self._refused = self._refused, 0
         HTTP_REQUESTS.labels(_ROUTE, "POST", "204").inc(answered)
+        if refused:
+            HTTP_REQUESTS.labels(_ROUTE, "POST", "503").inc(refused)

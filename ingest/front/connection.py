@@ -7,7 +7,7 @@ byte that is not plain, everything goes to Granian until each relayed request ha
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-from ingest.front.plain import recognised
+from ingest.front.plain import Plain, recognised
 from ingest.front.relay import Relay
 
 if TYPE_CHECKING:
@@ -21,19 +21,25 @@ class Connection(asyncio.Protocol):
     """One client."""
 
     transport: asyncio.Transport
+    #: Address and port of the client.
+    peer: tuple[str, int]
 
     def __init__(self, front: "Front") -> None:
         self._front = front
         #: Second of the front's clock in which something came or went.
         self.seen = front.second
-        #: Second since which the client reads no answers.
-        self.stalled: int | None = None
+        #: Bytes of answers that the client had not read at the last look, and the second in which it last read any.
+        self.unread, self.read_at = 0, front.second
+        #: So many that it gets no more.
+        self.is_full = False
         #: A late answer is due.
         self.is_due = False
         self.is_relayed = False
         self.relay: Relay | None = None
-        #: What came behind the request whose answer is due.
-        self._rest = b""
+        #: A buffer, the plain requests that it consists of, and how many of them were taken.
+        self._data, self._requests, self._taken = b"", list[Plain](), 0
+        #: What came while an answer was due.
+        self._later = b""
         #: Why nothing is read from the client.
         self._pauses = set[str]()
         #: The client sends no more.
@@ -50,21 +56,15 @@ class Connection(asyncio.Protocol):
         """Whether an answer is due whose end will be noticed."""
         return self.is_due or (self.is_relayed and self.relay is not None and self.relay.is_countable)
 
-    @property
-    def peer(self) -> tuple[str, int]:
-        """Address and port of the client."""
-        host, port, *_ = self.transport.get_extra_info("peername") or ("", 0)
-        return host, port
-
-    @property
-    def host(self) -> str:
-        """Address of the client."""
-        return self.peer[0]
-
     # -- from the client -------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # of uvloop, which has classes of its own
+        peer = transport.get_extra_info("peername")
+        if peer is None:  # it has reset the connection: nobody would know whose requests these are
+            self.transport.abort()
+            return
+        self.peer = peer[:2]
         self._front.opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -72,7 +72,7 @@ class Connection(asyncio.Protocol):
         if self.is_relayed and self.relay is not None:
             self.relay.ask(data)
         elif self.is_due:
-            self._rest += data
+            self._later += data
         else:
             self._answer(data)
 
@@ -84,7 +84,8 @@ class Connection(asyncio.Protocol):
         return self.is_busy
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.is_due, self._rest = False, b""
+        self.is_due = False
+        self._forget()
         self._front.lost(self)
         if self._opening is not None:
             self._opening.cancel()
@@ -92,14 +93,15 @@ class Connection(asyncio.Protocol):
             self.relay.abort()
 
     def pause_writing(self) -> None:
-        self.stalled = self._front.second
+        self.is_full = True
         if self.is_relayed and self.relay is not None:
             self.relay.pause()
         else:
             self.pause("client")
 
     def resume_writing(self) -> None:
-        self.stalled = None
+        self.is_full = False
+        self.read_at = self._front.second
         if self.relay is not None:
             self.relay.resume()
         self.resume("client")
@@ -108,34 +110,51 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, data: bytes) -> None:
         requests = recognised(data) if len(data) <= _BUFFER_MAX else []
-        if not requests:
+        if requests:
+            self._data, self._requests = data, requests
+            self._go_on()
+        else:
             self._relay(data)
-        for request in requests:
+
+    def _go_on(self) -> None:
+        """Take the next requests of the buffer until an answer is due, then what came later."""
+        while self._taken < len(self._requests):
+            request = self._requests[self._taken]
+            self._taken += 1
             answer = self._front.take(request, self)
             if answer is None:
-                self._relay(data[request.begin :])
+                rest = self._data[request.begin :] + self._later
+                self._forget()
+                self._relay(rest)
                 return
             if not answer:
-                self.is_due, self._rest = True, data[request.end :]
+                self.is_due = True
                 self.pause("due")
                 return
             self.transport.write(answer)
+        later = self._later
+        self._forget()
+        if later:
+            self._answer(later)
+
+    def _forget(self) -> None:
+        self._data, self._requests, self._taken, self._later = b"", [], 0, b""
 
     def answered(self, answer: bytes) -> None:
         """Write the answer that was due, and go on with what came behind its request."""
-        if not self.is_due:  # the client is gone
+        if not self.is_due or self.transport.is_closing():  # the client is gone, or has its last answer
             return
         self.is_due = False
         self.seen = self._front.second
         self.transport.write(answer)
-        rest, self._rest = self._rest, b""
-        if self._front.is_stopping or (self._is_ended and not rest):
+        if self._front.is_stopping:
             self.transport.close()
             return
-        if rest:
-            self._answer(rest)
+        self._go_on()
         if not self.is_due:
             self.resume("due")
+        if self._is_ended and not self.is_busy:
+            self.transport.close()
 
     # -- relayed ---------------------------------------------------------------------------------------------------
 
@@ -159,7 +178,9 @@ class Connection(asyncio.Protocol):
         self.resume("opening")
 
     def relayed(self, data: bytes) -> None:
-        """Pass an answer on."""
+        """Pass an answer on, unless the client is about to go."""
+        if self.transport.is_closing():
+            return
         self.seen = self._front.second
         self.transport.write(data)
 
@@ -168,7 +189,7 @@ class Connection(asyncio.Protocol):
         self.is_relayed = False
         if self.relay is not None:
             self.relay.idle_since = self._front.second
-        if self.stalled is not None:
+        if self.is_full:
             self.pause("client")
         if self._front.is_stopping or self._is_ended:
             self.transport.close()
@@ -178,6 +199,7 @@ class Connection(asyncio.Protocol):
         relay, self.relay = self.relay, None
         if relay is not None:
             relay.abort()
+        self.resume("granian")  # whatever it was too slow for
 
     def relay_is_lost(self, relay: Relay) -> None:
         """Close the client's connection with Granian's, unless nothing was under way."""
@@ -189,7 +211,7 @@ class Connection(asyncio.Protocol):
             self.resume("granian")
 
     def refuse(self, answer: bytes) -> None:
-        """Write a last answer: Granian cannot be reached."""
+        """Write a last answer, and close."""
         self._opening, self.relay, self.is_relayed = None, None, False
         self.transport.write(answer)
         self.transport.close()

@@ -13,6 +13,8 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import structlog
+
 from ingest import hits
 from ingest.asked import Asked
 from ingest.body import PARAMETERS_MAX, URL_MAX
@@ -21,13 +23,15 @@ from ingest.front.connection import Connection
 from ingest.front.plain import Plain
 from ingest.problems import rendered
 from ingest.track import ANSWER_HEADERS, GIF, REASONS, UUID_PATTERN
-from shared.errors import TallybookError
+from shared.errors import LogUnavailable, TallybookError
 from shared.log.producer import Stored
 from shared.metrics import HITS, HITS_BOT, HITS_REJECTED, HTTP_REQUESTS, HTTP_SECONDS
 from shared.settings import Settings
 
 #: The parameter `id` of a query, by its plain name.
 _ID = re.compile(rf"(?:^|&)id=({UUID_PATTERN[1:-1]})(?:&|$)".encode())
+#: The same name without a value, which counts as another one.
+_BARE_ID = re.compile(rb"(?:^|&)id(?:&|$)")
 _PIXEL = b"/track.gif"
 #: Trackers whose ids are kept in the forms that a hit needs.
 _REMEMBERED = 65_536
@@ -35,6 +39,8 @@ _REMEMBERED = 65_536
 _SAMPLE = 16
 #: The answer comes later.
 _LATE = b""
+
+log = structlog.get_logger()
 
 _Headers = list[tuple[str, str]]
 
@@ -90,14 +96,20 @@ class Hits:
             return None
         self._taken += 1
         began = time.perf_counter() if not self._taken % _SAMPLE else 0.0
-        asked = Asked(headers, connection.host, "http", self._server, path, query)
+        asked = Asked(headers, connection.peer[0], "http", self._server, path, query)
         made = self._recorded(asked, tracker.text, value)
         origin = headers.get(b"origin")
         answer = self._of_origin(None if origin is None else origin.decode("latin-1"))
         if made.cookie is not None:
             answer = [*answer, ("set-cookie", made.cookie)]
         ticket = _Ticket(connection, is_pixel, method, answer, made.is_bot, began)
-        return _LATE if self._offer(tracker.key, made.record, partial(self._redeem, ticket)) else None
+        try:
+            return _LATE if self._offer(tracker.key, made.record, partial(self._redeem, ticket)) else None
+        except Exception as error:  # it may be stored: nobody else may be asked to store it
+            log.exception("answer_broke", error=type(error).__name__)
+            connection.refuse(self._answers.made(*rendered(LogUnavailable())))
+            self._answered[is_pixel, method, 503] += 1
+            return _LATE
 
     def _redeem(self, ticket: _Ticket, outcome: Stored | TallybookError) -> None:
         """Answer a hit of which is known what became of it."""
@@ -105,16 +117,16 @@ class Hits:
         if isinstance(outcome, TallybookError):
             outcome.headers = {**outcome.headers, **{name: text for name, text in headers if name != "set-cookie"}}
             status, problem, body = rendered(outcome)
+            connection.answered(self._answers.made(status, problem, body))
             HITS_REJECTED.labels(REASONS.get(outcome.code, "malformed")).inc()
             self._answered[is_pixel, method, status] += 1
-            connection.answered(self._answers.made(status, problem, body))
             return
-        self._stored[outcome] += 1
-        self._bots += is_bot
         status = 200 if is_pixel else 204
-        self._answered[is_pixel, method, status] += 1
         more = [("content-type", "image/gif")] if is_pixel else []
         connection.answered(self._answers.made(status, [*headers, *more], GIF if is_pixel else b""))
+        self._stored[outcome] += 1
+        self._bots += is_bot
+        self._answered[is_pixel, method, status] += 1
         if began:
             HTTP_SECONDS.labels(f"{method} {_path(is_pixel)}").observe(time.perf_counter() - began)
 
@@ -136,7 +148,7 @@ def _path(is_pixel: bool) -> str:
 
 def _is_plain(query: bytes, path: bytes) -> bool:
     """Whether nothing else in the query can be a parameter `id`, escaped or not, and all of it is within bounds."""
-    is_one = query.count(b"id=") == 1 and b"%6" not in query
+    is_one = query.count(b"id=") == 1 and b"%6" not in query and _BARE_ID.search(query) is None
     return is_one and len(query) <= URL_MAX - len(path) and query.count(b"&") < PARAMETERS_MAX
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import socket
 from collections.abc import Mapping
 from typing import Any
@@ -17,12 +18,14 @@ from ingest.front.plain import Plain
 from ingest.front.relay import Relay
 from ingest.problems import rendered
 from shared.errors import Busy
-from shared.metrics import LOOP_ERRORS
+from shared.metrics import HTTP_REQUESTS, LOOP_ERRORS
 from shared.settings import Settings
 from shared.tasks import end
 
 #: Connections that one worker serves, and that wait for it in the kernel.
 CONNECTIONS = 4096
+#: Connections that are looked at for an idle one when there is one too many.
+_OLDEST = 64
 #: Seconds without a byte after which a connection is closed. nginx closes its own after four (deploy/nginx).
 _IDLE_S = 10
 #: Seconds after which an idle way to Granian is closed: before hyper does it (`worker.HEADER_TIMEOUT_MS`), so that no
@@ -82,7 +85,7 @@ class Front:
 
     async def stop(self, timeout_s: float) -> None:
         """Accept nothing more, and wait until what was taken is answered. Relayed connections whose end nobody can
-        see are left to Granian's own stop."""
+        see are left to Granian's own stop. Await `emptied` after it."""
         self._server.close()
         self.is_stopping = True
         for connection in list(self._connections):
@@ -92,6 +95,11 @@ class Front:
             async with asyncio.timeout(timeout_s):
                 while any(one.is_awaited for one in self._connections):  # noqa: ASYNC110 - a stop
                     await asyncio.sleep(_LOOK_S)
+
+    async def emptied(self) -> None:
+        """Wait until each client has been sent its last byte and its connection is closed."""
+        while self._connections:  # noqa: ASYNC110 - a stop
+            await asyncio.sleep(_LOOK_S)
 
     async def close(self) -> None:
         """Let go of whatever is left."""
@@ -117,7 +125,7 @@ class Front:
             await asyncio.get_running_loop().create_connection(lambda: relay, sock=relay.end)
         except OSError as error:
             log.error("relay_failed", error=type(error).__name__)
-            connection.refuse(self._answers.made(*rendered(Busy())))
+            self._refuse(connection)
             if isinstance(error, FileNotFoundError):  # the folder is gone, and with it the way to Granian
                 self.is_broken.set()
 
@@ -126,14 +134,24 @@ class Front:
     def opened(self, connection: Connection) -> None:
         """Note a connection. One too many takes the place of the oldest that is idle, or is refused."""
         if len(self._connections) >= CONNECTIONS:
-            idle = next((one for one in self._connections if not one.is_busy and one.seen < self.second), None)
+            oldest = itertools.islice(self._connections, _OLDEST)
+            idle = next((one for one in oldest if self._is_idle(one)), None)
             if idle is None:
-                connection.transport.write(self._answers.made(*rendered(Busy())))
-                connection.transport.close()
+                self._refuse(connection)
             else:
                 idle.transport.abort()
                 self._connections.pop(idle)
         self._connections[connection] = None
+        if self.is_stopping:  # it was accepted before the listener closed
+            connection.transport.close()
+
+    def _is_idle(self, one: Connection) -> bool:
+        return not one.is_busy and one.seen < self.second and not one.transport.get_write_buffer_size()
+
+    def _refuse(self, connection: Connection) -> None:
+        """Say that this worker has no place for a client, whatever it asks."""
+        connection.refuse(self._answers.made(*rendered(Busy())))
+        HTTP_REQUESTS.labels("unmatched", "other", "503").inc()
 
     def lost(self, connection: Connection) -> None:
         """Forget a connection."""
@@ -153,13 +171,19 @@ class Front:
                 log.exception("sweep_broke", error=type(error).__name__)
 
     def _look(self, connection: Connection) -> None:
-        if connection.stalled is not None and self.second - connection.stalled > _STALLED_S:
-            connection.transport.abort()
+        unread, before = connection.transport.get_write_buffer_size(), connection.unread
+        connection.unread = unread
+        if unread < before:
+            connection.read_at = connection.seen = self.second
+        elif not before:
+            connection.read_at = self.second
+        if unread:
+            if self.second - connection.read_at > _STALLED_S:
+                connection.transport.abort()
         elif connection.is_busy:
             return
         elif self.second - connection.seen > _IDLE_S:
-            # One that is closing already does not read its last answer.
-            (connection.transport.abort if connection.transport.is_closing() else connection.transport.close)()
+            connection.transport.close()
         elif connection.relay is not None and self.second - connection.relay.idle_since > _IDLE_RELAY_S:
             connection.drop_relay()
 

@@ -57,8 +57,10 @@ class _Answers(_Messages):
         super().__init__(httptools.HttpResponseParser)
 
     def on_message_complete(self) -> None:
-        if self._parser.get_status_code() >= 200:  # "100 Continue" is no answer
+        if self._parser.get_status_code() >= 200:
             super().on_message_complete()
+        else:  # "100 Continue" is no answer
+            self.begun -= 1
 
 
 class Relay(asyncio.Protocol):

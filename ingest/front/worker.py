@@ -59,7 +59,7 @@ async def _serve(settings: Settings) -> bool:
             collect_seldom()
             ends = [serving, *(asyncio.create_task(one.wait()) for one in (told, front.is_broken))]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            await _stop(front, server, serving, settings.drain_timeout_s)
+            await stop(front, server, serving, settings.drain_timeout_s)
             await end(*ends)
             return told.is_set()
     finally:
@@ -94,13 +94,15 @@ async def listens(folder: Folder, serving: "asyncio.Task[None]") -> None:
         await asyncio.sleep(_LOOK_S)
 
 
-async def _stop(front: Front, server: Server, serving: "asyncio.Task[None]", timeout_s: float) -> None:
-    """Stop listening, let everything under way be answered, then end Granian. The lane's last drain comes after."""
+async def stop(front: Front, server: Server, serving: "asyncio.Task[None]", timeout_s: float) -> None:
+    """Stop listening, let everything under way be answered, end Granian, and let clients read what they were sent.
+    The lane's last drain comes after."""
     try:
         async with asyncio.timeout(timeout_s):
             await front.stop(timeout_s)
             server.stop()  # type: ignore[no-untyped-call]
             await serving
+            await front.emptied()
     except TimeoutError:
         log.warning("stop_timed_out", after_s=timeout_s)
     finally:

@@ -7,18 +7,30 @@ import os
 import random
 import re
 import socket
+import struct
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import uvloop
+from prometheus_client import REGISTRY
+from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from ingest.front import plain
 from ingest.front.clicks import Clicks
+from ingest.front.connection import Connection
 from ingest.front.folder import Folder
-from tests.fronting import PATIENCE_S, Fronted, fronting
+from ingest.front.listener import Front
+from ingest.track import _given, parsed_tracker
+from shared.errors import TallybookError
+from shared.log.producer import Done
+from shared.tasks import end
+from tests.fronting import PATIENCE_S, Fronted, Log, fronting
 
 UUID_TEXT = "01980a4c-5c1e-7a11-9b1e-3f2a4b5c6d7e"
 
@@ -42,6 +54,13 @@ class Application:
         if scope["method"] == "POST" and click:
             self.counted[click[1]] += 1
             await self._send(send, 204, b"")
+        elif scope["path"] == "/track" and scope["method"] in ("GET", "POST"):
+            try:  # as `ingest/track.py` finds the id
+                parsed_tracker("id", _given(Request(scope), "id"))
+            except TallybookError:
+                await self._send(send, 400, b"")
+            else:
+                await self._send(send, 204, b"")
         elif scope["path"] == "/large":
             await self._send(send, 200, b"x" * 20_000_000)
         else:
@@ -50,6 +69,14 @@ class Application:
     async def _send(self, send: Send, status: int, body: bytes) -> None:
         await send({"type": "http.response.start", "status": status, "headers": []})
         await send({"type": "http.response.body", "body": body})
+
+
+class Storing(Log):
+    """Has each record at once."""
+
+    def offer(self, key: bytes, value: bytes, done: Done) -> bool:
+        asyncio.get_running_loop().call_soon(done, "log")
+        return True
 
 
 class Stage:
@@ -89,7 +116,7 @@ class Stage:
 @pytest.fixture(scope="module")
 async def module_stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
     app = Application()
-    async with fronting(app, tmp_path_factory.mktemp("front")) as fronted:
+    async with fronting(app, tmp_path_factory.mktemp("front"), log=Storing()) as fronted:
         yield Stage(app, fronted)
 
 
@@ -209,6 +236,21 @@ async def test_pipelined_requests_of_both_kinds_are_answered_in_order(stage: Sta
     assert stage.taken() == {"1": 1, "2": 1, "3": 1}
 
 
+async def test_a_connection_is_plain_again_after_a_body_that_was_asked_for(stage: Stage) -> None:
+    reader, writer = await stage.fronted.connect()
+    async with asyncio.timeout(PATIENCE_S):
+        for number in range(1, 4):
+            writer.write(click(7, "Expect: 100-continue", "Content-Length: 2"))
+            assert statuses(await reader.readuntil(b"\r\n\r\n")) == [100]
+            writer.write(b"xy")
+            assert statuses(await reader.readuntil(b"\r\n\r\n")) == [204]
+            writer.write(click(8))
+            assert statuses(await reader.readuntil(b"\r\n\r\n")) == [204]
+            assert stage.fronted.lane.counted == {"8": number}
+    writer.close()
+    assert stage.taken() == {"7": 3, "8": 3}
+
+
 async def test_a_request_cut_at_any_byte_counts_once(stage: Stage) -> None:
     whole = click(7, "X: 1")
     for at in range(1, len(whole)):
@@ -247,6 +289,33 @@ async def test_late_answers_keep_the_order_and_hold_back_what_comes_behind(tmp_p
         writer.close()
 
 
+async def test_l3_no_request_is_recognised_twice_however_many_answers_are_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = list[plain.Plain]()
+
+    def counting(data: bytes) -> list[plain.Plain]:
+        requests = plain.recognised(data)
+        found.extend(requests)
+        return requests
+
+    monkeypatch.setattr("ingest.front.connection.recognised", counting)
+    async with fronting(Application(), tmp_path, ack="redis") as fronted:
+        reader, writer = await fronted.connect()
+        writer.write(click() * 20)
+        for number in range(30):
+            await _until(lambda: fronted.lane.tickets)
+            if number == 10:  # comes while an answer is due
+                writer.write(click(8) * 10)
+            fronted.lane.keep()
+        async with asyncio.timeout(PATIENCE_S):
+            for _ in range(30):
+                assert statuses(await reader.readuntil(b"\r\n\r\n")) == [204]
+        writer.close()
+    assert fronted.lane.counted == {"7": 20, "8": 10}
+    assert len(found) == 30
+
+
 async def test_a_client_that_leaves_before_a_late_answer_harms_nobody(tmp_path: Path) -> None:
     async with fronting(Application(), tmp_path, ack="redis") as fronted:
         _, writer = await fronted.connect()
@@ -272,6 +341,51 @@ async def test_a_hit_is_answered_when_the_log_has_it(tmp_path: Path) -> None:
             head = await reader.readuntil(b"GIF89a")
         assert b"content-length: 43\r\n" in answer + head
         writer.close()
+
+
+def counted_as_refused() -> float:
+    return (
+        REGISTRY.get_sample_value(
+            "tallybook_http_requests_total", {"route": "unmatched", "method": "other", "status": "503"}
+        )
+        or 0.0
+    )
+
+
+def broken(*_: object) -> None:
+    raise RuntimeError("hunter2")
+
+
+async def test_a_click_that_counts_is_answered_whatever_breaks_behind_it(tmp_path: Path) -> None:
+    app = Application()
+    async with fronting(app, tmp_path) as fronted:
+        fronted.front._clicks._seconds = SimpleNamespace(observe=broken)  # type: ignore[assignment]
+        assert statuses(await Stage(app, fronted).asked(click(), LAST)) == [204, 404]
+    assert app.counted + fronted.lane.counted == {"7": 1}
+
+
+async def test_a_click_that_counts_is_no_other_click_when_its_promise_breaks(tmp_path: Path) -> None:
+    app = Application()
+    async with fronting(app, tmp_path, ack="redis") as fronted:
+        fronted.lane.promise = broken  # type: ignore[method-assign]
+        answer = await Stage(app, fronted).asked(click(), LAST)
+    assert (statuses(answer), b'"redis_unavailable"' in answer) == ([503], True)
+    assert app.counted + fronted.lane.counted == {"7": 1}
+
+
+async def test_a_hit_that_may_be_stored_is_offered_to_nobody_else(tmp_path: Path) -> None:
+    class Breaking(Log):
+        def offer(self, key: bytes, value: bytes, done: Done) -> bool:
+            super().offer(key, value, done)
+            raise RuntimeError("hunter2")
+
+    app, log = Application(), Breaking()
+    async with fronting(app, tmp_path, log=log) as fronted:
+        hit = f"GET /track?id={UUID_TEXT} HTTP/1.1\r\nHost: t\r\n\r\n".encode()
+        answer = await Stage(app, fronted).asked(hit)
+        log.offered[0][2]("log")
+    assert (statuses(answer), b'"log_unavailable"' in answer) == ([503], True)
+    assert (len(log.offered), app.clients) == (1, [])
 
 
 async def test_answers_carry_a_date(stage: Stage) -> None:
@@ -307,7 +421,7 @@ async def test_a_deep_data_folder_is_no_obstacle(tmp_path: Path) -> None:
 async def test_a_slow_reader_holds_back_granian_and_gets_everything(stage: Stage) -> None:
     reader, writer = await stage.fronted.connect_slowly()
     writer.write(b"GET /large HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
-    await _until(lambda: any(one.stalled is not None for one in stage.fronted.front._connections))
+    await _until(lambda: any(one.is_full for one in stage.fronted.front._connections))
     held = max(one.transport.get_write_buffer_size() for one in stage.fronted.front._connections)
     assert held < 1_000_000  # of 20 MB: Granian has to wait
     async with asyncio.timeout(PATIENCE_S):
@@ -334,6 +448,24 @@ async def test_a_client_that_never_reads_is_read_no_further(stage: Stage) -> Non
     writer.close()
 
 
+def test_l5_a_client_without_an_address_is_not_served(tmp_path: Path) -> None:
+    async def reset() -> Fronted:
+        async with fronting(Application(), tmp_path) as fronted:
+            with socket.create_connection(fronted.front.address) as one:  # accepted later, by this loop
+                one.sendall(f"GET /track?id={UUID_TEXT} HTTP/1.1\r\nHost: t\r\n\r\n".encode() + click(8))
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            reader, writer = await fronted.connect()
+            writer.write(click())
+            async with asyncio.timeout(PATIENCE_S):
+                assert statuses(await reader.readuntil(b"\r\n\r\n")) == [204]
+            writer.close()
+        return fronted
+
+    fronted = uvloop.run(reset())  # which asks for the address after that, as in a worker
+    assert fronted.lane.counted == {"7": 1}
+    assert fronted.log.offered == []
+
+
 async def test_one_connection_too_many_takes_the_place_of_an_idle_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -342,9 +474,11 @@ async def test_one_connection_too_many_takes_the_place_of_an_idle_one(
     async with fronting(app, tmp_path) as fronted:
         idle = [await fronted.connect() for _ in range(3)]
         await _until(lambda: len(fronted.front._connections) == 3)
+        refused = counted_as_refused()
         reader, writer = await fronted.connect()
         async with asyncio.timeout(PATIENCE_S):
             assert statuses(await reader.read()) == [503]  # all of them are of this second
+            assert counted_as_refused() == refused + 1
         writer.close()
         fronted.front.second += 1
         assert statuses(await Stage(app, fronted).asked(click() + LAST)) == [204, 404]
@@ -352,6 +486,25 @@ async def test_one_connection_too_many_takes_the_place_of_an_idle_one(
             assert await idle[0][0].read() == b""
         for _, one in idle:
             one.close()
+
+
+async def test_l3_one_connection_too_many_looks_at_a_few_of_the_oldest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.front.listener.CONNECTIONS", 70)
+    async with fronting(Application(), tmp_path) as fronted:
+        clients = [await fronted.connect() for _ in range(70)]
+        await _until(lambda: len(fronted.front._connections) == 70)
+        for connection in list(fronted.front._connections)[:64]:
+            connection.is_due = True
+        fronted.front.second += 1
+        clients.append(await fronted.connect())
+        async with asyncio.timeout(PATIENCE_S):
+            assert statuses(await clients[70][0].read()) == [503]
+        for connection in fronted.front._connections:
+            connection.is_due = False
+        for _, writer in clients:
+            writer.close()
 
 
 async def test_idle_connections_are_closed_and_busy_ones_are_not(tmp_path: Path) -> None:
@@ -368,15 +521,96 @@ async def test_idle_connections_are_closed_and_busy_ones_are_not(tmp_path: Path)
         two.close()
 
 
+@asynccontextmanager
+async def unread(folder: Path, request: bytes) -> AsyncIterator[tuple[Front, Connection, asyncio.StreamReader]]:
+    """A front, a connection with all of a large answer in its write buffer, and its client, who does not read."""
+    async with fronting(Application(), folder) as fronted:
+        reader, writer = await fronted.connect_slowly()
+        await _until(lambda: fronted.front._connections)
+        [connection] = fronted.front._connections
+        connection.transport.set_write_buffer_limits(1 << 30)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(request)
+        await _until(lambda: connection.transport.get_write_buffer_size() and not connection.is_busy)
+        await end(fronted.front._sweeper)  # the test looks itself
+        fronted.front._look(connection)
+        yield fronted.front, connection, reader
+        writer.close()
+
+
+LARGE = b"GET /large HTTP/1.1\r\nHost: t\r\n\r\n"
+
+
+async def test_a_client_that_still_reads_its_answer_is_not_idle(tmp_path: Path) -> None:
+    async with unread(tmp_path, LARGE) as (front, connection, reader):
+        got = 0
+
+        async def read() -> None:
+            nonlocal got
+            part = await reader.read(1_000_000)
+            assert part
+            got += part.count(b"x")
+
+        async with asyncio.timeout(PATIENCE_S):
+            reader._transport.resume_reading()  # type: ignore[attr-defined]
+            for _ in range(5):
+                front.second += 25
+                front._look(connection)
+                before = connection.transport.get_write_buffer_size()
+                while connection.transport.get_write_buffer_size() == before:
+                    await read()
+                front._look(connection)
+            while got < 20_000_000:
+                await read()
+            assert connection in front._connections
+
+
+@pytest.mark.parametrize("request_", [LARGE, LARGE.replace(b"1.1", b"1.0")], ids=["open", "closing"])
+async def test_l3_a_client_that_reads_nothing_of_its_answer_is_let_go(tmp_path: Path, request_: bytes) -> None:
+    async with unread(tmp_path, request_) as (front, connection, _):
+        front.second += 30
+        front._look(connection)
+        await asyncio.sleep(0)
+        assert connection in front._connections
+        front.second += 1
+        front._look(connection)
+        await _until(lambda: connection not in front._connections)
+
+
+async def test_a_client_that_is_about_to_go_gets_no_more_than_its_answer(tmp_path: Path) -> None:
+    async with unread(tmp_path, LARGE) as (_, connection, reader):
+        connection.transport.close()
+        connection.relayed(b"more")
+        reader._transport.resume_reading()  # type: ignore[attr-defined]
+        async with asyncio.timeout(PATIENCE_S):
+            assert (await reader.read()).endswith(b"x")
+
+
+async def test_a_way_to_granian_that_is_dropped_holds_nobody_back(stage: Stage) -> None:
+    reader, writer = await stage.fronted.connect()
+    async with asyncio.timeout(PATIENCE_S):
+        writer.write(b"GET /a HTTP/1.1\r\nHost: t\r\n\r\n")
+        await reader.readuntil(b"GET /a 0")
+        [connection] = [one for one in stage.fronted.front._connections if one.relay is not None]
+        assert connection.relay is not None
+        connection.relay.pause_writing()
+        connection.drop_relay()
+        writer.write(click())
+        assert statuses(await reader.readuntil(b"\r\n\r\n")) == [204]
+    writer.close()
+
+
 async def test_a_client_that_cannot_be_relayed_is_told_and_the_worker_gives_up(tmp_path: Path) -> None:
     async with fronting(Application(), tmp_path) as fronted:
         (tmp_path / "moved").mkdir()
         fronted.folder.path.rename(tmp_path / "moved" / "away")
         (tmp_path / "moved" / "away" / "s").unlink()
+        refused = counted_as_refused()
         reader, writer = await fronted.connect()
         writer.write(LAST)
         async with asyncio.timeout(PATIENCE_S):
             assert statuses(await reader.read()) == [503]
+            assert counted_as_refused() == refused + 1
             await fronted.front.is_broken.wait()
         writer.close()
 
@@ -433,6 +667,26 @@ async def test_a_stop_waits_for_what_is_due_and_closes_the_rest(tmp_path: Path) 
             writer.close()
 
 
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+async def test_a_stop_lets_clients_read_what_they_were_sent(tmp_path: Path, version: str) -> None:
+    async with fronting(Application(), tmp_path) as fronted:
+        reader, writer = await fronted.connect_slowly()
+        await _until(lambda: fronted.front._connections)
+        [connection] = fronted.front._connections
+        connection.transport.set_write_buffer_limits(1 << 30)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(f"GET /large HTTP/{version}\r\nHost: t\r\n\r\n".encode())
+        await _until(lambda: connection.transport.get_write_buffer_size() > 10_000_000)
+        stopping = asyncio.create_task(fronted.stop(PATIENCE_S))
+        await _until(fronted.serving.done)
+        assert connection.transport.get_write_buffer_size()
+        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        async with asyncio.timeout(PATIENCE_S):
+            assert (await reader.read()).count(b"x") == 20_000_000
+            await stopping
+        writer.close()
+
+
 # -- anything ----------------------------------------------------------------------------------------------------------
 
 
@@ -448,6 +702,28 @@ PIECES = [
     b"OPTIONS * HTTP/1.1\r\nHost: t\r\n\r\n",
     b"\r\n",
     *OTHERS,
+]
+
+
+QUERIES = [
+    f"id={UUID_TEXT}",
+    f"id&id={UUID_TEXT}",
+    f"id={UUID_TEXT}&id",
+    f"a=b&id&id={UUID_TEXT}&c",
+    f"id=&id={UUID_TEXT}",
+    f"id={UUID_TEXT}&id=",
+    f"%69d&id={UUID_TEXT}",
+    f"i%64={UUID_TEXT}&id={UUID_TEXT}",
+    f"i&d&id={UUID_TEXT}",
+    f"id={UUID_TEXT}&ID&xid&ids",
+    f"&&id={UUID_TEXT}&",
+    f"+id&id={UUID_TEXT}",
+    f"id;a&id={UUID_TEXT}",
+    f"id={UUID_TEXT[:-1]}",
+    "id",
+]
+HITS = [
+    f"{method} /track?{query} HTTP/1.1\r\nHost: t\r\n\r\n".encode() for method in ("GET", "POST") for query in QUERIES
 ]
 
 
@@ -493,7 +769,13 @@ async def differences(stage: Stage, seed: int, rounds: int, pieces: list[bytes])
 
 @pytest.mark.timeout(400)
 async def test_l9_the_front_and_hyper_agree_on_any_bytes(stage: Stage) -> None:
-    assert [one async for one in differences(stage, 20261129, 400, PIECES)] == []
+    assert [one async for one in differences(stage, 20261129, 400, [*PIECES, *HITS])] == []
+
+
+@pytest.mark.parametrize("hit", HITS)
+async def test_l5_the_front_and_the_route_agree_on_the_id_of_a_hit(stage: Stage, hit: bytes) -> None:
+    answers = [statuses(await stage.asked(hit, LAST, inside=inside)) for inside in (False, True)]
+    assert answers[0] == answers[1]
 
 
 async def test_a_front_that_takes_a_body_for_none_is_caught(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
