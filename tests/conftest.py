@@ -29,11 +29,14 @@ _numbers = itertools.count()
 
 
 @pytest.fixture(autouse=True)
-def clean_environ(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of the machine reaches a test."""
+def clean_environ(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No setting of the machine reaches a test, and no logging of one test the next."""
     for name in list(os.environ):
         if name.startswith("TALLYBOOK_") and name != "TALLYBOOK_TEST_REQUIRE":
             monkeypatch.delenv(name)
+    logging = structlog.get_config()
+    yield
+    structlog.configure(**logging)
 
 
 @pytest.fixture(scope="session")
@@ -121,12 +124,10 @@ def settings(tmp_path: Path, redis_url: str, database: str) -> Callable[..., Set
 
 
 @pytest.fixture
-def quiet() -> Iterator[None]:
+def quiet() -> None:
     """Tracebacks of sinks that die take longer to draw than they live."""
-    before = structlog.get_config()
-    structlog.configure(processors=[structlog.processors.KeyValueRenderer(key_order=["event"], drop_missing=True)])
-    yield
-    structlog.configure(**before)
+    plain = [structlog.processors.KeyValueRenderer()]
+    structlog.configure(processors=plain, logger_factory=structlog.PrintLoggerFactory())
 
 
 @pytest.fixture
@@ -143,8 +144,5 @@ def crash(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], asyncio.Event
 
 
 async def _execute(url: str, sql: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()
+    async with asyncpg.create_pool(url, min_size=0, max_size=1) as pool:
+        await pool.execute(sql)

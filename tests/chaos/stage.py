@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from shared.migrate import migrate
 from shared.tasks import end
 from tallybook.embedded import EmbeddedServers, postgres_answers, redis_answers
 from tallybook.folder import DataFolder
-from tallybook.launcher import launch
+from tallybook.launcher import clean_environ, launch
 from tests.acceptance.stack import BROKEN, ask, environ
 from tests.chaos.proxy import Proxy
 from tests.chaos.shim import Shim
@@ -359,8 +359,9 @@ class _Servers(EmbeddedServers):
         self._shim = shim
 
     def launch(self, name: str) -> None:
-        with _environment(self._shim.environ if name == "redis" else {}):
-            super().launch(name)
+        if name == "redis":
+            self._servers[name] = self._servers[name]._replace(environ=clean_environ() | self._shim.environ)
+        super().launch(name)
 
 
 def _is_worker(process: psutil.Process) -> bool:
@@ -375,17 +376,3 @@ def _data_folder(process: psutil.Process) -> str | None:
         return process.environ().get("TALLYBOOK_DATA_DIR")
     except (psutil.Error, OSError):  # it has just died, or is somebody else's
         return None
-
-
-@contextlib.contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    former = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in former.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
