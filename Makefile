@@ -25,7 +25,7 @@ test: $(VENV)/.installed-dev ## run the tests, in minutes: ARGS="-k lane"
 	@$(BIN)/python -m pytest -m "not slow" $(PARALLEL) $(ARGS)
 
 test-slow: $(VENV)/.installed-dev ## run the long tests: chaos and its mutants, Kafka, kills, installs, benchmarks
-	@$(BIN)/python -m pytest -m slow $(PARALLEL) $(ARGS)
+	@$(BIN)/python -m pytest -m slow -n 2 --dist loadfile $(ARGS)
 
 unit: $(VENV)/.installed-dev ## run the tests that need no server
 	@$(BIN)/python -m pytest -m "not slow" tests/unit $(PARALLEL) $(ARGS)

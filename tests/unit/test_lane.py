@@ -227,6 +227,7 @@ def test_a_kill_before_any_bytecode_loses_and_doubles_nothing() -> None:
     assert not result["faults"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_lane_that_stores_in_another_order_is_caught(mutant: str) -> None:
