@@ -51,6 +51,11 @@ _LARGE = 32 << 10
 _HEADERS = {"cache-control": "no-store"}
 
 
+async def may_upload(_: Request) -> Response:
+    """Say that an upload with these headers would be looked at: what refuses a key has refused it by now."""
+    return Response(status_code=204)
+
+
 async def take_events(request: Request) -> Response:
     """An upload: each event by itself is accepted, a duplicate, a conflict or rejected."""
     state = request.state
@@ -157,6 +162,16 @@ _EXAMPLE = {
 
 OPERATIONS = [
     Operation(
+        method="GET",
+        path=PATH,
+        handler=may_upload,
+        scope="events:write",
+        summary="Ask whether a key may upload",
+        description="Answers as an upload would as far as its headers go. A proxy asks it before it reads a body.",
+        tag="events",
+        answers={204: Answer("It may")},
+    ),
+    Operation(
         method="POST",
         path=PATH,
         handler=take_events,
@@ -205,5 +220,5 @@ OPERATIONS = [
         },
         errors=_ERRORS,
         order=400,
-    )
+    ),
 ]

@@ -31,6 +31,8 @@ class Upstream:
         self.requests: list[tuple[str, list[tuple[str, str]]]] = []
         self.connections = 0
         self.cut = self.silent = False
+        #: What is said to whoever asks for permission to upload.
+        self.permission = "204 No Content"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, kept alive until `cut` is set."""
@@ -44,7 +46,9 @@ class Upstream:
                     break
                 if self.silent:
                     continue
-                writer.write(b"HTTP/1.1 204 No Content\r\nX-Connection: %d\r\n\r\n" % self.connections)
+                status = self.permission if line.startswith(b"GET /events ") else "204 No Content"
+                length = "" if status.startswith("204") else "Content-Length: 0\r\nWWW-Authenticate: Bearer\r\n"
+                writer.write(f"HTTP/1.1 {status}\r\n{length}X-Connection: {self.connections}\r\n\r\n".encode())
                 await writer.drain()
         finally:
             writer.close()
@@ -271,7 +275,7 @@ async def test_l2_a_body_over_the_limit_never_reaches_the_service(
         head = f"POST {path} HTTP/1.1\nHost: t\nContent-Length: {size}\n"
         answered, headers, body = await exchange(front, head, b"x" * size if status == 204 else b"")
     assert answered == status
-    assert len(stub.requests) == (status == 204)
+    assert len([line for line, _ in stub.requests if line.startswith("POST")]) == (status == 204)
     if status == 413:
         assert headers["content-type"] == "application/problem+json"
         assert b'"code":"too_large"' in body
@@ -294,6 +298,33 @@ async def test_l3_a_client_has_a_few_uploads_at_a_time(tmp_path: Path, upstream:
             assert b" 204 " in await asyncio.wait_for(reader.readline(), CONNECT_S)
             writer.close()
         assert (await exchange(front, upload, b"12"))[0] == 204
+
+
+@pytest.mark.parametrize(("permission", "code"), [("401 Unauthorized", "unauthorized"), ("403 Forbidden", "forbidden")])
+async def test_l3_a_body_without_a_key_takes_no_place_of_an_upload(
+    tmp_path: Path, upstream: tuple[Upstream, int], permission: str, code: str
+) -> None:
+    stub, port = upstream
+    stub.permission = permission
+    async with running(tmp_path, [port]) as front:
+        for _ in range(30):  # more than there are places
+            status, headers, body = await exchange(front, "POST /events HTTP/1.1\nHost: t\nContent-Length: 5000000\n")
+            assert (status, headers["content-type"]) == (int(permission[:3]), "application/problem+json")
+            assert json.loads(body)["code"] == code
+            assert ("www-authenticate" in headers) == (code == "unauthorized")
+        assert {line for line, _ in stub.requests} == {"GET /events HTTP/1.1"}
+        assert not {"content-length", "transfer-encoding"} & {name for _, sent in stub.requests for name, _ in sent}
+
+
+@pytest.mark.parametrize("permission", ["429 Too Many Requests", "503 Service Unavailable", "404 Not Found"])
+async def test_what_is_no_word_about_a_key_is_for_the_upload_to_hear(
+    tmp_path: Path, upstream: tuple[Upstream, int], permission: str
+) -> None:
+    stub, port = upstream
+    stub.permission = permission
+    async with running(tmp_path, [port]) as front:
+        assert (await exchange(front, "POST /events HTTP/1.1\nHost: t\nContent-Length: 2\n", b"12"))[0] == 204
+    assert [line for line, _ in stub.requests] == ["GET /events HTTP/1.1", "POST /events HTTP/1.1"]
 
 
 @pytest.mark.parametrize(
