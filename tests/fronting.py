@@ -1,6 +1,7 @@
 """The front before any ASGI application, with stores in memory: fast enough to be fuzzed."""
 
 import asyncio
+import logging
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -119,3 +120,4 @@ async def fronting(
             await fronted.stop(1)
         await end(fronted.serving)
         one.close()
+        logging.getLogger("_granian").setLevel(logging.NOTSET)  # which Granian has set for the whole process

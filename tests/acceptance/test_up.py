@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -236,7 +237,8 @@ def test_env_and_check_find_the_running_stack(up: Up, port: int, folder: Path) -
         ready(stack, port)
         exports = tallybook("env").stdout
         assert f"export TALLY_URL=http://127.0.0.1:{port}" in exports
-        assert f"export PGHOST={folder}/run" in exports
+        (sockets,) = re.findall(r"^export PGHOST=(.+)$", exports, re.MULTILINE)
+        assert Path(sockets).samefile(folder / "run")  # a long path has a short name
         done = tallybook("check")
         assert done.returncode == Exit.OK, done.stdout
         assert "appendfsync always" in done.stdout

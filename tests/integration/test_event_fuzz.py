@@ -1,6 +1,7 @@
 """Whatever is sent to `POST /events` is answered as documented, and what is stored can be read back as it was sent."""
 
 import asyncio
+import codecs
 import gzip
 import json
 import uuid
@@ -226,14 +227,26 @@ class Judge:
             item = sent[place]
             identity = str(uuid.UUID(item["event_id"]))
             self.stored.add(identity)
-            said = (item["user_id"], item.get("properties", {}))
+            said = (item["user_id"], _kept(item.get("properties", {})))
             self.said.setdefault(identity, []).append(said)
+
+
+def _kept(value: Any) -> Any:
+    """A value as the table keeps it: integers beyond 64 bits are texts of their digits."""
+    if isinstance(value, dict):
+        return {name: _kept(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_kept(one) for one in value]
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return str(value)
+    return value
 
 
 def _items(body: bytes, headers: dict[str, str]) -> list[Any]:
     """The items of a body that was taken."""
     if headers.get("content-encoding") == "gzip":
         body = gzip.decompress(body)
+    body = body.removeprefix(codecs.BOM_UTF8)
     texts = [line for line in body.split(b"\n") if line.strip()]
     if headers.get("content-type") == "application/x-ndjson":
         return [_read(text) for text in texts]
