@@ -62,8 +62,8 @@ _SETTLE_S = 40.0
 _CUTS, _CUT_S = 40, 0.25
 #: File descriptors that a process may hold more after that than before: its pools are not always as full.
 _DESCRIPTORS = 5
-#: Seconds of work that fill the pools.
-_WORK_S = 3.0
+#: Seconds of work that fill the pools of a worker that has just taken the place of a dead one.
+_WORK_S = 8.0
 
 
 class Report(msgspec.Struct):
