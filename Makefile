@@ -24,8 +24,9 @@ up: $(VENV)/.installed ## run everything on this machine, until Ctrl-C
 test: $(VENV)/.installed-dev ## run the tests, in minutes: ARGS="-k lane"
 	@$(BIN)/python -m pytest -m "not slow" $(PARALLEL) $(ARGS)
 
+# One after the other: each wants the machine for itself.
 test-slow: $(VENV)/.installed-dev ## run the long tests: chaos and its mutants, Kafka, kills, installs, benchmarks
-	@$(BIN)/python -m pytest -m slow -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -m slow $(ARGS)
 
 unit: $(VENV)/.installed-dev ## run the tests that need no server
 	@$(BIN)/python -m pytest -m "not slow" tests/unit $(PARALLEL) $(ARGS)
