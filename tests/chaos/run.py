@@ -26,9 +26,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import asyncpg
 import msgspec
 
+from shared.postgres import POSTGRES_ERRORS
 from shared.tasks import end
 from tests.chaos.books import UNEQUAL, Books
 from tests.chaos.crowd import Crowd
@@ -182,7 +182,7 @@ class Run:
         if self._stage.log.exists():
             kept.mkdir()
             shutil.copy(self._stage.log, kept / "service.log")
-        ignore = shutil.ignore_patterns("*.sock", ".s.*")
+        ignore = shutil.ignore_patterns("*.sock", ".s.*", "front-*")  # sockets cannot be copied
         shutil.copytree(self._folder, kept, ignore=ignore, dirs_exist_ok=True)
         return kept
 
@@ -222,7 +222,7 @@ class Run:
             await asyncio.sleep(0.5)
             try:
                 await self._check_minutes()
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except POSTGRES_ERRORS:
                 self._books.outcomes["audit failed"] += 1
 
     async def _check_minutes(self) -> None:
