@@ -20,24 +20,11 @@ from tallybook.exits import Exit
 from tallybook.launcher import can_walk_to
 from tests.owners import need_root
 from tests.processes import PATIENCE_S, ROOT, Program, free_port, program, wait_for
-from tests.services import enterable
 
 pytestmark = pytest.mark.timeout(180)
 
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 Up = Callable[..., AbstractContextManager[Program]]
-
-
-@pytest.fixture
-def port() -> int:
-    """The port of this test's service."""
-    return free_port()
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A data folder that the servers may enter."""
-    return enterable(tmp_path) / "data"
 
 
 @pytest.fixture

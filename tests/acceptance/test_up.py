@@ -25,7 +25,6 @@ from tallybook import clickhouse
 from tallybook.exits import Exit
 from tests.clicks import Ledger, counted, crowd, fetched
 from tests.processes import PATIENCE_S, ROOT, Program, descendants, free_port, lives, program, wait_for
-from tests.services import enterable
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -41,18 +40,6 @@ SETTINGS = {
 }
 
 Up = Callable[..., AbstractContextManager[Program]]
-
-
-@pytest.fixture
-def port() -> int:
-    """The port of this test's service."""
-    return free_port()
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A data folder that the servers may enter."""
-    return enterable(tmp_path) / "data"
 
 
 @pytest.fixture
