@@ -4,7 +4,6 @@ It merges the metric files of all processes (`shared/slots.py`) with what the la
 lanes, so it has no place on an event loop that serves clicks.
 """
 
-import fcntl
 import glob
 import os
 import socket
@@ -24,7 +23,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from shared.lane_collector import LaneCollector
-from shared.slots import is_readable
+from shared.slots import is_readable, locked
 
 #: Seconds after which a client that does not speak is let go.
 _CLIENT_TIMEOUT_S = 5.0
@@ -197,11 +196,8 @@ class OfHost(Collector):
     def _is_ours(self) -> bool:
         if self._lock < 0:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(descriptor)
+            descriptor = locked(self._path)
+            if descriptor is None:
                 return False
             self._lock = descriptor
         return True

@@ -57,12 +57,8 @@ class Slot:
         return self._name
 
     def _take(self, name: str) -> bool:
-        path = self._folder / f"{name}.lock"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
+        descriptor = locked(self._folder / f"{name}.lock")
+        if descriptor is None:
             return False
         self._lock = descriptor
         return True
@@ -91,3 +87,14 @@ def is_readable(path: Path) -> bool:
     except Exception:  # whatever bytes lie there, they are the library's private format
         return False
     return True
+
+
+def locked(path: Path) -> int | None:
+    """Lock a file, which is made if it is missing; None while another process holds it. Raises OSError."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
