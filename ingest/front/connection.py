@@ -5,6 +5,9 @@ byte that is not plain, everything goes to Granian until each relayed request ha
 """
 
 import asyncio
+import contextlib
+import fcntl
+import termios
 from typing import TYPE_CHECKING, cast
 
 from ingest.front.plain import Plain, recognised
@@ -30,6 +33,8 @@ class Connection(asyncio.Protocol):
         self.seen = front.second
         #: Bytes of answers that the client had not read at the last look, and the second in which it last read any.
         self.unread, self.read_at = 0, front.second
+        #: Something came.
+        self.was_asked = False
         #: So many that it gets no more.
         self.is_full = False
         #: A late answer is due.
@@ -56,6 +61,14 @@ class Connection(asyncio.Protocol):
         """Whether an answer is due whose end will be noticed."""
         return self.is_due or (self.is_relayed and self.relay is not None and self.relay.is_countable)
 
+    @property
+    def has_unread(self) -> bool:
+        """Whether bytes of the client wait in the kernel."""
+        count = bytearray(4)
+        with contextlib.suppress(OSError):  # it is closed
+            fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.FIONREAD, count)
+        return any(count)
+
     # -- from the client -------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -68,7 +81,7 @@ class Connection(asyncio.Protocol):
         self._front.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        self.seen = self._front.second
+        self.seen, self.was_asked = self._front.second, True
         if self.is_relayed and self.relay is not None:
             self.relay.ask(data)
         elif self.is_due:
@@ -136,6 +149,8 @@ class Connection(asyncio.Protocol):
         self._forget()
         if later:
             self._answer(later)
+        elif self._front.is_stopping:
+            self.transport.close()
 
     def _forget(self) -> None:
         self._data, self._requests, self._taken, self._later = b"", [], 0, b""
@@ -147,9 +162,6 @@ class Connection(asyncio.Protocol):
         self.is_due = False
         self.seen = self._front.second
         self.transport.write(answer)
-        if self._front.is_stopping:
-            self.transport.close()
-            return
         self._go_on()
         if not self.is_due:
             self.resume("due")

@@ -37,6 +37,8 @@ _STALLED_S = 30
 _SWEEP_S = 1.0
 #: Seconds between two looks of a stop.
 _LOOK_S = 0.01
+#: Seconds that a stop gives a connection whose first request is still on its way.
+_FIRST_REQUEST_S = 1.0
 
 log = structlog.get_logger()
 
@@ -84,17 +86,46 @@ class Front:
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def stop(self, timeout_s: float) -> None:
-        """Accept nothing more, and wait until what was taken is answered. Relayed connections whose end nobody can
-        see are left to Granian's own stop. Await `emptied` after it."""
-        self._server.close()
+        """Accept nothing more, and wait until what was taken is answered: by the kernel, too, for a connection that
+        waits in its queue was accepted for the client. Relayed connections whose end nobody can see are left to
+        Granian's own stop. Await `emptied` after it."""
         self.is_stopping = True
-        for connection in list(self._connections):
-            if not connection.is_busy:
-                connection.transport.close()
+        loop = asyncio.get_running_loop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while any(one.is_awaited for one in self._connections):  # noqa: ASYNC110 - a stop
+                for waiting in await self._close_listener():
+                    with contextlib.suppress(OSError):  # the client is gone
+                        await loop.connect_accepted_socket(lambda: Connection(self), waiting)
+                patient_until = loop.time() + _FIRST_REQUEST_S
+                while self._close_idle(is_patient=loop.time() < patient_until):  # noqa: ASYNC110 - a stop
                     await asyncio.sleep(_LOOK_S)
+
+    async def _close_listener(self) -> list[socket.socket]:
+        """Stop listening. Return the connections that the kernel had accepted; closing the listener resets those."""
+        waiting = []
+        with self._listener.dup() as listener:
+            self._server.close()
+            await asyncio.sleep(_LOOK_S)  # the loop lets go of its own descriptor first
+            with contextlib.suppress(OSError):  # no more, or no descriptor left for them
+                while True:
+                    waiting.append(listener.accept()[0])
+        return waiting
+
+    def _close_idle(self, is_patient: bool) -> bool:
+        """Close each connection that nobody waits for. False: nothing is left to wait for.
+
+        Bytes in the kernel are a request that was sent before the stop. `is_patient`: so is what a client that has
+        just connected will send.
+        """
+        is_waiting = False
+        for connection in list(self._connections):
+            if connection.is_busy:
+                is_waiting |= connection.is_awaited
+            elif connection.has_unread or (is_patient and not connection.was_asked):
+                is_waiting = True
+            else:
+                connection.transport.close()
+        return is_waiting
 
     async def emptied(self) -> None:
         """Wait until each client has been sent its last byte and its connection is closed."""
@@ -142,8 +173,6 @@ class Front:
                 idle.transport.abort()
                 self._connections.pop(idle)
         self._connections[connection] = None
-        if self.is_stopping:  # it was accepted before the listener closed
-            connection.transport.close()
 
     def _is_idle(self, one: Connection) -> bool:
         return not one.is_busy and one.seen < self.second and not one.transport.get_write_buffer_size()

@@ -667,6 +667,32 @@ async def test_a_stop_waits_for_what_is_due_and_closes_the_rest(tmp_path: Path) 
             writer.close()
 
 
+async def test_a_stop_answers_connections_that_the_kernel_had_accepted(tmp_path: Path) -> None:
+    async with fronting(Application(), tmp_path) as fronted:
+        kept = [socket.create_connection(fronted.front.address) for _ in range(5)]
+        await _until(lambda: len(fronted.front._connections) == 5)
+        new = [socket.create_connection(fronted.front.address) for _ in range(50)]
+        for number, one in enumerate(kept + new):
+            one.sendall(click(7, "Content-Length: 1") + b"a" if number % 2 else click(8))
+        await fronted.stop(PATIENCE_S)
+        for one in kept + new:
+            with one:
+                assert statuses(one.recv(65_536)) == [204]
+        assert fronted.lane.counted == {"8": 28}
+
+
+async def test_a_stop_waits_for_the_first_request_of_a_new_connection(tmp_path: Path) -> None:
+    async with fronting(Application(), tmp_path) as fronted:
+        reader, writer = await fronted.connect()
+        stopping = asyncio.create_task(fronted.front.stop(PATIENCE_S))
+        await asyncio.sleep(0.1)
+        writer.write(click())
+        async with asyncio.timeout(PATIENCE_S):
+            assert statuses(await reader.read()) == [204]
+            await stopping
+        writer.close()
+
+
 @pytest.mark.parametrize("version", ["1.1", "1.0"])
 async def test_a_stop_lets_clients_read_what_they_were_sent(tmp_path: Path, version: str) -> None:
     async with fronting(Application(), tmp_path) as fronted:
