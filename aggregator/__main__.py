@@ -3,8 +3,8 @@
 import uvloop
 
 from aggregator.service import serve
-from shared.garbage import collect_seldom
 from shared.logging import configure
+from shared.runtime.gc_tuning import collect_seldom
 from shared.settings import load
 
 

@@ -9,7 +9,7 @@ import structlog
 
 from shared.failures import noted
 from shared.metrics import LOOP_ERRORS
-from shared.tasks import end
+from shared.runtime.tasks import end
 
 #: Seconds of the longest wait after failures in a row.
 _BACKOFF_MAX_S = 30.0

@@ -14,7 +14,6 @@ import structlog
 from redis.asyncio import Redis
 
 from shared.counting import keys
-from shared.crash import crash_point
 from shared.metrics import (
     FLUSH_CLICKS,
     FLUSH_ROWS,
@@ -26,6 +25,7 @@ from shared.metrics import (
 )
 from shared.postgres import statement
 from shared.redis_client import Script
+from shared.runtime.crash_points import crash_point
 from shared.settings import Settings
 
 _SEAL = Script("shared/counting/seal.lua")

@@ -29,11 +29,11 @@ from uuid import UUID
 
 from aggregator import outbox_traces
 from shared.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify
-from shared.crash import crash_point
 from shared.integers import fitted_lines
 from shared.postgres import POSTGRES_ERRORS, statement
-from shared.process import is_gone
-from shared.tasks import end
+from shared.runtime.crash_points import crash_point
+from shared.runtime.process import is_gone
+from shared.runtime.tasks import end
 
 _CLAIM = statement("aggregator/outbox.claim.sql")
 _PICK = statement("aggregator/outbox.pick.sql")

@@ -29,7 +29,6 @@ from aggregator.audit import in_range
 from aggregator.pipelines import Pipeline, Rows
 from shared import event_gate
 from shared.clickhouse import CLICKHOUSE_ERRORS, Class, ClickHouse
-from shared.crash import crash_point
 from shared.dead_letters import DeadLetter, write
 from shared.errors import LogUnavailable
 from shared.event_ids import Range
@@ -47,7 +46,8 @@ from shared.metrics import (
     SINK_SECONDS,
 )
 from shared.postgres import POSTGRES_ERRORS, statement
-from shared.tasks import end
+from shared.runtime.crash_points import crash_point
+from shared.runtime.tasks import end
 
 _BOOK = statement("aggregator/partition.book.sql")
 _TROUBLE = statement("aggregator/partition.trouble.sql")

@@ -28,7 +28,7 @@ from shared.metrics import (
     OUTBOX_WAITING_DEAD,
 )
 from shared.postgres import POSTGRES_ERRORS, statement
-from shared.tasks import end
+from shared.runtime.tasks import end
 
 _STATE = statement("aggregator/outbox.state.sql")
 _TROUBLE = statement("aggregator/outbox.trouble.sql")

@@ -29,8 +29,8 @@ from shared.log.cursor import Cursors
 from shared.log.retention import TRIM_S
 from shared.metrics import ACCOUNTING
 from shared.postgres import create_pool
-from shared.process import new_owner
 from shared.redis_client import connect
+from shared.runtime.process import new_owner
 from shared.settings import Settings
 
 #: Bytes of the records of one insert at most: with room for the columns added, well below what the gateway takes.

@@ -17,7 +17,7 @@ import chdb
 from clickhouse.compression import unpacked
 from clickhouse.failure import Failure, refusal
 from clickhouse.statement import Statement, format_of_result, quoted, quoted_name, split_insert
-from shared.machine import file_of
+from shared.runtime.machine import file_of
 
 #: Largest body, in bytes, as it was sent and unpacked.
 BODY_MAX = 128 << 20

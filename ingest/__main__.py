@@ -2,7 +2,7 @@
 
 from ingest.server import server, work
 from shared.logging import configure
-from shared.process import forget_signal_handlers_in_children, raise_descriptor_limit
+from shared.runtime.process import forget_signal_handlers_in_children, raise_descriptor_limit
 from shared.settings import load
 
 

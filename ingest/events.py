@@ -19,7 +19,6 @@ from ingest.guard import CALLER
 from ingest.limits import limited
 from ingest.openapi import Answer, Body, Operation, Parameter
 from ingest.uploaded import ACCEPTED, CONFLICT, DUPLICATE, Taken, Uploaded, unpacked
-from shared.crash import crash_point
 from shared.errors import (
     BodyTimeout,
     Busy,
@@ -38,6 +37,7 @@ from shared.event_rows import Cut, Event, blocks
 from shared.event_window import CLAIMED, NEW, STORED
 from shared.metrics import EVENTS, UPLOADS_REFUSED
 from shared.redis_client import REDIS_ERRORS
+from shared.runtime.crash_points import crash_point
 
 PATH = "/events"
 #: How events are put together as records of the log: a block is what a sink reads, stores or lays aside as a whole.

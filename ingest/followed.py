@@ -19,7 +19,7 @@ from shared.errors import Busy, PostgresUnavailable, TallybookError
 from shared.failures import noted
 from shared.metrics import LOOP_ERRORS
 from shared.postgres import POSTGRES_ERRORS
-from shared.tasks import end
+from shared.runtime.tasks import end
 
 _Id = TypeVar("_Id")
 _Value = TypeVar("_Value")

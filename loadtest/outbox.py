@@ -43,8 +43,8 @@ from aggregator.outbox import Outbox, claimed, release, step
 from loadtest import cpu
 from loadtest.servers import cores
 from shared import clickhouse, clickhouse_migrate, migrate
-from shared.garbage import collect_seldom
 from shared.postgres import create_pool
+from shared.runtime.gc_tuning import collect_seldom
 from shared.settings import Settings
 from tallybook.binaries import find_postgres
 from tallybook.embedded import EmbeddedServers

@@ -40,12 +40,12 @@ from aggregator.repeats import repeats
 from aggregator.sink import Sink
 from loadtest.servers import cores
 from shared import clickhouse, clickhouse_migrate, migrate
-from shared.garbage import collect_seldom
 from shared.log.choice import chosen_log
 from shared.log.cursor import Cursors
 from shared.log.log import BEGIN, Limit, Log, Position
 from shared.log.marks import Mark
 from shared.postgres import create_pool
+from shared.runtime.gc_tuning import collect_seldom
 from shared.settings import Settings
 from tallybook.embedded import EmbeddedServers
 from tallybook.folder import DataFolder

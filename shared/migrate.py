@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from shared.crash import crash_point
+from shared.runtime.crash_points import crash_point
 
 _FOLDER = Path(__file__).parent / "migrations"
 #: Any number that no other user of advisory locks in this database takes: the letters "tallybk" in ASCII.

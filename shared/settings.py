@@ -15,8 +15,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from shared.api_keys import KeyScope
-from shared.machine import cores
 from shared.masking import MASK, masked_text
+from shared.runtime.machine import cores
 from shared.settings_check import PREFIX as PREFIX
 from shared.settings_check import SettingsError as SettingsError
 from shared.settings_check import check

@@ -9,7 +9,7 @@ from typing import IO, Any
 import click
 import structlog
 
-from shared.machine import SUPPORTED
+from shared.runtime.machine import SUPPORTED
 from shared.settings import Settings, SettingsError, load
 from tallybook.banners import banners
 from tallybook.dlq import dlq

@@ -59,7 +59,7 @@ def import_events(
       tallybook import-events mysql.csv --zone Europe/Kyiv
       tallybook import-events mixpanel.csv --foreign-ids mixpanel --column user_id=distinct_id
     """
-    from shared.garbage import collect_seldom
+    from shared.runtime.gc_tuning import collect_seldom
 
     collect_seldom()  # before what is imported, which makes half a million objects
     from tallybook.event_file import Reading

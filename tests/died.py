@@ -31,6 +31,6 @@ def arm(monkeypatch: pytest.MonkeyPatch, name: str, at: int) -> asyncio.Event:
 
 def dead_owner() -> str:
     """The name of a process of this host that has ended."""
-    code = "from shared.process import new_owner; print(new_owner())"
+    code = "from shared.runtime.process import new_owner; print(new_owner())"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, text=True)
     return done.stdout.strip()

@@ -22,8 +22,8 @@ from ingest.hits import Recorder
 from ingest.origins import Origins
 from shared.counting.lane import banner_id
 from shared.log.producer import Done
+from shared.runtime.tasks import end
 from shared.settings import Settings
-from shared.tasks import end
 
 #: Seconds that anything here may take.
 PATIENCE_S = 20.0

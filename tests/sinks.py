@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from aggregator.sink import Sink
-from shared.tasks import end
+from shared.runtime.tasks import end
 
 #: Seconds of their leases.
 LEASE_S = 1.5

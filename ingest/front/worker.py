@@ -17,11 +17,11 @@ from ingest.app import create_app
 from ingest.front.folder import Folder
 from ingest.front.inside import Inside
 from ingest.front.listener import CONNECTIONS, Front
-from shared.garbage import collect_seldom
 from shared.logging import configure
-from shared.process import die_with_parent
+from shared.runtime.gc_tuning import collect_seldom
+from shared.runtime.process import die_with_parent
+from shared.runtime.tasks import end
 from shared.settings import Settings, load
-from shared.tasks import end
 
 #: Milliseconds in which the headers of a request must have arrived; hyper closes idle connections as late.
 HEADER_TIMEOUT_MS = 5_000

@@ -32,8 +32,8 @@ from typing import NamedTuple, Self
 
 import structlog
 
-from shared.crash import crash_point
-from shared.machine import boot_id, reserve
+from shared.runtime.crash_points import crash_point
+from shared.runtime.machine import boot_id, reserve
 from shared.settings_check import SettingsError
 
 MAGIC = 0x3245_4E41_4C4B_4C43

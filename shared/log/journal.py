@@ -30,9 +30,9 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from shared.crash import crash_point
 from shared.errors import JournalFull
-from shared.machine import sync_data
+from shared.runtime.crash_points import crash_point
+from shared.runtime.machine import sync_data
 
 _MAGIC = b"tallyjn1"
 #: Length of the payload, and the checksum of both.

@@ -10,7 +10,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared.tasks import end
+from shared.runtime.tasks import end
 from tests.acceptance.stack import BROKEN, Answer, Connection
 from tests.chaos.books import Books
 

@@ -22,8 +22,8 @@ from shared.counting.reader import Reader
 from shared.errors import RedisUnavailable
 from shared.postgres import create_pool
 from shared.redis_client import REDIS_ERRORS, connect
+from shared.runtime.tasks import end
 from shared.settings import Settings
-from shared.tasks import end
 from tests.clicks import Ledger
 
 #: Banners that are clicked without a key, and with one.

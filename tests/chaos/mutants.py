@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import aggregator.minutes as minutes
 from shared.counting import drain, fleet, keyed, lane, reader
-from shared.crash import crash_point
 from shared.redis_client import Script
+from shared.runtime.crash_points import crash_point
 
 
 class Mutant(NamedTuple):

@@ -11,12 +11,12 @@ from typing import Any
 from aggregator import catalogue, partition
 from aggregator.partition import Partition
 from shared import clickhouse, dead_letters
-from shared.crash import crash_point
 from shared.log import cursor
 from shared.log.journal import Journal
 from shared.log.marks import Sieve
 from shared.log.orphans import Orphans
 from shared.log.producer import new_name
+from shared.runtime.crash_points import crash_point
 from tests.chaos.mutants import Mutant
 
 

@@ -29,7 +29,7 @@ from typing import Any
 import msgspec
 
 from shared.postgres import POSTGRES_ERRORS
-from shared.tasks import end
+from shared.runtime.tasks import end
 from tests.chaos.books import UNEQUAL, Books
 from tests.chaos.crowd import Crowd
 from tests.chaos.disk import NO_DISK, SmallDisk

@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 from shared.counting import keys, lane
 from shared.counting.fleet import Fleet
 from shared.migrate import migrate
-from shared.tasks import end
+from shared.runtime.tasks import end
 from tallybook.embedded import EmbeddedServers, postgres_answers, redis_answers
 from tallybook.folder import DataFolder
 from tallybook.launcher import clean_environ, launch

@@ -15,8 +15,8 @@ import uvloop
 
 from shared.postgres import POSTGRES_ERRORS, create_pool
 from shared.redis_client import REDIS_ERRORS, Script, connect
+from shared.runtime.tasks import end
 from shared.settings import Settings
-from shared.tasks import end
 from tests.chaos.proxy import Proxy
 
 pytestmark = pytest.mark.slow

@@ -22,8 +22,8 @@ from shared.counting.reader import Reader
 from shared.errors import LanesFull, PostgresUnavailable, RedisUnavailable, TooManyNewBanners
 from shared.postgres import create_pool
 from shared.redis_client import connect
+from shared.runtime.tasks import end
 from shared.settings import Settings
-from shared.tasks import end
 
 #: A minute that is long over for Redis' clock, so that it is sealed at once.
 LONG_AGO = 26_000_000

@@ -14,7 +14,7 @@ from shared.log.marks import Mark
 from shared.log.share import Share
 from shared.log.streams import StreamsLog
 from shared.postgres import POSTGRES_ERRORS, create_pool
-from shared.process import new_owner
+from shared.runtime.process import new_owner
 from shared.settings import Settings
 from tests.died import dead_owner
 

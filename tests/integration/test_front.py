@@ -29,7 +29,7 @@ from ingest.front.listener import Front
 from ingest.track import _given, parsed_tracker
 from shared.errors import TallybookError
 from shared.log.producer import Done
-from shared.tasks import end
+from shared.runtime.tasks import end
 from tests.fronting import PATIENCE_S, Fronted, Log, fronting
 
 UUID_TEXT = "01980a4c-5c1e-7a11-9b1e-3f2a4b5c6d7e"

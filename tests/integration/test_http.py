@@ -29,7 +29,7 @@ from shared.clickhouse_migrate import migrate as migrate_clickhouse
 from shared.counting import keys
 from shared.counting.fleet import Fleet
 from shared.migrate import migrate
-from shared.process import raise_descriptor_limit
+from shared.runtime.process import raise_descriptor_limit
 from shared.settings import Settings
 from tests.processes import ROOT, free_port, wait_for
 from tests.services import missing, with_database

@@ -31,8 +31,8 @@ from shared.log.retention import trim
 from shared.log.streams import StreamsLog, prefix
 from shared.postgres import create_pool
 from shared.redis_client import connect
+from shared.runtime.tasks import end
 from shared.settings import Settings
-from shared.tasks import end
 from tests.kafka.broker import kafka
 from tests.proxy import Proxy, proxy
 

@@ -28,7 +28,7 @@ from shared.clickhouse import CLICKHOUSE_ERRORS, ClickHouse
 from shared.clickhouse_migrate import migrate as migrate_clickhouse
 from shared.metrics import OUTBOX_ASTRAY, OUTBOX_HELD_SECONDS, OUTBOX_LAG, OUTBOX_OLDEST_SECONDS
 from shared.postgres import create_pool
-from shared.process import new_owner
+from shared.runtime.process import new_owner
 from shared.settings import Settings
 from tallybook.outbox import publish_async
 from tests.died import Died, dead_owner

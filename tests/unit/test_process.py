@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from shared.process import is_gone, new_owner, raise_descriptor_limit
+from shared.runtime.process import is_gone, new_owner, raise_descriptor_limit
 from tests.processes import ROOT, lives, wait_for
 
 #: A parent that is killed when its worker has, or has not yet, asked to die with it; it prints the worker's pid.
 PARENT = """
 import multiprocessing, os, signal, sys, time
-from shared.process import die_with_parent
+from shared.runtime.process import die_with_parent
 
 def worker(parent, asks_first, told):
     if not asks_first:
@@ -46,7 +46,7 @@ def test_a_worker_dies_with_its_parent(when: str) -> None:
 
 def test_the_limit_of_open_files_is_raised_as_far_as_it_may_be() -> None:
     code = (
-        "import resource; from shared.process import raise_descriptor_limit\n"
+        "import resource; from shared.runtime.process import raise_descriptor_limit\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (256, 1024))\n"
         "raise_descriptor_limit()\n"
         "print(resource.getrlimit(resource.RLIMIT_NOFILE))"
@@ -77,7 +77,7 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody is 
 
 @LINUX
 def test_a_process_that_was_killed_is_gone_before_and_after_it_was_waited_for() -> None:
-    code = "import sys; from shared.process import new_owner; print(new_owner(), flush=True); sys.stdin.read()"
+    code = "import sys; from shared.runtime.process import new_owner; print(new_owner(), flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as one:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from shared.tasks import end
+from shared.runtime.tasks import end
 
 
 async def test_a_task_that_forgets_a_cancellation_ends_all_the_same() -> None:
