@@ -3,9 +3,9 @@
 import uvloop
 
 from aggregator.service import serve
-from shared.logging import configure
 from shared.runtime.gc_tuning import collect_seldom
 from shared.settings import load
+from shared.telemetry.logging import configure
 
 
 def main() -> None:

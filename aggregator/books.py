@@ -12,7 +12,7 @@ from shared.log.cursor import Cursors
 from shared.log.journal import records_in
 from shared.log.log import Log
 from shared.log.retention import trim
-from shared.metrics import ACCOUNTING_RECORDS, DOUBLES, SINK_LAG
+from shared.telemetry.metrics import ACCOUNTING_RECORDS, DOUBLES, SINK_LAG
 
 #: Slices in which the tables are searched for doubles, one at each look.
 _SLICES = 24

@@ -2,9 +2,9 @@
 
 from shared.clickhouse import ClickHouse
 from shared.cold import is_cold_ever
-from shared.metrics import EVENTS_DUE, EVENTS_STORED_BYTES, EVENTS_STORED_ROWS
 from shared.postgres import statement
 from shared.settings import Settings
+from shared.telemetry.metrics import EVENTS_DUE, EVENTS_STORED_BYTES, EVENTS_STORED_ROWS
 
 _PLACES = statement("aggregator/event_places.sql")
 

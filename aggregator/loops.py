@@ -8,8 +8,8 @@ from typing import NamedTuple
 import structlog
 
 from shared.failures import noted
-from shared.metrics import LOOP_ERRORS
 from shared.runtime.tasks import end
+from shared.telemetry.metrics import LOOP_ERRORS
 
 #: Seconds of the longest wait after failures in a row.
 _BACKOFF_MAX_S = 30.0

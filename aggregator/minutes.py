@@ -14,7 +14,11 @@ import structlog
 from redis.asyncio import Redis
 
 from shared.counting import keys
-from shared.metrics import (
+from shared.postgres import statement
+from shared.redis_client import Script
+from shared.runtime.crash_points import crash_point
+from shared.settings import Settings
+from shared.telemetry.metrics import (
     FLUSH_CLICKS,
     FLUSH_ROWS,
     FLUSH_SECONDS,
@@ -23,10 +27,6 @@ from shared.metrics import (
     OLDEST_OPEN_SECONDS,
     OPEN_MINUTES,
 )
-from shared.postgres import statement
-from shared.redis_client import Script
-from shared.runtime.crash_points import crash_point
-from shared.settings import Settings
 
 _SEAL = Script("shared/counting/seal.lua")
 _DROP = Script("shared/counting/drop.lua")

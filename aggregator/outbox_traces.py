@@ -1,7 +1,8 @@
 """Traces of the relay in Sentry: each batch, joined to the traces in which its events were published.
 
-Nothing of it runs where Sentry was not set up (`shared/tracing.py`, or an application that calls the relay). An event
-carries the headers of its writer's trace; a batch has thousands of them, so of the sampled ones a few are continued.
+Nothing of it runs where Sentry was not set up (`shared/telemetry/sentry.py`, or an application that calls the relay).
+An event carries the headers of its writer's trace; a batch has thousands of them, so of the sampled ones a few are
+continued.
 """
 
 import contextlib

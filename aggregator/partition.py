@@ -36,7 +36,10 @@ from shared.failures import classify, noted
 from shared.log.cursor import Claim, Cursors, OwnershipLost, Pending
 from shared.log.log import Batch, Limit, Log, LogDamaged, Position
 from shared.log.share import Share
-from shared.metrics import (
+from shared.postgres import POSTGRES_ERRORS, statement
+from shared.runtime.crash_points import crash_point
+from shared.runtime.tasks import end
+from shared.telemetry.metrics import (
     SINK_BATCH_ROWS,
     SINK_DEAD_LETTERS,
     SINK_DUPLICATES,
@@ -45,9 +48,6 @@ from shared.metrics import (
     SINK_ROWS,
     SINK_SECONDS,
 )
-from shared.postgres import POSTGRES_ERRORS, statement
-from shared.runtime.crash_points import crash_point
-from shared.runtime.tasks import end
 
 _BOOK = statement("aggregator/partition.book.sql")
 _TROUBLE = statement("aggregator/partition.trouble.sql")

@@ -10,9 +10,9 @@ from redis.asyncio import Redis
 from shared import redis_memory
 from shared.counting import keys
 from shared.log.streams import prefix
-from shared.metrics import REDIS_BOUND, REDIS_USED
 from shared.redis_client import connect, masters
 from shared.settings import Settings
+from shared.telemetry.metrics import REDIS_BOUND, REDIS_USED
 
 #: Questions to Redis at the same time: clicks go first.
 _AT_ONCE = 8

@@ -15,7 +15,9 @@ from aggregator import patience
 from aggregator.outbox import LEASE_S, Claim, Damaged, Lost, Moved, Outbox, Younger, claimed, hold, release, step
 from shared.clickhouse import CLICKHOUSE_ERRORS, Class
 from shared.failures import classify, noted
-from shared.metrics import (
+from shared.postgres import POSTGRES_ERRORS, statement
+from shared.runtime.tasks import end
+from shared.telemetry.metrics import (
     OUTBOX_ASTRAY,
     OUTBOX_BATCH_ROWS,
     OUTBOX_BATCH_SECONDS,
@@ -27,8 +29,6 @@ from shared.metrics import (
     OUTBOX_ROWS,
     OUTBOX_WAITING_DEAD,
 )
-from shared.postgres import POSTGRES_ERRORS, statement
-from shared.runtime.tasks import end
 
 _STATE = statement("aggregator/outbox.state.sql")
 _TROUBLE = statement("aggregator/outbox.trouble.sql")

@@ -21,17 +21,18 @@ from aggregator.redis_uses import redis_uses
 from aggregator.relay import Relay
 from aggregator.sink import Sink
 from aggregator.upkeep import Upkeep
-from shared import clickhouse, dead_letters, erasures, tracing
+from shared import clickhouse, dead_letters, erasures
 from shared.counting.accounting import account
 from shared.counting.fleet import Fleet
 from shared.log.choice import chosen_letters, chosen_log
 from shared.log.cursor import Cursors
 from shared.log.retention import TRIM_S
-from shared.metrics import ACCOUNTING
 from shared.postgres import create_pool
 from shared.redis_client import connect
 from shared.runtime.process import new_owner
 from shared.settings import Settings
+from shared.telemetry import sentry
+from shared.telemetry.metrics import ACCOUNTING
 
 #: Bytes of the records of one insert at most: with room for the columns added, well below what the gateway takes.
 _BATCH_BYTES = 48 << 20
@@ -41,7 +42,7 @@ log = structlog.get_logger()
 
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. What is in flight is finished by whoever comes next: every step can be repeated."""
-    tracing.start(settings)
+    sentry.start(settings)
     redis = connect(settings)
     async with create_pool(settings) as pool:
         minutes, upkeep, fleet = Minutes(settings, redis, pool), Upkeep(settings, pool), Fleet(settings.lanes_dir)
@@ -67,7 +68,7 @@ async def serve(settings: Settings) -> None:
             log.info("aggregator_started", loops=[loop.name for loop in loops])
             await _until_signal(run(loops))
     await redis.aclose()
-    tracing.stop()
+    sentry.stop()
     log.info("aggregator_stopped")
 
 

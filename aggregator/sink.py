@@ -20,9 +20,15 @@ from shared.errors import LogUnavailable
 from shared.failures import noted
 from shared.log.cursor import OwnershipLost
 from shared.log.share import Share
-from shared.metrics import SINK_DEAD_LETTERS, SINK_DUPLICATES, SINK_INSERTS, SINK_OLDEST_SECONDS, SINK_PARTITIONS
 from shared.postgres import POSTGRES_ERRORS
 from shared.runtime.tasks import end
+from shared.telemetry.metrics import (
+    SINK_DEAD_LETTERS,
+    SINK_DUPLICATES,
+    SINK_INSERTS,
+    SINK_OLDEST_SECONDS,
+    SINK_PARTITIONS,
+)
 
 #: Seconds in which batches on their way may end after a stop. The supervisor waits for twenty.
 _STOP_S = 8.0

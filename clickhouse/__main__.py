@@ -3,8 +3,8 @@
 import sys
 
 from clickhouse.server import run
-from shared.logging import configure
 from shared.settings import SettingsError, load
+from shared.telemetry.logging import configure
 
 
 def main() -> None:

@@ -20,8 +20,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from generator.profile import Profile, changed
-from shared import metrics
 from shared.errors import Malformed, MethodNotAllowed, NotFound, TallybookError, TooLarge, UnsupportedMediaType
+from shared.telemetry import metrics
 
 #: Seconds after which a client that does not speak is let go.
 _CLIENT_TIMEOUT_S = 5.0

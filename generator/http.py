@@ -19,7 +19,7 @@ from generator.kinds import BROKEN_JSON
 from generator.ledger import Ledger
 from generator.sender import Patience, TargetUnusable
 from generator.traffic import Message
-from shared.metrics import GENERATOR_ERRORS, GENERATOR_RETRIES, GENERATOR_SECONDS
+from shared.telemetry.metrics import GENERATOR_ERRORS, GENERATOR_RETRIES, GENERATOR_SECONDS
 
 #: Items of one request, and requests at the same time.
 _ITEMS, _REQUESTS = 500, 8

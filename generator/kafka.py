@@ -24,7 +24,7 @@ from generator.sender import Patience, TargetUnusable
 from generator.traffic import Message
 from shared.errors import TallybookError
 from shared.log.kafka import KafkaLog
-from shared.metrics import GENERATOR_ERRORS, GENERATOR_RETRIES, GENERATOR_SECONDS
+from shared.telemetry.metrics import GENERATOR_ERRORS, GENERATOR_RETRIES, GENERATOR_SECONDS
 
 HEADER = "generator"
 #: Seconds between two looks for acknowledgements while there are none, and messages that are handed over between two.

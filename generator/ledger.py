@@ -24,7 +24,7 @@ from msgspec import Struct
 from generator.kinds import BROKEN_JSON
 from generator.profile import Profile
 from generator.traffic import Audience, Message
-from shared.metrics import GENERATOR_SENT
+from shared.telemetry.metrics import GENERATOR_SENT
 
 #: What became of a message, where it is not just there: sent in a transaction that was aborted on purpose, refused by
 #: the target, or given up without an answer.

@@ -18,7 +18,7 @@ from generator.profile import Profile
 from generator.sender import Sender
 from generator.traffic import Message, Traffic
 from generator.ways import Ways
-from shared.metrics import GENERATOR_QUEUE
+from shared.telemetry.metrics import GENERATOR_QUEUE
 
 #: Messages that are made at a time, and that may be in flight.
 _PIECE, _IN_FLIGHT = 1_000, 50_000

@@ -1,9 +1,9 @@
 """`python -m ingest`: the HTTP service, with its settings from the environment."""
 
 from ingest.server import server, work
-from shared.logging import configure
 from shared.runtime.process import forget_signal_handlers_in_children, raise_descriptor_limit
 from shared.settings import load
+from shared.telemetry.logging import configure
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.metrics import HTTP_REQUESTS, HTTP_SECONDS
+from shared.telemetry.metrics import HTTP_REQUESTS, HTTP_SECONDS
 
 #: Request ids of clients and proxies that are taken over.
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")

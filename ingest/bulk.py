@@ -23,9 +23,9 @@ from ingest.openapi import BannerId
 from ingest.problems import explained
 from shared.counting.keyed import KeyedClick
 from shared.errors import Invalid, Malformed, PostgresUnavailable, TallybookError, Unavailable, UnknownBanner
-from shared.metrics import CLICKS_DUPLICATE, CLICKS_REJECTED, REASONS
 from shared.moments import TimedDecoder
 from shared.settings import Settings
+from shared.telemetry.metrics import CLICKS_DUPLICATE, CLICKS_REJECTED, REASONS
 
 #: Characters of an Idempotency-Key or an item's id, all of them visible ASCII.
 KEY_MAX = 128

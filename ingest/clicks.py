@@ -36,7 +36,7 @@ from shared.errors import (
     UnknownBanner,
     UnsupportedMediaType,
 )
-from shared.metrics import CLICKS_DUPLICATE, CLICKS_REJECTED
+from shared.telemetry.metrics import CLICKS_DUPLICATE, CLICKS_REJECTED
 
 #: Media types of a bulk request; none is fine too. `navigator.sendBeacon` sends text/plain, which needs no preflight.
 _MEDIA = frozenset({"application/json", "text/plain", ""})

@@ -35,9 +35,9 @@ from shared.errors import (
 )
 from shared.event_rows import Cut, Event, blocks
 from shared.event_window import CLAIMED, NEW, STORED
-from shared.metrics import EVENTS, UPLOADS_REFUSED
 from shared.redis_client import REDIS_ERRORS
 from shared.runtime.crash_points import crash_point
+from shared.telemetry.metrics import EVENTS, UPLOADS_REFUSED
 
 PATH = "/events"
 #: How events are put together as records of the log: a block is what a sink reads, stores or lays aside as a whole.

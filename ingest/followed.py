@@ -17,9 +17,9 @@ import structlog
 
 from shared.errors import Busy, PostgresUnavailable, TallybookError
 from shared.failures import noted
-from shared.metrics import LOOP_ERRORS
 from shared.postgres import POSTGRES_ERRORS
 from shared.runtime.tasks import end
+from shared.telemetry.metrics import LOOP_ERRORS
 
 _Id = TypeVar("_Id")
 _Value = TypeVar("_Value")

@@ -19,8 +19,8 @@ from ingest.own_host import OwnHost
 from ingest.tokens import Caller
 from shared.api_keys import allows, parsed
 from shared.errors import Forbidden, Limited, TallybookError, Unauthorized
-from shared.metrics import KEY_CHECKS
 from shared.settings import Settings
+from shared.telemetry.metrics import KEY_CHECKS
 
 #: Scopes of what pages of everybody send.
 _OF_PAGES = frozenset({"clicks:write", "hits:write"})

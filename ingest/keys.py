@@ -14,9 +14,9 @@ import structlog
 from ingest.followed import Followed, Table
 from shared.api_keys import Key, is_equal
 from shared.errors import Unauthorized
-from shared.metrics import LOOP_ERRORS
 from shared.postgres import POSTGRES_ERRORS, statement
 from shared.runtime.tasks import end
+from shared.telemetry.metrics import LOOP_ERRORS
 
 #: Seconds between two writes of uses, the most that a stop waits for the last one, and keys of one statement.
 _WRITE_EVERY_S, _WRITE_S, _WRITE_MAX = 10.0, 2.0, 1000

@@ -33,7 +33,7 @@ from shared.errors import (
     UnknownTracker,
     UnsupportedMediaType,
 )
-from shared.metrics import HITS, HITS_BOT, HITS_REJECTED
+from shared.telemetry.metrics import HITS, HITS_BOT, HITS_REJECTED
 
 #: A UUID in its usual form, of any version.
 UUID_PATTERN = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"

@@ -16,7 +16,7 @@ from redis.exceptions import AuthenticationError, InvalidResponse, NoPermissionE
 from shared import clickhouse_failure
 from shared.clickhouse_failure import Class
 from shared.errors import LogUnavailable, TooLarge
-from shared.metrics import STORE_REFUSALS
+from shared.telemetry.metrics import STORE_REFUSALS
 
 Store = Literal["redis", "postgres", "clickhouse", "kafka", "unknown"]
 

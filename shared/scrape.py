@@ -1,7 +1,7 @@
 """The Prometheus endpoint: a thread of the supervising process that answers `GET /metrics` on a port of its own.
 
-It merges the metric files of all processes (`shared/slots.py`) with what the lanes know. A scrape reads files and walks
-lanes, so it has no place on an event loop that serves clicks.
+It merges the metric files of all processes (`shared/telemetry/metric_slots.py`) with what the lanes know. A scrape
+reads files and walks lanes, so it has no place on an event loop that serves clicks.
 """
 
 import glob
@@ -23,7 +23,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from shared.lane_collector import LaneCollector
-from shared.slots import is_readable, locked
+from shared.telemetry.metric_slots import is_readable, locked
 
 #: Seconds after which a client that does not speak is let go.
 _CLIENT_TIMEOUT_S = 5.0

@@ -12,7 +12,7 @@ DATA_DIR = click.option("--data-dir", metavar="DIR", help="Folder of lanes, sock
 
 def configured(process: str, **flags: Any) -> Settings:
     """The settings, with logging set up as they say. Raises SettingsError."""
-    from shared.logging import configure
+    from shared.telemetry.logging import configure
 
     settings = load(**flags)
     configure(settings, process)

@@ -7,8 +7,9 @@ from typing import NamedTuple
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import CollectorRegistry
 
-from shared import metrics, scrape
+from shared import scrape
 from shared.lane_collector import LaneCollector
+from shared.telemetry import metrics
 
 #: Names that Prometheus itself or its Python client bring along.
 FOREIGN = frozenset({"up", "ALERTS", "process_resident_memory_bytes", "process_start_time_seconds"})

@@ -15,8 +15,8 @@ from ingest.front.plain import Plain
 from ingest.problems import rendered
 from shared.counting.drain import Counter
 from shared.errors import RedisUnavailable, TallybookError
-from shared.metrics import HTTP_REQUESTS, HTTP_SECONDS
 from shared.settings import Settings
+from shared.telemetry.metrics import HTTP_REQUESTS, HTTP_SECONDS
 
 _ROUTE = "/stats/{bannerId}"
 #: One of so many clicks has its time taken: often enough for percentiles, too seldom to cost.

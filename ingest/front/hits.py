@@ -25,8 +25,8 @@ from ingest.problems import rendered
 from ingest.track import ANSWER_HEADERS, GIF, REASONS, UUID_PATTERN
 from shared.errors import LogUnavailable, TallybookError
 from shared.log.producer import Stored
-from shared.metrics import HITS, HITS_BOT, HITS_REJECTED, HTTP_REQUESTS, HTTP_SECONDS
 from shared.settings import Settings
+from shared.telemetry.metrics import HITS, HITS_BOT, HITS_REJECTED, HTTP_REQUESTS, HTTP_SECONDS
 
 #: The parameter `id` of a query, by its plain name.
 _ID = re.compile(rf"(?:^|&)id=({UUID_PATTERN[1:-1]})(?:&|$)".encode())

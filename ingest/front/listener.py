@@ -18,9 +18,9 @@ from ingest.front.plain import Plain
 from ingest.front.relay import Relay
 from ingest.problems import rendered
 from shared.errors import Busy
-from shared.metrics import HTTP_REQUESTS, LOOP_ERRORS
 from shared.runtime.tasks import end
 from shared.settings import Settings
+from shared.telemetry.metrics import HTTP_REQUESTS, LOOP_ERRORS
 
 #: Connections that one worker serves, and that wait for it in the kernel.
 CONNECTIONS = 4096

@@ -17,11 +17,11 @@ from ingest.app import create_app
 from ingest.front.folder import Folder
 from ingest.front.inside import Inside
 from ingest.front.listener import CONNECTIONS, Front
-from shared.logging import configure
 from shared.runtime.gc_tuning import collect_seldom
 from shared.runtime.process import die_with_parent
 from shared.runtime.tasks import end
 from shared.settings import Settings, load
+from shared.telemetry.logging import configure
 
 #: Milliseconds in which the headers of a request must have arrived; hyper closes idle connections as late.
 HEADER_TIMEOUT_MS = 5_000

@@ -17,11 +17,11 @@ from shared.counting import keys, lane
 from shared.counting.lane import Lane
 from shared.errors import LanesFull, RedisUnavailable, TooManyNewBanners
 from shared.failures import noted
-from shared.metrics import DRAIN_PAGES, DRAIN_SECONDS, LOOP_ERRORS
 from shared.redis_client import REDIS_ERRORS, Script, connect
 from shared.runtime.crash_points import crash_point
 from shared.runtime.tasks import end
 from shared.settings import Settings
+from shared.telemetry.metrics import DRAIN_PAGES, DRAIN_SECONDS, LOOP_ERRORS
 
 #: Seconds between two looks at the lanes of dead workers and at the own file's name.
 _ORPHANS_S = (0.1, 0.2)

@@ -24,10 +24,10 @@ from shared.counting import keys
 from shared.counting.fleet import Fleet
 from shared.counting.lane import View
 from shared.errors import PostgresUnavailable, RedisUnavailable
-from shared.metrics import READS
 from shared.postgres import POSTGRES_ERRORS, statement
 from shared.redis_client import REDIS_ERRORS, Script
 from shared.settings import Settings
+from shared.telemetry.metrics import READS
 
 _READ = Script("shared/counting/read.lua")
 _STEADY = Script("shared/counting/steady.lua")

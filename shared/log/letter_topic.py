@@ -28,7 +28,7 @@ from shared.errors import LogUnavailable
 from shared.log.cursor import Claim
 from shared.log.kafka_client import KAFKA_ERRORS, client_options, start_client, stop_client
 from shared.log.log import RECORD_MAX_BYTES, Position
-from shared.metrics import LETTER_TRANSACTIONS
+from shared.telemetry.metrics import LETTER_TRANSACTIONS
 
 #: The error code of a topic that is there already (TOPIC_ALREADY_EXISTS).
 _EXISTS = 36

@@ -14,8 +14,8 @@ from shared.failures import noted
 from shared.log import journal as journals
 from shared.log.journal import Append, BadJournal, Journal
 from shared.log.log import Log, ProducerRewound
-from shared.metrics import APPENDS, LOOP_ERRORS
 from shared.runtime.tasks import end
+from shared.telemetry.metrics import APPENDS, LOOP_ERRORS
 
 #: Seconds between two looks at the folder.
 _LOOK_S = (0.2, 0.5)

@@ -22,10 +22,10 @@ from shared.counting import keys
 from shared.counting.keyed import KeyedClick
 from shared.durability import examine_redis
 from shared.errors import Limited, RedisUnavailable
-from shared.metrics import REDIS_USED
 from shared.redis_client import REDIS_ERRORS, Script, connect, masters
 from shared.redis_cluster import Cluster
 from shared.settings import Settings
+from shared.telemetry.metrics import REDIS_USED
 from tests.chaos.inprocess import KEYED, PLAIN, Crowd, crowd, is_drained, until
 from tests.nodes import Node, nodes
 from tests.processes import free_port, wait_for

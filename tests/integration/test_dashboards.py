@@ -31,7 +31,7 @@ from tests.services import require
 #: Counts everything that can be counted, until its input ends.
 FEED = """
 import itertools, select, sys
-from shared import metrics as m
+from shared.telemetry import metrics as m
 for n in itertools.count():
     m.HTTP_REQUESTS.labels("/stats/{bannerId}", "POST", "204").inc(10)
     m.HTTP_REQUESTS.labels("/stats/{bannerId}", "POST", "503").inc()

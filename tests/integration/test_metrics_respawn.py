@@ -13,13 +13,13 @@ import pytest
 from prometheus_client.registry import CollectorRegistry
 
 from shared.scrape import Files, prepare
-from shared.slots import Slot
+from shared.telemetry.metric_slots import Slot
 
 ROOT = Path(__file__).parents[2]
 
 COUNT = """
 import sys
-from shared import metrics
+from shared.telemetry import metrics
 metrics.CLICKS_DUPLICATE.inc()
 metrics.HTTP_REQUESTS.labels("/stats", "POST", "200").inc(2)
 metrics.HTTP_SECONDS.labels("/stats").observe(0.3)
@@ -31,7 +31,7 @@ sys.stdin.read()
 RESPAWN = """
 import os, signal
 from prometheus_client import Counter
-from shared.slots import use_slots
+from shared.telemetry.metric_slots import use_slots
 for _ in range(50):
     if not (child := os.fork()):
         use_slots(os.environ)
@@ -42,7 +42,7 @@ for _ in range(50):
 #: A process that has a slot forks: both count.
 FORK = """
 import os
-from shared import metrics
+from shared.telemetry import metrics
 metrics.CLICKS_DUPLICATE.inc()
 if not os.fork():
     metrics.CLICKS_DUPLICATE.inc(10)
@@ -53,9 +53,9 @@ metrics.CLICKS_DUPLICATE.inc(100)
 #: A process without a slot forks its workers, as Granian does.
 FORK_BEFORE = """
 import os
-from shared import slots
+from shared.telemetry import metric_slots
 if not os.fork():
-    from shared import metrics
+    from shared.telemetry import metrics
     metrics.CLICKS_DUPLICATE.inc()
     os._exit(0)
 os.wait()
@@ -64,7 +64,7 @@ os.wait()
 #: Two Granian workers that count once each when they start and say who they are.
 GRANIAN_APP = """
 import os
-from shared import metrics
+from shared.telemetry import metrics
 def create():
     metrics.CLICKS_DUPLICATE.inc()
     os.write(1, f"worker {os.getpid()}\\n".encode())  # two workers share the pipe: one write, or lines mix

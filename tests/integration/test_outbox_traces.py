@@ -12,9 +12,10 @@ import msgspec
 import pytest
 import sentry_sdk
 
-from shared import clickhouse, tracing
+from shared import clickhouse
 from shared.postgres import create_pool
 from shared.settings import Settings, SettingsError
+from shared.telemetry import sentry
 from tallybook.outbox import publish_async
 from tests.outbox import Happened, Stage
 from tests.processes import ROOT
@@ -91,7 +92,7 @@ async def test_the_trace_of_a_request_goes_on_through_the_outbox(
     settings = msgspec.structs.replace(
         clickhouse_settings, database_url=database, sentry_dsn=endpoint.dsn, sentry_traces_sample_rate=1.0
     )
-    tracing.start(settings)
+    sentry.start(settings)
     async with create_pool(settings) as pool, clickhouse.connect(settings) as tables:
         stage = Stage(database, pool, tables)
         with sentry_sdk.start_transaction(op="http.server", name="POST /users") as request:
@@ -126,7 +127,7 @@ async def test_without_a_dsn_nothing_of_sentry_is_loaded() -> None:
         "import sys, aggregator.service, ingest.app\n"
         "from shared import tracing\nfrom shared.settings import Settings\n"
         "from aggregator import outbox_traces\n"
-        "tracing.start(Settings()); tracing.stop()\n"
+        "tracing.start(Settings()); sentry.stop()\n"
         "assert not outbox_traces.is_on()\n"
         "print('sentry_sdk' in sys.modules)"
     )
@@ -141,4 +142,4 @@ async def test_without_a_dsn_nothing_of_sentry_is_loaded() -> None:
 def test_a_dsn_without_the_sdk_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sentry_sdk", None)
     with pytest.raises(SettingsError, match="tallybook\\[sentry\\]"):
-        tracing.start(Settings(sentry_dsn="http://key@127.0.0.1:1/1"))
+        sentry.start(Settings(sentry_dsn="http://key@127.0.0.1:1/1"))

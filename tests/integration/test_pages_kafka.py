@@ -21,9 +21,9 @@ from shared.clickhouse_migrate import migrate as migrate_clickhouse
 from shared.log.letter_topic import LetterTopic
 from shared.log.log import Log
 from shared.log.streams import StreamsLog
-from shared.metrics import STORE_REFUSALS
 from shared.postgres import create_pool
 from shared.settings import Settings
+from shared.telemetry.metrics import STORE_REFUSALS
 from tests.died import Died
 from tests.gateway import Gateway
 from tests.kafka.broker import Broker, broker

@@ -31,10 +31,10 @@ from shared.log.log import BEGIN, Limit, Log, Position
 from shared.log.marks import Mark
 from shared.log.retention import trim
 from shared.log.streams import StreamsLog, prefix
-from shared.metrics import REDIS_BOUND, REDIS_USED
 from shared.postgres import create_pool
 from shared.redis_client import connect
 from shared.settings import Settings
+from shared.telemetry.metrics import REDIS_BOUND, REDIS_USED
 from tests.events import event, event_stage
 
 MIB = 1 << 20

@@ -26,10 +26,10 @@ from ingest.health import Probe
 from shared import clickhouse
 from shared.clickhouse import CLICKHOUSE_ERRORS, ClickHouse
 from shared.clickhouse_migrate import migrate as migrate_clickhouse
-from shared.metrics import OUTBOX_ASTRAY, OUTBOX_HELD_SECONDS, OUTBOX_LAG, OUTBOX_OLDEST_SECONDS
 from shared.postgres import create_pool
 from shared.runtime.process import new_owner
 from shared.settings import Settings
+from shared.telemetry.metrics import OUTBOX_ASTRAY, OUTBOX_HELD_SECONDS, OUTBOX_LAG, OUTBOX_OLDEST_SECONDS
 from tallybook.outbox import publish_async
 from tests.died import Died, dead_owner
 from tests.gateway import Gateway

@@ -13,7 +13,7 @@ from redis import exceptions as redis
 from aggregator.loops import Loop, run
 from shared.errors import LogUnavailable, TooLarge
 from shared.failures import Failure, UnreadableRecords, WrongTopic, classify, judge, noted
-from shared.metrics import STORE_REFUSALS
+from shared.telemetry.metrics import STORE_REFUSALS
 
 #: What a script means that a person ended.
 KILLED = Failure("redis", "unknown", "SCRIPT_KILLED")

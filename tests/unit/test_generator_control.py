@@ -9,7 +9,7 @@ import pytest
 
 from generator.control import Controlled, Endpoint
 from generator.profile import Profile
-from shared.metrics import GENERATOR_QUEUE
+from shared.telemetry.metrics import GENERATOR_QUEUE
 
 PROBLEM = "application/problem+json"
 JSON = {"Content-Type": "application/json"}

@@ -18,8 +18,8 @@ import structlog
 from structlog.testing import capture_logs
 from structlog.types import FilteringBoundLogger
 
-from shared.logging import configure
 from shared.settings import Settings
+from shared.telemetry.logging import configure
 
 ROOT = Path(__file__).parents[2]
 #: What a client could send to forge a line, to move the cursor or to turn text around.
@@ -305,7 +305,7 @@ def test_capture_logs_sees_lines_of_module_loggers(output: Output, is_configured
 def test_a_real_process_writes_to_stderr_and_nothing_to_stdout() -> None:
     code = (
         "import structlog\n"
-        "from shared.logging import configure\n"
+        "from shared.telemetry.logging import configure\n"
         "from shared.settings import Settings\n"
         "log = structlog.get_logger()\n"
         "configure(Settings(), 'ingest')\n"

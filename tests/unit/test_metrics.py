@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import Gauge
 
-from shared import metrics
+from shared.telemetry import metrics
 from tests.metric_catalogue import families
 
 ROOT = Path(__file__).parents[2]
@@ -83,7 +83,7 @@ def test_gauges_of_several_processes_show_one_value() -> None:
 
 
 def test_counters_with_known_labels_show_zero_from_the_start() -> None:
-    code = "from shared import metrics; import prometheus_client as p; print(p.generate_latest().decode())"
+    code = "from shared.telemetry import metrics; import prometheus_client as p; print(p.generate_latest().decode())"
     shown = run(code)
     for reason in metrics.REASONS:
         assert f'tallybook_clicks_rejected_total{{reason="{reason}"}} 0.0' in shown
@@ -97,10 +97,10 @@ def test_the_goal_of_200_ms_is_a_bound_of_a_bucket() -> None:
 
 
 def test_without_a_folder_nothing_is_written(tmp_path: Path) -> None:
-    run("from shared import metrics; metrics.CLICKS_DUPLICATE.inc()", PROMETHEUS_MULTIPROC_DIR=str(tmp_path))
+    run("from shared.telemetry import metrics; metrics.CLICKS_DUPLICATE.inc()", PROMETHEUS_MULTIPROC_DIR=str(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_parent_of_the_workers_takes_no_slot() -> None:
     """Granian forks its workers from the process that runs `python -m ingest`."""
-    assert run("import ingest.__main__, sys; print('shared.metrics' in sys.modules)").strip() == "False"
+    assert run("import ingest.__main__, sys; print('shared.telemetry.metrics' in sys.modules)").strip() == "False"

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from shared import metrics
+from shared.telemetry import metrics
 from tests.metric_catalogue import families
 
 PAGE = (Path(__file__).parents[2] / "docs/metrics.md").read_text()

@@ -1,8 +1,8 @@
 """Every metric of every process, and the endpoint that shows them.
 
 Labels are closed sets: a route's template, an outcome, a reason; never an id or anything that a client sent. Processes
-that `tallybook up` starts keep their figures in files (`shared/slots.py`), which the parent merges and serves; any
-other process keeps them in memory. What the lanes themselves know is in `shared/lane_collector.py`.
+that `tallybook up` starts keep their figures in files (`shared/telemetry/metric_slots.py`), which the parent merges and
+serves; any other process keeps them in memory. What the lanes themselves know is in `shared/lane_collector.py`.
 """
 
 import os
@@ -11,7 +11,7 @@ from typing import Final
 from prometheus_client import Counter, Gauge, Histogram
 
 from shared.scrape import Endpoint, prepare, serve
-from shared.slots import use_slots
+from shared.telemetry.metric_slots import use_slots
 
 __all__ = ["Endpoint", "prepare", "serve"]
 
