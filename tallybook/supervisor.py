@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from shared import clickhouse_migrate, migrate, scrape
+from shared import clickhouse_migrate, migrate
 from shared.clickhouse_failure import CLICKHOUSE_ERRORS
 from shared.counting.fleet import Fleet
 from shared.durability import Finding
@@ -24,6 +24,7 @@ from tallybook.exits import Exit, Stop
 from tallybook.folder import DataFolder
 from tallybook.interrupt import Interrupt, Interrupted
 from tallybook.launcher import SAME, Identity
+from tallybook.metrics import endpoint
 from tallybook.ports import check_different, check_free, lowest_free_port, numeric
 from tallybook.services import PROGRAM, Service, child_environ, give
 from tallybook.stack import NOTE, http_address, reachable
@@ -56,7 +57,7 @@ class Supervisor:
         self._folder = DataFolder(settings.data_dir, is_shared=not has_servers)
         self._interrupt = Interrupt()
         self._services: list[Service] = []
-        self._endpoint: scrape.Endpoint | None = None
+        self._endpoint: endpoint.Endpoint | None = None
         self._noted: dict[str, Any] = {}
         self._servers = EmbeddedServers(
             self._folder,
@@ -123,9 +124,9 @@ class Supervisor:
             "url": http_address(settings.host, settings.port),
         }
         metrics_dir = self._folder.path / "metrics"
-        scrape.prepare(metrics_dir)
+        endpoint.prepare(metrics_dir)
         if settings.metrics_port:
-            self._endpoint = scrape.serve(
+            self._endpoint = endpoint.serve(
                 settings.metrics_host, settings.metrics_port, metrics_dir, self._folder.common / "lanes"
             )
         identity = self._identity(settings)

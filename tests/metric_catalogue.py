@@ -7,9 +7,9 @@ from typing import NamedTuple
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import CollectorRegistry
 
-from shared import scrape
-from shared.lane_collector import LaneCollector
 from shared.telemetry import metrics
+from tallybook.metrics import endpoint
+from tallybook.metrics.lanes import LaneCollector
 
 #: Names that Prometheus itself or its Python client bring along.
 FOREIGN = frozenset({"up", "ALERTS", "process_resident_memory_bytes", "process_start_time_seconds"})
@@ -33,7 +33,7 @@ def families(folder: Path) -> dict[str, Family]:
             suffix = "_total" if family.type == "counter" else ""
             found.append(Family(family.name + suffix, family.type, tuple(item._labelnames), family.documentation))
     registry = CollectorRegistry(auto_describe=False)
-    for collector in (LaneCollector(folder), scrape.Host(), scrape.Files(folder), scrape.Journals(folder)):
+    for collector in (LaneCollector(folder), endpoint.Host(), endpoint.Files(folder), endpoint.Journals(folder)):
         registry.register(collector)
     for family in registry.collect():
         suffix = "_total" if family.type == "counter" else ""

@@ -2,7 +2,7 @@
 
 Labels are closed sets: a route's template, an outcome, a reason; never an id or anything that a client sent. Processes
 that `tallybook up` starts keep their figures in files (`shared/telemetry/metric_slots.py`), which the parent merges and
-serves; any other process keeps them in memory. What the lanes themselves know is in `shared/lane_collector.py`.
+serves; any other process keeps them in memory. What the lanes themselves know is in `tallybook/metrics/lanes.py`.
 """
 
 import os
@@ -10,8 +10,8 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from shared.scrape import Endpoint, prepare, serve
 from shared.telemetry.metric_slots import use_slots
+from tallybook.metrics.endpoint import Endpoint, prepare, serve
 
 __all__ = ["Endpoint", "prepare", "serve"]
 

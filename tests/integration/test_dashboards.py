@@ -22,8 +22,8 @@ from aggregator.catalogue import PAGE_VIEWS
 from shared import clickhouse
 from shared.counting.lane import Lane
 from shared.log.log import Batch, Position, Record
-from shared.scrape import prepare, serve
 from shared.settings import Settings
+from tallybook.metrics.endpoint import prepare, serve
 from tests.dashboards import ROOT, RULES, Query, alerts, promql, selectors, sql
 from tests.pages import view
 from tests.services import require

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.registry import CollectorRegistry
 
-from shared.scrape import Files, prepare
 from shared.telemetry.metric_slots import Slot
+from tallybook.metrics.endpoint import Files, prepare
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from shared.counting.lane import Lane
-from shared.lane_collector import LaneCollector
+from tallybook.metrics.lanes import LaneCollector
 
 
 class Clock:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from shared.scrape import Endpoint, prepare, serve
+from tallybook.metrics.endpoint import Endpoint, prepare, serve
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from shared.lane_collector import LaneCollector
 from shared.telemetry.metric_slots import is_readable, locked
+from tallybook.metrics.lanes import LaneCollector
 
 #: Seconds after which a client that does not speak is let go.
 _CLIENT_TIMEOUT_S = 5.0

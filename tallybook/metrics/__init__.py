@@ -1,0 +1,1 @@
+"""The Prometheus endpoint of the stack, and figures that lie in the files of lanes."""
