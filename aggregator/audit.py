@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-from shared.clickhouse import ClickHouse
 from shared.event_ids import Range
-from shared.postgres import statement
+from shared.stores.clickhouse import ClickHouse
+from shared.stores.postgres import statement
 
 _RANGE = statement("aggregator/audit.range.sql")
 _DOUBLES = statement("aggregator/audit.doubles.sql")

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from aggregator import audit
 from aggregator.catalogue import PIPELINES
-from shared.clickhouse import ClickHouse
 from shared.log.accounting import account
 from shared.log.cursor import Cursors
 from shared.log.journal import records_in
 from shared.log.log import Log
 from shared.log.retention import trim
+from shared.stores.clickhouse import ClickHouse
 from shared.telemetry.metrics import ACCOUNTING_RECORDS, DOUBLES, SINK_LAG
 
 #: Slices in which the tables are searched for doubles, one at each look.

@@ -1,9 +1,9 @@
 """Where product events are, hot or cold, as metrics."""
 
-from shared.clickhouse import ClickHouse
 from shared.cold import is_cold_ever
-from shared.postgres import statement
 from shared.settings import Settings
+from shared.stores.clickhouse import ClickHouse
+from shared.stores.postgres import statement
 from shared.telemetry.metrics import EVENTS_DUE, EVENTS_STORED_BYTES, EVENTS_STORED_ROWS
 
 _PLACES = statement("aggregator/event_places.sql")

@@ -7,10 +7,10 @@ not count: whoever replays the batch decides as before, for nobody could add any
 """
 
 from aggregator.pipelines import Refused
-from shared.clickhouse import ClickHouse
 from shared.event_ids import Range, known
 from shared.event_rows import ID, ROW_BITS, placed, rows_of
 from shared.log.log import Position, Record
+from shared.stores.clickhouse import ClickHouse
 
 
 def rows(partition: int, record: Record) -> list[bytes]:

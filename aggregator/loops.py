@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import structlog
 
-from shared.failures import noted
 from shared.runtime.tasks import end
+from shared.stores.failures import noted
 from shared.telemetry.metrics import LOOP_ERRORS
 
 #: Seconds of the longest wait after failures in a row.

@@ -14,10 +14,10 @@ import structlog
 from redis.asyncio import Redis
 
 from shared.counting import keys
-from shared.postgres import statement
-from shared.redis_client import Script
 from shared.runtime.crash_points import crash_point
 from shared.settings import Settings
+from shared.stores.postgres import statement
+from shared.stores.redis_client import Script
 from shared.telemetry.metrics import (
     FLUSH_CLICKS,
     FLUSH_ROWS,

@@ -28,12 +28,12 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from aggregator import outbox_traces
-from shared.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify
 from shared.integers import fitted_lines
-from shared.postgres import POSTGRES_ERRORS, statement
 from shared.runtime.crash_points import crash_point
 from shared.runtime.process import is_gone
 from shared.runtime.tasks import end
+from shared.stores.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify
+from shared.stores.postgres import POSTGRES_ERRORS, statement
 
 _CLAIM = statement("aggregator/outbox.claim.sql")
 _PICK = statement("aggregator/outbox.pick.sql")

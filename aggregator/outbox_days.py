@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 import structlog
 
-from shared.postgres import statement
+from shared.stores.postgres import statement
 
 _AHEAD = statement("aggregator/outbox_days.ahead.sql")
 _OVER = statement("aggregator/outbox_days.over.sql")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from aggregator.outbox import Outbox, replay_dead
-from shared.postgres import statement
+from shared.stores.postgres import statement
 
 _LISTED = statement("aggregator/outbox_dead.listed.sql")
 _MEND = statement("aggregator/outbox_dead.mend.sql")

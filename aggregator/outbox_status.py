@@ -5,7 +5,7 @@ from typing import Any
 from msgspec import Struct
 
 from aggregator.outbox import Outbox
-from shared.postgres import statement
+from shared.stores.postgres import statement
 
 _CURSOR = statement("aggregator/outbox_status.sql")
 _STATE = statement("aggregator/outbox.state.sql")

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from shared.postgres import POSTGRES_ERRORS, statement
+from shared.stores.postgres import POSTGRES_ERRORS, statement
 
 _TRACES = statement("aggregator/outbox.traces.sql")
 

@@ -28,17 +28,17 @@ from aggregator import patience
 from aggregator.audit import in_range
 from aggregator.pipelines import Pipeline, Rows
 from shared import event_gate
-from shared.clickhouse import CLICKHOUSE_ERRORS, Class, ClickHouse
 from shared.dead_letters import DeadLetter, write
 from shared.errors import LogUnavailable
 from shared.event_ids import Range
-from shared.failures import classify, noted
 from shared.log.cursor import Claim, Cursors, OwnershipLost, Pending
 from shared.log.log import Batch, Limit, Log, LogDamaged, Position
 from shared.log.share import Share
-from shared.postgres import POSTGRES_ERRORS, statement
 from shared.runtime.crash_points import crash_point
 from shared.runtime.tasks import end
+from shared.stores.clickhouse import CLICKHOUSE_ERRORS, Class, ClickHouse
+from shared.stores.failures import classify, noted
+from shared.stores.postgres import POSTGRES_ERRORS, statement
 from shared.telemetry.metrics import (
     SINK_BATCH_ROWS,
     SINK_DEAD_LETTERS,

@@ -3,7 +3,7 @@ up, and whatever is away comes back or is mended."""
 
 import random
 
-from shared.clickhouse import Class
+from shared.stores.clickhouse import Class
 
 #: Seconds of the first wait and of the longest, by the class of the error. They double in between.
 _WAITS: dict[Class, tuple[float, float]] = {

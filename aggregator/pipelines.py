@@ -11,10 +11,10 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from shared.clickhouse import ClickHouse
 from shared.dead_letters import DeadLetter
 from shared.event_ids import Range
 from shared.log.log import Batch, Position, Record
+from shared.stores.clickhouse import ClickHouse
 
 #: A number of the record's partition, and the record; answers rows in the format of the pipeline or raises Refused.
 Transform = Callable[[int, Record], Sequence[bytes]]

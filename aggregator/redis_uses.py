@@ -1,4 +1,4 @@
-"""Report what each use of Redis takes, and what it may take (`shared/redis_memory.py`)."""
+"""Report what each use of Redis takes, and what it may take (`shared/stores/redis_memory.py`)."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -7,11 +7,11 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from shared import redis_memory
 from shared.counting import keys
 from shared.log.streams import prefix
-from shared.redis_client import connect, masters
 from shared.settings import Settings
+from shared.stores import redis_memory
+from shared.stores.redis_client import connect, masters
 from shared.telemetry.metrics import REDIS_BOUND, REDIS_USED
 
 #: Questions to Redis at the same time: clicks go first.

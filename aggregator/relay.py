@@ -13,10 +13,10 @@ import structlog
 
 from aggregator import patience
 from aggregator.outbox import LEASE_S, Claim, Damaged, Lost, Moved, Outbox, Younger, claimed, hold, release, step
-from shared.clickhouse import CLICKHOUSE_ERRORS, Class
-from shared.failures import classify, noted
-from shared.postgres import POSTGRES_ERRORS, statement
 from shared.runtime.tasks import end
+from shared.stores.clickhouse import CLICKHOUSE_ERRORS, Class
+from shared.stores.failures import classify, noted
+from shared.stores.postgres import POSTGRES_ERRORS, statement
 from shared.telemetry.metrics import (
     OUTBOX_ASTRAY,
     OUTBOX_BATCH_ROWS,

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from aggregator.page_views import view_of
 from aggregator.pipelines import Refused
-from shared.clickhouse import ClickHouse
 from shared.log.log import Batch, Position, Record
-from shared.postgres import statement
+from shared.stores.clickhouse import ClickHouse
+from shared.stores.postgres import statement
 
 _KNOWN = statement("aggregator/repeats.known.sql")
 #: Events that are asked for at a time.

@@ -21,16 +21,17 @@ from aggregator.redis_uses import redis_uses
 from aggregator.relay import Relay
 from aggregator.sink import Sink
 from aggregator.upkeep import Upkeep
-from shared import clickhouse, dead_letters, erasures
+from shared import dead_letters, erasures
 from shared.counting.accounting import account
 from shared.counting.fleet import Fleet
 from shared.log.choice import chosen_letters, chosen_log
 from shared.log.cursor import Cursors
 from shared.log.retention import TRIM_S
-from shared.postgres import create_pool
-from shared.redis_client import connect
 from shared.runtime.process import new_owner
 from shared.settings import Settings
+from shared.stores import clickhouse
+from shared.stores.postgres import create_pool
+from shared.stores.redis_client import connect
 from shared.telemetry import sentry
 from shared.telemetry.metrics import ACCOUNTING
 

@@ -15,13 +15,13 @@ import structlog
 from aggregator import patience
 from aggregator.partition import Partition, Stores
 from aggregator.pipelines import Pipeline
-from shared.clickhouse import Class
 from shared.errors import LogUnavailable
-from shared.failures import noted
 from shared.log.cursor import OwnershipLost
 from shared.log.share import Share
-from shared.postgres import POSTGRES_ERRORS
 from shared.runtime.tasks import end
+from shared.stores.clickhouse import Class
+from shared.stores.failures import noted
+from shared.stores.postgres import POSTGRES_ERRORS
 from shared.telemetry.metrics import (
     SINK_DEAD_LETTERS,
     SINK_DUPLICATES,

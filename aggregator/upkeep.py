@@ -8,8 +8,8 @@ from typing import Any
 
 import structlog
 
-from shared.postgres import statement
 from shared.settings import Settings
+from shared.stores.postgres import statement
 
 _AHEAD = statement("aggregator/upkeep.ahead.sql")
 _EXPIRED = statement("aggregator/upkeep.expired.sql")

@@ -22,7 +22,7 @@ from generator.sender import Patience, TargetUnusable
 from generator.traffic import Message
 from shared.errors import LogFull, TallybookError, TooLarge
 from shared.log.streams import StreamsLog, prefix
-from shared.redis_client import REDIS_ERRORS
+from shared.stores.redis_client import REDIS_ERRORS
 from shared.telemetry.metrics import GENERATOR_ERRORS, GENERATOR_RETRIES, GENERATOR_SECONDS
 
 #: Records of one append, as many as the ingest service takes. Redis does nothing else meanwhile.

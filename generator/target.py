@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 from generator.ledger import Ledger
 from generator.partitioner import Partitioner, Spread, partitioner
 from generator.sender import Patience, Sender
-from shared import redis_memory
 from shared.log.streams import StreamsLog
-from shared.redis_client import connect
 from shared.settings import Settings
+from shared.stores import redis_memory
+from shared.stores.redis_client import connect
 
 #: The topic of page views.
 TOPIC = "page_views"

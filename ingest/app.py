@@ -25,8 +25,6 @@ from ingest.reads import Reads
 from ingest.tokens import Tokens
 from ingest.trackers import Trackers
 from ingest.uploads import Uploads
-from shared import redis_memory
-from shared.clickhouse import ClickHouse
 from shared.counting.drain import Counter
 from shared.counting.keyed import Keyed
 from shared.counting.reader import Reader
@@ -38,9 +36,11 @@ from shared.log.journal import Journal
 from shared.log.log import Log
 from shared.log.orphans import Orphans
 from shared.log.producer import Producer, new_name
-from shared.postgres import create_pool
-from shared.redis_client import connect
 from shared.settings import Settings
+from shared.stores import redis_memory
+from shared.stores.clickhouse import ClickHouse
+from shared.stores.postgres import create_pool
+from shared.stores.redis_client import connect
 
 OPERATIONS: list[Operation] = [
     *clicks.OPERATIONS,

@@ -6,8 +6,8 @@ from typing import Any
 
 from ingest.followed import Followed, Table
 from shared.errors import TallybookError, UnknownBanner
-from shared.postgres import statement
 from shared.settings import Settings
+from shared.stores.postgres import statement
 
 _TABLE = Table(
     name="banners",

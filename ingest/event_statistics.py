@@ -25,11 +25,11 @@ from ingest.query import choice, flag, integer, invalid, query
 from ingest.tables import Table
 from shared.errors import Busy, ClickHouseUnavailable, Invalid, Malformed
 from shared.events import EVENTS, TABLE, property_of
-from shared.postgres import statement
 from shared.segment.condition import EVERYTHING, Condition, condition
 from shared.segment.fields import Document, Field, Text
 from shared.segment.parser import LENGTH_MOST, parse
 from shared.segment.syntax import write
+from shared.stores.postgres import statement
 
 Window = Literal["day", "week"]
 

@@ -35,8 +35,8 @@ from shared.errors import (
 )
 from shared.event_rows import Cut, Event, blocks
 from shared.event_window import CLAIMED, NEW, STORED
-from shared.redis_client import REDIS_ERRORS
 from shared.runtime.crash_points import crash_point
+from shared.stores.redis_client import REDIS_ERRORS
 from shared.telemetry.metrics import EVENTS, UPLOADS_REFUSED
 
 PATH = "/events"

@@ -16,9 +16,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import structlog
 
 from shared.errors import Busy, PostgresUnavailable, TallybookError
-from shared.failures import noted
-from shared.postgres import POSTGRES_ERRORS
 from shared.runtime.tasks import end
+from shared.stores.failures import noted
+from shared.stores.postgres import POSTGRES_ERRORS
 from shared.telemetry.metrics import LOOP_ERRORS
 
 _Id = TypeVar("_Id")

@@ -14,11 +14,11 @@ from ingest.openapi import Answer, Operation
 from shared.counting import keys
 from shared.counting.accounting import Account, account
 from shared.errors import LogUnavailable, PostgresUnavailable, RedisUnavailable, Unavailable
-from shared.failures import judge
 from shared.log.accounting import TableAccount, accounts
 from shared.log.producer import Producer
-from shared.postgres import statement
-from shared.redis_client import masters
+from shared.stores.failures import judge
+from shared.stores.postgres import statement
+from shared.stores.redis_client import masters
 
 State = Literal["ok", "degraded", "unavailable"]
 

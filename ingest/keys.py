@@ -14,8 +14,8 @@ import structlog
 from ingest.followed import Followed, Table
 from shared.api_keys import Key, is_equal
 from shared.errors import Unauthorized
-from shared.postgres import POSTGRES_ERRORS, statement
 from shared.runtime.tasks import end
+from shared.stores.postgres import POSTGRES_ERRORS, statement
 from shared.telemetry.metrics import LOOP_ERRORS
 
 #: Seconds between two writes of uses, the most that a stop waits for the last one, and keys of one statement.

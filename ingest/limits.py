@@ -23,8 +23,8 @@ from redis.asyncio import Redis
 from starlette.requests import Request
 
 from shared.errors import Limited
-from shared.redis_client import REDIS_ERRORS, Script
 from shared.settings import Settings
+from shared.stores.redis_client import REDIS_ERRORS, Script
 
 #: Clients, and keys, that a worker remembers; the least recently seen one goes first. About 20 MB.
 _CLIENTS_MAX = 100_000
@@ -47,7 +47,7 @@ _MINUTES_PER_S = 1.0
 #: Seconds that are lost in sums of fractions.
 _ROUNDING_S = 1e-6
 
-_GCRA = Script("shared/window.turn.lua", "ingest/limits.gcra.lua")
+_GCRA = Script("shared/stores/window.turn.lua", "ingest/limits.gcra.lua")
 
 log = structlog.get_logger()
 

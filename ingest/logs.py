@@ -27,11 +27,11 @@ from ingest.openapi import Answer, Operation, Parameter
 from ingest.query import choice, integer, invalid, malformed, query
 from ingest.tables import Table
 from shared.errors import Busy, ClickHouseUnavailable, Invalid, Malformed
-from shared.postgres import statement
 from shared.segment.condition import EVERYTHING, Condition, condition
 from shared.segment.fields import Document, Field, Id, Text
 from shared.segment.parser import LENGTH_MOST, parse
 from shared.segment.syntax import write
+from shared.stores.postgres import statement
 
 Order = Literal["desc", "asc"]
 

@@ -20,7 +20,7 @@ from ingest.openapi import Answer, Operation, Parameter
 from ingest.query import choice, integer, invalid, query
 from ingest.tables import rows
 from shared.errors import Busy, ClickHouseUnavailable, Invalid
-from shared.postgres import statement
+from shared.stores.postgres import statement
 
 PageStep = Literal["minute", "hour"]
 

@@ -9,9 +9,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shared.clickhouse import ClickHouse, database
 from shared.errors import Busy
 from shared.settings import Settings
+from shared.stores.clickhouse import ClickHouse, database
 from shared.workload import READS
 
 #: Statements of one worker at a time: one may be long, and a short one still gets through.

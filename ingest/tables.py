@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ingest import tabular
-from shared.clickhouse import CLICKHOUSE_ERRORS, ClickHouse
 from shared.errors import ClickHouseUnavailable
-from shared.failures import noted
-from shared.postgres import statement
+from shared.stores.clickhouse import CLICKHOUSE_ERRORS, ClickHouse
+from shared.stores.failures import noted
+from shared.stores.postgres import statement
 
 NDJSON, PARQUET = "application/x-ndjson", "application/vnd.apache.parquet"
 _JSON = "application/json"

@@ -18,7 +18,7 @@ from ingest.query import choice, invalid, query
 from ingest.ranges import MOST_DAYS, Step
 from ingest.tables import rows
 from ingest.track import parsed_tracker
-from shared.postgres import statement
+from shared.stores.postgres import statement
 
 _COUNT = statement("ingest/tracker_statistics.count.sql")
 _SERIES = statement("ingest/tracker_statistics.series.sql")

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from ingest.followed import Followed, Table
 from shared.errors import UnknownTracker
-from shared.postgres import statement
+from shared.stores.postgres import statement
 from shared.uuid7 import NIL
 
 _TABLE = Table(

@@ -4,8 +4,8 @@ An attempt takes the key for a while and works. One that dies leaves it: the nex
 are duplicates of themselves, so each still counts once. An attempt that was stopped for longer than that finds another
 one's answer kept, and gives that.
 
-What is kept is bounded in time and in bytes (`shared/redis_memory.py`). Of too many answers the oldest are forgotten,
-and their uploads may be sent again like those whose attempt died.
+What is kept is bounded in time and in bytes (`shared/stores/redis_memory.py`). Of too many answers the oldest are
+forgotten, and their uploads may be sent again like those whose attempt died.
 
     tallybook:{events.uploads.<shard>}:now       hash     name -> body, token, end of the attempt, answer
     tallybook:{events.uploads.<shard>}:former    hash     what `now` was before
@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
-from shared import redis_memory
 from shared.errors import Conflict, Invalid, RedisUnavailable
-from shared.redis_client import REDIS_ERRORS, Script
 from shared.settings import Settings
+from shared.stores import redis_memory
+from shared.stores.redis_client import REDIS_ERRORS, Script
 
 #: Seconds for which an answer is kept at least, and for which an attempt has its key.
 KEPT_S, ATTEMPT_S = 86_400, 60

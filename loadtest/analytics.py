@@ -30,8 +30,9 @@ from ingest.problems import HANDLERS
 from loadtest.duck import QUESTIONS as duck_questions
 from loadtest.duck import Duck, told
 from loadtest.servers import cores
-from shared import clickhouse, clickhouse_migrate
+from shared import clickhouse_migrate
 from shared.settings import Settings
+from shared.stores import clickhouse
 from tallybook.embedded import EmbeddedServers
 from tallybook.folder import DataFolder
 

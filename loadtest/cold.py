@@ -29,10 +29,11 @@ from starlette.applications import Starlette
 from ingest import event_statistics
 from ingest.openapi import routes
 from ingest.problems import HANDLERS
-from shared import clickhouse, clickhouse_migrate
-from shared.clickhouse import ClickHouse
+from shared import clickhouse_migrate
 from shared.event_ids import Range, known
 from shared.settings import Settings, load
+from shared.stores import clickhouse
+from shared.stores.clickhouse import ClickHouse
 from tallybook.clickhouse import ClickHouseChild
 from tallybook.embedded import EmbeddedServers
 from tallybook.folder import DataFolder

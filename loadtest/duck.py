@@ -10,8 +10,8 @@ from typing import Any
 import duckdb
 
 from loadtest.servers import cores
-from shared.clickhouse import ClickHouse
 from shared.events import EVENTS
+from shared.stores.clickhouse import ClickHouse
 
 _LOADED = f"""
 SELECT event_date, user_id, toString(event_type) AS event_type FROM {EVENTS}

@@ -33,10 +33,11 @@ import psutil
 import uvloop
 
 from loadtest.servers import cores
-from shared import clickhouse, clickhouse_migrate, migrate
-from shared.clickhouse import ClickHouse
+from shared import clickhouse_migrate, migrate
 from shared.events import EVENTS
 from shared.settings import Settings
+from shared.stores import clickhouse
+from shared.stores.clickhouse import ClickHouse
 from tallybook.embedded import EmbeddedServers
 from tallybook.folder import DataFolder
 

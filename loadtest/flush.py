@@ -19,9 +19,9 @@ import uvloop
 from aggregator.minutes import Minutes
 from loadtest.client import Client
 from loadtest.stack import Stack, StartError, rfc3339
-from shared.postgres import create_pool
-from shared.redis_client import connect
 from shared.settings import load
+from shared.stores.postgres import create_pool
+from shared.stores.redis_client import connect
 
 #: Closed minutes in one flush, and banners in each: 100,000 rows.
 _MINUTES, _BANNERS = 10, 10_000

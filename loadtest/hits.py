@@ -38,8 +38,8 @@ from loadtest.servers import Valkey, cores
 from loadtest.settled import settled
 from loadtest.stack import Child, Stack, StartError, free_port
 from loadtest.wrk import WrkError
-from shared import clickhouse
 from shared.settings import Settings
+from shared.stores import clickhouse
 
 RESULT = Path(__file__).parent / "results" / "hits.json"
 NODE = Path(__file__).parent / "peers" / "node-tracker"

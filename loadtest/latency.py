@@ -25,8 +25,8 @@ from loadtest import wrk
 from loadtest.machine import describe
 from loadtest.stack import Stack, StartError
 from loadtest.wrk import WrkError
-from shared import clickhouse
 from shared.settings import Settings
+from shared.stores import clickhouse
 
 RESULT = Path(__file__).parent / "results" / "latency.json"
 _TRACKERS = 100

@@ -42,10 +42,11 @@ import uvloop
 from aggregator.outbox import Outbox, claimed, release, step
 from loadtest import cpu
 from loadtest.servers import cores
-from shared import clickhouse, clickhouse_migrate, migrate
-from shared.postgres import create_pool
+from shared import clickhouse_migrate, migrate
 from shared.runtime.gc_tuning import collect_seldom
 from shared.settings import Settings
+from shared.stores import clickhouse
+from shared.stores.postgres import create_pool
 from tallybook.binaries import find_postgres
 from tallybook.embedded import EmbeddedServers
 from tallybook.folder import DataFolder

@@ -39,14 +39,15 @@ from aggregator.policy import Policy
 from aggregator.repeats import repeats
 from aggregator.sink import Sink
 from loadtest.servers import cores
-from shared import clickhouse, clickhouse_migrate, migrate
+from shared import clickhouse_migrate, migrate
 from shared.log.choice import chosen_log
 from shared.log.cursor import Cursors
 from shared.log.log import BEGIN, Limit, Log, Position
 from shared.log.marks import Mark
-from shared.postgres import create_pool
 from shared.runtime.gc_tuning import collect_seldom
 from shared.settings import Settings
+from shared.stores import clickhouse
+from shared.stores.postgres import create_pool
 from tallybook.embedded import EmbeddedServers
 from tallybook.folder import DataFolder
 

@@ -29,14 +29,15 @@ from aggregator.catalogue import PIPELINES
 from aggregator.partition import Stores
 from aggregator.sink import Sink
 from loadtest.servers import cores
-from shared import clickhouse, clickhouse_migrate, migrate
+from shared import clickhouse_migrate, migrate
 from shared.log.accounting import account
 from shared.log.choice import chosen_log
 from shared.log.cursor import Cursors
 from shared.log.log import Batch, Limit, Log, Position, Record
-from shared.postgres import create_pool
 from shared.runtime.gc_tuning import collect_seldom
 from shared.settings import Settings
+from shared.stores import clickhouse
+from shared.stores.postgres import create_pool
 from tallybook.embedded import EmbeddedServers
 from tallybook.folder import DataFolder
 

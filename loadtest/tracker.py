@@ -30,8 +30,8 @@ import asyncpg
 from loadtest.browser import NIL, Answer, Browser, user_of
 from loadtest.nginx import Nginx
 from loadtest.stack import Stack, StartError
-from shared import clickhouse
 from shared.settings import Settings
+from shared.stores import clickhouse
 
 _BROWSERS, _TRACKERS = 64, 20
 #: Seconds that the last hits may take into the table.

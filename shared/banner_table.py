@@ -11,7 +11,7 @@ from typing import NamedTuple
 import asyncpg
 
 from shared.counting.lane import BANNER_MAX
-from shared.postgres import statement
+from shared.stores.postgres import statement
 
 #: Characters of a banner's name; the table has the same bound.
 NAME_MAX = 200

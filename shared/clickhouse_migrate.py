@@ -10,12 +10,12 @@ import json
 import re
 from pathlib import Path
 
-from shared.clickhouse import ClickHouse, connect, connect_without_database, database
 from shared.cold import give_policy, is_cold_ever
 from shared.events import COLD
 from shared.migrate import Migration, SchemaError, migrations, unapplied
-from shared.postgres import statement
 from shared.settings import Settings
+from shared.stores.clickhouse import ClickHouse, connect, connect_without_database, database
+from shared.stores.postgres import statement
 
 _FOLDER = Path(__file__).parent / "clickhouse_migrations"
 #: The end of a statement: a semicolon that ends its line.

@@ -3,10 +3,10 @@ policy, and every query reads them there. The policy comes from whoever runs Cli
 engine (`clickhouse/cold.py`), a file of its configuration for a server (deploy/clickhouse/cold.xml).
 """
 
-from shared.clickhouse import ClickHouse
 from shared.events import COLD, HOT, POLICY
 from shared.migrate import SchemaError
 from shared.settings import Settings
+from shared.stores.clickhouse import ClickHouse
 
 _VOLUMES = "SELECT volume_name FROM system.storage_policies WHERE policy_name = {policy:String}"
 _POLICY_OF = "SELECT storage_policy FROM system.tables WHERE database = currentDatabase() AND name = {table:String}"

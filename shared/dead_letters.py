@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from shared.log.cursor import Claim
 from shared.log.log import Log, Position, Record, check
 from shared.log.marks import REPLAY
-from shared.postgres import statement
+from shared.stores.postgres import statement
 
 _WRITE = statement("shared/dead_letters.write.sql")
 _LISTED = statement("shared/dead_letters.listed.sql")

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import structlog
 
 from shared import user_letters
-from shared.clickhouse import ClickHouse
-from shared.postgres import statement
+from shared.stores.clickhouse import ClickHouse
+from shared.stores.postgres import statement
 from shared.uuid7 import NIL
 
 #: Seconds between two looks at a mutation, and how often one is begun for rows that came while another ran.

@@ -11,7 +11,7 @@ import secrets
 from typing import Any
 
 from shared.log.cursor import Claim
-from shared.postgres import statement
+from shared.stores.postgres import statement
 
 #: What `log_partition` is in rows of imports. No log has as many partitions.
 IMPORTED = 65_535

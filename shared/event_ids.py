@@ -5,10 +5,10 @@ from hashlib import md5
 from struct import pack
 from typing import NamedTuple
 
-from shared.clickhouse import ClickHouse
 from shared.event_columns import Columns
 from shared.event_rows import ID
-from shared.postgres import statement
+from shared.stores.clickhouse import ClickHouse
+from shared.stores.postgres import statement
 
 _KNOWN, _CONTENTS = statement("shared/event_ids.known.sql"), statement("shared/event_ids.contents.sql")
 #: Events of which one statement asks what they say.

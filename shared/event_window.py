@@ -22,17 +22,17 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 
-from shared import redis_memory
 from shared.errors import RedisUnavailable
-from shared.redis_client import REDIS_ERRORS, Script
 from shared.settings import Settings
+from shared.stores import redis_memory
+from shared.stores.redis_client import REDIS_ERRORS, Script
 
 #: Events in one script call: Redis serves nobody else meanwhile (some 2 us each), and Lua unpacks some thousand values.
 _CHUNK = 1000
 #: Seconds after which a claim without confirmation is of a worker that died: longer than an append may take.
 HOLD_S = 60
 
-_CLAIM = Script("shared/window.turn.lua", "shared/event_window.claim.lua")
+_CLAIM = Script("shared/stores/window.turn.lua", "shared/event_window.claim.lua")
 _CONFIRM = Script("shared/event_window.confirm.lua")
 
 #: What the script says of an event.

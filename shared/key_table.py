@@ -10,7 +10,7 @@ from typing import NamedTuple, get_args
 import asyncpg
 
 from shared.api_keys import Key, KeyScope, new
-from shared.postgres import statement
+from shared.stores.postgres import statement
 
 #: Bytes of a key's name; the table has the same bound.
 NAME_MAX_BYTES = 200

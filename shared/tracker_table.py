@@ -11,7 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
-from shared.postgres import statement
+from shared.stores.postgres import statement
 from shared.uuid7 import NIL
 
 #: Bytes of a tracker's value; the table has the same bound.

@@ -15,7 +15,7 @@ from uuid import UUID
 from shared.dead_letters import Place
 from shared.event_rows import Cut, blocks, event_of, is_block, rows_of, sized, user_of
 from shared.log.log import Position
-from shared.postgres import statement
+from shared.stores.postgres import statement
 
 TABLE = "processing_errors"
 #: Names of what `exported` answers of a letter.

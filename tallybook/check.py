@@ -7,14 +7,14 @@ import asyncpg
 from redis.exceptions import AuthenticationError, ResponseError
 
 from shared import clickhouse_migrate, cold, migrate
-from shared.clickhouse import ClickHouse, classify, connect_without_database
-from shared.clickhouse import database as clickhouse_database
-from shared.clickhouse_failure import CLICKHOUSE_ERRORS
-from shared.durability import Finding, Level, examine_postgres, examine_redis
 from shared.migrate import SchemaError
-from shared.postgres import POSTGRES_ERRORS
-from shared.redis_client import REDIS_ERRORS, connect
 from shared.settings import Settings
+from shared.stores.clickhouse import ClickHouse, classify, connect_without_database
+from shared.stores.clickhouse import database as clickhouse_database
+from shared.stores.clickhouse_errors import CLICKHOUSE_ERRORS
+from shared.stores.durability import Finding, Level, examine_postgres, examine_redis
+from shared.stores.postgres import POSTGRES_ERRORS
+from shared.stores.redis_client import REDIS_ERRORS, connect
 from tallybook.exits import Exit
 
 #: Whether the kernel moves waiting connections when one of several listeners dies (ip-sysctl.rst, since Linux 5.14).

@@ -143,7 +143,7 @@ def aggregate(**flags: Any) -> None:
 def migrate(**flags: Any) -> None:
     """Bring the schemas of Postgres and ClickHouse forward. Safe to repeat and to race."""
     from shared.migrate import SchemaError, migrate
-    from shared.postgres import POSTGRES_ERRORS
+    from shared.stores.postgres import POSTGRES_ERRORS
     from tallybook.stack import reached
 
     settings = reached(configured("migrate", **flags))
@@ -163,9 +163,9 @@ def migrate(**flags: Any) -> None:
 
 
 def _migrate_clickhouse(settings: Settings) -> list[str]:
-    from shared.clickhouse_failure import CLICKHOUSE_ERRORS
     from shared.clickhouse_migrate import migrate
     from shared.migrate import SchemaError
+    from shared.stores.clickhouse_errors import CLICKHOUSE_ERRORS
 
     try:
         return asyncio.run(migrate(settings))

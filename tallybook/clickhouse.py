@@ -23,7 +23,7 @@ _USER = "tallybook"
 #: client that waits for the gateway could otherwise be connected to itself, and keep the port.
 _FIRST_PORT, _PORTS = 18_200, 1_000
 #: The parent of the packages, which need not be installed.
-_ROOT = Path(__file__).parent.parent
+_ROOT = Path(__file__).parent.parent.parent
 #: Variables that the child gets from ours, beside its own.
 _PASSED_ON = ("TALLYBOOK_LOG_LEVEL", "TALLYBOOK_LOG_FORMAT")
 #: Seconds in which a gateway that was killed with its owner gives up the port.

@@ -26,7 +26,7 @@ def connected(work: "Callable[[Connection], Awaitable[_T]]", url: str | None) ->
     """Do the work with a connection to that database. Raises Stop, and what the work raises."""
     import asyncpg
 
-    from shared.postgres import POSTGRES_ERRORS
+    from shared.stores.postgres import POSTGRES_ERRORS
 
     async def run() -> _T:
         connection = await asyncpg.connect(url, timeout=5)

@@ -19,14 +19,14 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from shared.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify
 from shared.event_columns import PLACED_COLUMNS, Columns, Place, native
 from shared.event_gate import IMPORTED, ImportGate
 from shared.event_ids import Range, content, contents, known
 from shared.event_rows import DAY_MS
 from shared.events import TABLE
-from shared.postgres import POSTGRES_ERRORS
 from shared.runtime.crash_points import crash_point
+from shared.stores.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify
+from shared.stores.postgres import POSTGRES_ERRORS
 from tallybook.event_file import FileBatch, Reading
 from tallybook.event_layout import COLUMNS, REJECTED_COLUMNS
 

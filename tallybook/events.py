@@ -122,8 +122,8 @@ def _files(paths: tuple[str, ...]) -> list[str]:
 
 
 def _imported(settings: Settings, path: str, reading: "Reading", check: Callable[[], None]) -> "Counts":
-    from shared import clickhouse
-    from shared.postgres import create_pool
+    from shared.stores import clickhouse
+    from shared.stores.postgres import create_pool
     from tallybook.csv_file import shown
     from tallybook.event_file import READ_ERRORS, EventFile
     from tallybook.event_import import EventImport, ImportFailed, Progress

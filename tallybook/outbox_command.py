@@ -245,8 +245,8 @@ def _with_outbox(work: "Callable[[Outbox], Awaitable[_T]]", settings: Settings) 
     import asyncpg
 
     from aggregator.outbox import Damaged, Outbox
-    from shared.clickhouse import CLICKHOUSE_ERRORS, connect
-    from shared.postgres import POSTGRES_ERRORS, create_pool
+    from shared.stores.clickhouse import CLICKHOUSE_ERRORS, connect
+    from shared.stores.postgres import POSTGRES_ERRORS, create_pool
 
     async def run() -> _T:
         async with AsyncExitStack() as stack:

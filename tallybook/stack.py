@@ -67,7 +67,7 @@ def exports(settings: Settings) -> list[str]:
 
 def _redis_cli(url: str) -> str:
     """Options of redis-cli; it knows neither unix:// nor redis+cluster:// addresses."""
-    from shared.redis_cluster import urls_of_nodes
+    from shared.stores.redis_cluster import urls_of_nodes
 
     if url.startswith("unix:"):
         return f"-s {unquote(urlsplit(url).path)}"

@@ -11,12 +11,12 @@ import msgspec
 import structlog
 
 from shared import clickhouse_migrate, migrate
-from shared.clickhouse_failure import CLICKHOUSE_ERRORS
 from shared.counting.fleet import Fleet
-from shared.durability import Finding
 from shared.migrate import SchemaError
-from shared.postgres import POSTGRES_ERRORS
 from shared.settings import Settings, SettingsError, masked
+from shared.stores.clickhouse_errors import CLICKHOUSE_ERRORS
+from shared.stores.durability import Finding
+from shared.stores.postgres import POSTGRES_ERRORS
 from tallybook import clickhouse
 from tallybook.check import examine, verdict
 from tallybook.embedded import EmbeddedServers

@@ -12,7 +12,7 @@ from tallybook.options import DATA_DIR
 from tallybook.output import say
 
 if TYPE_CHECKING:
-    from shared.clickhouse import ClickHouse
+    from shared.stores.clickhouse import ClickHouse
 
 _T = TypeVar("_T")
 
@@ -97,10 +97,10 @@ def _check(user: str) -> None:
 
 def _with_stores(work: "Callable[[ClickHouse, Any], Awaitable[_T]]", data_dir: str | None) -> _T:
     """Do the work with the stores of the settings, or of the running stack. Raises Stop."""
-    from shared.clickhouse import CLICKHOUSE_ERRORS, connect
     from shared.erasures import NotErased
-    from shared.postgres import POSTGRES_ERRORS, create_pool
     from shared.settings import load
+    from shared.stores.clickhouse import CLICKHOUSE_ERRORS, connect
+    from shared.stores.postgres import POSTGRES_ERRORS, create_pool
     from tallybook.stack import reached
 
     settings = reached(load(data_dir=data_dir))

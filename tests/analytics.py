@@ -16,8 +16,8 @@ from starlette.applications import Starlette
 from ingest import event_statistics
 from ingest.openapi import routes
 from ingest.problems import HANDLERS
-from shared.clickhouse import ClickHouse
 from shared.events import TABLE
+from shared.stores.clickhouse import ClickHouse
 
 _tokens = count(1)
 RECEIVED = datetime(2026, 4, 1, tzinfo=UTC)

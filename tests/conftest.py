@@ -17,10 +17,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from aggregator import patience
-from shared.clickhouse import connect_without_database
 from shared.clickhouse_migrate import migrate as migrate_clickhouse
 from shared.migrate import migrate
 from shared.settings import Settings
+from shared.stores.clickhouse import connect_without_database
 from tests import engines, services
 from tests.died import arm
 from tests.engines import pytest_generate_tests as pytest_generate_tests

@@ -17,14 +17,14 @@ from aggregator.books import account
 from aggregator.catalogue import PIPELINES
 from aggregator.partition import Stores
 from aggregator.sink import Sink
-from shared.clickhouse import ClickHouse
 from shared.events import EVENTS
 from shared.log.accounting import TableAccount, accounts
 from shared.log.choice import chosen_log
 from shared.log.cursor import Cursors
 from shared.log.log import Limit
-from shared.postgres import create_pool
 from shared.settings import Settings
+from shared.stores.clickhouse import ClickHouse
+from shared.stores.postgres import create_pool
 from tests.tracking import PARTITIONS, Tracking, tracking, until
 
 PIPELINE = next(one for one in PIPELINES if one.table == "events")

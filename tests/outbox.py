@@ -10,7 +10,7 @@ import msgspec
 
 from aggregator.outbox import Moved, Outbox, relay
 from aggregator.relay import Relay
-from shared.clickhouse import ClickHouse
+from shared.stores.clickhouse import ClickHouse
 from tallybook.outbox import Event, publish_async
 from tallybook.outbox.event import CONTEXT_MAX_BYTES as CONTEXT_MAX_BYTES
 from tests.until import until

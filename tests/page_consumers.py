@@ -11,10 +11,11 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from shared import clickhouse, dead_letters
+from shared import dead_letters
 from shared.log.kafka import KafkaLog
-from shared.postgres import create_pool
 from shared.settings import Settings
+from shared.stores import clickhouse
+from shared.stores.postgres import create_pool
 from tests.gateway import Gateway
 from tests.kafka.broker import Broker
 from tests.page_stage import TOPIC, Stage

@@ -12,10 +12,10 @@ from aggregator.pipelines import Pipeline
 from aggregator.policy import Policy
 from aggregator.sink import Sink
 from shared import dead_letters
-from shared.clickhouse import ClickHouse
 from shared.log.accounting import account
 from shared.log.cursor import Cursors
 from shared.log.log import Log
+from shared.stores.clickhouse import ClickHouse
 from tests.pages import HOUR_MS, MINUTE_MS, MINUTES_DAYS, Bucket, Sent, buckets, rows
 from tests.sinks import LEASE_S, Sinks
 from tests.until import until

@@ -15,9 +15,9 @@ from redis.asyncio import Redis
 from shared.counting import keys
 from shared.counting.fleet import Fleet
 from shared.errors import PostgresUnavailable, RedisUnavailable
-from shared.postgres import POSTGRES_ERRORS, statement
-from shared.redis_client import REDIS_ERRORS, Script
 from shared.settings import Settings
+from shared.stores.postgres import POSTGRES_ERRORS, statement
+from shared.stores.redis_client import REDIS_ERRORS, Script
 
 _ACCOUNT = Script("shared/counting/account.lua")
 _PERSISTED = statement("shared/counting/accounting.persisted.sql")

@@ -16,11 +16,11 @@ from redis.asyncio import Redis
 from shared.counting import keys, lane
 from shared.counting.lane import Lane
 from shared.errors import LanesFull, RedisUnavailable, TooManyNewBanners
-from shared.failures import noted
-from shared.redis_client import REDIS_ERRORS, Script, connect
 from shared.runtime.crash_points import crash_point
 from shared.runtime.tasks import end
 from shared.settings import Settings
+from shared.stores.failures import noted
+from shared.stores.redis_client import REDIS_ERRORS, Script, connect
 from shared.telemetry.metrics import DRAIN_PAGES, DRAIN_SECONDS, LOOP_ERRORS
 
 #: Seconds between two looks at the lanes of dead workers and at the own file's name.

@@ -12,16 +12,16 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 
-from shared import redis_memory
 from shared.counting import keys
 from shared.errors import RedisUnavailable
-from shared.redis_client import REDIS_ERRORS, Script
 from shared.settings import Settings
+from shared.stores import redis_memory
+from shared.stores.redis_client import REDIS_ERRORS, Script
 
 #: Entries in one script call: Redis serves nobody else meanwhile (some 2 us each).
 _CHUNK = 1000
 
-_KEYED = Script("shared/counting/incarnation.lua", "shared/window.turn.lua", "shared/counting/keyed.lua")
+_KEYED = Script("shared/counting/incarnation.lua", "shared/stores/window.turn.lua", "shared/counting/keyed.lua")
 
 
 class KeyedClick(NamedTuple):

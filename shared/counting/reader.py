@@ -24,9 +24,9 @@ from shared.counting import keys
 from shared.counting.fleet import Fleet
 from shared.counting.lane import View
 from shared.errors import PostgresUnavailable, RedisUnavailable
-from shared.postgres import POSTGRES_ERRORS, statement
-from shared.redis_client import REDIS_ERRORS, Script
 from shared.settings import Settings
+from shared.stores.postgres import POSTGRES_ERRORS, statement
+from shared.stores.redis_client import REDIS_ERRORS, Script
 from shared.telemetry.metrics import READS
 
 _READ = Script("shared/counting/read.lua")

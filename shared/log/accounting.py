@@ -25,7 +25,7 @@ from shared.events import TOPIC as EVENTS
 from shared.log.journal import records_in
 from shared.log.log import Limit, Log, LogDamaged, Position
 from shared.log.marks import Mark
-from shared.postgres import POSTGRES_ERRORS, statement
+from shared.stores.postgres import POSTGRES_ERRORS, statement
 
 _POSITIONS = statement("shared/log/accounting.positions.sql")
 _SINKS = statement("shared/log/accounting.sinks.sql")

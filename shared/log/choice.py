@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from shared import redis_memory
 from shared.events import TOPIC as EVENTS
 from shared.log.log import Log
 from shared.log.streams import StreamsLog
-from shared.redis_client import connect
 from shared.settings import Settings
+from shared.stores import redis_memory
+from shared.stores.redis_client import connect
 
 if TYPE_CHECKING:
     from shared.log.letter_topic import LetterTopic

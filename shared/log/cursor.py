@@ -24,8 +24,8 @@ from typing import Any, NamedTuple
 
 from shared.log.log import Position
 from shared.log.marks import Mark
-from shared.postgres import statement
 from shared.runtime.process import is_gone
+from shared.stores.postgres import statement
 
 #: Seconds for which a partition belongs to a process that says nothing. Its owner renews it three times as often.
 LEASE_S = 10.0

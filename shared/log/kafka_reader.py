@@ -20,10 +20,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CorruptRecordException, OffsetOutOfRangeError, UnsupportedCodecError
 
 from shared.errors import LogUnavailable
-from shared.failures import UnreadableRecords
 from shared.log.kafka_client import KAFKA_ERRORS, client_options, start_client, stop_client
 from shared.log.log import BEGIN, Batch, Limit, LogDamaged, Position, Record, check_replay
 from shared.log.marks import Mark, Sieve
+from shared.stores.failures import UnreadableRecords
 
 #: The header in which each record carries where it belongs in its producer's appends.
 HEADER = "tallybook"

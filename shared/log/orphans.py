@@ -10,11 +10,11 @@ from pathlib import Path
 import structlog
 
 from shared.errors import TooLarge
-from shared.failures import noted
 from shared.log import journal as journals
 from shared.log.journal import Append, BadJournal, Journal
 from shared.log.log import Log, ProducerRewound
 from shared.runtime.tasks import end
+from shared.stores.failures import noted
 from shared.telemetry.metrics import APPENDS, LOOP_ERRORS
 
 #: Seconds between two looks at the folder.

@@ -29,11 +29,11 @@ from typing import Literal
 import structlog
 
 from shared.errors import LogFull, LogUnavailable, TallybookError, TooLarge
-from shared.failures import noted
 from shared.log.journal import Append, Journal
 from shared.log.log import RECORD_MAX_BYTES, Log
 from shared.runtime.crash_points import crash_point
 from shared.runtime.tasks import end
+from shared.stores.failures import noted
 from shared.telemetry.metrics import APPEND_SECONDS, APPENDS, LOOP_ERRORS
 
 #: Records and bytes of one append. Redis does nothing else while it takes one.

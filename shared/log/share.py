@@ -10,7 +10,7 @@ from typing import NamedTuple
 import structlog
 
 from shared.log.cursor import Claim, Cursors, OwnershipLost
-from shared.postgres import statement
+from shared.stores.postgres import statement
 
 _BEAT = statement("shared/log/share.beat.sql")
 _LEAVE = statement("shared/log/share.leave.sql")

@@ -42,8 +42,8 @@ from shared.log.log import (
     check_replay,
 )
 from shared.log.marks import Mark, Sieve
-from shared.redis_client import REDIS_ERRORS, Script
-from shared.redis_cluster import Cluster
+from shared.stores.redis_client import REDIS_ERRORS, Script
+from shared.stores.redis_cluster import Cluster
 
 _APPEND = Script("shared/log/streams.append.lua")
 _LOOK = Script("shared/log/streams.look.lua")

@@ -19,8 +19,8 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from shared.clickhouse import connect
 from shared.settings import Settings
+from shared.stores.clickhouse import connect
 from tallybook import clickhouse
 from tallybook.exits import Exit
 from tests.clicks import Ledger, counted, crowd, fetched

@@ -20,10 +20,10 @@ from shared.counting.fleet import Fleet
 from shared.counting.keyed import Keyed, KeyedClick
 from shared.counting.reader import Reader
 from shared.errors import RedisUnavailable
-from shared.postgres import create_pool
-from shared.redis_client import REDIS_ERRORS, connect
 from shared.runtime.tasks import end
 from shared.settings import Settings
+from shared.stores.postgres import create_pool
+from shared.stores.redis_client import REDIS_ERRORS, connect
 from tests.clicks import Ledger
 
 #: Banners that are clicked without a key, and with one.

@@ -31,9 +31,9 @@ from shared.counting.keyed import Keyed, KeyedClick
 from shared.counting.lane import Lane, View
 from shared.counting.reader import Reader
 from shared.errors import LanesFull, PostgresUnavailable, RedisUnavailable
-from shared.postgres import POSTGRES_ERRORS
-from shared.redis_client import REDIS_ERRORS
 from shared.settings import Settings
+from shared.stores.postgres import POSTGRES_ERRORS
+from shared.stores.redis_client import REDIS_ERRORS
 from tests.chaos.books import UNEQUAL
 
 #: 2019-07-01 00:00 UTC, so that a step of the clock also crosses a border of partitions.

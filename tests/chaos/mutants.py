@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import aggregator.minutes as minutes
 from shared.counting import drain, fleet, keyed, lane, reader
-from shared.redis_client import Script
 from shared.runtime.crash_points import crash_point
+from shared.stores.redis_client import Script
 
 
 class Mutant(NamedTuple):

@@ -30,10 +30,10 @@ from typing import Any
 
 import msgspec
 
-from shared.clickhouse import CLICKHOUSE_ERRORS
 from shared.errors import LogUnavailable, PostgresUnavailable
 from shared.log.log import Position
-from shared.postgres import POSTGRES_ERRORS
+from shared.stores.clickhouse import CLICKHOUSE_ERRORS
+from shared.stores.postgres import POSTGRES_ERRORS
 from tests.acceptance.stack import ask
 from tests.chaos import records_faults
 from tests.chaos.disk import SmallDisk

@@ -14,7 +14,7 @@ from shared import dead_letters
 from shared.errors import LogFull, LogUnavailable
 from shared.log.log import Log
 from shared.log.producer import new_name
-from shared.postgres import POSTGRES_ERRORS
+from shared.stores.postgres import POSTGRES_ERRORS
 from tests.chaos.crowd import Crowd
 from tests.chaos.records_books import RecordBooks, numbers
 

@@ -10,13 +10,14 @@ from typing import Any
 
 from aggregator import catalogue, partition
 from aggregator.partition import Partition
-from shared import clickhouse, dead_letters
+from shared import dead_letters
 from shared.log import cursor
 from shared.log.journal import Journal
 from shared.log.marks import Sieve
 from shared.log.orphans import Orphans
 from shared.log.producer import new_name
 from shared.runtime.crash_points import crash_point
+from shared.stores import clickhouse
 from tests.chaos.mutants import Mutant
 
 

@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 from redis.asyncio import Redis
 
 from aggregator.audit import in_range
-from shared import clickhouse
 from shared.clickhouse_migrate import migrate as migrate_clickhouse
 from shared.event_ids import Range
 from shared.log.accounting import TableAccount, accounts
@@ -24,6 +23,7 @@ from shared.log.kafka import KafkaLog
 from shared.log.log import BEGIN, Log, Position
 from shared.log.streams import StreamsLog
 from shared.settings import Settings
+from shared.stores import clickhouse
 from tests.chaos.proxy import Proxy
 from tests.chaos.stage import Stage
 from tests.kafka.broker import Broker

@@ -28,8 +28,8 @@ from typing import Any
 
 import msgspec
 
-from shared.postgres import POSTGRES_ERRORS
 from shared.runtime.tasks import end
+from shared.stores.postgres import POSTGRES_ERRORS
 from tests.chaos.books import UNEQUAL, Books
 from tests.chaos.crowd import Crowd
 from tests.chaos.disk import NO_DISK, SmallDisk

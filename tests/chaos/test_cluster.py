@@ -17,14 +17,14 @@ from redis.exceptions import ResponseError
 
 from aggregator.redis_uses import redis_uses
 from ingest.limits import Limiter
-from shared import redis_memory
 from shared.counting import keys
 from shared.counting.keyed import KeyedClick
-from shared.durability import examine_redis
 from shared.errors import Limited, RedisUnavailable
-from shared.redis_client import REDIS_ERRORS, Script, connect, masters
-from shared.redis_cluster import Cluster
 from shared.settings import Settings
+from shared.stores import redis_memory
+from shared.stores.durability import examine_redis
+from shared.stores.redis_client import REDIS_ERRORS, Script, connect, masters
+from shared.stores.redis_cluster import Cluster
 from shared.telemetry.metrics import REDIS_USED
 from tests.chaos.inprocess import KEYED, PLAIN, Crowd, crowd, is_drained, until
 from tests.nodes import Node, nodes

@@ -38,8 +38,8 @@ from aggregator import minutes
 from shared.counting import drain, keyed, lane, reader
 from shared.counting.keyed import KeyedClick
 from shared.counting.lane import BANNER_MAX
-from shared.postgres import create_pool
 from shared.settings import Settings
+from shared.stores.postgres import create_pool
 from tallybook.embedded import EmbeddedServers
 from tallybook.exits import Stop
 from tallybook.folder import DataFolder

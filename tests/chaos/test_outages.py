@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from shared.postgres import POSTGRES_ERRORS, create_pool
-from shared.redis_client import REDIS_ERRORS, Script, connect
 from shared.runtime.tasks import end
 from shared.settings import Settings
+from shared.stores.postgres import POSTGRES_ERRORS, create_pool
+from shared.stores.redis_client import REDIS_ERRORS, Script, connect
 from tests.chaos.proxy import Proxy
 
 pytestmark = pytest.mark.slow

@@ -17,8 +17,8 @@ from ingest.banners import Banners
 from shared import banner_table
 from shared.counting.lane import BANNER_MAX
 from shared.errors import Busy, PostgresUnavailable, UnknownBanner
-from shared.postgres import create_pool
 from shared.settings import Settings
+from shared.stores.postgres import create_pool
 from tests.counted_pool import CountedPool
 
 

@@ -16,10 +16,11 @@ import pytest
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from shared import clickhouse_failure, clickhouse_migrate
-from shared.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify, connect, database
+from shared import clickhouse_migrate
 from shared.migrate import SchemaError
 from shared.settings import Settings
+from shared.stores import clickhouse_errors
+from shared.stores.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify, connect, database
 from tallybook.check import examine
 from tests.processes import free_port
 
@@ -236,7 +237,7 @@ async def test_time_outs_are_nested(clickhouse_settings: Settings) -> None:
 
 
 async def test_every_name_in_the_table_of_errors_is_the_name_of_its_code(client: ClickHouse) -> None:
-    names = {code: name for codes in clickhouse_failure._CLASSES.values() for code, name in codes.items()}
+    names = {code: name for codes in clickhouse_errors._CLASSES.values() for code, name in codes.items()}
     sql = "SELECT arrayMap(code -> errorCodeToName(code), {codes:Array(UInt32)})"
     assert (await client.query(sql, {"codes": list(names)}))[0][0] == list(names.values())
 

@@ -21,7 +21,7 @@ import pytest
 from clickhouse.compression import zstd
 from clickhouse.engine import BODY_MAX
 from ingest.reads import Reads
-from shared.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify, connect, connect_without_database
+from shared.stores.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify, connect, connect_without_database
 from shared.workload import READS
 from tests.gateway import PASSWORD, USER, Gateway
 from tests.processes import lives, wait_for

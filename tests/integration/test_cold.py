@@ -21,12 +21,12 @@ from redis.asyncio import Redis
 from aggregator import event_places
 from clickhouse.cold import ColdError, prepare
 from shared import clickhouse_migrate
-from shared.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify, connect
 from shared.erasures import erase
 from shared.event_ids import Range, known
 from shared.migrate import SchemaError
-from shared.postgres import create_pool
 from shared.settings import Settings
+from shared.stores.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify, connect
+from shared.stores.postgres import create_pool
 from tallybook.check import examine
 from tests.analytics import Event, asking, store
 from tests.events import event, event_stage, moment

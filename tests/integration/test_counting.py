@@ -20,10 +20,10 @@ from shared.counting.fleet import Fleet
 from shared.counting.keyed import Keyed, KeyedClick
 from shared.counting.reader import Reader
 from shared.errors import LanesFull, PostgresUnavailable, RedisUnavailable, TooManyNewBanners
-from shared.postgres import create_pool
-from shared.redis_client import connect
 from shared.runtime.tasks import end
 from shared.settings import Settings
+from shared.stores.postgres import create_pool
+from shared.stores.redis_client import connect
 
 #: A minute that is long over for Redis' clock, so that it is sealed at once.
 LONG_AGO = 26_000_000

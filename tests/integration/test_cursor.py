@@ -13,9 +13,9 @@ from shared.log.log import BEGIN, Limit, Log, Position
 from shared.log.marks import Mark
 from shared.log.share import Share
 from shared.log.streams import StreamsLog
-from shared.postgres import POSTGRES_ERRORS, create_pool
 from shared.runtime.process import new_owner
 from shared.settings import Settings
+from shared.stores.postgres import POSTGRES_ERRORS, create_pool
 from tests.died import dead_owner
 
 ALL = Limit(wait_s=0.1)

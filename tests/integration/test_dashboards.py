@@ -19,10 +19,10 @@ import pytest
 import yaml
 
 from aggregator.catalogue import PAGE_VIEWS
-from shared import clickhouse
 from shared.counting.lane import Lane
 from shared.log.log import Batch, Position, Record
 from shared.settings import Settings
+from shared.stores import clickhouse
 from tallybook.metrics.endpoint import prepare, serve
 from tests.dashboards import ROOT, RULES, Query, alerts, promql, selectors, sql
 from tests.pages import view

@@ -6,9 +6,9 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from shared import durability
-from shared.durability import Finding, examine_postgres, examine_redis
 from shared.settings import Settings
+from shared.stores import durability
+from shared.stores.durability import Finding, examine_postgres, examine_redis
 from tallybook.check import examine, verdict
 from tallybook.exits import Exit
 

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from shared import clickhouse
 from shared.settings import Settings
+from shared.stores import clickhouse
 from tests.events import EventStage, event, event_stage, moment
 
 CODES = {"invalid", "malformed", "too_old", "in_future", "too_deep", "too_many", "too_large"}

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from shared import clickhouse
 from shared.settings import Settings
+from shared.stores import clickhouse
 from tallybook import event_file
 from tallybook.event_file import EventFile
 from tallybook.exits import Exit

@@ -18,16 +18,16 @@ from hypothesis import strategies as st
 
 from ingest.event_statistics import ERROR, FIELDS
 from ingest.tables import FILES
-from shared.clickhouse import ClickHouse, connect, connect_without_database
 from shared.clickhouse_migrate import migrate
 from shared.event_rows import COLUMNS, Packer, placed
 from shared.event_rows import Event as SentEvent
 from shared.events import EVENTS, TABLE
-from shared.postgres import statement
 from shared.segment.condition import condition
 from shared.segment.parser import LENGTH_MOST
 from shared.segment.syntax import Node, write
 from shared.settings import Settings
+from shared.stores.clickhouse import ClickHouse, connect, connect_without_database
+from shared.stores.postgres import statement
 from tests import analytics
 from tests.analytics import RECEIVED, Event, asking, store
 from tests.processes import free_port

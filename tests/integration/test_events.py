@@ -16,8 +16,6 @@ from redis.asyncio import Redis
 
 from ingest.events import CUT
 from ingest.uploads import KEPT_S, Attempt, Uploads
-from shared import clickhouse
-from shared.clickhouse import ClickHouse
 from shared.errors import Conflict, LogFull, RedisUnavailable
 from shared.event_rows import blocks
 from shared.event_window import CLAIMED, HOLD_S, NEW, OTHER, STORED, EventWindow
@@ -27,6 +25,8 @@ from shared.log.accounting import TableAccount
 from shared.log.choice import chosen_log
 from shared.log.log import BEGIN
 from shared.settings import Settings
+from shared.stores import clickhouse
+from shared.stores.clickhouse import ClickHouse
 from tests.events import EventStage, event, event_stage, moment
 from tests.processes import is_alive
 from tests.tracking import tracking, until

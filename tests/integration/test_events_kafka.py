@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from shared import clickhouse
 from shared.events import TOPIC
 from shared.log.choice import chosen_log
 from shared.settings import Settings
+from shared.stores import clickhouse
 from tests.events import PARTITIONS, EventStage, event, event_stage, moment
 from tests.kafka.broker import Broker, broker
 from tests.processes import ROOT

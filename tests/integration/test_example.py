@@ -11,8 +11,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from shared import clickhouse
 from shared.settings import Settings
+from shared.stores import clickhouse
 from tests.processes import ROOT
 from tests.until import until
 

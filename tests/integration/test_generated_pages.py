@@ -14,11 +14,12 @@ import pytest
 from redis.asyncio import Redis
 
 from generator.kinds import BOUNCE, BROKEN_JSON, DUPLICATE, EMPTY_PAGE, KINDS, NEGATIVE_DURATION, NORMAL
-from shared import clickhouse, dead_letters
+from shared import dead_letters
 from shared.clickhouse_migrate import migrate as migrate_clickhouse
 from shared.log.streams import StreamsLog
-from shared.postgres import create_pool
 from shared.settings import Settings
+from shared.stores import clickhouse
+from shared.stores.postgres import create_pool
 from tests.gateway import Gateway
 from tests.generating import control_port, count_lines, lines, patched, value_of
 from tests.kafka.broker import Broker, broker

@@ -22,10 +22,10 @@ from generator.partitioner import kafka_partition, murmur2
 from generator.profile import Profile
 from generator.sender import Patience, TargetUnusable
 from generator.target import Producing
-from shared import clickhouse
 from shared.log.kafka import KafkaLog
 from shared.log.log import BEGIN, Limit
 from shared.settings import Settings
+from shared.stores import clickhouse
 from tests.events import event_stage
 from tests.generating import (
     PARTITIONS,

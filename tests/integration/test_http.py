@@ -24,13 +24,13 @@ import psutil
 import pytest
 from redis import Redis
 
-from shared.clickhouse import connect_without_database
 from shared.clickhouse_migrate import migrate as migrate_clickhouse
 from shared.counting import keys
 from shared.counting.fleet import Fleet
 from shared.migrate import migrate
 from shared.runtime.process import raise_descriptor_limit
 from shared.settings import Settings
+from shared.stores.clickhouse import connect_without_database
 from tests.processes import ROOT, free_port, wait_for
 from tests.services import missing, with_database
 

@@ -24,8 +24,8 @@ from ingest.keys import Keys
 from shared import key_table
 from shared.api_keys import Key, KeyScope, new, parsed
 from shared.errors import Busy, PostgresUnavailable, Unauthorized
-from shared.postgres import create_pool
 from shared.settings import Settings
+from shared.stores.postgres import create_pool
 from tallybook.cli import main
 from tallybook.exits import Exit
 from tests.events import event

@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 from ingest import limits
 from ingest.limits import Limiter
 from shared.errors import Limited
-from shared.redis_client import connect
 from shared.settings import Settings
+from shared.stores.redis_client import connect
 
 #: Writes a second that are too few for one to come back while a test runs.
 SLOW = 0.001

@@ -29,10 +29,10 @@ from shared.log.orphans import Orphans
 from shared.log.producer import Producer, new_name
 from shared.log.retention import trim
 from shared.log.streams import StreamsLog, prefix
-from shared.postgres import create_pool
-from shared.redis_client import connect
 from shared.runtime.tasks import end
 from shared.settings import Settings
+from shared.stores.postgres import create_pool
+from shared.stores.redis_client import connect
 from tests.kafka.broker import kafka
 from tests.proxy import Proxy, proxy
 

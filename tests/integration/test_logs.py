@@ -23,12 +23,12 @@ from aggregator.outbox import AS_WRITTEN
 from ingest import event_statistics, logs
 from ingest.openapi import routes
 from ingest.problems import HANDLERS
-from shared import clickhouse
-from shared.clickhouse import ClickHouse
-from shared.postgres import create_pool
 from shared.segment.parser import LENGTH_MOST, parse
 from shared.segment.syntax import Node, write
 from shared.settings import Settings
+from shared.stores import clickhouse
+from shared.stores.clickhouse import ClickHouse
+from shared.stores.postgres import create_pool
 from tests.outbox import Stage
 from tests.segments import documents, matches, nodes
 from tests.tracking import tracking

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from shared import clickhouse
-from shared.postgres import create_pool
 from shared.settings import Settings
+from shared.stores import clickhouse
+from shared.stores.postgres import create_pool
 from tallybook.cli import main
 from tallybook.exits import Exit
 from tallybook.outbox.event import CONTEXT_MAX_BYTES

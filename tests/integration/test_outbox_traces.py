@@ -12,9 +12,9 @@ import msgspec
 import pytest
 import sentry_sdk
 
-from shared import clickhouse
-from shared.postgres import create_pool
 from shared.settings import Settings, SettingsError
+from shared.stores import clickhouse
+from shared.stores.postgres import create_pool
 from shared.telemetry import sentry
 from tallybook.outbox import publish_async
 from tests.outbox import Happened, Stage

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from shared import clickhouse
-from shared.clickhouse import ClickHouse
-from shared.clickhouse_failure import CLICKHOUSE_ERRORS
 from shared.log.streams import StreamsLog
-from shared.postgres import create_pool
 from shared.settings import Settings
+from shared.stores import clickhouse
+from shared.stores.clickhouse import ClickHouse
+from shared.stores.clickhouse_errors import CLICKHOUSE_ERRORS
+from shared.stores.postgres import create_pool
 from tests.page_stage import Stage
 from tests.pages import DAY_MS, HOUR_MS, MINUTE_MS, Sent, generate, view
 from tests.tracking import Tracking, tracking

@@ -17,13 +17,14 @@ from aggregator.partition import Partition
 from aggregator.pipelines import Pipeline, Rows
 from aggregator.policy import Policy
 from aggregator.repeats import repeats
-from shared import clickhouse, dead_letters
-from shared.clickhouse import ClickHouse
+from shared import dead_letters
 from shared.log.accounting import account
 from shared.log.log import Batch, Position
 from shared.log.streams import StreamsLog
-from shared.postgres import create_pool
 from shared.settings import Settings
+from shared.stores import clickhouse
+from shared.stores.clickhouse import ClickHouse
+from shared.stores.postgres import create_pool
 from tests.page_stage import POLICY, TOPIC, Stage
 from tests.pages import HOUR_MS, MINUTE_MS, Sent, faulty, generate, view
 from tests.until import PATIENCE_S, until

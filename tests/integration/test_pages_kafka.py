@@ -16,13 +16,14 @@ from redis.asyncio import Redis
 
 from aggregator import partition as partition_module
 from aggregator.catalogue import PAGE_VIEWS
-from shared import clickhouse, dead_letters
+from shared import dead_letters
 from shared.clickhouse_migrate import migrate as migrate_clickhouse
 from shared.log.letter_topic import LetterTopic
 from shared.log.log import Log
 from shared.log.streams import StreamsLog
-from shared.postgres import create_pool
 from shared.settings import Settings
+from shared.stores import clickhouse
+from shared.stores.postgres import create_pool
 from shared.telemetry.metrics import STORE_REFUSALS
 from tests.died import Died
 from tests.gateway import Gateway

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from ingest.reads import Reads
-from shared.clickhouse import CLICKHOUSE_ERRORS
 from shared.errors import Busy
 from shared.settings import Settings
+from shared.stores.clickhouse import CLICKHOUSE_ERRORS
 from tests.analytics import asking
 
 DAU = {"from": "2026-03-01", "to": "2026-03-01"}

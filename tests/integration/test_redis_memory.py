@@ -15,8 +15,6 @@ from aggregator.minutes import Minutes
 from aggregator.redis_uses import redis_uses
 from ingest.limits import Limiter
 from ingest.uploads import Uploads
-from shared import clickhouse, redis_memory
-from shared.clickhouse import ClickHouse
 from shared.counting import keys
 from shared.counting.accounting import account
 from shared.counting.drain import Counter
@@ -31,9 +29,11 @@ from shared.log.log import BEGIN, Limit, Log, Position
 from shared.log.marks import Mark
 from shared.log.retention import trim
 from shared.log.streams import StreamsLog, prefix
-from shared.postgres import create_pool
-from shared.redis_client import connect
 from shared.settings import Settings
+from shared.stores import clickhouse, redis_memory
+from shared.stores.clickhouse import ClickHouse
+from shared.stores.postgres import create_pool
+from shared.stores.redis_client import connect
 from shared.telemetry.metrics import REDIS_BOUND, REDIS_USED
 from tests.events import event, event_stage
 

@@ -12,18 +12,18 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from redis.asyncio import Redis
 
 from ingest.health import Probe
-from shared import clickhouse
-from shared.clickhouse import CLICKHOUSE_ERRORS
 from shared.counting.drain import Counter
 from shared.errors import LogUnavailable
-from shared.failures import WrongTopic, judge
 from shared.log.kafka import KafkaLog
 from shared.log.log import BEGIN, Limit
 from shared.log.producer import Producer, new_name
 from shared.log.streams import StreamsLog
-from shared.postgres import create_pool
-from shared.redis_client import REDIS_ERRORS, connect
 from shared.settings import Settings
+from shared.stores import clickhouse
+from shared.stores.clickhouse import CLICKHOUSE_ERRORS
+from shared.stores.failures import WrongTopic, judge
+from shared.stores.postgres import create_pool
+from shared.stores.redis_client import REDIS_ERRORS, connect
 from tests import services
 from tests.kafka.broker import Broker, broker
 from tests.tracking import until

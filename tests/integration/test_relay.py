@@ -23,12 +23,12 @@ from aggregator.outbox import Batch, Claim, Damaged, Lost, Outbox, Younger, clai
 from aggregator.relay import Relay
 from ingest import health
 from ingest.health import Probe
-from shared import clickhouse
-from shared.clickhouse import CLICKHOUSE_ERRORS, ClickHouse
 from shared.clickhouse_migrate import migrate as migrate_clickhouse
-from shared.postgres import create_pool
 from shared.runtime.process import new_owner
 from shared.settings import Settings
+from shared.stores import clickhouse
+from shared.stores.clickhouse import CLICKHOUSE_ERRORS, ClickHouse
+from shared.stores.postgres import create_pool
 from shared.telemetry.metrics import OUTBOX_ASTRAY, OUTBOX_HELD_SECONDS, OUTBOX_LAG, OUTBOX_OLDEST_SECONDS
 from tallybook.outbox import publish_async
 from tests.died import Died, dead_owner

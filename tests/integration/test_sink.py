@@ -27,8 +27,7 @@ from aggregator.partition import Partition, Stores
 from aggregator.pipelines import Pipeline, Rows
 from aggregator.sink import Sink
 from ingest.health import Probe
-from shared import clickhouse, dead_letters
-from shared.clickhouse import ClickHouse
+from shared import dead_letters
 from shared.clickhouse_migrate import migrate as migrate_clickhouse
 from shared.errors import LogUnavailable, PostgresUnavailable, TooLarge
 from shared.log.accounting import TableAccount, account, accounts
@@ -38,9 +37,11 @@ from shared.log.kafka import KafkaLog
 from shared.log.log import Batch, Limit, Log, Position
 from shared.log.share import Share
 from shared.log.streams import StreamsLog
-from shared.postgres import create_pool
-from shared.redis_client import connect as connect_redis
 from shared.settings import Settings
+from shared.stores import clickhouse
+from shared.stores.clickhouse import ClickHouse
+from shared.stores.postgres import create_pool
+from shared.stores.redis_client import connect as connect_redis
 from tallybook.cli import main
 from tallybook.exits import Exit
 from tests.gateway import Gateway

@@ -21,11 +21,11 @@ from redis.asyncio import Redis
 
 from ingest import followed as module
 from ingest.trackers import Trackers
-from shared.clickhouse import connect as connect_to_clickhouse
 from shared.errors import Busy, PostgresUnavailable, UnknownTracker
 from shared.log.cursor import Cursors
-from shared.postgres import create_pool
 from shared.settings import Settings
+from shared.stores.clickhouse import connect as connect_to_clickhouse
+from shared.stores.postgres import create_pool
 from shared.uuid7 import NIL, is_uuid7, uuid7
 from tests.counted_pool import CountedPool
 from tests.integration import test_nginx as nginx

@@ -17,12 +17,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from shared import erasures
-from shared.clickhouse import ClickHouse, connect
 from shared.erasures import USER_TABLES, sweep
 from shared.event_rows import Cut, Packer, blocks, rows_of, user_of
 from shared.event_rows import Event as SentEvent
-from shared.postgres import create_pool
 from shared.settings import Settings
+from shared.stores.clickhouse import ClickHouse, connect
+from shared.stores.postgres import create_pool
 from shared.uuid7 import NIL
 from tallybook.cli import main
 from tallybook.exits import Exit

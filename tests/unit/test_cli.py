@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 from redis.exceptions import ResponseError
 
-from shared.durability import Finding
 from shared.settings import Settings
+from shared.stores.durability import Finding
 from tallybook import check
 from tallybook.check import verdict
 from tallybook.cli import main

@@ -3,7 +3,7 @@
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError, ProgrammingError
 
-from shared.clickhouse_failure import classify
+from shared.stores.clickhouse_errors import classify
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.clickhouse import _apart
 from shared.settings import SettingsError, load
+from shared.stores.clickhouse import _apart
 
 STATEMENTS = sorted(Path(__file__).parents[2].glob("ingest/*.sql"))
 

@@ -12,7 +12,7 @@ from redis import exceptions as redis
 
 from aggregator.loops import Loop, run
 from shared.errors import LogUnavailable, TooLarge
-from shared.failures import Failure, UnreadableRecords, WrongTopic, classify, judge, noted
+from shared.stores.failures import Failure, UnreadableRecords, WrongTopic, classify, judge, noted
 from shared.telemetry.metrics import STORE_REFUSALS
 
 #: What a script means that a person ended.

@@ -10,8 +10,8 @@ from redis.asyncio import Redis
 
 from ingest.limits import Allowance, Buckets, Limiter, group
 from shared.errors import Limited
-from shared.redis_client import connect
 from shared.settings import Settings
+from shared.stores.redis_client import connect
 
 
 class Clock:

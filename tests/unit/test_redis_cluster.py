@@ -4,9 +4,9 @@ import pytest
 from redis.asyncio import Redis
 from redis.asyncio.connection import SSLConnection
 
-from shared.redis_client import connect
-from shared.redis_cluster import Cluster, urls_of_nodes
 from shared.settings import Settings, load
+from shared.stores.redis_client import connect
+from shared.stores.redis_cluster import Cluster, urls_of_nodes
 from tallybook.stack import _redis_cli
 
 

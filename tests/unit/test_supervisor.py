@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from shared.counting.lane import Lane
-from shared.durability import Finding
 from shared.settings import Settings
+from shared.stores.durability import Finding
 from tallybook import supervisor
 from tallybook.cli import main
 from tallybook.exits import Exit, Stop

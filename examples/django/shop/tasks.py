@@ -11,9 +11,9 @@ from celery import shared_task
 from aggregator import outbox_days
 from aggregator.outbox import Outbox
 from aggregator.outbox import relay as relay_outbox
-from shared import clickhouse
-from shared.postgres import create_pool
 from shared.settings import Settings
+from shared.stores import clickhouse
+from shared.stores.postgres import create_pool
 
 
 def _settings() -> Settings:

@@ -13,9 +13,9 @@ import asyncpg
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from redis.exceptions import AuthenticationError, InvalidResponse, NoPermissionError, RedisError, ResponseError
 
-from shared import clickhouse_failure
-from shared.clickhouse_failure import Class
 from shared.errors import LogUnavailable, TooLarge
+from shared.stores import clickhouse_errors
+from shared.stores.clickhouse_errors import Class
 from shared.telemetry.metrics import STORE_REFUSALS
 
 Store = Literal["redis", "postgres", "clickhouse", "kafka", "unknown"]
@@ -155,7 +155,7 @@ def judge(error: BaseException) -> Failure:
 def _judged(error: BaseException) -> Failure:
     name = type(error).__name__
     if isinstance(error, ClickHouseError):
-        return Failure("clickhouse", clickhouse_failure.classify(error), str(getattr(error, "code", None) or name))
+        return Failure("clickhouse", clickhouse_errors.classify(error), str(getattr(error, "code", None) or name))
     if isinstance(error, RedisError):
         return _of_redis(error)
     if isinstance(error, asyncpg.PostgresError):

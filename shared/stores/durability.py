@@ -8,7 +8,7 @@ import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from shared.redis_client import masters
+from shared.stores.redis_client import masters
 
 #: `unsafe`: acknowledged clicks can be lost, which TALLYBOOK_ALLOW_UNSAFE_REDIS accepts. `unfit`: a version or a schema
 #: that this service cannot work with. `unreachable`: nothing else is known.

@@ -17,8 +17,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
-from shared.redis_cluster import SUFFIX, Cluster, connect_cluster
 from shared.settings import Settings
+from shared.stores.redis_cluster import SUFFIX, Cluster, connect_cluster
 
 #: What a call can raise when Redis is away, slow or refuses, or when a cluster lacks the node that it needs.
 REDIS_ERRORS = (RedisError, RedisClusterException, OSError, asyncio.TimeoutError)
@@ -26,7 +26,7 @@ REDIS_ERRORS = (RedisError, RedisClusterException, OSError, asyncio.TimeoutError
 #: Connections of one client. A drain needs one; reads and keyed clicks share the rest and wait for a free one.
 _CONNECTIONS = 32
 
-_ROOT = Path(__file__).parent.parent
+_ROOT = Path(__file__).parent.parent.parent
 
 
 def connect(settings: Settings, url: str | None = None) -> "Redis":

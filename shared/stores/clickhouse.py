@@ -14,10 +14,10 @@ from urllib.parse import unquote, urlsplit
 from clickhouse_connect.driver import create_async_client
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from shared.clickhouse_failure import CLICKHOUSE_ERRORS as CLICKHOUSE_ERRORS
-from shared.clickhouse_failure import Class as Class
-from shared.clickhouse_failure import classify as classify
 from shared.settings import Settings, is_loopback
+from shared.stores.clickhouse_errors import CLICKHOUSE_ERRORS as CLICKHOUSE_ERRORS
+from shared.stores.clickhouse_errors import Class as Class
+from shared.stores.clickhouse_errors import classify as classify
 
 #: The database, where the URL names none. `default` would be an Overlay in the embedded engine.
 DATABASE = "tallybook"
