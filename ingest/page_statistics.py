@@ -24,7 +24,7 @@ from shared.stores.postgres import statement
 
 PageStep = Literal["minute", "hour"]
 
-#: Days for which minutes are kept (`shared/clickhouse_migrations/0003_page_views.sql`), and the longest range of hours.
+#: Days for which minutes are kept (`shared/migrations/clickhouse/0003_page_views.sql`), and the longest range of hours.
 MINUTES_DAYS, HOURS_DAYS = 7, 366
 #: Pages that one request may ask for, and that it gets.
 PAGES_MOST, _PAGES = 1000, 10

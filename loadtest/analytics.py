@@ -30,7 +30,7 @@ from ingest.problems import HANDLERS
 from loadtest.duck import QUESTIONS as duck_questions
 from loadtest.duck import Duck, told
 from loadtest.servers import cores
-from shared import clickhouse_migrate
+from shared.migrations import migrate_clickhouse
 from shared.settings import Settings
 from shared.stores import clickhouse
 from tallybook.embedded import EmbeddedServers
@@ -115,7 +115,7 @@ def _plain(value: Any) -> Any:
 
 
 async def _measure(settings: Settings, duck: Duck, events: int, rounds: int) -> Figures:
-    await clickhouse_migrate.migrate(settings)
+    await migrate_clickhouse.migrate(settings)
     async with clickhouse.connect(settings) as tables:
         await tables.execute("TRUNCATE TABLE events")
         await _fill(tables, events)

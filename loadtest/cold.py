@@ -29,8 +29,8 @@ from starlette.applications import Starlette
 from ingest import event_statistics
 from ingest.openapi import routes
 from ingest.problems import HANDLERS
-from shared import clickhouse_migrate
 from shared.event_ids import Range, known
+from shared.migrations import migrate_clickhouse
 from shared.settings import Settings, load
 from shared.stores import clickhouse
 from shared.stores.clickhouse import ClickHouse
@@ -136,12 +136,12 @@ async def _measure(settings: Settings, url: str, events: int, rounds: int, folde
         for name in ("hot", "cold")
     }
     for one in of.values():
-        await clickhouse_migrate.migrate(msgspec.structs.replace(one, events_cold_days=0))
+        await migrate_clickhouse.migrate(msgspec.structs.replace(one, events_cold_days=0))
     async with clickhouse.connect(of["hot"]) as hot, clickhouse.connect(of["cold"]) as cold:
         for tables in (hot, cold):
             await _fill(tables, events)
         began = time.perf_counter()
-        await clickhouse_migrate.migrate(of["cold"])
+        await migrate_clickhouse.migrate(of["cold"])
         while (await cold.query(_HOT))[0][0]:  # noqa: ASYNC110 - another process works
             await asyncio.sleep(0.05)
         moved_s = time.perf_counter() - began

@@ -33,8 +33,8 @@ import psutil
 import uvloop
 
 from loadtest.servers import cores
-from shared import clickhouse_migrate, migrate
 from shared.events import EVENTS
+from shared.migrations import migrate_clickhouse, migrate_postgres
 from shared.settings import Settings
 from shared.stores import clickhouse
 from shared.stores.clickhouse import ClickHouse
@@ -215,8 +215,8 @@ def environ(settings: Settings) -> dict[str, str]:
 
 
 async def _measure(settings: Settings, arguments: argparse.Namespace, folder: Path) -> Figures:
-    await migrate.migrate(settings.database_url or "")
-    await clickhouse_migrate.migrate(settings)
+    await migrate_postgres.migrate(settings.database_url or "")
+    await migrate_clickhouse.migrate(settings)
     children = [
         subprocess.Popen([sys.executable, "-m", name], env=environ(settings), cwd=ROOT)  # noqa: ASYNC220
         for name in ("ingest", "aggregator")

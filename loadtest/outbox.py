@@ -42,7 +42,7 @@ import uvloop
 from aggregator.outbox import Outbox, claimed, release, step
 from loadtest import cpu
 from loadtest.servers import cores
-from shared import clickhouse_migrate, migrate
+from shared.migrations import migrate_clickhouse, migrate_postgres
 from shared.runtime.gc_tuning import collect_seldom
 from shared.settings import Settings
 from shared.stores import clickhouse
@@ -364,8 +364,8 @@ async def _held(url: str, outbox: Outbox, pairs: int, seconds: float) -> Figures
 
 async def _measure(settings: Settings, arguments: argparse.Namespace) -> Figures:
     url = settings.database_url or ""
-    await migrate.migrate(url)
-    await clickhouse_migrate.migrate(settings)
+    await migrate_postgres.migrate(url)
+    await migrate_clickhouse.migrate(settings)
     collect_seldom()
     async with create_pool(settings) as pool, clickhouse.connect(settings) as tables:
         for command in _TABLES.split(";\n"):

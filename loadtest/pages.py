@@ -39,11 +39,11 @@ from aggregator.policy import Policy
 from aggregator.repeats import repeats
 from aggregator.sink import Sink
 from loadtest.servers import cores
-from shared import clickhouse_migrate, migrate
 from shared.log.choice import chosen_log
 from shared.log.cursor import Cursors
 from shared.log.log import BEGIN, Limit, Log, Position
 from shared.log.marks import Mark
+from shared.migrations import migrate_clickhouse, migrate_postgres
 from shared.runtime.gc_tuning import collect_seldom
 from shared.settings import Settings
 from shared.stores import clickhouse
@@ -219,8 +219,8 @@ async def _is_exact(stores: Stores, wanted: int) -> bool:
 
 
 async def _measure(settings: Settings, records: int, rounds: int) -> Figures:
-    await migrate.migrate(settings.database_url or "")
-    await clickhouse_migrate.migrate(settings)
+    await migrate_postgres.migrate(settings.database_url or "")
+    await migrate_clickhouse.migrate(settings)
     costs: dict[str, list[Cost]] = {name: [] for name in ("parse_only", *WAYS)}
     limit = Policy("hybrid", settings.pages_batch, _WAIT_S).limit(_BATCH_BYTES)
     async with chosen_log(settings) as log, create_pool(settings) as pool, clickhouse.connect(settings) as tables:

@@ -29,11 +29,11 @@ from aggregator.catalogue import PIPELINES
 from aggregator.partition import Stores
 from aggregator.sink import Sink
 from loadtest.servers import cores
-from shared import clickhouse_migrate, migrate
 from shared.log.accounting import account
 from shared.log.choice import chosen_log
 from shared.log.cursor import Cursors
 from shared.log.log import Batch, Limit, Log, Position, Record
+from shared.migrations import migrate_clickhouse, migrate_postgres
 from shared.runtime.gc_tuning import collect_seldom
 from shared.settings import Settings
 from shared.stores import clickhouse
@@ -134,8 +134,8 @@ async def _naive(tables: clickhouse.ClickHouse) -> float:
 
 
 async def _measure(settings: Settings, records: int, rounds: int) -> Figures:
-    await migrate.migrate(settings.database_url or "")
-    await clickhouse_migrate.migrate(settings)
+    await migrate_postgres.migrate(settings.database_url or "")
+    await migrate_clickhouse.migrate(settings)
     rows, per_row = list[float](), list[float]()
     async with (
         chosen_log(settings) as log,

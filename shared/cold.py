@@ -4,7 +4,7 @@ engine (`clickhouse/cold.py`), a file of its configuration for a server (deploy/
 """
 
 from shared.events import COLD, HOT, POLICY
-from shared.migrate import SchemaError
+from shared.migrations.migrate_postgres import SchemaError
 from shared.settings import Settings
 from shared.stores.clickhouse import ClickHouse
 

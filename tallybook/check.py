@@ -6,8 +6,9 @@ from pathlib import Path
 import asyncpg
 from redis.exceptions import AuthenticationError, ResponseError
 
-from shared import clickhouse_migrate, cold, migrate
-from shared.migrate import SchemaError
+from shared import cold
+from shared.migrations import migrate_clickhouse, migrate_postgres
+from shared.migrations.migrate_postgres import SchemaError
 from shared.settings import Settings
 from shared.stores.clickhouse import ClickHouse, classify, connect_without_database
 from shared.stores.clickhouse import database as clickhouse_database
@@ -84,7 +85,7 @@ async def _postgres(settings: Settings) -> list[Finding]:
     url = settings.database_url or ""
     findings = await examine_postgres(url)
     try:
-        missing = await migrate.pending(url)
+        missing = await migrate_postgres.pending(url)
     except SchemaError as error:
         return [*findings, Finding("postgres", "unfit", f"{error}: run the version that made it, or a newer one")]
     if missing:
@@ -119,10 +120,10 @@ async def _clickhouse_reader(settings: Settings) -> Finding:
 
 async def _clickhouse_schema(settings: Settings) -> Finding:
     try:
-        missing = await clickhouse_migrate.pending(settings)
+        missing = await migrate_clickhouse.pending(settings)
         async with connect_without_database(settings) as clickhouse:
             unfit = await cold.unfit(clickhouse) if cold.is_cold_ever(settings) else None
-        bare = [] if missing else await clickhouse_migrate.unprotected(settings)
+        bare = [] if missing else await migrate_clickhouse.unprotected(settings)
     except SchemaError as error:
         return Finding("clickhouse", "unfit", f"{error}: run the version that made it, or a newer one")
     if missing:
@@ -132,7 +133,7 @@ async def _clickhouse_schema(settings: Settings) -> Finding:
     if bare:
         names = ", ".join(bare)
         return Finding(
-            "clickhouse", "unfit", f"a repeated insert would count twice in {names}: {clickhouse_migrate.REMEDY}"
+            "clickhouse", "unfit", f"a repeated insert would count twice in {names}: {migrate_clickhouse.REMEDY}"
         )
     return Finding("clickhouse", "ok", "schema migrated, windows of block ids set")
 

@@ -142,7 +142,7 @@ def aggregate(**flags: Any) -> None:
 @DATA_DIR
 def migrate(**flags: Any) -> None:
     """Bring the schemas of Postgres and ClickHouse forward. Safe to repeat and to race."""
-    from shared.migrate import SchemaError, migrate
+    from shared.migrations.migrate_postgres import SchemaError, migrate
     from shared.stores.postgres import POSTGRES_ERRORS
     from tallybook.stack import reached
 
@@ -163,8 +163,8 @@ def migrate(**flags: Any) -> None:
 
 
 def _migrate_clickhouse(settings: Settings) -> list[str]:
-    from shared.clickhouse_migrate import migrate
-    from shared.migrate import SchemaError
+    from shared.migrations.migrate_clickhouse import migrate
+    from shared.migrations.migrate_postgres import SchemaError
     from shared.stores.clickhouse_errors import CLICKHOUSE_ERRORS
 
     try:

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import structlog
 
-from shared import clickhouse_migrate, migrate
 from shared.counting.fleet import Fleet
-from shared.migrate import SchemaError
+from shared.migrations import migrate_clickhouse, migrate_postgres
+from shared.migrations.migrate_postgres import SchemaError
 from shared.settings import Settings, SettingsError, masked
 from shared.stores.clickhouse_errors import CLICKHOUSE_ERRORS
 from shared.stores.durability import Finding
@@ -222,7 +222,7 @@ async def _prepare(settings: Settings, embedded: Sequence[str], *, accepts: bool
     """Migrate, and refuse a store that may lose clicks. One that is away is no reason not to start, unless it is one of
     ours: it has just answered."""
     try:
-        applied = await migrate.migrate(settings.database_url or "")
+        applied = await migrate_postgres.migrate(settings.database_url or "")
         if applied:
             log.info("schema_migrated", files=applied)
     except SchemaError as error:
@@ -247,7 +247,7 @@ async def _prepare(settings: Settings, embedded: Sequence[str], *, accepts: bool
 
 async def _prepare_clickhouse(settings: Settings) -> None:
     try:
-        applied = await clickhouse_migrate.migrate(settings)
+        applied = await migrate_clickhouse.migrate(settings)
         if applied:
             log.info("schema_migrated", files=applied)
     except SchemaError as error:

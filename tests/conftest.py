@@ -17,8 +17,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from aggregator import patience
-from shared.clickhouse_migrate import migrate as migrate_clickhouse
-from shared.migrate import migrate
+from shared.migrations.migrate_clickhouse import migrate as migrate_clickhouse
+from shared.migrations.migrate_postgres import migrate
 from shared.settings import Settings
 from shared.stores.clickhouse import connect_without_database
 from tests import engines, services

@@ -21,7 +21,7 @@ from redis.asyncio import Redis
 
 from shared.counting import keys, lane
 from shared.counting.fleet import Fleet
-from shared.migrate import migrate
+from shared.migrations.migrate_postgres import migrate
 from shared.runtime.tasks import end
 from tallybook.embedded import EmbeddedServers, postgres_answers, redis_answers
 from tallybook.folder import DataFolder

@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from shared.migrate import migrate
+from shared.migrations.migrate_postgres import migrate
 from tallybook.exits import Exit
 from tests import services
 from tests.acceptance.stack import Stack, environ
@@ -29,7 +29,7 @@ async def empty_database(postgres_url: str):  # type: ignore[no-untyped-def]
 
 
 async def test_a_migration_that_dies_is_done_again_from_where_it_was(empty_database: str) -> None:
-    code = f"import asyncio; from shared.migrate import migrate; asyncio.run(migrate({empty_database!r}))"
+    code = f"import asyncio; from shared.migrations.migrate_postgres import migrate; asyncio.run(migrate({empty_database!r}))"
     deaths = 0
     for chance in (1.0, *[0.6] * 40):
         done = await asyncio.to_thread(

@@ -16,8 +16,8 @@ import pytest
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from shared import clickhouse_migrate
-from shared.migrate import SchemaError
+from shared.migrations import migrate_clickhouse
+from shared.migrations.migrate_postgres import SchemaError
 from shared.settings import Settings
 from shared.stores import clickhouse_errors
 from shared.stores.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify, connect, database
@@ -280,11 +280,11 @@ async def test_migrations_can_be_repeated_and_raced(clickhouse_settings: Setting
     name = f"{database(clickhouse_settings)}_r"
     base = (clickhouse_settings.clickhouse_url or "").rpartition("/")[0]
     fresh = msgspec.structs.replace(clickhouse_settings, clickhouse_url=f"{base}/{name}")
-    files = await clickhouse_migrate.pending(fresh)
+    files = await migrate_clickhouse.pending(fresh)
     assert files
-    await asyncio.gather(*(clickhouse_migrate.migrate(fresh) for _ in range(3)))
-    assert await clickhouse_migrate.pending(fresh) == []
-    assert await clickhouse_migrate.migrate(fresh) == []
+    await asyncio.gather(*(migrate_clickhouse.migrate(fresh) for _ in range(3)))
+    assert await migrate_clickhouse.pending(fresh) == []
+    assert await migrate_clickhouse.migrate(fresh) == []
     async with connect(fresh) as client:
         assert await client.query("SELECT name FROM schema_migrations ORDER BY name") == [(file,) for file in files]
         await client.execute(f"DROP DATABASE {name} SYNC")
@@ -295,11 +295,11 @@ async def test_migrations_of_a_newer_version_and_changed_ones_are_refused(
 ) -> None:
     await client.insert("schema_migrations", lines({"name": "9999_later.sql", "sha256": "x"}), "later")
     with pytest.raises(SchemaError, match="9999_later"):
-        await clickhouse_migrate.migrate(clickhouse_settings)
+        await migrate_clickhouse.migrate(clickhouse_settings)
     await client.execute("TRUNCATE TABLE schema_migrations")
     await client.insert("schema_migrations", lines({"name": "0001_tracker_events.sql", "sha256": "x"}), "changed")
     with pytest.raises(SchemaError, match="was changed"):
-        await clickhouse_migrate.pending(clickhouse_settings)
+        await migrate_clickhouse.pending(clickhouse_settings)
 
 
 @pytest.mark.parametrize(
@@ -320,12 +320,12 @@ async def test_migrations_of_a_newer_version_and_changed_ones_are_refused(
 async def test_a_table_without_a_window_is_refused(
     client: ClickHouse, clickhouse_settings: Settings, spoil: list[str]
 ) -> None:
-    assert await clickhouse_migrate.unprotected(clickhouse_settings) == []
+    assert await migrate_clickhouse.unprotected(clickhouse_settings) == []
     for sql in spoil:
         await client.execute(sql.format(client.database))
-    assert len(await clickhouse_migrate.unprotected(clickhouse_settings)) == 1
+    assert len(await migrate_clickhouse.unprotected(clickhouse_settings)) == 1
     with pytest.raises(SchemaError, match="would count twice"):
-        await clickhouse_migrate.migrate(clickhouse_settings)
+        await migrate_clickhouse.migrate(clickhouse_settings)
     whole = msgspec.structs.replace(
         clickhouse_settings, redis_url="unix:///none", database_url="postgresql://u@127.0.0.1:1/d"
     )
@@ -360,7 +360,7 @@ async def test_v4_the_retention_follows_its_setting(
         " WHERE database = currentDatabase() AND name NOT LIKE 'page_views_%'"
     )
     for days in (30, 30, 90, None, None):
-        await clickhouse_migrate.migrate(msgspec.structs.replace(clickhouse_settings, **{setting: days}))
+        await migrate_clickhouse.migrate(msgspec.structs.replace(clickhouse_settings, **{setting: days}))
         texts = {str(name): str(text) for name, text in await client.query(sql)}
         found = {name: re.findall(r"TTL (\w+) \+ toIntervalDay\((\d+)\)", text) for name, text in texts.items()}
         assert {name: rules for name, rules in found.items() if rules} == ({table: [(day, str(days))]} if days else {})
@@ -370,14 +370,14 @@ async def test_what_is_too_old_goes(client: ClickHouse, clickhouse_settings: Set
     today = datetime.now(UTC).date()
     await client.insert("tracker_events", lines(event(1, date="2020-01-01")), "old")
     await client.insert("tracker_events", lines(event(2, date=str(today))), "new")
-    await clickhouse_migrate.migrate(msgspec.structs.replace(clickhouse_settings, tracker_retention_days=30))
+    await migrate_clickhouse.migrate(msgspec.structs.replace(clickhouse_settings, tracker_retention_days=30))
     await client.execute("OPTIMIZE TABLE tracker_events FINAL")
     assert await client.query("SELECT log_offset FROM tracker_events") == [(2,)]
 
 
 def test_every_migration_bears_a_repetition() -> None:
-    for path in sorted((Path(clickhouse_migrate.__file__).parent / "clickhouse_migrations").glob("*.sql")):
-        for sql in clickhouse_migrate._END.split(re.sub(r"--.*", "", path.read_text())):
+    for path in sorted((Path(migrate_clickhouse.__file__).parent / "clickhouse_migrations").glob("*.sql")):
+        for sql in migrate_clickhouse._END.split(re.sub(r"--.*", "", path.read_text())):
             # A mutation names what it changes; where nothing is left of that, it changes nothing.
             safe = r"\bIF (NOT )?EXISTS\b|\bMODIFY\b|\bUPDATE\b.*\bWHERE\b"
             assert not sql.strip() or re.search(safe, sql, re.DOTALL), f"{path.name}: {sql}"

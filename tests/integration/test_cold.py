@@ -20,10 +20,10 @@ from redis.asyncio import Redis
 
 from aggregator import event_places
 from clickhouse.cold import ColdError, prepare
-from shared import clickhouse_migrate
 from shared.erasures import erase
 from shared.event_ids import Range, known
-from shared.migrate import SchemaError
+from shared.migrations import migrate_clickhouse
+from shared.migrations.migrate_postgres import SchemaError
 from shared.settings import Settings
 from shared.stores.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify, connect
 from shared.stores.postgres import create_pool
@@ -91,7 +91,7 @@ def in_s3(bucket: S3, tmp_path: Path, **more: str) -> dict[str, str]:
 async def migrated(gateway: Gateway, **fields: Any) -> AsyncIterator[ClickHouse]:
     """A client of the tables, as they are after `tallybook migrate` with these settings."""
     settings = gateway.settings("t", **fields)
-    await clickhouse_migrate.migrate(settings)
+    await migrate_clickhouse.migrate(settings)
     async with connect(settings) as client:
         yield client
 
@@ -390,7 +390,7 @@ async def test_a_server_without_the_policy_is_told_what_it_lacks(gateways: Calla
         pass
     settings = one.settings("t", events_cold_days=DAYS, redis_url="unix:///none", database_url="postgresql://u@:1/d")
     with pytest.raises(SchemaError, match="storage policy hot_cold with the volumes default and cold"):
-        await clickhouse_migrate.migrate(settings)
+        await migrate_clickhouse.migrate(settings)
     findings = [one for one in await examine(settings) if one.store == "clickhouse"]
     assert [one.level for one in findings] == ["ok", "unfit"]
     assert "deploy/clickhouse/cold.xml" in findings[1].message

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from ingest.event_statistics import ERROR, FIELDS
 from ingest.tables import FILES
-from shared.clickhouse_migrate import migrate
 from shared.event_rows import COLUMNS, Packer, placed
 from shared.event_rows import Event as SentEvent
 from shared.events import EVENTS, TABLE
+from shared.migrations.migrate_clickhouse import migrate
 from shared.segment.condition import condition
 from shared.segment.parser import LENGTH_MOST
 from shared.segment.syntax import Node, write
@@ -116,7 +116,7 @@ async def test_an_integer_beyond_64_bits_that_was_stored_before_hides_nothing_ei
     await empty.insert(TABLE, b"\n".join(map(msgspec.json.encode, rows)), "stored-before")
     await empty.execute(f"SYSTEM START MERGES {TABLE}")
     for _ in range(2):
-        for command in statement("shared/clickhouse_migrations/0005_integers.sql").split(";\n"):
+        for command in statement("shared/migrations/clickhouse/0005_integers.sql").split(";\n"):
             if command.strip():
                 await empty.execute(command.replace("mutations_sync = 0", "mutations_sync = 2"))
     await check_large(empty)

@@ -24,10 +24,10 @@ import psutil
 import pytest
 from redis import Redis
 
-from shared.clickhouse_migrate import migrate as migrate_clickhouse
 from shared.counting import keys
 from shared.counting.fleet import Fleet
-from shared.migrate import migrate
+from shared.migrations.migrate_clickhouse import migrate as migrate_clickhouse
+from shared.migrations.migrate_postgres import migrate
 from shared.runtime.process import raise_descriptor_limit
 from shared.settings import Settings
 from shared.stores.clickhouse import connect_without_database

@@ -37,7 +37,7 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from shared.migrate import migrate
+from shared.migrations.migrate_postgres import migrate
 from tallybook.outbox import (
     Event,
     InvalidEvent,

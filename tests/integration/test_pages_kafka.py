@@ -17,10 +17,10 @@ from redis.asyncio import Redis
 from aggregator import partition as partition_module
 from aggregator.catalogue import PAGE_VIEWS
 from shared import dead_letters
-from shared.clickhouse_migrate import migrate as migrate_clickhouse
 from shared.log.letter_topic import LetterTopic
 from shared.log.log import Log
 from shared.log.streams import StreamsLog
+from shared.migrations.migrate_clickhouse import migrate as migrate_clickhouse
 from shared.settings import Settings
 from shared.stores import clickhouse
 from shared.stores.postgres import create_pool

@@ -23,7 +23,7 @@ from aggregator.outbox import Batch, Claim, Damaged, Lost, Outbox, Younger, clai
 from aggregator.relay import Relay
 from ingest import health
 from ingest.health import Probe
-from shared.clickhouse_migrate import migrate as migrate_clickhouse
+from shared.migrations.migrate_clickhouse import migrate as migrate_clickhouse
 from shared.runtime.process import new_owner
 from shared.settings import Settings
 from shared.stores import clickhouse

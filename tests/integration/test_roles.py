@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from shared.migrate import migrate
+from shared.migrations.migrate_postgres import migrate
 
 SERVICE, DASHBOARD = "tallybook_service", "tallybook_dashboard"
 

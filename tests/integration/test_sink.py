@@ -28,7 +28,6 @@ from aggregator.pipelines import Pipeline, Rows
 from aggregator.sink import Sink
 from ingest.health import Probe
 from shared import dead_letters
-from shared.clickhouse_migrate import migrate as migrate_clickhouse
 from shared.errors import LogUnavailable, PostgresUnavailable, TooLarge
 from shared.log.accounting import TableAccount, account, accounts
 from shared.log.cursor import Cursors, OwnershipLost
@@ -37,6 +36,7 @@ from shared.log.kafka import KafkaLog
 from shared.log.log import Batch, Limit, Log, Position
 from shared.log.share import Share
 from shared.log.streams import StreamsLog
+from shared.migrations.migrate_clickhouse import migrate as migrate_clickhouse
 from shared.settings import Settings
 from shared.stores import clickhouse
 from shared.stores.clickhouse import ClickHouse

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from shared.clickhouse_migrate import migrate
+from shared.migrations.migrate_clickhouse import migrate
 from shared.settings import Settings
 
 

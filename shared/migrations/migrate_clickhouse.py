@@ -1,4 +1,4 @@
-"""Brings the schema of ClickHouse forward: the `.sql` files of `shared/clickhouse_migrations/` in the order of their
+"""Brings the schema of ClickHouse forward: the `.sql` files of `shared/migrations/clickhouse/` in the order of their
 names, each once.
 
 There are no transactions and no locks: every statement bears a repetition, and a file that was cut short, or that two
@@ -12,12 +12,12 @@ from pathlib import Path
 
 from shared.cold import give_policy, is_cold_ever
 from shared.events import COLD
-from shared.migrate import Migration, SchemaError, migrations, unapplied
+from shared.migrations.migrate_postgres import Migration, SchemaError, migrations, unapplied
 from shared.settings import Settings
 from shared.stores.clickhouse import ClickHouse, connect, connect_without_database, database
 from shared.stores.postgres import statement
 
-_FOLDER = Path(__file__).parent / "clickhouse_migrations"
+_FOLDER = Path(__file__).parent / "clickhouse"
 #: The end of a statement: a semicolon that ends its line.
 _END = re.compile(r";\s*\n")
 #: The rule that says when rows of a table expire, or go elsewhere.
@@ -33,8 +33,8 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 ENGINE = MergeTree ORDER BY name
 SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1
 """
-_CREATION = statement("shared/clickhouse_migrate.creation.sql")
-_TABLES = statement("shared/clickhouse_migrate.tables.sql")
+_CREATION = statement("shared/migrations/migrate_clickhouse.creation.sql")
+_TABLES = statement("shared/migrations/migrate_clickhouse.tables.sql")
 #: The target of a view, as `create_table_query` of system.tables words it.
 _TARGET = re.compile(r"\bTO (?:`([^`]+)`|(\w+))\.(?:`([^`]+)`|(\w+))")
 _WINDOW = re.compile(r"\bnon_replicated_deduplication_window = (\d+)")

@@ -1,5 +1,5 @@
-"""Brings the schema of Postgres forward: the `.sql` files of `shared/migrations/` in the order of their names, each
-once.
+"""Brings the schema of Postgres forward: the `.sql` files of `shared/migrations/postgres/` in the order of their names,
+each once.
 
 Safe to repeat and to race: an advisory lock lets one process at a time migrate, and each file is one transaction
 together with its row in `schema_migrations`. There is no way back; a mistake is mended by the next file.
@@ -15,7 +15,7 @@ import asyncpg
 
 from shared.runtime.crash_points import crash_point
 
-_FOLDER = Path(__file__).parent / "migrations"
+_FOLDER = Path(__file__).parent / "postgres"
 #: Any number that no other user of advisory locks in this database takes: the letters "tallybk" in ASCII.
 _LOCK = 0x74616C6C79626B
 _TIMEOUT_S = 5.0
@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 """
 _IS_EMPTY = "SELECT to_regclass('schema_migrations') IS NULL"
 #: Rights of the roles of deploy/postgres/roles.sh, where there are any.
-_GRANTS = (Path(__file__).parent / "migrate.grants.sql").read_text()
+_GRANTS = (Path(__file__).parent / "migrate_postgres.grants.sql").read_text()
 
 
 class SchemaError(Exception):

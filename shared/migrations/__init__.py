@@ -1,0 +1,1 @@
+"""Schemas of Postgres and ClickHouse, brought forward by numbered SQL files."""
