@@ -6,11 +6,11 @@ from pathlib import Path
 
 from aggregator import audit
 from aggregator.catalogue import PIPELINES
-from shared.log.accounting import account
-from shared.log.cursor import Cursors
-from shared.log.journal import records_in
-from shared.log.log import Log
-from shared.log.retention import trim
+from shared.record_log.accounting import account
+from shared.record_log.cursors import Cursors
+from shared.record_log.journal import records_in
+from shared.record_log.record_log import Log
+from shared.record_log.retention import trim
 from shared.stores.clickhouse import ClickHouse
 from shared.telemetry.metrics import ACCOUNTING_RECORDS, DOUBLES, SINK_LAG
 

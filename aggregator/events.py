@@ -9,7 +9,7 @@ not count: whoever replays the batch decides as before, for nobody could add any
 from aggregator.pipelines import Refused
 from shared.event_ids import Range, known
 from shared.event_rows import ID, ROW_BITS, placed, rows_of
-from shared.log.log import Position, Record
+from shared.record_log.record_log import Position, Record
 from shared.stores.clickhouse import ClickHouse
 
 

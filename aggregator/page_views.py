@@ -21,8 +21,8 @@ from msgspec import Meta, Struct
 
 from aggregator.pipelines import Refused
 from shared.event_rows import sized
-from shared.log.log import Record
 from shared.moments import TimedDecoder
+from shared.record_log.record_log import Record
 
 #: Reasons for which a page view is refused; `refused` is ClickHouse's own word.
 REASONS = ("malformed", "columns", "empty_page_id", "negative_duration", "time_out_of_range", "refused")

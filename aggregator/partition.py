@@ -28,12 +28,12 @@ from aggregator import patience
 from aggregator.audit import in_range
 from aggregator.pipelines import Pipeline, Rows
 from shared import event_gate
-from shared.dead_letters import DeadLetter, write
 from shared.errors import LogUnavailable
 from shared.event_ids import Range
-from shared.log.cursor import Claim, Cursors, OwnershipLost, Pending
-from shared.log.log import Batch, Limit, Log, LogDamaged, Position
-from shared.log.share import Share
+from shared.record_log.cursors import Claim, Cursors, OwnershipLost, Pending
+from shared.record_log.dead_letters import DeadLetter, write
+from shared.record_log.partition_share import Share
+from shared.record_log.record_log import Batch, Limit, Log, LogDamaged, Position
 from shared.runtime.crash_points import crash_point
 from shared.runtime.tasks import end
 from shared.stores.clickhouse import CLICKHOUSE_ERRORS, Class, ClickHouse
@@ -65,7 +65,7 @@ log = structlog.get_logger()
 
 
 class Letters(Protocol):
-    """A topic of dead letters (`shared/log/letter_topic.py`)."""
+    """A topic of dead letters (`shared/record_log/kafka/dead_letter_topic.py`)."""
 
     async def publish(self, claim: Claim, end: Position, letters: Sequence[DeadLetter]) -> None:
         """Have them there, once, however often this is repeated. Raises LogUnavailable."""

@@ -11,9 +11,9 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from shared.dead_letters import DeadLetter
 from shared.event_ids import Range
-from shared.log.log import Batch, Position, Record
+from shared.record_log.dead_letters import DeadLetter
+from shared.record_log.record_log import Batch, Position, Record
 from shared.stores.clickhouse import ClickHouse
 
 #: A number of the record's partition, and the record; answers rows in the format of the pipeline or raises Refused.

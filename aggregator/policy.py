@@ -3,7 +3,7 @@
 import math
 from typing import Literal, NamedTuple
 
-from shared.log.log import Limit
+from shared.record_log.record_log import Limit
 
 Cut = Literal["batch", "time", "hybrid"]
 

@@ -8,7 +8,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from shared.counting import keys
-from shared.log.streams import prefix
+from shared.record_log.streams import prefix
 from shared.settings import Settings
 from shared.stores import redis_memory
 from shared.stores.redis_client import connect, masters

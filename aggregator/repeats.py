@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from aggregator.page_views import view_of
 from aggregator.pipelines import Refused
-from shared.log.log import Batch, Position, Record
+from shared.record_log.record_log import Batch, Position, Record
 from shared.stores.clickhouse import ClickHouse
 from shared.stores.postgres import statement
 

@@ -21,12 +21,13 @@ from aggregator.redis_uses import redis_uses
 from aggregator.relay import Relay
 from aggregator.sink import Sink
 from aggregator.upkeep import Upkeep
-from shared import dead_letters, erasures
+from shared import erasures
 from shared.counting.accounting import account
 from shared.counting.fleet import Fleet
-from shared.log.choice import chosen_letters, chosen_log
-from shared.log.cursor import Cursors
-from shared.log.retention import TRIM_S
+from shared.record_log import dead_letters
+from shared.record_log.cursors import Cursors
+from shared.record_log.factory import chosen_letters, chosen_log
+from shared.record_log.retention import TRIM_S
 from shared.runtime.process import new_owner
 from shared.settings import Settings
 from shared.stores import clickhouse

@@ -1,8 +1,8 @@
 """The sinks of this process: its share of the partitions of each topic, each partition on its way into its table.
 
-Any number of processes may run. Who has a partition is decided in Postgres (`shared/log/cursor.py`); losing one drops
-what was read of it and nothing else. A process that is told to stop finishes the batches that are on their way, if the
-stores let it, and gives its partitions back.
+Any number of processes may run. Who has a partition is decided in Postgres (`shared/record_log/cursors.py`); losing one
+drops what was read of it and nothing else. A process that is told to stop finishes the batches that are on their way,
+if the stores let it, and gives its partitions back.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ from aggregator import patience
 from aggregator.partition import Partition, Stores
 from aggregator.pipelines import Pipeline
 from shared.errors import LogUnavailable
-from shared.log.cursor import OwnershipLost
-from shared.log.share import Share
+from shared.record_log.cursors import OwnershipLost
+from shared.record_log.partition_share import Share
 from shared.runtime.tasks import end
 from shared.stores.clickhouse import Class
 from shared.stores.failures import noted

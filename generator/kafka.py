@@ -23,7 +23,7 @@ from generator.partitioner import Partitioner
 from generator.sender import Patience, TargetUnusable
 from generator.traffic import Message
 from shared.errors import TallybookError
-from shared.log.kafka import KafkaLog
+from shared.record_log.kafka.kafka_log import KafkaLog
 from shared.telemetry.metrics import GENERATOR_ERRORS, GENERATOR_RETRIES, GENERATOR_SECONDS
 
 HEADER = "generator"

@@ -21,7 +21,7 @@ from generator.partitioner import Partitioner
 from generator.sender import Patience, TargetUnusable
 from generator.traffic import Message
 from shared.errors import LogFull, TallybookError, TooLarge
-from shared.log.streams import StreamsLog, prefix
+from shared.record_log.streams import StreamsLog, prefix
 from shared.stores.redis_client import REDIS_ERRORS
 from shared.telemetry.metrics import GENERATOR_ERRORS, GENERATOR_RETRIES, GENERATOR_SECONDS
 

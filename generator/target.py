@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from generator.ledger import Ledger
 from generator.partitioner import Partitioner, Spread, partitioner
 from generator.sender import Patience, Sender
-from shared.log.streams import StreamsLog
+from shared.record_log.streams import StreamsLog
 from shared.settings import Settings
 from shared.stores import redis_memory
 from shared.stores.redis_client import connect

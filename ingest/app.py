@@ -31,11 +31,11 @@ from shared.counting.reader import Reader
 from shared.event_window import EventWindow
 from shared.events import TOPIC as EVENTS
 from shared.hit import TOPIC as HITS
-from shared.log.choice import chosen_log
-from shared.log.journal import Journal
-from shared.log.log import Log
-from shared.log.orphans import Orphans
-from shared.log.producer import Producer, new_name
+from shared.record_log.factory import chosen_log
+from shared.record_log.journal import Journal
+from shared.record_log.orphaned_journals import Orphans
+from shared.record_log.producer import Producer, new_name
+from shared.record_log.record_log import Log
 from shared.settings import Settings
 from shared.stores import redis_memory
 from shared.stores.clickhouse import ClickHouse

@@ -14,8 +14,8 @@ from ingest.openapi import Answer, Operation
 from shared.counting import keys
 from shared.counting.accounting import Account, account
 from shared.errors import LogUnavailable, PostgresUnavailable, RedisUnavailable, Unavailable
-from shared.log.accounting import TableAccount, accounts
-from shared.log.producer import Producer
+from shared.record_log.accounting import TableAccount, accounts
+from shared.record_log.producer import Producer
 from shared.stores.failures import judge
 from shared.stores.postgres import statement
 from shared.stores.redis_client import masters

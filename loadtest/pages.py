@@ -39,11 +39,11 @@ from aggregator.policy import Policy
 from aggregator.repeats import repeats
 from aggregator.sink import Sink
 from loadtest.servers import cores
-from shared.log.choice import chosen_log
-from shared.log.cursor import Cursors
-from shared.log.log import BEGIN, Limit, Log, Position
-from shared.log.marks import Mark
 from shared.migrations import migrate_clickhouse, migrate_postgres
+from shared.record_log.cursors import Cursors
+from shared.record_log.deduplication import Mark
+from shared.record_log.factory import chosen_log
+from shared.record_log.record_log import BEGIN, Limit, Log, Position
 from shared.runtime.gc_tuning import collect_seldom
 from shared.settings import Settings
 from shared.stores import clickhouse

@@ -29,11 +29,11 @@ from aggregator.catalogue import PIPELINES
 from aggregator.partition import Stores
 from aggregator.sink import Sink
 from loadtest.servers import cores
-from shared.log.accounting import account
-from shared.log.choice import chosen_log
-from shared.log.cursor import Cursors
-from shared.log.log import Batch, Limit, Log, Position, Record
 from shared.migrations import migrate_clickhouse, migrate_postgres
+from shared.record_log.accounting import account
+from shared.record_log.cursors import Cursors
+from shared.record_log.factory import chosen_log
+from shared.record_log.record_log import Batch, Limit, Log, Position, Record
 from shared.runtime.gc_tuning import collect_seldom
 from shared.settings import Settings
 from shared.stores import clickhouse

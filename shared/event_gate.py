@@ -10,7 +10,7 @@ says when the insert has to begin at the latest (`insert_before`), and the table
 import secrets
 from typing import Any
 
-from shared.log.cursor import Claim
+from shared.record_log.cursors import Claim
 from shared.stores.postgres import statement
 
 #: What `log_partition` is in rows of imports. No log has as many partitions.

@@ -12,9 +12,9 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from shared.dead_letters import Place
 from shared.event_rows import Cut, blocks, event_of, is_block, rows_of, sized, user_of
-from shared.log.log import Position
+from shared.record_log.dead_letters import Place
+from shared.record_log.record_log import Position
 from shared.stores.postgres import statement
 
 TABLE = "processing_errors"

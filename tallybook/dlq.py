@@ -15,7 +15,7 @@ from tallybook.options import DATA_DIR
 if TYPE_CHECKING:
     import asyncpg
 
-    from shared.dead_letters import Letter, Place
+    from shared.record_log.dead_letters import Letter, Place
 
     Connection = asyncpg.Connection[asyncpg.Record]
 
@@ -44,7 +44,7 @@ def dlq() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 def listed(settled: bool, most: int, as_json: bool, data_dir: str | None) -> None:
     """Show the letters that wait: their ids, when they came, and why. Where there are more, stderr says how many."""
-    from shared import dead_letters
+    from shared.record_log import dead_letters
 
     async def work(connection: "Connection") -> "tuple[list[Letter], int]":
         letters = await dead_letters.listed(connection, most, settled=settled)
@@ -63,7 +63,7 @@ def listed(settled: bool, most: int, as_json: bool, data_dir: str | None) -> Non
 @click.argument("letter")
 def show(letter: str, data_dir: str | None) -> None:
     """Write the record of a letter to stdout, byte for byte, and what is known of it to stderr."""
-    from shared import dead_letters
+    from shared.record_log import dead_letters
 
     where = _place(letter)
     found = _with_database(lambda one: dead_letters.found(one, where), _settings(data_dir))
@@ -95,8 +95,8 @@ def replay(letters: tuple[str, ...], are_all: bool, record: IO[bytes] | None, da
     named = [_place(one) for one in letters]
 
     async def work(connection: "Connection") -> int:
-        from shared import dead_letters
-        from shared.log.choice import chosen_log
+        from shared.record_log import dead_letters
+        from shared.record_log.factory import chosen_log
 
         replayed = 0
         async with chosen_log(settings) as log:
@@ -110,7 +110,7 @@ def replay(letters: tuple[str, ...], are_all: bool, record: IO[bytes] | None, da
 
 
 def _record(file: IO[bytes]) -> bytes:
-    from shared.log.log import RECORD_MAX_BYTES
+    from shared.record_log.record_log import RECORD_MAX_BYTES
     from tallybook.file_bytes import Foreign, text_bytes
 
     try:
@@ -129,7 +129,7 @@ async def _each(places: "list[Place]") -> "AsyncIterator[Place]":
 @click.argument("letters", nargs=-1, required=True)
 def drop(letters: tuple[str, ...], data_dir: str | None) -> None:
     """Give letters up: their records are forgotten. The books go on counting them as dead."""
-    from shared import dead_letters
+    from shared.record_log import dead_letters
 
     places = [_place(one) for one in letters]
 
@@ -140,7 +140,7 @@ def drop(letters: tuple[str, ...], data_dir: str | None) -> None:
 
 
 def _place(text: str) -> "Place":
-    from shared import dead_letters
+    from shared.record_log import dead_letters
 
     try:
         return dead_letters.place(text)
@@ -174,8 +174,8 @@ def _settings(data_dir: str | None) -> Settings:
 
 
 def _with_database(work: "Callable[[Connection], Awaitable[_T]]", settings: Settings) -> _T:
-    from shared.dead_letters import Begun
     from shared.errors import TallybookError, TooLarge
+    from shared.record_log.dead_letters import Begun
 
     try:
         return connected(work, settings.database_url)

@@ -18,10 +18,10 @@ from aggregator.catalogue import PIPELINES
 from aggregator.partition import Stores
 from aggregator.sink import Sink
 from shared.events import EVENTS
-from shared.log.accounting import TableAccount, accounts
-from shared.log.choice import chosen_log
-from shared.log.cursor import Cursors
-from shared.log.log import Limit
+from shared.record_log.accounting import TableAccount, accounts
+from shared.record_log.cursors import Cursors
+from shared.record_log.factory import chosen_log
+from shared.record_log.record_log import Limit
 from shared.settings import Settings
 from shared.stores.clickhouse import ClickHouse
 from shared.stores.postgres import create_pool

@@ -21,7 +21,7 @@ from ingest.front.worker import granian, listens, stop
 from ingest.hits import Recorder
 from ingest.origins import Origins
 from shared.counting.lane import banner_id
-from shared.log.producer import Done
+from shared.record_log.producer import Done
 from shared.runtime.tasks import end
 from shared.settings import Settings
 

@@ -17,9 +17,9 @@ from generator.profile import Profile
 from generator.sender import Patience
 from generator.service import Order, Result, generate, planned
 from generator.target import Producing, Target
-from shared.log.log import BEGIN, Limit
-from shared.log.marks import Mark
-from shared.log.streams import StreamsLog
+from shared.record_log.deduplication import Mark
+from shared.record_log.record_log import BEGIN, Limit
+from shared.record_log.streams import StreamsLog
 from shared.settings import Settings
 from tests.processes import Program, wait_for
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from shared import dead_letters
-from shared.log.kafka import KafkaLog
+from shared.record_log import dead_letters
+from shared.record_log.kafka.kafka_log import KafkaLog
 from shared.settings import Settings
 from shared.stores import clickhouse
 from shared.stores.postgres import create_pool

@@ -11,10 +11,10 @@ from aggregator.partition import Stores
 from aggregator.pipelines import Pipeline
 from aggregator.policy import Policy
 from aggregator.sink import Sink
-from shared import dead_letters
-from shared.log.accounting import account
-from shared.log.cursor import Cursors
-from shared.log.log import Log
+from shared.record_log import dead_letters
+from shared.record_log.accounting import account
+from shared.record_log.cursors import Cursors
+from shared.record_log.record_log import Log
 from shared.stores.clickhouse import ClickHouse
 from tests.pages import HOUR_MS, MINUTE_MS, MINUTES_DAYS, Bucket, Sent, buckets, rows
 from tests.sinks import LEASE_S, Sinks

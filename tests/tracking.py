@@ -18,9 +18,9 @@ import psutil
 from redis.asyncio import Redis
 
 from shared.hit import TOPIC
-from shared.log.log import BEGIN, Limit
-from shared.log.marks import Mark
-from shared.log.streams import StreamsLog
+from shared.record_log.deduplication import Mark
+from shared.record_log.record_log import BEGIN, Limit
+from shared.record_log.streams import StreamsLog
 from tests.processes import ROOT, free_port
 
 #: Seconds that anything here may take.

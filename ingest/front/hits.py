@@ -24,7 +24,7 @@ from ingest.front.plain import Plain
 from ingest.problems import rendered
 from ingest.track import ANSWER_HEADERS, GIF, REASONS, UUID_PATTERN
 from shared.errors import LogUnavailable, TallybookError
-from shared.log.producer import Stored
+from shared.record_log.producer import Stored
 from shared.settings import Settings
 from shared.telemetry.metrics import HITS, HITS_BOT, HITS_REJECTED, HTTP_REQUESTS, HTTP_SECONDS
 

@@ -31,7 +31,7 @@ from typing import Any
 import msgspec
 
 from shared.errors import LogUnavailable, PostgresUnavailable
-from shared.log.log import Position
+from shared.record_log.record_log import Position
 from shared.stores.clickhouse import CLICKHOUSE_ERRORS
 from shared.stores.postgres import POSTGRES_ERRORS
 from tests.acceptance.stack import ask

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared import dead_letters
 from shared.errors import LogFull, LogUnavailable
-from shared.log.log import Log
-from shared.log.producer import new_name
+from shared.record_log import dead_letters
+from shared.record_log.producer import new_name
+from shared.record_log.record_log import Log
 from shared.stores.postgres import POSTGRES_ERRORS
 from tests.chaos.crowd import Crowd
 from tests.chaos.records_books import RecordBooks, numbers

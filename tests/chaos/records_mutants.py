@@ -10,12 +10,12 @@ from typing import Any
 
 from aggregator import catalogue, partition
 from aggregator.partition import Partition
-from shared import dead_letters
-from shared.log import cursor
-from shared.log.journal import Journal
-from shared.log.marks import Sieve
-from shared.log.orphans import Orphans
-from shared.log.producer import new_name
+from shared.record_log import cursors as cursor
+from shared.record_log import dead_letters
+from shared.record_log.deduplication import Sieve
+from shared.record_log.journal import Journal
+from shared.record_log.orphaned_journals import Orphans
+from shared.record_log.producer import new_name
 from shared.runtime.crash_points import crash_point
 from shared.stores import clickhouse
 from tests.chaos.mutants import Mutant

@@ -17,11 +17,11 @@ from redis.asyncio import Redis
 
 from aggregator.audit import in_range
 from shared.event_ids import Range
-from shared.log.accounting import TableAccount, accounts
-from shared.log.kafka import KafkaLog
-from shared.log.log import BEGIN, Log, Position
-from shared.log.streams import StreamsLog
 from shared.migrations.migrate_clickhouse import migrate as migrate_clickhouse
+from shared.record_log.accounting import TableAccount, accounts
+from shared.record_log.kafka.kafka_log import KafkaLog
+from shared.record_log.record_log import BEGIN, Log, Position
+from shared.record_log.streams import StreamsLog
 from shared.settings import Settings
 from shared.stores import clickhouse
 from tests.chaos.proxy import Proxy

@@ -8,11 +8,11 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from shared.log.cursor import Claim, Cursors, OwnershipLost, Pending
-from shared.log.log import BEGIN, Limit, Log, Position
-from shared.log.marks import Mark
-from shared.log.share import Share
-from shared.log.streams import StreamsLog
+from shared.record_log.cursors import Claim, Cursors, OwnershipLost, Pending
+from shared.record_log.deduplication import Mark
+from shared.record_log.partition_share import Share
+from shared.record_log.record_log import BEGIN, Limit, Log, Position
+from shared.record_log.streams import StreamsLog
 from shared.runtime.process import new_owner
 from shared.settings import Settings
 from shared.stores.postgres import POSTGRES_ERRORS, create_pool

@@ -20,7 +20,7 @@ import yaml
 
 from aggregator.catalogue import PAGE_VIEWS
 from shared.counting.lane import Lane
-from shared.log.log import Batch, Position, Record
+from shared.record_log.record_log import Batch, Position, Record
 from shared.settings import Settings
 from shared.stores import clickhouse
 from tallybook.metrics.endpoint import prepare, serve

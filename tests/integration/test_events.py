@@ -20,10 +20,10 @@ from shared.errors import Conflict, LogFull, RedisUnavailable
 from shared.event_rows import blocks
 from shared.event_window import CLAIMED, HOLD_S, NEW, OTHER, STORED, EventWindow
 from shared.events import TOPIC
-from shared.log import accounting
-from shared.log.accounting import TableAccount
-from shared.log.choice import chosen_log
-from shared.log.log import BEGIN
+from shared.record_log import accounting
+from shared.record_log.accounting import TableAccount
+from shared.record_log.factory import chosen_log
+from shared.record_log.record_log import BEGIN
 from shared.settings import Settings
 from shared.stores import clickhouse
 from shared.stores.clickhouse import ClickHouse

@@ -14,7 +14,7 @@ import pytest
 from redis.asyncio import Redis
 
 from shared.events import TOPIC
-from shared.log.choice import chosen_log
+from shared.record_log.factory import chosen_log
 from shared.settings import Settings
 from shared.stores import clickhouse
 from tests.events import PARTITIONS, EventStage, event, event_stage, moment

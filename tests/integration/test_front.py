@@ -28,7 +28,7 @@ from ingest.front.folder import Folder
 from ingest.front.listener import Front
 from ingest.track import _given, parsed_tracker
 from shared.errors import TallybookError
-from shared.log.producer import Done
+from shared.record_log.producer import Done
 from shared.runtime.tasks import end
 from tests.fronting import PATIENCE_S, Fronted, Log, fronting
 

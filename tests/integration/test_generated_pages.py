@@ -14,9 +14,9 @@ import pytest
 from redis.asyncio import Redis
 
 from generator.kinds import BOUNCE, BROKEN_JSON, DUPLICATE, EMPTY_PAGE, KINDS, NEGATIVE_DURATION, NORMAL
-from shared import dead_letters
-from shared.log.streams import StreamsLog
 from shared.migrations.migrate_clickhouse import migrate as migrate_clickhouse
+from shared.record_log import dead_letters
+from shared.record_log.streams import StreamsLog
 from shared.settings import Settings
 from shared.stores import clickhouse
 from shared.stores.postgres import create_pool

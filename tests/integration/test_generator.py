@@ -22,8 +22,8 @@ from generator.partitioner import kafka_partition, murmur2
 from generator.profile import Profile
 from generator.sender import Patience, TargetUnusable
 from generator.target import Producing
-from shared.log.kafka import KafkaLog
-from shared.log.log import BEGIN, Limit
+from shared.record_log.kafka.kafka_log import KafkaLog
+from shared.record_log.record_log import BEGIN, Limit
 from shared.settings import Settings
 from shared.stores import clickhouse
 from tests.events import event_stage
@@ -142,7 +142,7 @@ async def test_a_key_goes_where_the_record_log_expects_it(log: Log, redis_client
     if log.name == "kafka":
         of = KafkaLog("", PARTITIONS, 1).partition_of
     else:
-        from shared.log.streams import StreamsLog
+        from shared.record_log.streams import StreamsLog
 
         of = StreamsLog(redis_client, PARTITIONS, 1).partition_of
     assert all(one.partition == of(one.key) for one in await log.read())

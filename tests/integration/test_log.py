@@ -17,18 +17,18 @@ from aiokafka.admin import AIOKafkaAdminClient
 from redis.asyncio import Redis
 
 from shared.errors import LogFull, LogUnavailable, TooLarge
-from shared.log import kafka as kafka_module
-from shared.log import kafka_client
-from shared.log.choice import chosen_log
-from shared.log.cursor import Cursors
-from shared.log.journal import Journal
-from shared.log.kafka import KafkaLog
-from shared.log.log import BEGIN, Batch, Limit, Log, LogDamaged, Position, ProducerRewound, Reader
-from shared.log.marks import Mark
-from shared.log.orphans import Orphans
-from shared.log.producer import Producer, new_name
-from shared.log.retention import trim
-from shared.log.streams import StreamsLog, prefix
+from shared.record_log.cursors import Cursors
+from shared.record_log.deduplication import Mark
+from shared.record_log.factory import chosen_log
+from shared.record_log.journal import Journal
+from shared.record_log.kafka import connection
+from shared.record_log.kafka import kafka_log as kafka_module
+from shared.record_log.kafka.kafka_log import KafkaLog
+from shared.record_log.orphaned_journals import Orphans
+from shared.record_log.producer import Producer, new_name
+from shared.record_log.record_log import BEGIN, Batch, Limit, Log, LogDamaged, Position, ProducerRewound, Reader
+from shared.record_log.retention import trim
+from shared.record_log.streams import StreamsLog, prefix
 from shared.runtime.tasks import end
 from shared.settings import Settings
 from shared.stores.postgres import create_pool
@@ -582,17 +582,17 @@ async def test_the_position_of_a_sink_shows_in_the_tools_of_kafka(
 
 async def test_a_client_that_nobody_waits_for_any_more_leaves_no_connection(kafka_servers: tuple[str, int]) -> None:
     """Cut off at whatever moment of its start. aiokafka tells of what was left open when that is collected."""
-    made = kafka_client.client_options(kafka_servers[0], TIMEOUT_S)
+    made = connection.client_options(kafka_servers[0], TIMEOUT_S)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         for milliseconds in range(40):
             client = AIOKafkaConsumer(**made)
-            starting = asyncio.create_task(kafka_client.start_client(client, TIMEOUT_S))
+            starting = asyncio.create_task(connection.start_client(client, TIMEOUT_S))
             await asyncio.wait({starting}, timeout=0.001 + milliseconds / 4000)
             await end(starting)
             if not starting.cancelled():
-                await kafka_client.stop_client(client)
-        await asyncio.gather(*kafka_client._unwanted)
+                await connection.stop_client(client)
+        await asyncio.gather(*connection._unwanted)
         del client
         gc.collect()
     assert not [str(one.message) for one in told]

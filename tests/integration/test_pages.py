@@ -17,10 +17,10 @@ from aggregator.partition import Partition
 from aggregator.pipelines import Pipeline, Rows
 from aggregator.policy import Policy
 from aggregator.repeats import repeats
-from shared import dead_letters
-from shared.log.accounting import account
-from shared.log.log import Batch, Position
-from shared.log.streams import StreamsLog
+from shared.record_log import dead_letters
+from shared.record_log.accounting import account
+from shared.record_log.record_log import Batch, Position
+from shared.record_log.streams import StreamsLog
 from shared.settings import Settings
 from shared.stores import clickhouse
 from shared.stores.clickhouse import ClickHouse

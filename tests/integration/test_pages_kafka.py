@@ -16,11 +16,11 @@ from redis.asyncio import Redis
 
 from aggregator import partition as partition_module
 from aggregator.catalogue import PAGE_VIEWS
-from shared import dead_letters
-from shared.log.letter_topic import LetterTopic
-from shared.log.log import Log
-from shared.log.streams import StreamsLog
 from shared.migrations.migrate_clickhouse import migrate as migrate_clickhouse
+from shared.record_log import dead_letters
+from shared.record_log.kafka.dead_letter_topic import LetterTopic
+from shared.record_log.record_log import Log
+from shared.record_log.streams import StreamsLog
 from shared.settings import Settings
 from shared.stores import clickhouse
 from shared.stores.postgres import create_pool

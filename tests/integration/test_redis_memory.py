@@ -23,12 +23,12 @@ from shared.counting.keyed import Keyed, KeyedClick
 from shared.counting.reader import Reader
 from shared.errors import LogFull
 from shared.event_window import EventWindow
-from shared.log.choice import chosen_log
-from shared.log.cursor import Cursors
-from shared.log.log import BEGIN, Limit, Log, Position
-from shared.log.marks import Mark
-from shared.log.retention import trim
-from shared.log.streams import StreamsLog, prefix
+from shared.record_log.cursors import Cursors
+from shared.record_log.deduplication import Mark
+from shared.record_log.factory import chosen_log
+from shared.record_log.record_log import BEGIN, Limit, Log, Position
+from shared.record_log.retention import trim
+from shared.record_log.streams import StreamsLog, prefix
 from shared.settings import Settings
 from shared.stores import clickhouse, redis_memory
 from shared.stores.clickhouse import ClickHouse

@@ -14,10 +14,10 @@ from redis.asyncio import Redis
 from ingest.health import Probe
 from shared.counting.drain import Counter
 from shared.errors import LogUnavailable
-from shared.log.kafka import KafkaLog
-from shared.log.log import BEGIN, Limit
-from shared.log.producer import Producer, new_name
-from shared.log.streams import StreamsLog
+from shared.record_log.kafka.kafka_log import KafkaLog
+from shared.record_log.producer import Producer, new_name
+from shared.record_log.record_log import BEGIN, Limit
+from shared.record_log.streams import StreamsLog
 from shared.settings import Settings
 from shared.stores import clickhouse
 from shared.stores.clickhouse import CLICKHOUSE_ERRORS

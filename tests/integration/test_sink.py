@@ -27,16 +27,16 @@ from aggregator.partition import Partition, Stores
 from aggregator.pipelines import Pipeline, Rows
 from aggregator.sink import Sink
 from ingest.health import Probe
-from shared import dead_letters
 from shared.errors import LogUnavailable, PostgresUnavailable, TooLarge
-from shared.log.accounting import TableAccount, account, accounts
-from shared.log.cursor import Cursors, OwnershipLost
-from shared.log.journal import Append, Journal
-from shared.log.kafka import KafkaLog
-from shared.log.log import Batch, Limit, Log, Position
-from shared.log.share import Share
-from shared.log.streams import StreamsLog
 from shared.migrations.migrate_clickhouse import migrate as migrate_clickhouse
+from shared.record_log import dead_letters
+from shared.record_log.accounting import TableAccount, account, accounts
+from shared.record_log.cursors import Cursors, OwnershipLost
+from shared.record_log.journal import Append, Journal
+from shared.record_log.kafka.kafka_log import KafkaLog
+from shared.record_log.partition_share import Share
+from shared.record_log.record_log import Batch, Limit, Log, Position
+from shared.record_log.streams import StreamsLog
 from shared.settings import Settings
 from shared.stores import clickhouse
 from shared.stores.clickhouse import ClickHouse

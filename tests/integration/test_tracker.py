@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 from ingest import followed as module
 from ingest.trackers import Trackers
 from shared.errors import Busy, PostgresUnavailable, UnknownTracker
-from shared.log.cursor import Cursors
+from shared.record_log.cursors import Cursors
 from shared.settings import Settings
 from shared.stores.clickhouse import connect as connect_to_clickhouse
 from shared.stores.postgres import create_pool

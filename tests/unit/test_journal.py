@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import JournalFull
-from shared.log import journal as module
-from shared.log.journal import Append, BadJournal, Journal, paths, records_in
+from shared.record_log import journal as module
+from shared.record_log.journal import Append, BadJournal, Journal, paths, records_in
 
 MANY = 1 << 20
 

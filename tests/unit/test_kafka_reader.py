@@ -7,8 +7,8 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import CorruptRecordException
 
-from shared.log.kafka_reader import _PAGE, KafkaReader
-from shared.log.log import BEGIN, Limit
+from shared.record_log.kafka.reader import _PAGE, KafkaReader
+from shared.record_log.record_log import BEGIN, Limit
 
 WHERE = TopicPartition("hits", 0)
 RECORDS = 10 * _PAGE

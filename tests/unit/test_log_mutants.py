@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from shared.errors import JournalFull, LogFull, LogUnavailable
-from shared.log import journal, orphans, producer
-from shared.log.journal import Journal
-from shared.log.orphans import Orphans
-from shared.log.producer import Producer
+from shared.record_log import journal, orphaned_journals, producer
+from shared.record_log.journal import Journal
+from shared.record_log.orphaned_journals import Orphans
+from shared.record_log.producer import Producer
 from tests.unit.test_producer import Log, producing, until
 
 pytestmark = pytest.mark.slow
@@ -53,7 +53,7 @@ MUTANTS = {
         producer, Producer, "_send", "seq=append.seq", "seq=append.seq * 1000 + batch.tries"
     ),
     "a replay under new ids": Mutant(
-        orphans, Orphans, "_send", "producer=append.producer", "producer=append.producer + '-again'"
+        orphaned_journals, Orphans, "_send", "producer=append.producer", "producer=append.producer + '-again'"
     ),
     "the frame before a torn tail is cut, too": Mutant(
         journal,
@@ -66,7 +66,7 @@ MUTANTS = {
         producer, Producer, "_clear", "or any(line.backlog for line in self._lines)", ""
     ),
     "a journal is given up after its first append": Mutant(
-        orphans, Orphans, "_send_all", "sent += 1", "sent += 1; break"
+        orphaned_journals, Orphans, "_send_all", "sent += 1", "sent += 1; break"
     ),
     "what may be in the log is refused as not stored": Mutant(
         producer, Producer, "_give_up", "self._tell(batch, LogUnavailable())", "self._tell(batch, error)"

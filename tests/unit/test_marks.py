@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.dead_letters import Place, producer
-from shared.log.log import Position
-from shared.log.marks import Mark, Sieve
+from shared.record_log.dead_letters import Place, producer
+from shared.record_log.deduplication import Mark, Sieve
+from shared.record_log.record_log import Position
 
 
 def test_what_lies_above_the_mark_passes_and_moves_it() -> None:

@@ -13,8 +13,8 @@ from ingest.bulk import _CLICK
 from ingest.uploaded import Uploaded
 from shared.event_columns import columns
 from shared.event_rows import Event, Packer, event_of
-from shared.log.log import Position, Record
 from shared.moments import TimedDecoder, cut
+from shared.record_log.record_log import Position, Record
 from shared.settings import Settings
 from tests.events import event
 from tests.pages import view

@@ -10,7 +10,7 @@ from aggregator.catalogue import PAGE_VIEWS, configured
 from aggregator.page_views import row as row_of
 from aggregator.pipelines import Refused
 from aggregator.policy import RECORDS_MAX, Policy
-from shared.log.log import Limit, Position, Record
+from shared.record_log.record_log import Limit, Position, Record
 from shared.settings import Settings
 from tests.pages import DAY_MS, MINUTE_MS, faulty, generate, view
 

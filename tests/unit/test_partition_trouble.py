@@ -9,8 +9,8 @@ import pytest
 from aggregator import patience
 from aggregator.catalogue import PIPELINES
 from aggregator.partition import Partition, Stores
-from shared.log.cursor import Claim
-from shared.log.log import BEGIN, Limit
+from shared.record_log.cursors import Claim
+from shared.record_log.record_log import BEGIN, Limit
 
 
 class Pool:

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from shared.errors import JournalFull, LogFull, LogUnavailable, TooLarge
-from shared.log import producer as module
-from shared.log.journal import Append, Journal
-from shared.log.log import RECORD_MAX_BYTES, ProducerRewound
-from shared.log.orphans import Orphans
-from shared.log.producer import Producer, new_name
+from shared.record_log import producer as module
+from shared.record_log.journal import Append, Journal
+from shared.record_log.orphaned_journals import Orphans
+from shared.record_log.producer import Producer, new_name
+from shared.record_log.record_log import RECORD_MAX_BYTES, ProducerRewound
 
 KEY = b"k"
 

@@ -22,25 +22,25 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from shared.log.log import Position
-from shared.log.marks import Mark
+from shared.record_log.deduplication import Mark
+from shared.record_log.record_log import Position
 from shared.runtime.process import is_gone
 from shared.stores.postgres import statement
 
 #: Seconds for which a partition belongs to a process that says nothing. Its owner renews it three times as often.
 LEASE_S = 10.0
 
-_REGISTER = statement("shared/log/cursor.register.sql")
-_CLAIM = statement("shared/log/cursor.claim.sql")
-_MARKS = statement("shared/log/cursor.marks.sql")
-_RENEW = statement("shared/log/cursor.renew.sql")
-_OWNERS = statement("shared/log/cursor.owners.sql")
-_FREE = statement("shared/log/cursor.free.sql")
-_INTEND = statement("shared/log/cursor.intend.sql")
-_DONE = statement("shared/log/cursor.done.sql")
-_RELEASE = statement("shared/log/cursor.release.sql")
-_SLOWEST = statement("shared/log/cursor.slowest.sql")
-_PRUNE = statement("shared/log/cursor.prune.sql")
+_REGISTER = statement("shared/record_log/cursors.register.sql")
+_CLAIM = statement("shared/record_log/cursors.claim.sql")
+_MARKS = statement("shared/record_log/cursors.marks.sql")
+_RENEW = statement("shared/record_log/cursors.renew.sql")
+_OWNERS = statement("shared/record_log/cursors.owners.sql")
+_FREE = statement("shared/record_log/cursors.free.sql")
+_INTEND = statement("shared/record_log/cursors.intend.sql")
+_DONE = statement("shared/record_log/cursors.done.sql")
+_RELEASE = statement("shared/record_log/cursors.release.sql")
+_SLOWEST = statement("shared/record_log/cursors.slowest.sql")
+_PRUNE = statement("shared/record_log/cursors.prune.sql")
 
 
 class OwnershipLost(Exception):

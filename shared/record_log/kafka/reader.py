@@ -4,8 +4,8 @@ The partition is assigned by hand and the position is the caller's: no group, no
 what is read.
 
 Transactions of other programs leave offsets without a record: markers, and what was aborted. They count as skipped, so
-in the books a range has as many records as offsets. Topics are not compacted (`shared/log/kafka.py`), so nothing else
-leaves gaps.
+in the books a range has as many records as offsets. Topics are not compacted (`shared/record_log/kafka/kafka_log.py`),
+so nothing else leaves gaps.
 """
 
 import asyncio
@@ -20,9 +20,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CorruptRecordException, OffsetOutOfRangeError, UnsupportedCodecError
 
 from shared.errors import LogUnavailable
-from shared.log.kafka_client import KAFKA_ERRORS, client_options, start_client, stop_client
-from shared.log.log import BEGIN, Batch, Limit, LogDamaged, Position, Record, check_replay
-from shared.log.marks import Mark, Sieve
+from shared.record_log.deduplication import Mark, Sieve
+from shared.record_log.kafka.connection import KAFKA_ERRORS, client_options, start_client, stop_client
+from shared.record_log.record_log import BEGIN, Batch, Limit, LogDamaged, Position, Record, check_replay
 from shared.stores.failures import UnreadableRecords
 
 #: The header in which each record carries where it belongs in its producer's appends.

@@ -1,7 +1,7 @@
 """Forgetting what every sink has stored, in either log, and never more than that."""
 
-from shared.log.cursor import Cursors
-from shared.log.log import Log
+from shared.record_log.cursors import Cursors
+from shared.record_log.record_log import Log
 
 #: Seconds for which records are kept after the last sink is done with them, for repairs.
 KEEP_S = 3600.0

@@ -33,9 +33,9 @@ from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError, for_cod
 from aiokafka.partitioner import murmur2
 
 from shared.errors import LogFull, LogUnavailable, TooLarge
-from shared.log.kafka_client import KAFKA_ERRORS, client_options, start_client, stop_client
-from shared.log.kafka_reader import HEADER, KafkaReader, header
-from shared.log.log import RECORD_MAX_BYTES, Position, Stock, check
+from shared.record_log.kafka.connection import KAFKA_ERRORS, client_options, start_client, stop_client
+from shared.record_log.kafka.reader import HEADER, KafkaReader, header
+from shared.record_log.record_log import RECORD_MAX_BYTES, Position, Stock, check
 from shared.stores.failures import WrongTopic
 
 #: Bytes of one record batch. A broker takes 1,048,588 by default (`message.max.bytes`).

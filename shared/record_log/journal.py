@@ -9,7 +9,7 @@ under way when it was written counts once. Frames are added behind the others an
 that a crash cut short was acknowledged to nobody and is cut off by the next owner. A frame that a disk has damaged in
 the midst of others is stepped over and kept apart for a person: those behind it were acknowledged, too. The file is
 emptied when the log has everything in it. The owner holds flock(2) on it; a file that nobody holds is of a dead worker,
-and another one sends what is in it (`shared/log/orphans.py`).
+and another one sends what is in it (`shared/record_log/orphaned_journals.py`).
 """
 
 import contextlib

@@ -29,7 +29,8 @@ from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from shared.errors import LogFull, LogUnavailable
-from shared.log.log import (
+from shared.record_log.deduplication import Mark, Sieve
+from shared.record_log.record_log import (
     BEGIN,
     Batch,
     Limit,
@@ -41,15 +42,14 @@ from shared.log.log import (
     check,
     check_replay,
 )
-from shared.log.marks import Mark, Sieve
 from shared.stores.redis_client import REDIS_ERRORS, Script
 from shared.stores.redis_cluster import Cluster
 
-_APPEND = Script("shared/log/streams.append.lua")
-_LOOK = Script("shared/log/streams.look.lua")
-_LAG = Script("shared/log/streams.lag.lua")
-_STOCK = Script("shared/log/streams.stock.lua")
-_TRIM = Script("shared/log/streams.trim.lua")
+_APPEND = Script("shared/record_log/streams.append.lua")
+_LOOK = Script("shared/record_log/streams.look.lua")
+_LAG = Script("shared/record_log/streams.lag.lua")
+_STOCK = Script("shared/record_log/streams.stock.lua")
+_TRIM = Script("shared/record_log/streams.trim.lua")
 
 #: Entries that Redis answers at a time: it does nothing else meanwhile.
 _PAGE = 1000
@@ -267,7 +267,7 @@ def _parsed(entry: Any) -> tuple[Record, str, Mark]:
 
 def _reading(redis: "Redis") -> Any:  # whose types know no commands without callbacks
     """A client of the same connections that leaves entries as they are; the one given goes on as before. That of a
-    cluster shares its connections with no other, and is the log's own (`shared/log/choice.py`)."""
+    cluster shares its connections with no other, and is the log's own (`shared/record_log/factory.py`)."""
     client: Any = redis if isinstance(redis, Cluster) else type(redis)(connection_pool=redis.connection_pool)
     client.set_response_callback("XRANGE", _as_it_is)
     return client

@@ -10,9 +10,9 @@ from pathlib import Path
 import structlog
 
 from shared.errors import TooLarge
-from shared.log import journal as journals
-from shared.log.journal import Append, BadJournal, Journal
-from shared.log.log import Log, ProducerRewound
+from shared.record_log import journal as journals
+from shared.record_log.journal import Append, BadJournal, Journal
+from shared.record_log.record_log import Log, ProducerRewound
 from shared.runtime.tasks import end
 from shared.stores.failures import noted
 from shared.telemetry.metrics import APPENDS, LOOP_ERRORS

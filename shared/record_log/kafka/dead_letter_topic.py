@@ -23,11 +23,11 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import for_code
 
-from shared.dead_letters import DeadLetter, Place
 from shared.errors import LogUnavailable
-from shared.log.cursor import Claim
-from shared.log.kafka_client import KAFKA_ERRORS, client_options, start_client, stop_client
-from shared.log.log import RECORD_MAX_BYTES, Position
+from shared.record_log.cursors import Claim
+from shared.record_log.dead_letters import DeadLetter, Place
+from shared.record_log.kafka.connection import KAFKA_ERRORS, client_options, start_client, stop_client
+from shared.record_log.record_log import RECORD_MAX_BYTES, Position
 from shared.telemetry.metrics import LETTER_TRANSACTIONS
 
 #: The error code of a topic that is there already (TOPIC_ALREADY_EXISTS).

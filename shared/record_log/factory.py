@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from shared.events import TOPIC as EVENTS
-from shared.log.log import Log
-from shared.log.streams import StreamsLog
+from shared.record_log.record_log import Log
+from shared.record_log.streams import StreamsLog
 from shared.settings import Settings
 from shared.stores import redis_memory
 from shared.stores.redis_client import connect
 
 if TYPE_CHECKING:
-    from shared.log.letter_topic import LetterTopic
+    from shared.record_log.kafka.dead_letter_topic import LetterTopic
 
 _KAFKA = "kafka://"
 
@@ -25,7 +25,7 @@ async def chosen_log(settings: Settings) -> AsyncIterator[Log]:
     url, records_max = settings.log_url, settings.log_records_max
     topics = {EVENTS: settings.events_blocks_max}
     if url is not None and url.startswith(_KAFKA):
-        from shared.log.kafka import KafkaLog  # its client is an extra: tallybook[kafka]
+        from shared.record_log.kafka.kafka_log import KafkaLog  # its client is an extra: tallybook[kafka]
 
         # Clients whose broker is away log ten lines a second; whoever asks for something gets an error and logs that.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
@@ -49,7 +49,7 @@ async def chosen_letters(settings: Settings) -> "AsyncIterator[LetterTopic | Non
     if settings.dead_letters_topic is None or settings.log_url is None:
         yield None
         return
-    from shared.log.letter_topic import LetterTopic  # needs the client of Kafka
+    from shared.record_log.kafka.dead_letter_topic import LetterTopic  # needs the client of Kafka
 
     topic = LetterTopic(_servers(settings.log_url), settings.dead_letters_topic)
     try:

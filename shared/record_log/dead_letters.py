@@ -7,26 +7,26 @@ the record's place in the log and the sink: a repeat is the same row.
 letter and has one append, so however often the replay is repeated, and wherever it was cut short before the letter was
 marked, the sink sees it once. What is sent is noted before the first try, and nothing else is ever sent: another record
 under the same name would pass for a repeat of the first. With the mark the record is forgotten. Of several sinks of a
-topic only that of the letter lets the record through (`shared/log/marks.py`).
+topic only that of the letter lets the record through (`shared/record_log/deduplication.py`).
 """
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from shared.log.cursor import Claim
-from shared.log.log import Log, Position, Record, check
-from shared.log.marks import REPLAY
+from shared.record_log.cursors import Claim
+from shared.record_log.deduplication import REPLAY
+from shared.record_log.record_log import Log, Position, Record, check
 from shared.stores.postgres import statement
 
-_WRITE = statement("shared/dead_letters.write.sql")
-_LISTED = statement("shared/dead_letters.listed.sql")
-_WAITING = statement("shared/dead_letters.waiting.sql")
-_LOCK = statement("shared/dead_letters.lock.sql")
-_REPLAYED = statement("shared/dead_letters.replayed.sql")
-_DROP = statement("shared/dead_letters.drop.sql")
-_BEGIN = statement("shared/dead_letters.begin.sql")
-_PRUNE = statement("shared/dead_letters.prune.sql")
+_WRITE = statement("shared/record_log/dead_letters.write.sql")
+_LISTED = statement("shared/record_log/dead_letters.listed.sql")
+_WAITING = statement("shared/record_log/dead_letters.waiting.sql")
+_LOCK = statement("shared/record_log/dead_letters.lock.sql")
+_REPLAYED = statement("shared/record_log/dead_letters.replayed.sql")
+_DROP = statement("shared/record_log/dead_letters.drop.sql")
+_BEGIN = statement("shared/record_log/dead_letters.begin.sql")
+_PRUNE = statement("shared/record_log/dead_letters.prune.sql")
 _COUNT = "SELECT count(*) FROM processing_errors WHERE $1 OR (replayed_at IS NULL AND dropped_at IS NULL)"
 
 #: Characters of an explanation that are kept.

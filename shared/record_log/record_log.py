@@ -1,22 +1,22 @@
 """The record log: where hits, events and page views wait, in order, until every sink has stored them.
 
 A topic has a fixed number of partitions; the records of one partition have an order, and the key decides the partition.
-`shared/log/streams.py` and `shared/log/kafka.py` keep the same promises:
+`shared/record_log/streams.py` and `shared/record_log/kafka/kafka_log.py` keep the same promises:
 
 - An append that returned is in the log. One that raised has an unknown outcome and is repeated under the same
   (producer, seq) until it returns; a reader sees its records once.
 - A range of positions always holds the same records, so that whoever died in the middle of one can be replaced.
-- Nothing leaves the log before the slowest sink is done with it (`shared/log/retention.py`).
+- Nothing leaves the log before the slowest sink is done with it (`shared/record_log/retention.py`).
 
 Positions are the log's own and ranges are half-open: [start, end). A reader keeps its position and its marks elsewhere
-(`shared/log/cursor.py`).
+(`shared/record_log/cursors.py`).
 """
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from shared.errors import TooLarge
-from shared.log.marks import Mark
+from shared.record_log.deduplication import Mark
 
 #: Bytes of a key and a value together. A Kafka broker takes 1,048,588 in one batch by default (`message.max.bytes`).
 RECORD_MAX_BYTES = 900_000
@@ -148,7 +148,7 @@ class Log(Protocol):
 
     async def trim(self, topic: str, partition: int, before: Position, keep_s: float) -> None:
         """Forget records before the position that are older than `keep_s`; younger ones too if the partition is more
-        than half full. `shared/log/retention.py` knows the position. Raises LogUnavailable."""
+        than half full. `shared/record_log/retention.py` knows the position. Raises LogUnavailable."""
         ...
 
     def reader(self, topic: str, partition: int, sink: str) -> Reader:

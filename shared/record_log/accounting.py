@@ -22,13 +22,13 @@ import msgspec
 from shared.errors import LogUnavailable, PostgresUnavailable
 from shared.event_rows import rows_in
 from shared.events import TOPIC as EVENTS
-from shared.log.journal import records_in
-from shared.log.log import Limit, Log, LogDamaged, Position
-from shared.log.marks import Mark
+from shared.record_log.deduplication import Mark
+from shared.record_log.journal import records_in
+from shared.record_log.record_log import Limit, Log, LogDamaged, Position
 from shared.stores.postgres import POSTGRES_ERRORS, statement
 
-_POSITIONS = statement("shared/log/accounting.positions.sql")
-_SINKS = statement("shared/log/accounting.sinks.sql")
+_POSITIONS = statement("shared/record_log/accounting.positions.sql")
+_SINKS = statement("shared/record_log/accounting.sinks.sql")
 
 #: What is read at a time to count the events in it, and the seconds for all of it.
 _PAGE, _COUNT_S = Limit(records=1000, bytes=16 << 20, wait_s=0.1), 5.0

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import structlog
 
-from shared.log.cursor import Claim, Cursors, OwnershipLost
+from shared.record_log.cursors import Claim, Cursors, OwnershipLost
 from shared.stores.postgres import statement
 
-_BEAT = statement("shared/log/share.beat.sql")
-_LEAVE = statement("shared/log/share.leave.sql")
+_BEAT = statement("shared/record_log/partition_share.beat.sql")
+_LEAVE = statement("shared/record_log/partition_share.leave.sql")
 
 log = structlog.get_logger()
 

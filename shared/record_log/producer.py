@@ -29,8 +29,8 @@ from typing import Literal
 import structlog
 
 from shared.errors import LogFull, LogUnavailable, TallybookError, TooLarge
-from shared.log.journal import Append, Journal
-from shared.log.log import RECORD_MAX_BYTES, Log
+from shared.record_log.journal import Append, Journal
+from shared.record_log.record_log import RECORD_MAX_BYTES, Log
 from shared.runtime.crash_points import crash_point
 from shared.runtime.tasks import end
 from shared.stores.failures import noted
