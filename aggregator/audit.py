@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from shared.event_ids import Range
+from shared.events.known_ids import Range
 from shared.stores.clickhouse import ClickHouse
 from shared.stores.postgres import statement
 

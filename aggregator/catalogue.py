@@ -4,8 +4,8 @@ from aggregator import events, page_views
 from aggregator.pipelines import Pipeline, alone, spliced
 from aggregator.policy import Policy
 from aggregator.repeats import repeats
-from shared.event_rows import COLUMNS, rows_in
-from shared.events import TABLE, TOPIC
+from shared.events.rows import COLUMNS, rows_in
+from shared.events.table import TABLE, TOPIC
 from shared.hit import TOPIC as HITS_TOPIC
 from shared.hit import Hit
 from shared.settings import Settings

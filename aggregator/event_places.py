@@ -1,6 +1,6 @@
 """Where product events are, hot or cold, as metrics."""
 
-from shared.cold import is_cold_ever
+from shared.events.cold_storage import is_cold_ever
 from shared.settings import Settings
 from shared.stores.clickhouse import ClickHouse
 from shared.stores.postgres import statement

@@ -1,14 +1,14 @@
 """Blocks of events on their way into the table: their rows, without those whose ids it has.
 
 A row's place is the block's, with the number of the row in the block behind it in `log_seq`, below the seq of the
-position. What is left out depends
-on the table, so it is decided behind the gate (`shared/event_gate.py`), and what the table has of the batch itself does
-not count: whoever replays the batch decides as before, for nobody could add anything meanwhile.
+position. What is left out depends on the table, so it is decided behind the gate (`shared/events/insert_gate.py`), and
+what the table has of the batch itself does not count: whoever replays the batch decides as before, for nobody could add
+anything meanwhile.
 """
 
 from aggregator.pipelines import Refused
-from shared.event_ids import Range, known
-from shared.event_rows import ID, ROW_BITS, placed, rows_of
+from shared.events.known_ids import Range, known
+from shared.events.rows import ID, ROW_BITS, placed, rows_of
 from shared.record_log.record_log import Position, Record
 from shared.stores.clickhouse import ClickHouse
 

@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from aggregator.pipelines import Refused
-from shared.event_rows import sized
+from shared.events.rows import sized
 from shared.moments import TimedDecoder
 from shared.record_log.record_log import Record
 

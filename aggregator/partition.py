@@ -27,9 +27,9 @@ import structlog
 from aggregator import patience
 from aggregator.audit import in_range
 from aggregator.pipelines import Pipeline, Rows
-from shared import event_gate
 from shared.errors import LogUnavailable
-from shared.event_ids import Range
+from shared.events import insert_gate
+from shared.events.known_ids import Range
 from shared.record_log.cursors import Claim, Cursors, OwnershipLost, Pending
 from shared.record_log.dead_letters import DeadLetter, write
 from shared.record_log.partition_share import Share
@@ -240,17 +240,17 @@ class Partition:
 
     async def _enter(self) -> None:
         """Take the gate; having it already is fine. Raises OwnershipLost."""
-        cursors, wait_s = self._stores.cursors, event_gate.WAIT_S[0]
-        while not await self._patient("postgres", lambda: event_gate.enter(cursors.pool, cursors.log, self._claim)):
+        cursors, wait_s = self._stores.cursors, insert_gate.WAIT_S[0]
+        while not await self._patient("postgres", lambda: insert_gate.enter(cursors.pool, cursors.log, self._claim)):
             if self._number not in self._share.claims:
                 raise OwnershipLost(f"{self._pipeline.table} has lost {self._claim.topic}.{self._number}")
             await asyncio.sleep(random.uniform(wait_s / 2, wait_s))  # noqa: S311 - jitter
-            wait_s = min(2 * wait_s, event_gate.WAIT_S[1])
+            wait_s = min(2 * wait_s, insert_gate.WAIT_S[1])
 
     async def _leave_gate(self) -> None:
         """Unless a batch may be on its way, the gate is for others: also one that a predecessor took and died."""
         if self._pipeline.sift and self._claim.pending is None:
-            await event_gate.leave(self._stores.cursors.pool, self._stores.cursors.log, self._claim)
+            await insert_gate.leave(self._stores.cursors.pool, self._stores.cursors.log, self._claim)
 
     async def _intend(self, batch: Batch) -> None:
         """Note the range, for whoever has to repeat it; at least once, only this process knows it."""
@@ -328,7 +328,7 @@ class Partition:
                 await write(connection, cursors.log, claim, letters)
                 moved = await cursors.done(claim, batch.end, batch.marks, connection)
                 if self._pipeline.sift:
-                    await event_gate.leave(connection, cursors.log, claim)
+                    await insert_gate.leave(connection, cursors.log, claim)
                 return moved
 
         self._put(await self._patient("postgres", once))

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from shared.event_ids import Range
+from shared.events.known_ids import Range
 from shared.record_log.dead_letters import DeadLetter
 from shared.record_log.record_log import Batch, Position, Record
 from shared.stores.clickhouse import ClickHouse
@@ -74,8 +74,8 @@ class Pipeline(NamedTuple):
     delivery: Delivery = "exactly_once"
     #: Finds records whose event is there already; None keeps them all.
     repeats: Repeats | None = None
-    #: Leaves out rows that the table has, whatever brought them there, behind the gate (`shared/event_gate.py`); None
-    #: keeps them all.
+    #: Leaves out rows that the table has, whatever brought them there, behind the gate
+    #: (`shared/events/insert_gate.py`); None keeps them all.
     sift: Sift | None = None
     places: Places = _places
     #: The column of the table that its partitions are made of.

@@ -1,5 +1,5 @@
 """Where the embedded engine keeps cold events: a folder of any disk, or S3. Both are volumes of one storage policy, and
-the engine moves parts between them by the rule that `shared/cold.py` gives the table.
+the engine moves parts between them by the rule that `shared/events/cold_storage.py` gives the table.
 
     clickhouse/cold.json           in the data folder: which places the engine has ever been given
     <cold folder>/tallybook.json   the same id as there: an empty mount point or another folder is not taken for it
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
-from shared.events import COLD, FORMER, HOT, POLICY
+from shared.events.table import COLD, FORMER, HOT, POLICY
 from shared.settings import Settings
 
 _NOTE, _MARK = "cold.json", "tallybook.json"

@@ -29,7 +29,7 @@ from shared.counting.drain import Counter
 from shared.counting.keyed import Keyed
 from shared.counting.reader import Reader
 from shared.event_window import EventWindow
-from shared.events import TOPIC as EVENTS
+from shared.events.table import TOPIC as EVENTS
 from shared.hit import TOPIC as HITS
 from shared.record_log.factory import chosen_log
 from shared.record_log.journal import Journal

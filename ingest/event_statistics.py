@@ -2,10 +2,10 @@
 
 Every number is exact: an event counts once however often it was sent, and whatever ClickHouse has merged. Counts of
 events read `EVENTS`. Sets of users are blind to rows that are there twice, and the gate to the table
-(`shared/event_gate.py`) lets no id in a second time with other contents: they read the table itself, at half the cost.
-A user is told from others by `user_hash`, the 128 bits of SipHash by which ClickHouse compares texts in exact sets,
-too: stored, it is there without the text being read and hashed again.
-Days are whole days of the zone `tz`; both ends of a range are in it.
+(`shared/events/insert_gate.py`) lets no id in a second time with other contents: they read the table itself, at half
+the cost. A user is told from others by `user_hash`, the 128 bits of SipHash by which ClickHouse compares texts in exact
+sets, too: stored, it is there without the text being read and hashed again. Days are whole days of the zone `tz`; both
+ends of a range are in it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from ingest.openapi import Answer, Operation, Parameter
 from ingest.query import choice, flag, integer, invalid, query
 from ingest.tables import Table
 from shared.errors import Busy, ClickHouseUnavailable, Invalid, Malformed
-from shared.events import EVENTS, TABLE, property_of
+from shared.events.table import EVENTS, TABLE, property_of
 from shared.segment.condition import EVERYTHING, Condition, condition
 from shared.segment.fields import Document, Field, Text
 from shared.segment.parser import LENGTH_MOST, parse

@@ -33,8 +33,8 @@ from shared.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
-from shared.event_rows import Cut, Event, blocks
 from shared.event_window import CLAIMED, NEW, STORED
+from shared.events.rows import Cut, Event, blocks
 from shared.runtime.crash_points import crash_point
 from shared.stores.redis_client import REDIS_ERRORS
 from shared.telemetry.metrics import EVENTS, UPLOADS_REFUSED

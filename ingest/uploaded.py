@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from ingest.array import UNREADABLE, raw_items, why
 from ingest.problems import explained
 from shared.errors import Invalid, Malformed, TooLarge
-from shared.event_rows import ID, Event, Packer, Unfit, named
+from shared.events.rows import ID, Event, Packer, Unfit, named
 from shared.moments import TimedDecoder
 from shared.settings import Settings
 

@@ -29,7 +29,7 @@ from starlette.applications import Starlette
 from ingest import event_statistics
 from ingest.openapi import routes
 from ingest.problems import HANDLERS
-from shared.event_ids import Range, known
+from shared.events.known_ids import Range, known
 from shared.migrations import migrate_clickhouse
 from shared.settings import Settings, load
 from shared.stores import clickhouse

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 
 from loadtest.servers import cores
-from shared.events import EVENTS
+from shared.events.table import EVENTS
 from shared.stores.clickhouse import ClickHouse
 
 _LOADED = f"""

@@ -33,7 +33,7 @@ import psutil
 import uvloop
 
 from loadtest.servers import cores
-from shared.events import EVENTS
+from shared.events.table import EVENTS
 from shared.migrations import migrate_clickhouse, migrate_postgres
 from shared.settings import Settings
 from shared.stores import clickhouse

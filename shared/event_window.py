@@ -50,7 +50,7 @@ class Claim(NamedTuple):
 
 class EventWindow:
     """The window as one worker sees it. Any number of tasks may share one. Events have their names here (`named` in
-    `shared/event_rows.py`): 16 bytes of the id and 8 of the content."""
+    `shared/events/rows.py`): 16 bytes of the id and 8 of the content."""
 
     def __init__(self, settings: Settings, redis: "Redis") -> None:
         self._settings = settings

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from shared.event_rows import Cut, blocks, event_of, is_block, rows_of, sized, user_of
+from shared.events.rows import Cut, blocks, event_of, is_block, rows_of, sized, user_of
 from shared.record_log.dead_letters import Place
 from shared.record_log.record_log import Position
 from shared.stores.postgres import statement

@@ -6,7 +6,7 @@ from pathlib import Path
 import asyncpg
 from redis.exceptions import AuthenticationError, ResponseError
 
-from shared import cold
+from shared.events import cold_storage
 from shared.migrations import migrate_clickhouse, migrate_postgres
 from shared.migrations.migrate_postgres import SchemaError
 from shared.settings import Settings
@@ -122,7 +122,7 @@ async def _clickhouse_schema(settings: Settings) -> Finding:
     try:
         missing = await migrate_clickhouse.pending(settings)
         async with connect_without_database(settings) as clickhouse:
-            unfit = await cold.unfit(clickhouse) if cold.is_cold_ever(settings) else None
+            unfit = await cold_storage.unfit(clickhouse) if cold_storage.is_cold_ever(settings) else None
         bare = [] if missing else await migrate_clickhouse.unprotected(settings)
     except SchemaError as error:
         return Finding("clickhouse", "unfit", f"{error}: run the version that made it, or a newer one")

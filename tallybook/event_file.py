@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from shared.event_columns import UNFIT, Columns, columns
-from shared.event_rows import Event, EventId, EventType, OccurredAt, Packer, Unfit, UserId, sized
+from shared.events.columns import UNFIT, Columns, columns
+from shared.events.rows import Event, EventId, EventType, OccurredAt, Packer, Unfit, UserId, sized
 from shared.settings import Settings
 from tallybook.csv_file import NOT_DOUBLED, CsvFile, unescaped
 from tallybook.event_layout import COLUMNS as COLUMNS

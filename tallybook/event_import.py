@@ -19,11 +19,11 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from shared.event_columns import PLACED_COLUMNS, Columns, Place, native
-from shared.event_gate import IMPORTED, ImportGate
-from shared.event_ids import Range, content, contents, known
-from shared.event_rows import DAY_MS
-from shared.events import TABLE
+from shared.events.columns import PLACED_COLUMNS, Columns, Place, native
+from shared.events.insert_gate import IMPORTED, ImportGate
+from shared.events.known_ids import Range, content, contents, known
+from shared.events.rows import DAY_MS
+from shared.events.table import TABLE
 from shared.runtime.crash_points import crash_point
 from shared.stores.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify
 from shared.stores.postgres import POSTGRES_ERRORS

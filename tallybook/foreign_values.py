@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import NAMESPACE_URL, uuid5
 from zoneinfo import ZoneInfo
 
-from shared.event_rows import EPOCH, TYPE_MAX, TYPE_PATTERN
+from shared.events.rows import EPOCH, TYPE_MAX, TYPE_PATTERN
 
 _ASCII = re.ASCII | re.IGNORECASE
 #: Day, time, fraction, name of the zone, and its sign, hours and minutes: of ISO 8601, Postgres (+00), BigQuery (UTC),

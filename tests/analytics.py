@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from ingest import event_statistics
 from ingest.openapi import routes
 from ingest.problems import HANDLERS
-from shared.events import TABLE
+from shared.events.table import TABLE
 from shared.stores.clickhouse import ClickHouse
 
 _tokens = count(1)

@@ -17,7 +17,7 @@ from aggregator.books import account
 from aggregator.catalogue import PIPELINES
 from aggregator.partition import Stores
 from aggregator.sink import Sink
-from shared.events import EVENTS
+from shared.events.table import EVENTS
 from shared.record_log.accounting import TableAccount, accounts
 from shared.record_log.cursors import Cursors
 from shared.record_log.factory import chosen_log

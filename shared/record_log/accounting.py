@@ -20,8 +20,8 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from shared.errors import LogUnavailable, PostgresUnavailable
-from shared.event_rows import rows_in
-from shared.events import TOPIC as EVENTS
+from shared.events.rows import rows_in
+from shared.events.table import TOPIC as EVENTS
 from shared.record_log.deduplication import Mark
 from shared.record_log.journal import records_in
 from shared.record_log.record_log import Limit, Log, LogDamaged, Position

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from shared.events import TOPIC as EVENTS
+from shared.events.table import TOPIC as EVENTS
 from shared.record_log.record_log import Log
 from shared.record_log.streams import StreamsLog
 from shared.settings import Settings

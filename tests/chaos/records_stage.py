@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from redis.asyncio import Redis
 
 from aggregator.audit import in_range
-from shared.event_ids import Range
+from shared.events.known_ids import Range
 from shared.migrations.migrate_clickhouse import migrate as migrate_clickhouse
 from shared.record_log.accounting import TableAccount, accounts
 from shared.record_log.kafka.kafka_log import KafkaLog

@@ -21,7 +21,7 @@ from redis.asyncio import Redis
 from aggregator import event_places
 from clickhouse.cold import ColdError, prepare
 from shared.erasures import erase
-from shared.event_ids import Range, known
+from shared.events.known_ids import Range, known
 from shared.migrations import migrate_clickhouse
 from shared.migrations.migrate_postgres import SchemaError
 from shared.settings import Settings

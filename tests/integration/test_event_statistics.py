@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from ingest.event_statistics import ERROR, FIELDS
 from ingest.tables import FILES
-from shared.event_rows import COLUMNS, Packer, placed
-from shared.event_rows import Event as SentEvent
-from shared.events import EVENTS, TABLE
+from shared.events.rows import COLUMNS, Packer, placed
+from shared.events.rows import Event as SentEvent
+from shared.events.table import EVENTS, TABLE
 from shared.migrations.migrate_clickhouse import migrate
 from shared.segment.condition import condition
 from shared.segment.parser import LENGTH_MOST
@@ -147,7 +147,8 @@ zones = st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Pacific/Ki
 
 
 def repeated(events: list[Event]) -> list[Event]:
-    """The gate to the table lets an id in once, so what is there again says the same (`shared/event_gate.py`)."""
+    """The gate to the table lets an id in once, so what is there again says the same
+    (`shared/events/insert_gate.py`)."""
     first: dict[int, Event] = {}
     return [first.setdefault(event.number, event) for event in events]
 

@@ -17,9 +17,9 @@ from redis.asyncio import Redis
 from ingest.events import CUT
 from ingest.uploads import KEPT_S, Attempt, Uploads
 from shared.errors import Conflict, LogFull, RedisUnavailable
-from shared.event_rows import blocks
 from shared.event_window import CLAIMED, HOLD_S, NEW, OTHER, STORED, EventWindow
-from shared.events import TOPIC
+from shared.events.rows import blocks
+from shared.events.table import TOPIC
 from shared.record_log import accounting
 from shared.record_log.accounting import TableAccount
 from shared.record_log.factory import chosen_log

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from shared.events import TOPIC
+from shared.events.table import TOPIC
 from shared.record_log.factory import chosen_log
 from shared.settings import Settings
 from shared.stores import clickhouse

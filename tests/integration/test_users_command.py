@@ -18,8 +18,8 @@ from click.testing import CliRunner, Result
 
 from shared import erasures
 from shared.erasures import USER_TABLES, sweep
-from shared.event_rows import Cut, Packer, blocks, rows_of, user_of
-from shared.event_rows import Event as SentEvent
+from shared.events.rows import Cut, Packer, blocks, rows_of, user_of
+from shared.events.rows import Event as SentEvent
 from shared.settings import Settings
 from shared.stores.clickhouse import ClickHouse, connect
 from shared.stores.postgres import create_pool

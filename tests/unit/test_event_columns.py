@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.event_columns import UNFIT, columns
-from shared.event_rows import DAY_MS, Event, Packer
+from shared.events.columns import UNFIT, columns
+from shared.events.rows import DAY_MS, Event, Packer
 from shared.settings import Settings
 
 SETTINGS = Settings()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ingest.uploaded import Uploaded, unpacked
 from shared.errors import TallybookError
-from shared.event_rows import ID, Cut, Event, Packer, Unfit, blocks, named, placed, rows_of
+from shared.events.rows import ID, Cut, Event, Packer, Unfit, blocks, named, placed, rows_of
 from shared.settings import Settings
 
 SETTINGS = Settings()

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from aggregator.page_views import view_of
 from ingest.bulk import _CLICK
 from ingest.uploaded import Uploaded
-from shared.event_columns import columns
-from shared.event_rows import Event, Packer, event_of
+from shared.events.columns import columns
+from shared.events.rows import Event, Packer, event_of
 from shared.moments import TimedDecoder, cut
 from shared.record_log.record_log import Position, Record
 from shared.settings import Settings

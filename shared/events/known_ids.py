@@ -5,12 +5,12 @@ from hashlib import md5
 from struct import pack
 from typing import NamedTuple
 
-from shared.event_columns import Columns
-from shared.event_rows import ID
+from shared.events.columns import Columns
+from shared.events.rows import ID
 from shared.stores.clickhouse import ClickHouse
 from shared.stores.postgres import statement
 
-_KNOWN, _CONTENTS = statement("shared/event_ids.known.sql"), statement("shared/event_ids.contents.sql")
+_KNOWN, _CONTENTS = statement("shared/events/known_ids.known.sql"), statement("shared/events/known_ids.contents.sql")
 #: Events of which one statement asks what they say.
 _AT_ONCE = 50_000
 

@@ -1,4 +1,4 @@
--- What the table says of some events, as a hash (shared/event_ids.py): {events} has in hexadecimal the day, two bytes, and
+-- What the table says of some events, as a hash (shared/events/known_ids.py): {events} has in hexadecimal the day, two bytes, and
 -- the id of each, {count} how many they are. The key of the table finds them; what is on another day is not found.
 SELECT
     event_id,

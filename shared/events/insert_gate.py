@@ -20,9 +20,9 @@ BEGIN_S, CLOCKS_S = 10.0, 5.0
 #: Seconds of the first and of the longest wait for the gate.
 WAIT_S = (0.005, 0.05)
 
-_ENTER = statement("shared/event_gate.enter.sql")
-_LEAVE = statement("shared/event_gate.leave.sql")
-_IMPORT = statement("shared/event_gate.import.sql")
+_ENTER = statement("shared/events/insert_gate.enter.sql")
+_LEAVE = statement("shared/events/insert_gate.leave.sql")
+_IMPORT = statement("shared/events/insert_gate.import.sql")
 _END = "UPDATE event_gate SET holder = NULL, until = NULL WHERE holder = $1"
 _HOLDER = "SELECT holder FROM event_gate"
 

@@ -1,6 +1,6 @@
 """Many events at once, as columns: the way of an import from the fields of a file to a block for ClickHouse.
 
-A few calls for hundreds of events do what `shared/event_rows.py` does with each, in a third of the time, and give the
+A few calls for hundreds of events do what `shared/events/rows.py` does with each, in a third of the time, and give the
 same values. Which of the events is unfit does not come out of that.
 """
 
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from shared.event_rows import (
+from shared.events.rows import (
     CANONICAL,
     COLUMNS,
     DAY_MS,
