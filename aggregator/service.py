@@ -21,9 +21,9 @@ from aggregator.redis_uses import redis_uses
 from aggregator.relay import Relay
 from aggregator.sink import Sink
 from aggregator.upkeep import Upkeep
-from shared import erasures
 from shared.counting.accounting import account
 from shared.counting.fleet import Fleet
+from shared.privacy import erasure
 from shared.record_log import dead_letters
 from shared.record_log.cursors import Cursors
 from shared.record_log.factory import chosen_letters, chosen_log
@@ -104,7 +104,7 @@ async def _sinks(settings: Settings, pool: Any) -> AsyncIterator[list[Loop]]:
                 log.info("letters_pruned", rows=pruned)
 
         async def sweep() -> None:
-            await erasures.sweep(tables, pool)
+            await erasure.sweep(tables, pool)
 
         async def say_where_events_are() -> None:
             await event_places.report(settings, tables)

@@ -39,14 +39,14 @@ def export(user: str, form: str, data_dir: str | None) -> None:
     dead letters.
     """
     from ingest import tabular
-    from shared import erasures
+    from shared.privacy import erasure
 
     async def work(clickhouse: "ClickHouse", pool: Any) -> int:
-        columns = ["table", *await erasures.columns(clickhouse)]
+        columns = ["table", *await erasure.columns(clickhouse)]
         if form == "csv":
             say(",".join(columns))
         rows = 0
-        async for table, found in erasures.exported(clickhouse, pool, user):
+        async for table, found in erasure.exported(clickhouse, pool, user):
             row = {"table": table, **found}
             if form == "csv":
                 say(",".join(tabular.cell(_text(row.get(column))) for column in columns))
@@ -69,12 +69,12 @@ def erase(user: str, is_sure: bool, as_json: bool, data_dir: str | None) -> None
 
     What comes back, from the log or by an import, is erased again within about an hour.
     """
-    from shared import erasures
+    from shared.privacy import erasure
 
     _check(user)
     if not is_sure:
         click.confirm(f"Erase everything of user {user!r}?", abort=True, err=True)
-    erased = _with_stores(lambda clickhouse, pool: erasures.erase(clickhouse, pool, user), data_dir)
+    erased = _with_stores(lambda clickhouse, pool: erasure.erase(clickhouse, pool, user), data_dir)
     if as_json:
         click.echo(json.dumps({"erased": erased, "left": 0}))
     else:
@@ -87,17 +87,17 @@ def _text(value: Any) -> str:
 
 
 def _check(user: str) -> None:
-    from shared import erasures
+    from shared.privacy import erasure
 
     try:
-        erasures.check(user)
+        erasure.check(user)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 
 
 def _with_stores(work: "Callable[[ClickHouse, Any], Awaitable[_T]]", data_dir: str | None) -> _T:
     """Do the work with the stores of the settings, or of the running stack. Raises Stop."""
-    from shared.erasures import NotErased
+    from shared.privacy.erasure import NotErased
     from shared.settings import load
     from shared.stores.clickhouse import CLICKHOUSE_ERRORS, connect
     from shared.stores.postgres import POSTGRES_ERRORS, create_pool

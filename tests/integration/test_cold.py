@@ -20,10 +20,10 @@ from redis.asyncio import Redis
 
 from aggregator import event_places
 from clickhouse.cold import ColdError, prepare
-from shared.erasures import erase
 from shared.events.known_ids import Range, known
 from shared.migrations import migrate_clickhouse
 from shared.migrations.migrate_postgres import SchemaError
+from shared.privacy.erasure import erase
 from shared.settings import Settings
 from shared.stores.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify, connect
 from shared.stores.postgres import create_pool

@@ -16,10 +16,10 @@ from uuid import UUID
 import pytest
 from click.testing import CliRunner, Result
 
-from shared import erasures
-from shared.erasures import USER_TABLES, sweep
 from shared.events.rows import Cut, Packer, blocks, rows_of, user_of
 from shared.events.rows import Event as SentEvent
+from shared.privacy import erasure
+from shared.privacy.erasure import USER_TABLES, sweep
 from shared.settings import Settings
 from shared.stores.clickhouse import ClickHouse, connect
 from shared.stores.postgres import create_pool
@@ -198,7 +198,7 @@ def test_page_views_of_a_user_are_erased_and_what_they_added_up_to_stays(stores:
         later = page_view(4, ODD, datetime.now(UTC) + timedelta(hours=1))
         await clickhouse.insert("page_views_raw", lines[0] + b"\n" + later, "as if it had been on its way")
         found = await sweep(clickhouse, pool)
-        await erasures._mutated(clickhouse, "page_views_raw")
+        await erasure._mutated(clickhouse, "page_views_raw")
         return found
 
     assert with_stores(stores, again) == 1
@@ -224,7 +224,7 @@ def test_what_comes_back_is_erased_again_and_who_comes_again_stays(stores: Setti
 
     async def swept(clickhouse: ClickHouse, pool: Any) -> tuple[int, int]:
         first = await sweep(clickhouse, pool)
-        await erasures._mutated(clickhouse, "events")
+        await erasure._mutated(clickhouse, "events")
         return first, await sweep(clickhouse, pool)
 
     assert with_stores(stores, swept) == (2, 0)
@@ -243,7 +243,7 @@ def test_what_is_dated_after_an_erasure_and_came_before_it_is_erased_again(store
         await clickhouse.insert("page_views_raw", lines, "views")
         found = await sweep(clickhouse, pool)
         for table in USER_TABLES:
-            await erasures._mutated(clickhouse, table.name)
+            await erasure._mutated(clickhouse, table.name)
         return [found, *[rows for [rows] in await clickhouse.query("SELECT log_offset FROM page_views_raw")]]
 
     before, after = (int((moment - RECEIVED).total_seconds()) for moment in (now, ahead))

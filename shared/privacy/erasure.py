@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from shared import user_letters
+from shared.privacy import letters_of_a_user
 from shared.stores.clickhouse import ClickHouse
 from shared.stores.postgres import statement
 from shared.uuid7 import NIL
@@ -28,8 +28,8 @@ _SWEPT = 1000
 #: Seconds by which the clocks of Postgres, which dates erasures, and of whoever dates records may differ.
 _CLOCKS_S = 5
 
-_REMEMBER = statement("shared/erasures.remember.sql")
-_MUTATIONS = statement("shared/erasures.mutations.sql")
+_REMEMBER = statement("shared/privacy/erasure.remember.sql")
+_MUTATIONS = statement("shared/privacy/erasure.mutations.sql")
 _PARTITIONS = (
     "SELECT DISTINCT partition_id FROM system.parts "
     "WHERE database = currentDatabase() AND table = {table:String} AND active ORDER BY partition_id"
@@ -89,7 +89,7 @@ async def counted(clickhouse: ClickHouse, user: str) -> dict[str, int]:
 async def columns(clickhouse: ClickHouse) -> list[str]:
     """The columns that rows of `exported` can have, each once."""
     names = [str(name) for table in USER_TABLES for [name] in await clickhouse.query(_COLUMNS, {"table": table.name})]
-    return list(dict.fromkeys((*names, *user_letters.COLUMNS)))
+    return list(dict.fromkeys((*names, *letters_of_a_user.COLUMNS)))
 
 
 async def exported(clickhouse: ClickHouse, pool: Any, user: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
@@ -104,8 +104,8 @@ async def exported(clickhouse: ClickHouse, pool: Any, user: str) -> AsyncIterato
             lines = await clickhouse.file(sql, {"user": user, "partition": str(partition)}, "JSONEachRow")
             for line in lines.splitlines():
                 yield table.name, json.loads(line)
-    async for letter in user_letters.exported(pool, user):
-        yield user_letters.TABLE, letter
+    async for letter in letters_of_a_user.exported(pool, user):
+        yield letters_of_a_user.TABLE, letter
 
 
 # -- erasing -----------------------------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ async def erase(clickhouse: ClickHouse, pool: Any, user: str) -> dict[str, int]:
             break
     else:
         raise NotErased(f"rows of the user come faster than they can be deleted: {left}")
-    return {**erased, "dead letters": await user_letters.erase(pool, user)}
+    return {**erased, "dead letters": await letters_of_a_user.erase(pool, user)}
 
 
 async def _mutated(clickhouse: ClickHouse, table: str) -> None:

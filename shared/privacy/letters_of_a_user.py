@@ -21,8 +21,8 @@ TABLE = "processing_errors"
 #: Names of what `exported` answers of a letter.
 COLUMNS = ("letter", "created_at", "reason", "record")
 
-_FOUND = statement("shared/user_letters.found.sql")
-_LEFT = statement("shared/user_letters.left.sql")
+_FOUND = statement("shared/privacy/letters_of_a_user.found.sql")
+_LEFT = statement("shared/privacy/letters_of_a_user.left.sql")
 #: Letters that are in the memory at once: a record has up to a megabyte.
 _PAGE = 10
 #: What JSON writes with a backslash.
