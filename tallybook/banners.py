@@ -11,9 +11,9 @@ from tallybook.options import DATA_DIR
 from tallybook.output import say
 
 if TYPE_CHECKING:
-    from shared.banner_table import Banner
     from tallybook.database import Connection
     from tallybook.list_file import ListFile
+    from tallybook.registries.banners import Banner
 
 
 @click.group()
@@ -45,7 +45,7 @@ def add(ids: tuple[str, ...], name: str, data_dir: str | None) -> None:
 @click.argument("ids", nargs=-1, required=True)
 def remove(ids: tuple[str, ...], data_dir: str | None) -> None:
     """Let banners count no more. What they have is kept."""
-    from shared import banner_table
+    from tallybook.registries import banners as banner_table
 
     numbers = [_id(text) for text in ids]
 
@@ -58,7 +58,7 @@ def remove(ids: tuple[str, ...], data_dir: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 def listed(as_json: bool, data_dir: str | None) -> None:
     """Show the registered banners by id, with a tab before the name."""
-    from shared import banner_table
+    from tallybook.registries import banners as banner_table
 
     async def work(connection: "Connection") -> None:
         after = 0
@@ -117,6 +117,6 @@ def _id(text: str) -> int:
 
 def _import(rows: Iterable[tuple[int, str]], data_dir: str | None) -> int:
     """Raises ValueError for a name that the table cannot hold."""
-    from shared import banner_table
+    from tallybook.registries import banners as banner_table
 
     return with_database(lambda connection: banner_table.add(connection, rows), data_dir)

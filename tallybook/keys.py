@@ -13,8 +13,8 @@ from tallybook.options import DATA_DIR
 from tallybook.output import say
 
 if TYPE_CHECKING:
-    from shared.key_table import Row
     from tallybook.database import Connection
+    from tallybook.registries.api_keys import Row
 
 #: `90d` or `12h`.
 _SPAN = re.compile(r"([1-9][0-9]{0,4})([dh])")
@@ -41,11 +41,11 @@ def keys() -> None:
 @click.option("--expires", metavar="WHEN", help="90d, 12h, or an ISO 8601 time with zone; never when not given.")
 def create(name: str, scopes: tuple[str, ...], expires: str | None, data_dir: str | None) -> None:
     """Make a key and print it. It is shown this once: tallybook keeps a hash of it."""
-    from shared import key_table
+    from tallybook.registries import api_keys
 
     until = None if expires is None else _moment(expires)
     try:
-        key = with_database(lambda connection: key_table.create(connection, name, scopes, until), data_dir)
+        key = with_database(lambda connection: api_keys.create(connection, name, scopes, until), data_dir)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
     click.echo(f"{key.prefix}: keep the key, it is not shown again", err=True)
@@ -73,11 +73,11 @@ def _moment(text: str) -> datetime:
 def listed(as_json: bool, data_dir: str | None) -> None:
     """Show prefix, state, scopes, expiry, last use (both to the minute) and name of every key, with tabs between
     them."""
-    from shared import key_table
+    from tallybook.registries import api_keys
 
     async def work(connection: "Connection") -> None:
         after = ""
-        while page := await key_table.listed(connection, after):
+        while page := await api_keys.listed(connection, after):
             for row in page:
                 say(_line(row, as_json=as_json))
             after = page[-1].prefix
@@ -112,12 +112,12 @@ def _minute(time: datetime | None) -> str:
 @click.argument("prefix")
 def revoke(prefix: str, data_dir: str | None) -> None:
     """Make a key worthless, for good: workers refuse it within about a second. Its row stays."""
-    from shared import key_table
+    from tallybook.registries import api_keys
 
     key = parsed(prefix)
     wanted = prefix if key is None else key.prefix
     if not PREFIX.fullmatch(wanted):
         raise click.BadParameter("a prefix has 12 characters of a-z and 2-7; `tallybook keys list` shows it")
-    if not with_database(lambda connection: key_table.revoke(connection, wanted), data_dir):
+    if not with_database(lambda connection: api_keys.revoke(connection, wanted), data_dir):
         raise click.BadParameter(f"there is no key {wanted}")
     click.echo(wanted)

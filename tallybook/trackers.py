@@ -13,9 +13,9 @@ from tallybook.options import DATA_DIR
 from tallybook.output import say
 
 if TYPE_CHECKING:
-    from shared.tracker_table import Tracker
     from tallybook.database import Connection
     from tallybook.list_file import ListFile
+    from tallybook.registries.trackers import Tracker
 
 _T = TypeVar("_T")
 
@@ -38,8 +38,8 @@ def trackers() -> None:
 @click.option("--id", "text", help="Its UUID; a new one when not given.")
 def add(value: str, text: str | None, data_dir: str | None) -> None:
     """Add a tracker with this value and print its id."""
-    from shared import tracker_table
     from shared.uuid7 import uuid7
+    from tallybook.registries import trackers as tracker_table
 
     tracker = uuid7(time.time_ns() // 1_000_000) if text is None else _id(text)
     if not _written(lambda connection: tracker_table.add(connection, tracker, value), data_dir):
@@ -53,7 +53,7 @@ def add(value: str, text: str | None, data_dir: str | None) -> None:
 @click.argument("value")
 def set_(text: str, value: str, data_dir: str | None) -> None:
     """Give a tracker a new value. Hits that were counted keep the former one."""
-    from shared import tracker_table
+    from tallybook.registries import trackers as tracker_table
 
     tracker = _id(text)
     if not _written(lambda connection: tracker_table.change(connection, tracker, value), data_dir):
@@ -66,8 +66,8 @@ def set_(text: str, value: str, data_dir: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 def listed(as_json: bool, data_dir: str | None) -> None:
     """Show the trackers by id, with a tab before the value."""
-    from shared import tracker_table
     from shared.uuid7 import NIL
+    from tallybook.registries import trackers as tracker_table
 
     async def work(connection: "Connection") -> None:
         after = NIL
@@ -91,8 +91,8 @@ def _line(tracker: "Tracker", *, as_json: bool) -> str:
 @click.argument("file")
 def import_(file: str, data_dir: str | None) -> None:
     """Add or change the trackers of a CSV file, all or none: id and value, or as a heading says. `-` is stdin."""
-    from shared import tracker_table
     from tallybook.list_file import ListFile
+    from tallybook.registries import trackers as tracker_table
 
     with ListFile(file, (("id", "uuid", "tracker_id"), "value"), _is_id) as rows:
         try:

@@ -14,11 +14,11 @@ from prometheus_client import REGISTRY
 
 from ingest import followed as module
 from ingest.banners import Banners
-from shared import banner_table
 from shared.counting.lane import BANNER_MAX
 from shared.errors import Busy, PostgresUnavailable, UnknownBanner
 from shared.settings import Settings
 from shared.stores.postgres import create_pool
+from tallybook.registries import banners as banner_table
 from tests.counted_pool import CountedPool
 
 

@@ -21,13 +21,13 @@ from redis.asyncio import Redis
 from ingest import keys as module
 from ingest.app import OPERATIONS
 from ingest.keys import Keys
-from shared import key_table
 from shared.api_keys import Key, KeyScope, new, parsed
 from shared.errors import Busy, PostgresUnavailable, Unauthorized
 from shared.settings import Settings
 from shared.stores.postgres import create_pool
 from tallybook.cli import main
 from tallybook.exits import Exit
+from tallybook.registries import api_keys
 from tests.events import event
 from tests.tracking import Tracking, add_tracker, tracking, until
 
@@ -47,7 +47,7 @@ def make(connection: "asyncpg.Connection[asyncpg.Record]") -> Callable[..., Any]
     """Makes keys with these scopes."""
 
     async def made(*scopes: str, expires_at: datetime | None = None) -> Key:
-        return await key_table.create(connection, "of a test", scopes, expires_at)
+        return await api_keys.create(connection, "of a test", scopes, expires_at)
 
     return made
 
@@ -244,7 +244,7 @@ async def test_a_key_ends_when_it_expires_or_is_revoked_and_both_of_a_rotation_w
         refused = await read(one, bearer(over))
         assert_refused(refused, 401, ', error="invalid_token"')
         assert refused.json()["detail"] == "This key has expired."
-        assert await key_table.revoke(connection, old.prefix)
+        assert await api_keys.revoke(connection, old.prefix)
 
         async def is_refused() -> bool:
             return (await read(one, bearer(old))).status_code == 401
@@ -396,13 +396,13 @@ async def test_uses_are_written_together_and_seldom(
                 await keys.scopes(key)
         await keys.write_uses()
         assert pool.writes == 1
-        rows = {row.prefix: row.last_used_at for row in await key_table.listed(connection)}
+        rows = {row.prefix: row.last_used_at for row in await api_keys.listed(connection)}
         assert rows.pop(unused.prefix) is None
         assert all(used is not None and used > datetime.now(UTC) - HOUR for used in rows.values())
         # Used again within the minute: the row stays as it is, and workers have nothing to read anew.
         await keys.scopes(made[0])
         await keys.write_uses()
-        assert {row.last_used_at for row in await key_table.listed(connection)} == {*rows.values(), None}
+        assert {row.last_used_at for row in await api_keys.listed(connection)} == {*rows.values(), None}
         assert await connection.fetchval("SELECT version FROM api_keys_version") == version
         assert keys._used == {}
 
@@ -413,7 +413,7 @@ async def test_the_uses_of_a_worker_that_stops_are_written(
     key = await make("stats:read")
     async with registry(database) as (keys, _):
         await keys.scopes(key)
-    [row] = await key_table.listed(connection)
+    [row] = await api_keys.listed(connection)
     assert row.last_used_at is not None
 
 

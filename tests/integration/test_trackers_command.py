@@ -9,10 +9,10 @@ import asyncpg
 import pytest
 from click.testing import CliRunner, Result
 
-from shared import tracker_table
 from shared.uuid7 import NIL, is_uuid7
 from tallybook.cli import main
 from tallybook.exits import Exit
+from tallybook.registries import trackers
 
 ONE = "01980a4c-5c1e-7a11-9b1e-3f2a4b5c6d7e"
 TWO = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
@@ -92,9 +92,9 @@ async def test_every_change_raises_the_version_and_only_a_change_does(database: 
         return number
 
     seen = [await version()]
-    assert await tracker_table.add(connection, UUID(ONE), "x")
+    assert await trackers.add(connection, UUID(ONE), "x")
     seen.append(await version())
-    assert await tracker_table.change(connection, UUID(ONE), "y")
+    assert await trackers.change(connection, UUID(ONE), "y")
     seen.append(await version())
     await connection.execute("DELETE FROM trackers")
     seen.append(await version())

@@ -21,8 +21,8 @@ _CHUNK = 10_000
 
 _ADD = "INSERT INTO trackers (uuid, value) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 _SET = "UPDATE trackers SET value = $2 WHERE uuid = $1"
-_IMPORT = statement("shared/tracker_table.import.sql")
-_PAGE = statement("shared/tracker_table.page.sql")
+_IMPORT = statement("tallybook/registries/trackers.import.sql")
+_PAGE = statement("tallybook/registries/trackers.page.sql")
 
 
 class Tracker(NamedTuple):

@@ -18,8 +18,8 @@ NAME_MAX = 200
 #: Rows that travel in one statement.
 _CHUNK = 10_000
 
-_IMPORT = statement("shared/banner_table.import.sql")
-_PAGE = statement("shared/banner_table.page.sql")
+_IMPORT = statement("tallybook/registries/banners.import.sql")
+_PAGE = statement("tallybook/registries/banners.page.sql")
 
 
 class Banner(NamedTuple):

@@ -18,7 +18,7 @@ NAME_MAX_BYTES = 200
 _CREATE = "INSERT INTO api_keys (prefix, hash, name, scopes, expires_at) VALUES ($1, $2, $3, $4, $5)"
 _REVOKE = "UPDATE api_keys SET revoked_at = now() WHERE prefix = $1 AND revoked_at IS NULL"
 _IS_THERE = "SELECT true FROM api_keys WHERE prefix = $1"
-_PAGE = statement("shared/key_table.page.sql")
+_PAGE = statement("tallybook/registries/api_keys.page.sql")
 
 
 class Row(NamedTuple):

@@ -1,0 +1,1 @@
+"""Tables of Postgres that commands write and workers cache: banners, trackers, API keys."""
