@@ -11,17 +11,17 @@ import structlog
 
 from shared.runtime.machine import SUPPORTED
 from shared.settings import Settings, SettingsError, load
-from tallybook.banners import banners
-from tallybook.dlq import dlq
-from tallybook.events import import_events
+from tallybook.commands.banners import banners
+from tallybook.commands.dlq import dlq
+from tallybook.commands.generate import generate
+from tallybook.commands.import_events import import_events
+from tallybook.commands.keys import keys
+from tallybook.commands.outbox import outbox
+from tallybook.commands.trackers import trackers
+from tallybook.commands.users import users
 from tallybook.exits import Exit, Stop
-from tallybook.generate import generate
-from tallybook.keys import keys
 from tallybook.options import DATA_DIR, configured
-from tallybook.outbox_command import outbox
 from tallybook.output import ReaderGone
-from tallybook.trackers import trackers
-from tallybook.users import users
 
 #: Commands whose output is a log, and not for the person who typed them.
 _SERVICES = frozenset({"aggregate", "ingest", "migrate", "up"})

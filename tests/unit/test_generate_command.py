@@ -6,8 +6,8 @@ from click.testing import CliRunner
 from generator import target
 from generator.profile import FIELDS
 from tallybook.cli import main
+from tallybook.commands.generate import _HELP, _PROFILE
 from tallybook.exits import Exit
-from tallybook.generate import _HELP, _PROFILE
 
 REDIS = ("--target", "redis://127.0.0.1:1")
 

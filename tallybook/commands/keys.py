@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from shared.api_keys import PREFIX, KeyScope, parsed
-from tallybook.database import with_database
+from tallybook.commands.database import with_database
 from tallybook.options import DATA_DIR
 from tallybook.output import say
 
 if TYPE_CHECKING:
-    from tallybook.database import Connection
+    from tallybook.commands.database import Connection
     from tallybook.registries.api_keys import Row
 
 #: `90d` or `12h`.

@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, TypeVar
 import click
 
 from shared.settings import Settings, load
-from tallybook.database import connected
+from tallybook.commands.database import connected
 from tallybook.exits import Exit, Stop
 from tallybook.options import DATA_DIR
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tallybook.database import with_database
+from tallybook.commands.database import with_database
 from tallybook.options import DATA_DIR
 from tallybook.output import say
 
 if TYPE_CHECKING:
-    from tallybook.database import Connection
+    from tallybook.commands.database import Connection
     from tallybook.list_file import ListFile
     from tallybook.registries.banners import Banner
 
