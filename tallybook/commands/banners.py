@@ -12,7 +12,7 @@ from tallybook.output import say
 
 if TYPE_CHECKING:
     from tallybook.commands.database import Connection
-    from tallybook.list_file import ListFile
+    from tallybook.imports.list_file import ListFile
     from tallybook.registries.banners import Banner
 
 
@@ -82,7 +82,7 @@ def _line(banner: "Banner", *, as_json: bool) -> str:
 @click.argument("file")
 def import_(file: str, data_dir: str | None) -> None:
     """Register the banners of a CSV file, all or none: id and name, or as a heading says. `-` is stdin."""
-    from tallybook.list_file import ListFile
+    from tallybook.imports.list_file import ListFile
 
     with ListFile(file, (("id", "banner_id", "bannerid"), "name"), _is_id) as rows:
         try:

@@ -111,7 +111,7 @@ def replay(letters: tuple[str, ...], are_all: bool, record: IO[bytes] | None, da
 
 def _record(file: IO[bytes]) -> bytes:
     from shared.record_log.record_log import RECORD_MAX_BYTES
-    from tallybook.file_bytes import Foreign, text_bytes
+    from tallybook.imports.file_bytes import Foreign, text_bytes
 
     try:
         return text_bytes(file, RECORD_MAX_BYTES)

@@ -18,8 +18,8 @@ from tallybook.exits import Exit, Stop
 from tallybook.options import DATA_DIR, configured
 
 if TYPE_CHECKING:
-    from tallybook.event_file import FileBatch, Reading
-    from tallybook.event_import import Counts, Progress
+    from tallybook.imports.event_file import FileBatch, Reading
+    from tallybook.imports.importer import Counts, Progress
 
 #: Seconds between two lines that say how far it is, where there is no terminal.
 _LINE_S = 5.0
@@ -62,8 +62,8 @@ def import_events(
     from shared.runtime.gc_tuning import collect_seldom
 
     collect_seldom()  # before what is imported, which makes half a million objects
-    from tallybook.event_file import Reading
-    from tallybook.event_import import Counts
+    from tallybook.imports.event_file import Reading
+    from tallybook.imports.importer import Counts
     from tallybook.interrupt import Interrupt, Interrupted
     from tallybook.stack import reached
 
@@ -86,7 +86,7 @@ def import_events(
 
 
 def _columns(given: tuple[str, ...]) -> dict[str, str]:
-    from tallybook.event_layout import COLUMNS
+    from tallybook.imports.event_layout import COLUMNS
 
     pairs = {name: theirs for name, _, theirs in (one.partition("=") for one in given)}
     if any(name not in COLUMNS or not theirs for name, theirs in pairs.items()):
@@ -103,7 +103,7 @@ def _zone(name: str | None) -> str | None:
 
 
 def _files(paths: tuple[str, ...]) -> list[str]:
-    from tallybook.event_import import REJECTED
+    from tallybook.imports.importer import REJECTED
 
     found: list[str] = []
     for path in paths:
@@ -124,9 +124,9 @@ def _files(paths: tuple[str, ...]) -> list[str]:
 def _imported(settings: Settings, path: str, reading: "Reading", check: Callable[[], None]) -> "Counts":
     from shared.stores import clickhouse
     from shared.stores.postgres import create_pool
-    from tallybook.csv_file import shown
-    from tallybook.event_file import READ_ERRORS, EventFile
-    from tallybook.event_import import EventImport, ImportFailed, Progress
+    from tallybook.imports.csv_file import shown
+    from tallybook.imports.event_file import READ_ERRORS, EventFile
+    from tallybook.imports.importer import EventImport, ImportFailed, Progress
 
     async def work(progress: "Progress", file: EventFile, moved: "Callable[[FileBatch], None]") -> None:
         async with create_pool(settings) as pool, clickhouse.connect(settings) as tables:
@@ -156,7 +156,7 @@ def _imported(settings: Settings, path: str, reading: "Reading", check: Callable
 
 def _shown(path: str, progress: "Progress") -> "AbstractContextManager[Callable[[FileBatch], None]]":
     """What shows how far it is: a bar on a terminal, else a line now and then."""
-    from tallybook.event_import import can_be_resumed
+    from tallybook.imports.importer import can_be_resumed
 
     began, at_first = time.monotonic(), progress.note.counts.read
 

@@ -186,7 +186,7 @@ def _context(file: IO[bytes]) -> str:
     """A context that the outbox takes. Raises BadParameter."""
     import msgspec
 
-    from tallybook.file_bytes import Foreign, text_bytes
+    from tallybook.imports.file_bytes import Foreign, text_bytes
     from tallybook.outbox.event import CONTEXT_MAX_BYTES
 
     try:

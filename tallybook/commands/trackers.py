@@ -14,7 +14,7 @@ from tallybook.output import say
 
 if TYPE_CHECKING:
     from tallybook.commands.database import Connection
-    from tallybook.list_file import ListFile
+    from tallybook.imports.list_file import ListFile
     from tallybook.registries.trackers import Tracker
 
 _T = TypeVar("_T")
@@ -91,7 +91,7 @@ def _line(tracker: "Tracker", *, as_json: bool) -> str:
 @click.argument("file")
 def import_(file: str, data_dir: str | None) -> None:
     """Add or change the trackers of a CSV file, all or none: id and value, or as a heading says. `-` is stdin."""
-    from tallybook.list_file import ListFile
+    from tallybook.imports.list_file import ListFile
     from tallybook.registries import trackers as tracker_table
 
     with ListFile(file, (("id", "uuid", "tracker_id"), "value"), _is_id) as rows:

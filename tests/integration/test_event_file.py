@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from shared.settings import Settings
-from tallybook import event_file
-from tallybook.event_file import EventFile, FileBatch
-from tallybook.file_bytes import FIELD_MAX, EndlessRow
+from tallybook.imports import event_file
+from tallybook.imports.event_file import EventFile, FileBatch
+from tallybook.imports.file_bytes import FIELD_MAX, EndlessRow
 from tests.events import event
 from tests.processes import ROOT
 
@@ -23,7 +23,7 @@ MB = 1 << 20
 _READ = """
 import json, resource, sys
 from shared.settings import Settings
-from tallybook.event_file import EventFile
+from tallybook.imports.event_file import EventFile
 file, read, rejects = EventFile(Settings(), sys.argv[1]), 0, []
 for batch in file.batches(0):
     read += len(batch.numbers)

@@ -20,9 +20,9 @@ from redis.asyncio import Redis
 
 from shared.settings import Settings
 from shared.stores import clickhouse
-from tallybook import event_file
-from tallybook.event_file import EventFile
 from tallybook.exits import Exit
+from tallybook.imports import event_file
+from tallybook.imports.event_file import EventFile
 from tests.events import EventStage, event, event_stage, moment
 from tests.processes import ROOT
 

@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 
 from shared.settings import Settings
-from tallybook import event_file
-from tallybook.event_file import READ_ERRORS, EventFile, FileBatch, Reading
-from tallybook.event_layout import NotEvents
-from tallybook.file_bytes import Foreign
+from tallybook.imports import event_file
+from tallybook.imports.event_file import READ_ERRORS, EventFile, FileBatch, Reading
+from tallybook.imports.event_layout import NotEvents
+from tallybook.imports.file_bytes import Foreign
 from tests.events import event, moment
 from tests.processes import ROOT
 
@@ -176,7 +176,7 @@ def test_gzip_is_recognised_in_a_pipe_that_gives_its_bytes_one_by_one(tmp_path: 
 
 def test_gzip_on_stdin_is_unpacked(tmp_path: Path) -> None:
     code = (
-        "from shared.settings import Settings\nfrom tallybook.event_file import EventFile\n"
+        "from shared.settings import Settings\nfrom tallybook.imports.event_file import EventFile\n"
         "print([len(one.numbers) for one in EventFile(Settings(), '-').batches(0)])"
     )
     given = gzip.compress((heading() + row("ann")).encode())

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tallybook.file_bytes import Foreign, text_bytes
+from tallybook.imports.file_bytes import Foreign, text_bytes
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallybook.foreign_values import ForeignValues, type_name
+from tallybook.imports.foreign_values import ForeignValues, type_name
 
 NOON = datetime(2026, 3, 4, 12, 0, 0, tzinfo=UTC)
 ID = "01980a4c-5c1e-7a11-9b1e-3f2a4b5c6d7e"

@@ -8,8 +8,8 @@ from typing import Self
 
 import click
 
-from tallybook.csv_file import NOT_DOUBLED, CsvFile, shown
-from tallybook.file_bytes import NO_UTF8, EndlessRow, Foreign
+from tallybook.imports.csv_file import NOT_DOUBLED, CsvFile, shown
+from tallybook.imports.file_bytes import NO_UTF8, EndlessRow, Foreign
 
 #: What a file that cannot be read raises.
 _READ_ERRORS = (Foreign, EndlessRow, EOFError, OSError, csv.Error, zlib.error)

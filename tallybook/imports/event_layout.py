@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from tallybook.csv_file import CsvFile, shown
-from tallybook.foreign_values import ForeignValues
+from tallybook.imports.csv_file import CsvFile, shown
+from tallybook.imports.foreign_values import ForeignValues
 
 COLUMNS = ("event_id", "occurred_at", "user_id", "event_type", "properties_json")
 #: What other programs call them, without anything but letters and digits.

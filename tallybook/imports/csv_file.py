@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
-from tallybook.file_bytes import FIELD_MAX, FileBytes
+from tallybook.imports.file_bytes import FIELD_MAX, FileBytes
 
 #: What may stand between fields. A line `sep=;`, which spreadsheets write and read, names another one.
 _DELIMITERS = ",;\t|"

@@ -27,8 +27,8 @@ from shared.events.table import TABLE
 from shared.runtime.crash_points import crash_point
 from shared.stores.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify
 from shared.stores.postgres import POSTGRES_ERRORS
-from tallybook.event_file import FileBatch, Reading
-from tallybook.event_layout import COLUMNS, REJECTED_COLUMNS
+from tallybook.imports.event_file import FileBatch, Reading
+from tallybook.imports.event_layout import COLUMNS, REJECTED_COLUMNS
 
 #: Seconds of the first and of the longest wait before a step is repeated, and after which a wait is spoken of.
 _WAIT_S, _SAID_S = (0.02, 2.0), 3.0

@@ -16,11 +16,11 @@ from msgspec import Struct
 from shared.events.columns import UNFIT, Columns, columns
 from shared.events.rows import Event, EventId, EventType, OccurredAt, Packer, Unfit, UserId, sized
 from shared.settings import Settings
-from tallybook.csv_file import NOT_DOUBLED, CsvFile, unescaped
-from tallybook.event_layout import COLUMNS as COLUMNS
-from tallybook.event_layout import NotEvents, layout, rank
-from tallybook.file_bytes import FIELD_MAX, NO_UTF8, EndlessRow, Foreign
-from tallybook.foreign_values import NOBODY, ForeignValues
+from tallybook.imports.csv_file import NOT_DOUBLED, CsvFile, unescaped
+from tallybook.imports.event_layout import COLUMNS as COLUMNS
+from tallybook.imports.event_layout import NotEvents, layout, rank
+from tallybook.imports.file_bytes import FIELD_MAX, NO_UTF8, EndlessRow, Foreign
+from tallybook.imports.foreign_values import NOBODY, ForeignValues
 
 #: Rows and bytes of one insert.
 BATCH_ROWS, BATCH_BYTES = 100_000, 32 << 20

@@ -1,0 +1,1 @@
+"""Files that people made: read in bounded memory, checked, and imported."""
