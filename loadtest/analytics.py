@@ -33,8 +33,8 @@ from loadtest.servers import cores
 from shared.migrations import migrate_clickhouse
 from shared.settings import Settings
 from shared.stores import clickhouse
-from tallybook.embedded import EmbeddedServers
-from tallybook.folder import DataFolder
+from tallybook.stack.data_folder import DataFolder
+from tallybook.stack.embedded import EmbeddedServers
 
 RESULT = Path(__file__).parent / "results" / "analytics.json"
 _BATCH, _PER_USER, _DAYS = 500_000, 50, 90

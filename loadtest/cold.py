@@ -34,9 +34,9 @@ from shared.migrations import migrate_clickhouse
 from shared.settings import Settings, load
 from shared.stores import clickhouse
 from shared.stores.clickhouse import ClickHouse
-from tallybook.clickhouse import ClickHouseChild
-from tallybook.embedded import EmbeddedServers
-from tallybook.folder import DataFolder
+from tallybook.stack.clickhouse import ClickHouseChild
+from tallybook.stack.data_folder import DataFolder
+from tallybook.stack.embedded import EmbeddedServers
 
 #: Ids that are looked up together, as for a batch of a sink; half of them are there.
 _IDS = 10_000

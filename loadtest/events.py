@@ -38,8 +38,8 @@ from shared.migrations import migrate_clickhouse, migrate_postgres
 from shared.settings import Settings
 from shared.stores import clickhouse
 from shared.stores.clickhouse import ClickHouse
-from tallybook.embedded import EmbeddedServers
-from tallybook.folder import DataFolder
+from tallybook.stack.data_folder import DataFolder
+from tallybook.stack.embedded import EmbeddedServers
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).parent / "results" / "events.json"

@@ -48,8 +48,8 @@ from shared.runtime.gc_tuning import collect_seldom
 from shared.settings import Settings
 from shared.stores import clickhouse
 from shared.stores.postgres import create_pool
-from tallybook.embedded import EmbeddedServers
-from tallybook.folder import DataFolder
+from tallybook.stack.data_folder import DataFolder
+from tallybook.stack.embedded import EmbeddedServers
 
 RESULTS = Path(__file__).parent / "results"
 #: Records of one append; pages and users that they are spread over, a few of them much more viewed than others.

@@ -38,8 +38,8 @@ from shared.runtime.gc_tuning import collect_seldom
 from shared.settings import Settings
 from shared.stores import clickhouse
 from shared.stores.postgres import create_pool
-from tallybook.embedded import EmbeddedServers
-from tallybook.folder import DataFolder
+from tallybook.stack.data_folder import DataFolder
+from tallybook.stack.embedded import EmbeddedServers
 
 RESULT = Path(__file__).parent / "results" / "sink.json"
 #: Records of one append, and trackers that they are spread over.

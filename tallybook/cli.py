@@ -86,7 +86,7 @@ def _supervise(services: list[str], **flags: Any) -> None:
             Exit.WRONG_PYTHON,
             f"tallybook runs on Linux, and here is {sys.platform}: use containers, `docker compose up --build`.",
         )
-    from tallybook.supervisor import Supervisor
+    from tallybook.stack.supervisor import Supervisor
 
     settings = configured("supervisor", **flags)
     if "ingest" in services and settings.jwt_algorithm is not None:
@@ -144,7 +144,7 @@ def migrate(**flags: Any) -> None:
     """Bring the schemas of Postgres and ClickHouse forward. Safe to repeat and to race."""
     from shared.migrations.migrate_postgres import SchemaError, migrate
     from shared.stores.postgres import POSTGRES_ERRORS
-    from tallybook.stack import reached
+    from tallybook.stack.running_stack import reached
 
     settings = reached(configured("migrate", **flags))
     try:
@@ -187,8 +187,8 @@ def check(as_json: bool, **flags: Any) -> None:
       tallybook check --json
     """
     from shared.counting.fleet import Fleet
-    from tallybook.check import examine, verdict
-    from tallybook.stack import reached
+    from tallybook.stack.check import examine, verdict
+    from tallybook.stack.running_stack import reached
 
     settings = reached(configured("check", **flags))
     Fleet(settings.lanes_dir).check_shards(settings.shards)
@@ -211,7 +211,7 @@ def env(**flags: Any) -> None:
     Example:
       eval "$(tallybook env)"; psql; $REDISCLI ping
     """
-    from tallybook.stack import exports
+    from tallybook.stack.running_stack import exports
 
     click.echo("\n".join(exports(load(**flags))))
 
@@ -230,7 +230,7 @@ def accounting(key_file: IO[str] | None, **flags: Any) -> None:
     from urllib.error import HTTPError
     from urllib.request import ProxyHandler, Request, build_opener
 
-    from tallybook.stack import address
+    from tallybook.stack.running_stack import address
 
     url = f"{address(load(**flags))}/accounting"
     try:

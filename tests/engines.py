@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tallybook.check import CLICKHOUSE_OLDEST
+from tallybook.stack.check import CLICKHOUSE_OLDEST
 from tests import services
 from tests.gateway import Gateway
 from tests.processes import ROOT

@@ -13,9 +13,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from tallybook.binaries import find_redis
 from tallybook.exits import Stop
-from tallybook.launcher import launch
+from tallybook.stack.binaries import find_redis
+from tallybook.stack.launcher import launch
 from tests import services
 from tests.processes import free_port, wait_for
 

@@ -14,9 +14,9 @@ from redis import Redis
 OWNER = """
 import json, signal, sys
 import structlog
-from tallybook.embedded import EmbeddedServers
+from tallybook.stack.embedded import EmbeddedServers
 from tallybook.exits import Stop
-from tallybook.folder import DataFolder
+from tallybook.stack.data_folder import DataFolder
 from tallybook.interrupt import Interrupt, Interrupted
 
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))

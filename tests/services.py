@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tallybook.embedded import EmbeddedServers
 from tallybook.exits import Stop
-from tallybook.folder import DataFolder
+from tallybook.stack.data_folder import DataFolder
+from tallybook.stack.embedded import EmbeddedServers
 
 #: Where Debian keeps programs that are not on every user's PATH.
 _MORE_PATH = "/usr/sbin:/usr/local/sbin"

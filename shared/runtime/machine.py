@@ -1,7 +1,7 @@
 """What only Linux has, with a twin for macOS beside it. The twins have never run: the tests run on Linux.
 
-Processes that die with their parent (`shared/runtime/process.py`, `tallybook/launcher.py`) have no twin: there they are
-found and ended by the next start.
+Processes that die with their parent (`shared/runtime/process.py`, `tallybook/stack/launcher.py`) have no twin: there
+they are found and ended by the next start.
 """
 
 import contextlib

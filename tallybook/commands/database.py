@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 
 def with_database(work: "Callable[[Connection], Awaitable[_T]]", data_dir: str | None) -> _T:
     """Do the work with a connection to the database of the settings, or of the running stack. Raises Stop."""
-    from tallybook.stack import reached
+    from tallybook.stack.running_stack import reached
 
     return connected(work, reached(load(data_dir=data_dir)).database_url)
 

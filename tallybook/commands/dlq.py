@@ -168,7 +168,7 @@ def _plain(letter: "Letter") -> dict[str, object]:
 
 
 def _settings(data_dir: str | None) -> Settings:
-    from tallybook.stack import reached
+    from tallybook.stack.running_stack import reached
 
     return reached(load(data_dir=data_dir))
 

@@ -65,7 +65,7 @@ def import_events(
     from tallybook.imports.event_file import Reading
     from tallybook.imports.importer import Counts
     from tallybook.interrupt import Interrupt, Interrupted
-    from tallybook.stack import reached
+    from tallybook.stack.running_stack import reached
 
     sys.setswitchinterval(_SWITCH_S)
     settings = reached(configured("import", **flags))

@@ -228,7 +228,7 @@ def _plain(letter: "Letter") -> dict[str, object]:
 
 def _settings(data_dir: str | None, *, needs_clickhouse: bool = False) -> Settings:
     """The settings, with addresses of the running stack where they are needed. Raises Stop."""
-    from tallybook.stack import reached
+    from tallybook.stack.running_stack import reached
 
     settings = load(data_dir=data_dir)
     if settings.outbox_url is None or (needs_clickhouse and settings.clickhouse_url is None):

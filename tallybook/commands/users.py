@@ -101,7 +101,7 @@ def _with_stores(work: "Callable[[ClickHouse, Any], Awaitable[_T]]", data_dir: s
     from shared.settings import load
     from shared.stores.clickhouse import CLICKHOUSE_ERRORS, connect
     from shared.stores.postgres import POSTGRES_ERRORS, create_pool
-    from tallybook.stack import reached
+    from tallybook.stack.running_stack import reached
 
     settings = reached(load(data_dir=data_dir))
     if settings.clickhouse_url is None:

@@ -15,9 +15,9 @@ from threading import Thread
 import psutil
 import pytest
 
-from tallybook import services
 from tallybook.exits import Exit
-from tallybook.launcher import can_walk_to
+from tallybook.stack import services
+from tallybook.stack.launcher import can_walk_to
 from tests.owners import need_root
 from tests.processes import PATIENCE_S, ROOT, Program, free_port, program, wait_for
 

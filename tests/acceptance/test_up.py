@@ -21,8 +21,8 @@ from redis.asyncio import Redis
 
 from shared.settings import Settings
 from shared.stores.clickhouse import connect
-from tallybook import clickhouse
 from tallybook.exits import Exit
+from tallybook.stack import clickhouse
 from tests.clicks import Ledger, counted, crowd, fetched
 from tests.processes import PATIENCE_S, ROOT, Program, descendants, free_port, lives, program, wait_for
 
@@ -291,7 +291,7 @@ def test_files_of_another_version_end_the_start(up: Up, folder: Path) -> None:
 
 
 def test_an_unsafe_redis_is_refused_with_the_reason(up: Up, tmp_path: Path) -> None:
-    from tallybook.binaries import find_redis
+    from tallybook.stack.binaries import find_redis
 
     socket_path = tmp_path / "r.sock"
     server = subprocess.Popen(

@@ -23,9 +23,9 @@ from shared.counting import keys, lane
 from shared.counting.fleet import Fleet
 from shared.migrations.migrate_postgres import migrate
 from shared.runtime.tasks import end
-from tallybook.embedded import EmbeddedServers, postgres_answers, redis_answers
-from tallybook.folder import DataFolder
-from tallybook.launcher import clean_environ, launch
+from tallybook.stack.data_folder import DataFolder
+from tallybook.stack.embedded import EmbeddedServers, postgres_answers, redis_answers
+from tallybook.stack.launcher import clean_environ, launch
 from tests.acceptance.stack import BROKEN, ask, environ
 from tests.chaos.proxy import Proxy
 from tests.chaos.shim import Shim

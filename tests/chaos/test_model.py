@@ -40,9 +40,9 @@ from shared.counting.keyed import KeyedClick
 from shared.counting.lane import BANNER_MAX
 from shared.settings import Settings
 from shared.stores.postgres import create_pool
-from tallybook.embedded import EmbeddedServers
 from tallybook.exits import Stop
-from tallybook.folder import DataFolder
+from tallybook.stack.data_folder import DataFolder
+from tallybook.stack.embedded import EmbeddedServers
 from tests import services
 from tests.chaos.model import Broken, Fate, World
 from tests.chaos.mutants import changed, changed_script

@@ -21,7 +21,7 @@ from shared.migrations.migrate_postgres import SchemaError
 from shared.settings import Settings
 from shared.stores import clickhouse_errors
 from shared.stores.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify, connect, database
-from tallybook.check import examine
+from tallybook.stack.check import examine
 from tests.processes import free_port
 
 pytestmark = pytest.mark.every_engine

@@ -27,7 +27,7 @@ from shared.privacy.erasure import erase
 from shared.settings import Settings
 from shared.stores.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify, connect
 from shared.stores.postgres import create_pool
-from tallybook.check import examine
+from tallybook.stack.check import examine
 from tests.analytics import Event, asking, store
 from tests.events import event, event_stage, moment
 from tests.gateway import Gateway

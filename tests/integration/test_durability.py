@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 from shared.settings import Settings
 from shared.stores import durability
 from shared.stores.durability import Finding, examine_postgres, examine_redis
-from tallybook.check import examine, verdict
 from tallybook.exits import Exit
+from tallybook.stack.check import examine, verdict
 
 #: Bytes of Redis, the least that may be set.
 MEMORY = 64 << 20

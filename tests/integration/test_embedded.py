@@ -17,12 +17,12 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tallybook import clickhouse
-from tallybook.backoff import Backoff
-from tallybook.embedded import EmbeddedServers
 from tallybook.exits import Exit, Stop
-from tallybook.folder import DataFolder
-from tallybook.launcher import SAME, server_identity
+from tallybook.stack import clickhouse
+from tallybook.stack.backoff import Backoff
+from tallybook.stack.data_folder import DataFolder
+from tallybook.stack.embedded import EmbeddedServers
+from tallybook.stack.launcher import SAME, server_identity
 from tests.owners import OWNER, ask, execute, need_root, read, write
 from tests.processes import ROOT, Program, lives, program, wait_for
 from tests.services import enterable, missing

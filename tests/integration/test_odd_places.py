@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from tallybook import clickhouse, launcher
-from tallybook.embedded import EmbeddedServers
 from tallybook.exits import Exit, Stop
-from tallybook.folder import DataFolder
+from tallybook.stack import clickhouse, launcher
+from tallybook.stack.data_folder import DataFolder
+from tallybook.stack.embedded import EmbeddedServers
 from tests.owners import OWNER, ask, need_root, read, write
 from tests.processes import program, wait_for
 from tests.services import enterable, missing

@@ -14,11 +14,11 @@ from redis.exceptions import ResponseError
 
 from shared.settings import Settings
 from shared.stores.durability import Finding
-from tallybook import check
-from tallybook.check import verdict
 from tallybook.cli import main
 from tallybook.exits import Exit
-from tallybook.folder import DataFolder
+from tallybook.stack import check
+from tallybook.stack.check import verdict
+from tallybook.stack.data_folder import DataFolder
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,7 +7,7 @@ from redis.asyncio.connection import SSLConnection
 from shared.settings import Settings, load
 from shared.stores.redis_client import connect
 from shared.stores.redis_cluster import Cluster, urls_of_nodes
-from tallybook.stack import _redis_cli
+from tallybook.stack.running_stack import _redis_cli
 
 
 def clustered(url: str) -> Cluster:

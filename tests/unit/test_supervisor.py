@@ -11,11 +11,11 @@ from click.testing import CliRunner
 from shared.counting.lane import Lane
 from shared.settings import Settings
 from shared.stores.durability import Finding
-from tallybook import supervisor
 from tallybook.cli import main
 from tallybook.exits import Exit, Stop
-from tallybook.launcher import Identity
-from tallybook.services import child_environ
+from tallybook.stack import supervisor
+from tallybook.stack.launcher import Identity
+from tallybook.stack.services import child_environ
 from tests.processes import ROOT, free_port
 
 
@@ -52,7 +52,7 @@ def test_another_system_is_told_to_use_containers(monkeypatch: pytest.MonkeyPatc
 def test_fewer_shards_than_lanes_began_with_end_a_start_before_anything_runs(tmp_path: Path, command: str) -> None:
     Lane.acquire(tmp_path / "lanes", minute_s=60, pages=4, entries=16, shards=4).close()
     code = (
-        "import sys; from tallybook.embedded import EmbeddedServers; from tallybook.cli import main\n"
+        "import sys; from tallybook.stack.embedded import EmbeddedServers; from tallybook.cli import main\n"
         "EmbeddedServers.start = lambda *_: sys.exit(99)\n"
         "main()"
     )

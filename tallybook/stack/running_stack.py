@@ -8,7 +8,7 @@ import msgspec
 
 from shared.settings import Settings
 from tallybook.exits import Exit, Stop
-from tallybook.folder import DataFolder
+from tallybook.stack.data_folder import DataFolder
 
 #: The note in the data folder that says where the stack is.
 NOTE = "stack.json"

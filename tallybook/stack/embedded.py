@@ -3,7 +3,7 @@ behind a gateway on loopback, with everything they write in the data folder.
 
     pg/  redis/  clickhouse/     the servers' own files, mode 0700
     cold/                        events that ClickHouse has moved, unless they go elsewhere
-    run/                         sockets, mode 0700 (tallybook/sockets.py)
+    run/                         sockets, mode 0700 (tallybook/stack/sockets.py)
     initdb.unfinished            a mark: it is there while initdb runs, so that one that was cut short starts over
     redis.log, postgres.log, clickhouse.log
 """
@@ -24,13 +24,13 @@ from typing import Any, NamedTuple
 import structlog
 
 from shared.settings import Settings
-from tallybook import clickhouse
-from tallybook.backoff import Backoff
-from tallybook.binaries import OLDEST_POSTGRES, OLDEST_REDIS, find_postgres, find_redis, version_of
 from tallybook.exits import Exit, Stop
-from tallybook.folder import DataFolder
-from tallybook.launcher import SAME, Identity, can_walk_to, clean_environ, command_line, launch, server_identity
-from tallybook.sockets import Sockets
+from tallybook.stack import clickhouse
+from tallybook.stack.backoff import Backoff
+from tallybook.stack.binaries import OLDEST_POSTGRES, OLDEST_REDIS, find_postgres, find_redis, version_of
+from tallybook.stack.data_folder import DataFolder
+from tallybook.stack.launcher import SAME, Identity, can_walk_to, clean_environ, command_line, launch, server_identity
+from tallybook.stack.sockets import Sockets
 
 USER = "tallybook"
 #: Where each server works, within the data folder.

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from tallybook.exits import Exit, Stop
-from tallybook.launcher import Identity, can_walk_to
+from tallybook.stack.launcher import Identity, can_walk_to
 
 #: The longest name of a socket in it.
 _LONGEST = ".s.PGSQL.5432"

@@ -10,9 +10,9 @@ from pathlib import Path
 import structlog
 
 from shared.settings import PREFIX, Settings
-from tallybook.backoff import Backoff
 from tallybook.exits import Exit, Stop
-from tallybook.launcher import SAME, Identity, launch
+from tallybook.stack.backoff import Backoff
+from tallybook.stack.launcher import SAME, Identity, launch
 
 #: Deaths in a row, each soon after a start, which end the supervisor.
 _DEATHS_MAX = 5

@@ -17,17 +17,17 @@ from shared.settings import Settings, SettingsError, masked
 from shared.stores.clickhouse_errors import CLICKHOUSE_ERRORS
 from shared.stores.durability import Finding
 from shared.stores.postgres import POSTGRES_ERRORS
-from tallybook import clickhouse
-from tallybook.check import examine, verdict
-from tallybook.embedded import EmbeddedServers
 from tallybook.exits import Exit, Stop
-from tallybook.folder import DataFolder
 from tallybook.interrupt import Interrupt, Interrupted
-from tallybook.launcher import SAME, Identity
 from tallybook.metrics import endpoint
-from tallybook.ports import check_different, check_free, lowest_free_port, numeric
-from tallybook.services import PROGRAM, Service, child_environ, give
-from tallybook.stack import NOTE, http_address, reachable
+from tallybook.stack import clickhouse
+from tallybook.stack.addresses import check_different, check_free, lowest_free_port, numeric
+from tallybook.stack.check import examine, verdict
+from tallybook.stack.data_folder import DataFolder
+from tallybook.stack.embedded import EmbeddedServers
+from tallybook.stack.launcher import SAME, Identity
+from tallybook.stack.running_stack import NOTE, http_address, reachable
+from tallybook.stack.services import PROGRAM, Service, child_environ, give
 
 #: Seconds between two looks at the children.
 _LOOK_S = 0.1

@@ -16,7 +16,7 @@ from pathlib import Path
 from clickhouse.cold import folder_of, is_wanted
 from shared.settings import PREFIX, Settings
 from tallybook.exits import Exit, Stop
-from tallybook.launcher import clean_environ
+from tallybook.stack.launcher import clean_environ
 
 _USER = "tallybook"
 #: Ports to look through. They lie below those that the kernel gives to clients (32768 and up, ip_local_port_range): a
