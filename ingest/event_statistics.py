@@ -22,13 +22,13 @@ from ingest import tables
 from ingest.days import Days, between, day, days, zone_of
 from ingest.openapi import Answer, Operation, Parameter
 from ingest.query import choice, flag, integer, invalid, query
+from ingest.segments.condition import EVERYTHING, Condition, condition
+from ingest.segments.fields import Document, Field, Text
+from ingest.segments.parser import LENGTH_MOST, parse
+from ingest.segments.syntax import write
 from ingest.tables import Table
 from shared.errors import Busy, ClickHouseUnavailable, Invalid, Malformed
 from shared.events.table import EVENTS, TABLE, property_of
-from shared.segment.condition import EVERYTHING, Condition, condition
-from shared.segment.fields import Document, Field, Text
-from shared.segment.parser import LENGTH_MOST, parse
-from shared.segment.syntax import write
 from shared.stores.postgres import statement
 
 Window = Literal["day", "week"]

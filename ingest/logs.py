@@ -25,12 +25,12 @@ from ingest import tables, tabular
 from ingest.edges import EdgeText, edge
 from ingest.openapi import Answer, Operation, Parameter
 from ingest.query import choice, integer, invalid, malformed, query
+from ingest.segments.condition import EVERYTHING, Condition, condition
+from ingest.segments.fields import Document, Field, Id, Text
+from ingest.segments.parser import LENGTH_MOST, parse
+from ingest.segments.syntax import write
 from ingest.tables import Table
 from shared.errors import Busy, ClickHouseUnavailable, Invalid, Malformed
-from shared.segment.condition import EVERYTHING, Condition, condition
-from shared.segment.fields import Document, Field, Id, Text
-from shared.segment.parser import LENGTH_MOST, parse
-from shared.segment.syntax import write
 from shared.stores.postgres import statement
 
 Order = Literal["desc", "asc"]

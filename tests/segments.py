@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from shared.segment.syntax import And, Node, Not, Operator, Or, Term, joined
+from ingest.segments.syntax import And, Node, Not, Operator, Or, Term, joined
 
 _COMPARED = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 

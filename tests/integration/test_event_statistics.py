@@ -17,14 +17,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest.event_statistics import ERROR, FIELDS
+from ingest.segments.condition import condition
+from ingest.segments.parser import LENGTH_MOST
+from ingest.segments.syntax import Node, write
 from ingest.tables import FILES
 from shared.events.rows import COLUMNS, Packer, placed
 from shared.events.rows import Event as SentEvent
 from shared.events.table import EVENTS, TABLE
 from shared.migrations.migrate_clickhouse import migrate
-from shared.segment.condition import condition
-from shared.segment.parser import LENGTH_MOST
-from shared.segment.syntax import Node, write
 from shared.settings import Settings
 from shared.stores.clickhouse import ClickHouse, connect, connect_without_database
 from shared.stores.postgres import statement

@@ -23,8 +23,8 @@ from aggregator.outbox import AS_WRITTEN
 from ingest import event_statistics, logs
 from ingest.openapi import routes
 from ingest.problems import HANDLERS
-from shared.segment.parser import LENGTH_MOST, parse
-from shared.segment.syntax import Node, write
+from ingest.segments.parser import LENGTH_MOST, parse
+from ingest.segments.syntax import Node, write
 from shared.settings import Settings
 from shared.stores import clickhouse
 from shared.stores.clickhouse import ClickHouse

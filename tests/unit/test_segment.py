@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.event_statistics import FIELDS
+from ingest.segments.condition import condition
+from ingest.segments.parser import DEPTH_MOST, LENGTH_MOST, PATHS_MOST, TERMS_MOST, parse
+from ingest.segments.syntax import And, Node, Not, Or, Term, write
 from shared.errors import Invalid, Malformed, TallybookError
-from shared.segment.condition import condition
-from shared.segment.parser import DEPTH_MOST, LENGTH_MOST, PATHS_MOST, TERMS_MOST, parse
-from shared.segment.syntax import And, Node, Not, Or, Term, write
 from tests.segments import nodes
 
 BUY = Term(("event_type",), ":", "buy")

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from shared.segment.fields import Bound, Field
-from shared.segment.syntax import And, Node, Not, Or, Term
+from ingest.segments.fields import Bound, Field
+from ingest.segments.syntax import And, Node, Not, Or, Term
 
 
 class Condition(NamedTuple):

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from shared.segment.syntax import Operator, Term
+from ingest.segments.syntax import Operator, Term
 
 _EQUALITY: tuple[Operator, ...] = (":", "!=")
 _ALL: tuple[Operator, ...] = (":", "!=", "<", "<=", ">", ">=")

@@ -1,4 +1,4 @@
-"""Reads a segment, by recursive descent: each rule of `shared/segment/syntax.py` is a method.
+"""Reads a segment, by recursive descent: each rule of `ingest/segments/syntax.py` is a method.
 
 Everything is bounded: characters, terms, keys, different paths, and the depth to which it is nested. An error says at
 which character it was met, counted from 0.
@@ -9,9 +9,9 @@ import re
 from collections.abc import Mapping
 from typing import NoReturn
 
+from ingest.segments.fields import Field
+from ingest.segments.syntax import KEY, KEYWORDS, WORD, And, Node, Not, Operator, Or, Term, joined
 from shared.errors import Invalid, Malformed, TallybookError
-from shared.segment.fields import Field
-from shared.segment.syntax import KEY, KEYWORDS, WORD, And, Node, Not, Operator, Or, Term, joined
 
 #: Characters, comparisons and keys of one path in a segment, and how deep parentheses and negations may be nested.
 LENGTH_MOST, TERMS_MOST, KEYS_MOST, DEPTH_MOST = 1000, 50, 8, 20
