@@ -9,18 +9,19 @@ from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from ingest import clicks, docs, event_statistics, events, health, logs, page_statistics, stats, track
-from ingest.access import AccessLine
+from ingest import clicks, docs, event_statistics, events, logs, page_statistics, stats, track
 from ingest.banners import Banners
-from ingest.body import BodyLimit, read_first
-from ingest.client import ClientAddress
 from ingest.guard import guarded
 from ingest.hits import Recorder
+from ingest.http import health
+from ingest.http.access_log import AccessLine
+from ingest.http.body_limit import BodyLimit, read_first
+from ingest.http.client_address import ClientAddress
+from ingest.http.cors import Origins
+from ingest.http.openapi import Operation, published, routes
+from ingest.http.problems import HANDLERS
+from ingest.http.rate_limits import Allowance, Limiter
 from ingest.keys import Keys
-from ingest.limits import Allowance, Limiter
-from ingest.openapi import Operation, published, routes
-from ingest.origins import Origins
-from ingest.problems import HANDLERS
 from ingest.reads import Reads
 from ingest.tokens import Tokens
 from ingest.trackers import Trackers

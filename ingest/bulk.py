@@ -18,9 +18,9 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
 
-from ingest.array import UNREADABLE, raw_items, why
-from ingest.openapi import BannerId
-from ingest.problems import explained
+from ingest.http.json_array import UNREADABLE, raw_items, why
+from ingest.http.openapi import BannerId
+from ingest.http.problems import explained
 from shared.counting.keyed import KeyedClick
 from shared.errors import Invalid, Malformed, PostgresUnavailable, TallybookError, Unavailable, UnknownBanner
 from shared.moments import TimedDecoder

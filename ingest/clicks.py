@@ -17,10 +17,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ingest.bulk import KEY_PATTERN, Click, Counted, count_all, key_of, keyed_click, reason
-from ingest.limits import charge, limited
-from ingest.openapi import Answer, BannerId, Body, Operation, Parameter
-from ingest.origins import preflight, preflighted, readable
-from ingest.query import parsed_banner
+from ingest.http.cors import preflight, preflighted, readable
+from ingest.http.openapi import Answer, BannerId, Body, Operation, Parameter
+from ingest.http.query import parsed_banner
+from ingest.http.rate_limits import charge, limited
 from shared.errors import (
     BodyTimeout,
     Busy,

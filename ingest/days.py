@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from ingest.query import invalid, malformed
+from ingest.http.query import invalid, malformed
 from ingest.ranges import known_zone, midnight, parsed_date
 
 #: First and last year that can be asked for: whole seconds of ClickHouse begin with 1970, and end early in 2106.

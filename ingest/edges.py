@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple
 
 from msgspec import Meta
 
-from ingest.query import malformed
+from ingest.http.query import malformed
 from ingest.ranges import YEARS, instant, is_date, parsed_date
 
 #: An end of a range wherever a schema needs one.

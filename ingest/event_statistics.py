@@ -20,8 +20,8 @@ from starlette.responses import Response
 
 from ingest import tables
 from ingest.days import Days, between, day, days, zone_of
-from ingest.openapi import Answer, Operation, Parameter
-from ingest.query import choice, flag, integer, invalid, query
+from ingest.http.openapi import Answer, Operation, Parameter
+from ingest.http.query import choice, flag, integer, invalid, query
 from ingest.segments.condition import EVERYTHING, Condition, condition
 from ingest.segments.fields import Document, Field, Text
 from ingest.segments.parser import LENGTH_MOST, parse

@@ -13,11 +13,11 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ingest.body import hold
 from ingest.bulk import KEY_PATTERN, key_of
 from ingest.guard import CALLER
-from ingest.limits import limited
-from ingest.openapi import Answer, Body, Operation, Parameter
+from ingest.http.body_limit import hold
+from ingest.http.openapi import Answer, Body, Operation, Parameter
+from ingest.http.rate_limits import limited
 from ingest.uploaded import ACCEPTED, CONFLICT, DUPLICATE, Taken, Uploaded, unpacked
 from shared.errors import (
     BodyTimeout,

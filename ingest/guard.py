@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ingest.limits import CALLER as CALLER
-from ingest.limits import TAKEN
-from ingest.openapi import Operation
+from ingest.http.openapi import Operation
+from ingest.http.rate_limits import CALLER as CALLER
+from ingest.http.rate_limits import TAKEN
 from ingest.own_host import OwnHost
 from ingest.tokens import Caller
 from shared.api_keys import allows, parsed

@@ -15,7 +15,7 @@ from ingest import cookie
 from ingest.address import url
 from ingest.asked import Asked
 from ingest.bots import is_bot
-from ingest.client import ClientAddress, truncated
+from ingest.http.client_address import ClientAddress, truncated
 from shared.hit import Hit
 from shared.settings import Settings
 from shared.uuid7 import NIL, uuid7_text

@@ -23,8 +23,8 @@ from starlette.responses import Response
 
 from ingest import tables, tabular
 from ingest.edges import EdgeText, edge
-from ingest.openapi import Answer, Operation, Parameter
-from ingest.query import choice, integer, invalid, malformed, query
+from ingest.http.openapi import Answer, Operation, Parameter
+from ingest.http.query import choice, integer, invalid, malformed, query
 from ingest.segments.condition import EVERYTHING, Condition, condition
 from ingest.segments.fields import Document, Field, Id, Text
 from ingest.segments.parser import LENGTH_MOST, parse

@@ -16,8 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ingest.edges import EdgeText, edge
-from ingest.openapi import Answer, Operation, Parameter
-from ingest.query import choice, integer, invalid, query
+from ingest.http.openapi import Answer, Operation, Parameter
+from ingest.http.query import choice, integer, invalid, query
 from ingest.tables import rows
 from shared.errors import Busy, ClickHouseUnavailable, Invalid
 from shared.stores.postgres import statement

@@ -17,7 +17,7 @@ from functools import cache
 from typing import Literal, NamedTuple, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
-from ingest.query import choice, invalid, malformed, quoted
+from ingest.http.query import choice, invalid, malformed, quoted
 
 Step = Literal["minute", "hour", "day"]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from ingest.openapi import BannerId
+from ingest.http.openapi import BannerId
 from ingest.ranges import Buckets, Range, Step
 from shared.counting.reader import Point
 

@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ingest import tabular
-from ingest.openapi import Answer, BannerId, Operation, Parameter
-from ingest.problems import explained
-from ingest.query import flag, integer, invalid, malformed, parsed_banner, query
+from ingest.http.openapi import Answer, BannerId, Operation, Parameter
+from ingest.http.problems import explained
+from ingest.http.query import flag, integer, invalid, malformed, parsed_banner, query
 from ingest.ranges import MOST_DAYS, Range, Step, parse
 from ingest.series import BannerSeries, BannerStatistics, Place, Statistics, Top, coverage, filled, labelled, moment
 from shared.errors import Invalid, Malformed, PostgresUnavailable, RedisUnavailable

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from ingest import statistics as banners
 from ingest.edges import EdgeText
-from ingest.openapi import Operation, Parameter
+from ingest.http.openapi import Operation, Parameter
 from ingest.track import EXAMPLE, TrackerId
 from ingest.tracker_statistics import TrackerCount, tracker_statistics
 from shared.errors import Busy, ClickHouseUnavailable, Malformed

@@ -15,10 +15,10 @@ from starlette.responses import Response
 
 from ingest import hits
 from ingest.asked import asked
-from ingest.limits import limited
-from ingest.openapi import Answer, Operation, Parameter
-from ingest.origins import preflight, preflighted
-from ingest.query import malformed, quoted
+from ingest.http.cors import preflight, preflighted
+from ingest.http.openapi import Answer, Operation, Parameter
+from ingest.http.query import malformed, quoted
+from ingest.http.rate_limits import limited
 from shared.errors import (
     BodyTimeout,
     Busy,

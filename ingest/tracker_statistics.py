@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ingest.edges import edge
-from ingest.query import choice, invalid, query
+from ingest.http.query import choice, invalid, query
 from ingest.ranges import MOST_DAYS, Step
 from ingest.tables import rows
 from ingest.track import parsed_tracker

@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from ingest.array import UNREADABLE, raw_items, why
-from ingest.problems import explained
+from ingest.http.json_array import UNREADABLE, raw_items, why
+from ingest.http.problems import explained
 from shared.errors import Invalid, Malformed, TooLarge
 from shared.events.rows import ID, Event, Packer, Unfit, named
 from shared.moments import TimedDecoder

@@ -25,8 +25,8 @@ import uvloop
 from starlette.applications import Starlette
 
 from ingest import event_statistics
-from ingest.openapi import routes
-from ingest.problems import HANDLERS
+from ingest.http.openapi import routes
+from ingest.http.problems import HANDLERS
 from loadtest.duck import QUESTIONS as duck_questions
 from loadtest.duck import Duck, told
 from loadtest.servers import cores

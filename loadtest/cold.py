@@ -27,8 +27,8 @@ import uvloop
 from starlette.applications import Starlette
 
 from ingest import event_statistics
-from ingest.openapi import routes
-from ingest.problems import HANDLERS
+from ingest.http.openapi import routes
+from ingest.http.problems import HANDLERS
 from shared.events.known_ids import Range, known
 from shared.migrations import migrate_clickhouse
 from shared.settings import Settings, load

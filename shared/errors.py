@@ -29,7 +29,7 @@
         Busy                           503     busy                    yes
 
 A class docstring is the message that a client reads and says what to do; `detail` adds the particulars of one case.
-`ingest.problems` turns this tree into RFC 9457 `application/problem+json`.
+`ingest.http.problems` turns this tree into RFC 9457 `application/problem+json`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -14,8 +14,8 @@ import httpx2
 from starlette.applications import Starlette
 
 from ingest import event_statistics
-from ingest.openapi import routes
-from ingest.problems import HANDLERS
+from ingest.http.openapi import routes
+from ingest.http.problems import HANDLERS
 from shared.events.table import TABLE
 from shared.stores.clickhouse import ClickHouse
 

@@ -13,13 +13,13 @@ from uuid import UUID
 from granian.server.embed import Server
 from starlette.types import ASGIApp
 
-from ingest.client import ClientAddress
 from ingest.front.folder import Folder
 from ingest.front.inside import Inside
 from ingest.front.listener import Front
 from ingest.front.worker import granian, listens, stop
 from ingest.hits import Recorder
-from ingest.origins import Origins
+from ingest.http.client_address import ClientAddress
+from ingest.http.cors import Origins
 from shared.counting.lane import banner_id
 from shared.record_log.producer import Done
 from shared.runtime.tasks import end

@@ -17,11 +17,11 @@ import structlog
 
 from ingest import hits
 from ingest.asked import Asked
-from ingest.body import PARAMETERS_MAX, URL_MAX
 from ingest.front.answers import Answers
 from ingest.front.connection import Connection
 from ingest.front.plain import Plain
-from ingest.problems import rendered
+from ingest.http.body_limit import PARAMETERS_MAX, URL_MAX
+from ingest.http.problems import rendered
 from ingest.track import ANSWER_HEADERS, GIF, REASONS, UUID_PATTERN
 from shared.errors import LogUnavailable, TallybookError
 from shared.record_log.producer import Stored

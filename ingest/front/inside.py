@@ -11,7 +11,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ingest.front.folder import client_of
-from ingest.problems import rendered
+from ingest.http.problems import rendered
 from shared.errors import Malformed, Unexpected
 
 log = structlog.get_logger()

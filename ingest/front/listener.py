@@ -16,7 +16,7 @@ from ingest.front.folder import Folder
 from ingest.front.hits import Hits
 from ingest.front.plain import Plain
 from ingest.front.relay import Relay
-from ingest.problems import rendered
+from ingest.http.problems import rendered
 from shared.errors import Busy
 from shared.runtime.tasks import end
 from shared.settings import Settings

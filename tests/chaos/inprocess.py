@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from aggregator.minutes import Minutes
-from ingest.health import Probe, ready
+from ingest.http.health import Probe, ready
 from shared.counting.accounting import account
 from shared.counting.drain import Counter
 from shared.counting.fleet import Fleet

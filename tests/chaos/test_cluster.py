@@ -16,7 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from aggregator.redis_uses import redis_uses
-from ingest.limits import Limiter
+from ingest.http.rate_limits import Limiter
 from shared.counting import keys
 from shared.counting.keyed import KeyedClick
 from shared.errors import Limited, RedisUnavailable

@@ -25,8 +25,8 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from ingest.body import BodyLimit
-from ingest.problems import HANDLERS
+from ingest.http.body_limit import BodyLimit
+from ingest.http.problems import HANDLERS
 from shared.errors import TallybookError
 from shared.settings import Settings
 from tests.fronting import fronting

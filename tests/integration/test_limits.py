@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from ingest import limits
-from ingest.limits import Limiter
+from ingest.http import rate_limits
+from ingest.http.rate_limits import Limiter
 from shared.errors import Limited
 from shared.settings import Settings
 from shared.stores.redis_client import connect
@@ -17,13 +17,13 @@ from shared.stores.redis_client import connect
 #: Writes a second that are too few for one to come back while a test runs.
 SLOW = 0.001
 #: Where Redis keeps the arrival times of clients.
-_NOW = "tallybook:{limits.clients.0}:now"
+_NOW = "tallybook:{rate_limits.clients.0}:now"
 
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow disk under Redis is no Redis that is away."""
-    monkeypatch.setattr(limits, "_PATIENCE_S", 10.0)
+    monkeypatch.setattr(rate_limits, "_PATIENCE_S", 10.0)
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from starlette.applications import Starlette
 
 from aggregator.outbox import AS_WRITTEN
 from ingest import event_statistics, logs
-from ingest.openapi import routes
-from ingest.problems import HANDLERS
+from ingest.http.openapi import routes
+from ingest.http.problems import HANDLERS
 from ingest.segments.parser import LENGTH_MOST, parse
 from ingest.segments.syntax import Node, write
 from shared.settings import Settings

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from aggregator.minutes import Minutes
 from aggregator.redis_uses import redis_uses
-from ingest.limits import Limiter
+from ingest.http.rate_limits import Limiter
 from ingest.uploads import Uploads
 from shared.counting import keys
 from shared.counting.accounting import account

@@ -11,7 +11,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from redis.asyncio import Redis
 
-from ingest.health import Probe
+from ingest.http.health import Probe
 from shared.counting.drain import Counter
 from shared.errors import LogUnavailable
 from shared.record_log.kafka.kafka_log import KafkaLog

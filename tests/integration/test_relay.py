@@ -21,8 +21,8 @@ from aggregator import outbox as outbox_module
 from aggregator import outbox_days
 from aggregator.outbox import Batch, Claim, Damaged, Lost, Outbox, Younger, claimed, rebase, relay, replay_dead, step
 from aggregator.relay import Relay
-from ingest import health
-from ingest.health import Probe
+from ingest.http import health
+from ingest.http.health import Probe
 from shared.migrations.migrate_clickhouse import migrate as migrate_clickhouse
 from shared.runtime.process import new_owner
 from shared.settings import Settings

@@ -26,7 +26,7 @@ from aggregator.catalogue import PIPELINES
 from aggregator.partition import Partition, Stores
 from aggregator.pipelines import Pipeline, Rows
 from aggregator.sink import Sink
-from ingest.health import Probe
+from ingest.http.health import Probe
 from shared.errors import LogUnavailable, PostgresUnavailable, TooLarge
 from shared.migrations.migrate_clickhouse import migrate as migrate_clickhouse
 from shared.record_log import dead_letters

@@ -13,11 +13,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ingest import body as body_module
 from ingest import events
-from ingest.body import DRAINED_MAX, BodyLimit, hold, read_first
-from ingest.openapi import BodyUse, Operation, routes
-from ingest.problems import HANDLERS
+from ingest.http import body_limit as body_module
+from ingest.http.body_limit import DRAINED_MAX, BodyLimit, hold, read_first
+from ingest.http.openapi import BodyUse, Operation, routes
+from ingest.http.problems import HANDLERS
 from shared.errors import TallybookError
 from shared.settings import Settings
 

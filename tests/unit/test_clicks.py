@@ -16,11 +16,11 @@ from starlette.types import Receive, Scope, Send
 
 from ingest.bulk import COUNT_MAX
 from ingest.clicks import OPERATIONS
-from ingest.client import ClientAddress
-from ingest.limits import Allowance
-from ingest.openapi import routes
-from ingest.origins import Origins
-from ingest.problems import HANDLERS
+from ingest.http.client_address import ClientAddress
+from ingest.http.cors import Origins
+from ingest.http.openapi import routes
+from ingest.http.problems import HANDLERS
+from ingest.http.rate_limits import Allowance
 from shared.counting.keyed import KeyedClick
 from shared.counting.lane import BANNER_MAX, banner_id
 from shared.errors import (

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.client import ClientAddress
+from ingest.http.client_address import ClientAddress
 
 #: The networks of the proxies in front, and one proxy of each kind.
 NETWORKS = ("10.0.0.0/8", "2001:db8:ffff::/48")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from ingest.limits import Allowance, Buckets, Limiter, group
+from ingest.http.rate_limits import Allowance, Buckets, Limiter, group
 from shared.errors import Limited
 from shared.settings import Settings
 from shared.stores.redis_client import connect

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from ingest import docs, statistics
-from ingest.openapi import Answer, BannerId, Body, Operation, Parameter, build, published, routes
+from ingest.http.openapi import Answer, BannerId, Body, Operation, Parameter, build, published, routes
 from shared.errors import Invalid, LanesFull, Limited, Malformed, MethodNotAllowed, TallybookError
 from shared.settings import Settings
 
@@ -242,7 +242,7 @@ def test_the_committed_document_is_the_current_one() -> None:
 
     committed = json.loads((ROOT / "docs/openapi.json").read_text())
     current = plain(build(published(OPERATIONS, SETTINGS), SETTINGS))
-    assert committed == current, "run: python -m ingest.openapi > docs/openapi.json"
+    assert committed == current, "run: python -m ingest.http.openapi > docs/openapi.json"
     OpenAPIV31SpecValidator(committed).validate()
 
 

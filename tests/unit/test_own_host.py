@@ -13,9 +13,9 @@ from starlette.responses import PlainTextResponse, Response
 
 from ingest.app import OPERATIONS
 from ingest.guard import guarded
-from ingest.openapi import Operation, routes
+from ingest.http.openapi import Operation, routes
+from ingest.http.problems import HANDLERS
 from ingest.own_host import OwnHost
-from ingest.problems import HANDLERS
 from shared.errors import ForeignRequest
 from shared.settings import Settings, SettingsError, load
 

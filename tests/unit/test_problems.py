@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ingest.problems import HANDLERS, MEDIA, explained, from_validation, rendered
+from ingest.http.problems import HANDLERS, MEDIA, explained, from_validation, rendered
 from shared.errors import Invalid, Limited, MethodNotAllowed, TallybookError
 
 LEAK = "postgresql://tally:hunter2@db/tally"

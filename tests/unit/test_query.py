@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from ingest.query import flag, integer, query, quoted
+from ingest.http.query import flag, integer, query, quoted
 from shared.errors import Invalid, Malformed
 
 

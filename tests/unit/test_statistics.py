@@ -15,8 +15,8 @@ import pytest
 from starlette.applications import Starlette
 
 from ingest import statistics
-from ingest.openapi import build, routes
-from ingest.problems import HANDLERS
+from ingest.http.openapi import build, routes
+from ingest.http.problems import HANDLERS
 from shared.counting.reader import Point, Ranking, Reading
 from shared.errors import PostgresUnavailable
 from shared.settings import Settings

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from ingest import bots, cookie, hits
 from ingest.address import url
 from ingest.asked import asked, by_name
-from ingest.client import ClientAddress, truncated
 from ingest.cookie import Cookie
-from ingest.origins import Origins
+from ingest.http.client_address import ClientAddress, truncated
+from ingest.http.cors import Origins
 from ingest.track import GIF, parsed_tracker
 from shared.errors import Malformed
 from shared.settings import Settings, SettingsError, load

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.array import LOOKS_MAX, items_of
+from ingest.http.json_array import LOOKS_MAX, items_of
 from ingest.uploaded import Result, Uploaded, unpacked
 from shared.errors import Invalid, Malformed, TooLarge
 from shared.settings import Settings

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ingest.openapi import Answer, Operation
+from ingest.http.openapi import Answer, Operation
 from shared.counting import keys
 from shared.counting.accounting import Account, account
 from shared.errors import LogUnavailable, PostgresUnavailable, RedisUnavailable, Unavailable
@@ -31,8 +31,8 @@ _BELIEVED_S = 1.0
 #: Seconds that a store may take to say that it is there.
 _PATIENCE_S = 1.0
 
-_SINKS = statement("ingest/health.sinks.sql")
-_OUTBOX = statement("ingest/health.outbox.sql")
+_SINKS = statement("ingest/http/health.sinks.sql")
+_OUTBOX = statement("ingest/http/health.outbox.sql")
 
 _HEADERS = {"cache-control": "no-store"}
 

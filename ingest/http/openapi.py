@@ -2,7 +2,7 @@
 
 An `Operation` is declared beside its handler. `routes` turns the table into what Starlette serves, `build` into the
 document, and `published` adds `GET /openapi.json`, which answers that document. Types are the msgspec types that
-validate. `python -m ingest.openapi > docs/openapi.json` renews the committed copy.
+validate. `python -m ingest.http.openapi > docs/openapi.json` renews the committed copy.
 """
 
 import sys
@@ -115,7 +115,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     what the middleware can raise is added by itself. `order` is the place in the document; routes sort themselves. The
     function's name is the operation's id. One that is not described (`is_described`) is served, but stands in no
     document. `scope` is what a key has to be good for where the settings ask for one (`ingest/guard.py`). `body_use`
-    is what becomes of a body that comes (`ingest/body.py`).
+    is what becomes of a body that comes (`ingest/http/body_limit.py`).
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]

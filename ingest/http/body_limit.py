@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ingest.openapi import BodyUse, Operation
-from ingest.problems import response
+from ingest.http.openapi import BodyUse, Operation
+from ingest.http.problems import response
 from shared.errors import BodyTimeout, Busy, Malformed, TallybookError, TooLarge, UnsupportedMediaType
 from shared.settings import Settings
 

@@ -47,7 +47,7 @@ _MINUTES_PER_S = 1.0
 #: Seconds that are lost in sums of fractions.
 _ROUNDING_S = 1e-6
 
-_GCRA = Script("shared/stores/window.turn.lua", "ingest/limits.gcra.lua")
+_GCRA = Script("shared/stores/window.turn.lua", "ingest/http/rate_limits.gcra.lua")
 
 log = structlog.get_logger()
 

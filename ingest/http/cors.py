@@ -10,7 +10,7 @@ from functools import wraps
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ingest.openapi import Answer, Operation, Parameter
+from ingest.http.openapi import Answer, Operation, Parameter
 from shared.errors import TallybookError
 
 #: Seconds for which a browser may believe a preflight.

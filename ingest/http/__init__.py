@@ -1,0 +1,1 @@
+"""What all routes share: operations and their document, problems, bounds, clients, health."""
