@@ -10,8 +10,10 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from ingest import clicks, docs, event_statistics, events, logs, page_statistics, stats, track
+from ingest.auth.access import guarded
+from ingest.auth.api_keys import Keys
+from ingest.auth.jwt import Tokens
 from ingest.banners import Banners
-from ingest.guard import guarded
 from ingest.hits import Recorder
 from ingest.http import health
 from ingest.http.access_log import AccessLine
@@ -21,9 +23,7 @@ from ingest.http.cors import Origins
 from ingest.http.openapi import Operation, published, routes
 from ingest.http.problems import HANDLERS
 from ingest.http.rate_limits import Allowance, Limiter
-from ingest.keys import Keys
 from ingest.reads import Reads
-from ingest.tokens import Tokens
 from ingest.trackers import Trackers
 from ingest.uploads import Uploads
 from shared.counting.drain import Counter

@@ -90,7 +90,7 @@ def _supervise(services: list[str], **flags: Any) -> None:
 
     settings = configured("supervisor", **flags)
     if "ingest" in services and settings.jwt_algorithm is not None:
-        from ingest.tokens import Tokens
+        from ingest.auth.jwt import Tokens
 
         Tokens(settings)  # a worker would find out, too, again and again
     Supervisor(settings, services).run()

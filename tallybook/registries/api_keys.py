@@ -1,6 +1,6 @@
 """The table of API keys: what the command line does with it.
 
-Workers notice a change within about a second, and a new key at its first use (`ingest/keys.py`).
+Workers notice a change within about a second, and a new key at its first use (`ingest/auth/api_keys.py`).
 """
 
 from collections.abc import Collection

@@ -18,9 +18,9 @@ import pytest
 from click.testing import CliRunner, Result
 from redis.asyncio import Redis
 
-from ingest import keys as module
 from ingest.app import OPERATIONS
-from ingest.keys import Keys
+from ingest.auth import api_keys as module
+from ingest.auth.api_keys import Keys
 from shared.api_keys import Key, KeyScope, new, parsed
 from shared.errors import Busy, PostgresUnavailable, Unauthorized
 from shared.settings import Settings

@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from ingest.app import OPERATIONS
-from ingest.guard import guarded
+from ingest.auth.access import guarded
+from ingest.auth.own_host import OwnHost
 from ingest.http.openapi import Operation, routes
 from ingest.http.problems import HANDLERS
-from ingest.own_host import OwnHost
 from shared.errors import ForeignRequest
 from shared.settings import Settings, SettingsError, load
 

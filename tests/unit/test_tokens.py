@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.utils import base64url_encode
 
-from ingest.tokens import Tokens
+from ingest.auth.jwt import Tokens
 from shared.errors import Unauthorized
 from shared.settings import Settings, SettingsError
 

@@ -1,8 +1,8 @@
 """Who may do what: before a body is read, the key or token of its request is checked, where the settings ask for one.
 
 Where they ask for none because this host alone reaches the service, requests have to come from this host
-(`ingest/own_host.py`). A route whose scope needs neither is left as it is, so that it costs nothing. A key travels in
-the Authorization header and nowhere else; it stands in no log, no metric and no error.
+(`ingest/auth/own_host.py`). A route whose scope needs neither is left as it is, so that it costs nothing. A key travels
+in the Authorization header and nowhere else; it stands in no log, no metric and no error.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -12,11 +12,11 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ingest.auth.jwt import Caller
+from ingest.auth.own_host import OwnHost
 from ingest.http.openapi import Operation
 from ingest.http.rate_limits import CALLER as CALLER
 from ingest.http.rate_limits import TAKEN
-from ingest.own_host import OwnHost
-from ingest.tokens import Caller
 from shared.api_keys import allows, parsed
 from shared.errors import Forbidden, Limited, TallybookError, Unauthorized
 from shared.settings import Settings

@@ -28,11 +28,11 @@ _NOBODY = bytes(32)
 _TABLE = Table(
     name="keys",
     version="SELECT version FROM api_keys_version",
-    page=statement("ingest/keys.page.sql"),
+    page=statement("ingest/auth/api_keys.page.sql"),
     before="",
     look_up="SELECT prefix, hash, scopes, expires_at, revoked_at FROM api_keys WHERE prefix = ANY($1::text[])",
 )
-_USED = statement("ingest/keys.used.sql")
+_USED = statement("ingest/auth/api_keys.used.sql")
 
 log = structlog.get_logger()
 

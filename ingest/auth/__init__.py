@@ -1,0 +1,1 @@
+"""Who may do what: API keys, tokens, and programs of this host."""
