@@ -13,7 +13,8 @@ from ingest import clicks, docs, event_statistics, events, logs, page_statistics
 from ingest.auth.access import guarded
 from ingest.auth.api_keys import Keys
 from ingest.auth.jwt import Tokens
-from ingest.banners import Banners
+from ingest.caches.banners import Banners
+from ingest.caches.trackers import Trackers
 from ingest.hits import Recorder
 from ingest.http import health
 from ingest.http.access_log import AccessLine
@@ -24,7 +25,6 @@ from ingest.http.openapi import Operation, published, routes
 from ingest.http.problems import HANDLERS
 from ingest.http.rate_limits import Allowance, Limiter
 from ingest.reads import Reads
-from ingest.trackers import Trackers
 from ingest.uploads import Uploads
 from shared.counting.drain import Counter
 from shared.counting.keyed import Keyed

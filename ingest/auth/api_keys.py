@@ -1,4 +1,4 @@
-"""API keys as one worker knows them (`ingest/followed.py`), and when each was used last.
+"""API keys as one worker knows them (`ingest/caches/cached_table.py`), and when each was used last.
 
 Uses are gathered and written together, now and then: what is lost when a worker is killed is a date, not a count.
 """
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from ingest.followed import Followed, Table
+from ingest.caches.cached_table import Followed, Table
 from shared.api_keys import Key, is_equal
 from shared.errors import Unauthorized
 from shared.runtime.tasks import end

@@ -1,6 +1,6 @@
 """The table of banners that count when `TALLYBOOK_BANNERS=registered`: what the command line does with it.
 
-Workers notice a change within about a second, and a new banner at its first click (`ingest/banners.py`).
+Workers notice a change within about a second, and a new banner at its first click (`ingest/caches/banners.py`).
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,6 +1,6 @@
 """The table of trackers: what the command line does with it.
 
-Workers notice a change within about a second, and a new tracker at its first hit (`ingest/trackers.py`).
+Workers notice a change within about a second, and a new tracker at its first hit (`ingest/caches/trackers.py`).
 """
 
 from collections.abc import Iterable

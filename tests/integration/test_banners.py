@@ -12,8 +12,8 @@ import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 
-from ingest import followed as module
-from ingest.banners import Banners
+from ingest.caches import cached_table as module
+from ingest.caches.banners import Banners
 from shared.counting.lane import BANNER_MAX
 from shared.errors import Busy, PostgresUnavailable, UnknownBanner
 from shared.settings import Settings

@@ -19,8 +19,8 @@ import httpx2
 import pytest
 from redis.asyncio import Redis
 
-from ingest import followed as module
-from ingest.trackers import Trackers
+from ingest.caches import cached_table as module
+from ingest.caches.trackers import Trackers
 from shared.errors import Busy, PostgresUnavailable, UnknownTracker
 from shared.record_log.cursors import Cursors
 from shared.settings import Settings

@@ -1,9 +1,10 @@
-"""Which trackers there are, and their values: all of them in the memory of each worker (`ingest/followed.py`)."""
+"""Which trackers there are, and their values: all of them in the memory of each worker
+(`ingest/caches/cached_table.py`)."""
 
 from typing import Any
 from uuid import UUID
 
-from ingest.followed import Followed, Table
+from ingest.caches.cached_table import Followed, Table
 from shared.errors import UnknownTracker
 from shared.stores.postgres import statement
 from shared.uuid7 import NIL
@@ -11,7 +12,7 @@ from shared.uuid7 import NIL
 _TABLE = Table(
     name="trackers",
     version="SELECT version FROM trackers_version",
-    page=statement("ingest/trackers.page.sql"),
+    page=statement("ingest/caches/trackers.page.sql"),
     before=NIL,
     look_up="SELECT uuid, value FROM trackers WHERE uuid = ANY($1::uuid[])",
 )

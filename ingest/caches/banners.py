@@ -1,10 +1,10 @@
 """Which banners count. With `TALLYBOOK_BANNERS=registered`, those in the table `banners`: all of them in the memory of
-each worker (`ingest/followed.py`). Else every banner counts, and nobody is asked."""
+each worker (`ingest/caches/cached_table.py`). Else every banner counts, and nobody is asked."""
 
 from collections.abc import Collection
 from typing import Any
 
-from ingest.followed import Followed, Table
+from ingest.caches.cached_table import Followed, Table
 from shared.errors import TallybookError, UnknownBanner
 from shared.settings import Settings
 from shared.stores.postgres import statement
@@ -12,7 +12,7 @@ from shared.stores.postgres import statement
 _TABLE = Table(
     name="banners",
     version="SELECT version FROM banners_version",
-    page=statement("ingest/banners.page.sql"),
+    page=statement("ingest/caches/banners.page.sql"),
     before=0,
     look_up="SELECT banner_id FROM banners WHERE banner_id = ANY($1::bigint[])",
 )

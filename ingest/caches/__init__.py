@@ -1,0 +1,1 @@
+"""Small tables of Postgres, cached in each worker."""
