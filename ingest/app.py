@@ -9,12 +9,13 @@ from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from ingest import clicks, docs, event_statistics, events, logs, page_statistics, stats, track
+from ingest import docs, event_statistics, events, logs, page_statistics, stats, track
 from ingest.auth.access import guarded
 from ingest.auth.api_keys import Keys
 from ingest.auth.jwt import Tokens
 from ingest.caches.banners import Banners
 from ingest.caches.trackers import Trackers
+from ingest.clicks import routes as clicks
 from ingest.hits import Recorder
 from ingest.http import health
 from ingest.http.access_log import AccessLine

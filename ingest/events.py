@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ingest.auth.access import CALLER
-from ingest.bulk import KEY_PATTERN, key_of
+from ingest.clicks.bulk import KEY_PATTERN, key_of
 from ingest.http.body_limit import hold
 from ingest.http.openapi import Answer, Body, Operation, Parameter
 from ingest.http.rate_limits import limited

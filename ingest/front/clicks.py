@@ -1,7 +1,7 @@
 """Count plain clicks: one addition in shared memory, answered by 204 at once or when Redis has it.
 
-Whatever the lane refuses goes to the same route behind Granian (`ingest/clicks.py`), which finds out why and answers
-with a problem; nothing was counted then.
+Whatever the lane refuses goes to the same route behind Granian (`ingest/clicks/routes.py`), which finds out why and
+answers with a problem; nothing was counted then.
 """
 
 import time

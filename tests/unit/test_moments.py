@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.page_views import view_of
-from ingest.bulk import _CLICK
+from ingest.clicks.bulk import _CLICK
 from ingest.uploaded import Uploaded
 from shared.events.columns import columns
 from shared.events.rows import Event, Packer, event_of

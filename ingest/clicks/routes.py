@@ -16,7 +16,7 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ingest.bulk import KEY_PATTERN, Click, Counted, count_all, key_of, keyed_click, reason
+from ingest.clicks.bulk import KEY_PATTERN, Click, Counted, count_all, key_of, keyed_click, reason
 from ingest.http.cors import preflight, preflighted, readable
 from ingest.http.openapi import Answer, BannerId, Body, Operation, Parameter
 from ingest.http.query import parsed_banner
@@ -71,7 +71,7 @@ async def count_click(request: Request) -> Response:
 
 @readable
 async def count_clicks(request: Request) -> Response:
-    """Many clicks: all valid items are counted, and the answer names the others. See `ingest/bulk.py`."""
+    """Many clicks: all valid items are counted, and the answer names the others. See `ingest/clicks/bulk.py`."""
     with _refusals_counted():
         headers = await limited(request)
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in _MEDIA:
