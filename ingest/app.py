@@ -9,14 +9,15 @@ from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from ingest import docs, event_statistics, events, logs, page_statistics, stats, track
+from ingest import docs, event_statistics, events, logs, page_statistics, stats
 from ingest.auth.access import guarded
 from ingest.auth.api_keys import Keys
 from ingest.auth.jwt import Tokens
 from ingest.caches.banners import Banners
 from ingest.caches.trackers import Trackers
 from ingest.clicks import routes as clicks
-from ingest.hits import Recorder
+from ingest.hits import routes as track
+from ingest.hits.record import Recorder
 from ingest.http import health
 from ingest.http.access_log import AccessLine
 from ingest.http.body_limit import BodyLimit, read_first

@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from ingest import statistics as banners
 from ingest.edges import EdgeText
+from ingest.hits.routes import EXAMPLE, TrackerId
 from ingest.http.openapi import Operation, Parameter
-from ingest.track import EXAMPLE, TrackerId
 from ingest.tracker_statistics import TrackerCount, tracker_statistics
 from shared.errors import Busy, ClickHouseUnavailable, Malformed
 

@@ -14,10 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ingest.edges import edge
+from ingest.hits.routes import parsed_tracker
 from ingest.http.query import choice, invalid, query
 from ingest.ranges import MOST_DAYS, Step
 from ingest.tables import rows
-from ingest.track import parsed_tracker
 from shared.stores.postgres import statement
 
 _COUNT = statement("ingest/tracker_statistics.count.sql")

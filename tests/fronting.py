@@ -17,7 +17,7 @@ from ingest.front.folder import Folder
 from ingest.front.inside import Inside
 from ingest.front.listener import Front
 from ingest.front.worker import granian, listens, stop
-from ingest.hits import Recorder
+from ingest.hits.record import Recorder
 from ingest.http.client_address import ClientAddress
 from ingest.http.cors import Origins
 from shared.counting.lane import banner_id

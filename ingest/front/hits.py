@@ -2,7 +2,7 @@
 
 A plain hit is a GET of `/track` or `/track.gif`, or a POST of `/track` without a body, of a tracker whose value is
 known, while no rate limit is set. It is answered when the log, or the journal, has it. Everything else, and whatever is
-to be refused, goes to the same routes behind Granian (`ingest/track.py`); nothing was stored then.
+to be refused, goes to the same routes behind Granian (`ingest/hits/routes.py`); nothing was stored then.
 """
 
 import re
@@ -15,14 +15,14 @@ from uuid import UUID
 
 import structlog
 
-from ingest import hits
-from ingest.asked import Asked
 from ingest.front.answers import Answers
 from ingest.front.connection import Connection
 from ingest.front.plain import Plain
+from ingest.hits import record
+from ingest.hits.request_facts import Asked
+from ingest.hits.routes import ANSWER_HEADERS, GIF, REASONS, UUID_PATTERN
 from ingest.http.body_limit import PARAMETERS_MAX, URL_MAX
 from ingest.http.problems import rendered
-from ingest.track import ANSWER_HEADERS, GIF, REASONS, UUID_PATTERN
 from shared.errors import LogUnavailable, TallybookError
 from shared.record_log.producer import Stored
 from shared.settings import Settings
@@ -88,7 +88,7 @@ class Hits:
         found = _ID.search(query)
         if not self._is_on or (is_pixel and method != "GET") or found is None or not _is_plain(query, path):
             return None
-        if not headers.keys().isdisjoint(hits.AHEAD):
+        if not headers.keys().isdisjoint(record.AHEAD):
             return None
         tracker = _tracker(found[1])
         value = self._value(tracker.uuid)

@@ -26,7 +26,7 @@ from ingest.front.clicks import Clicks
 from ingest.front.connection import Connection
 from ingest.front.folder import Folder
 from ingest.front.listener import Front
-from ingest.track import _given, parsed_tracker
+from ingest.hits.routes import _given, parsed_tracker
 from shared.errors import TallybookError
 from shared.record_log.producer import Done
 from shared.runtime.tasks import end
@@ -55,7 +55,7 @@ class Application:
             self.counted[click[1]] += 1
             await self._send(send, 204, b"")
         elif scope["path"] == "/track" and scope["method"] in ("GET", "POST"):
-            try:  # as `ingest/track.py` finds the id
+            try:  # as `ingest/hits/routes.py` finds the id
                 parsed_tracker("id", _given(Request(scope), "id"))
             except TallybookError:
                 await self._send(send, 400, b"")

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest import bots, cookie, hits
-from ingest.address import url
-from ingest.asked import asked, by_name
-from ingest.cookie import Cookie
+from ingest.hits import bots, cookie, record
+from ingest.hits.cookie import Cookie
+from ingest.hits.request_facts import asked, by_name
+from ingest.hits.request_url import url
+from ingest.hits.routes import GIF, parsed_tracker
 from ingest.http.client_address import ClientAddress, truncated
 from ingest.http.cors import Origins
-from ingest.track import GIF, parsed_tracker
 from shared.errors import Malformed
 from shared.settings import Settings, SettingsError, load
 from shared.uuid7 import NIL, is_uuid7, uuid7
@@ -291,7 +291,7 @@ def in_bytes(headers: dict[str, str]) -> dict[bytes, bytes]:
     ],
 )
 def test_v1_who_asks_for_privacy(headers: dict[str, str], honours_dnt: bool, expected: bool) -> None:
-    assert hits.is_private(in_bytes(headers), honours_dnt=honours_dnt) is expected
+    assert record.is_private(in_bytes(headers), honours_dnt=honours_dnt) is expected
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ def test_v1_who_asks_for_privacy(headers: dict[str, str], honours_dnt: bool, exp
     ],
 )
 def test_b3_what_is_fetched_ahead(headers: dict[str, str], expected: bool) -> None:
-    assert hits.is_prefetched(in_bytes(headers)) is expected
+    assert record.is_prefetched(in_bytes(headers)) is expected
 
 
 def test_the_pixel_is_one_transparent_gif_of_43_bytes() -> None:
@@ -324,7 +324,7 @@ def test_the_pixel_is_one_transparent_gif_of_43_bytes() -> None:
 def recorded(*headers: tuple[bytes, bytes], peer: str = "203.0.113.77", **settings: Any) -> dict[str, Any]:
     """The row of a hit with these headers."""
     request = scope(peer=peer) | {"headers": [(b"host", b"t.example"), *headers]}
-    made = hits.Recorder(Settings(**settings), PROXIES).recorded(asked(request), str(MINE), "v")
+    made = record.Recorder(Settings(**settings), PROXIES).recorded(asked(request), str(MINE), "v")
     row: dict[str, Any] = json.loads(made.record)
     assert row["is_bot"] is made.is_bot
     assert (made.cookie is None) == (row["user_id"] == str(NIL))

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from ingest import cookie
-from ingest.address import url
-from ingest.asked import Asked
-from ingest.bots import is_bot
+from ingest.hits import cookie
+from ingest.hits.bots import is_bot
+from ingest.hits.request_facts import Asked
+from ingest.hits.request_url import url
 from ingest.http.client_address import ClientAddress, truncated
 from shared.hit import Hit
 from shared.settings import Settings

@@ -8,7 +8,7 @@ import re
 from functools import lru_cache
 from urllib.parse import quote_from_bytes
 
-from ingest.asked import Asked
+from ingest.hits.request_facts import Asked
 
 #: A host name or an address, with a port or without (RFC 3986, 3.2.2).
 _HOST = re.compile(r"(?:[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")

@@ -13,8 +13,8 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ingest import hits
-from ingest.asked import asked
+from ingest.hits import record as hits
+from ingest.hits.request_facts import asked
 from ingest.http.cors import preflight, preflighted
 from ingest.http.openapi import Answer, Operation, Parameter
 from ingest.http.query import malformed, quoted
