@@ -9,13 +9,16 @@ from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from ingest import docs, event_statistics, events, logs, page_statistics, stats
+from ingest import docs, event_statistics, logs, page_statistics, stats
 from ingest.auth.access import guarded
 from ingest.auth.api_keys import Keys
 from ingest.auth.jwt import Tokens
 from ingest.caches.banners import Banners
 from ingest.caches.trackers import Trackers
 from ingest.clicks import routes as clicks
+from ingest.events import routes as events
+from ingest.events.recent_ids import EventWindow
+from ingest.events.upload_keys import Uploads
 from ingest.hits import routes as track
 from ingest.hits.record import Recorder
 from ingest.http import health
@@ -27,11 +30,9 @@ from ingest.http.openapi import Operation, published, routes
 from ingest.http.problems import HANDLERS
 from ingest.http.rate_limits import Allowance, Limiter
 from ingest.reads import Reads
-from ingest.uploads import Uploads
 from shared.counting.drain import Counter
 from shared.counting.keyed import Keyed
 from shared.counting.reader import Reader
-from shared.event_window import EventWindow
 from shared.events.table import TOPIC as EVENTS
 from shared.hit import TOPIC as HITS
 from shared.record_log.factory import chosen_log

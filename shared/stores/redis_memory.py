@@ -20,7 +20,7 @@ SHARES: Mapping[str, int] = MappingProxyType(
 TOPICS = ("hits", "events", "page_views")
 #: Bytes of one entry in the window of event ids, of click ids, and of arrival times of clients.
 EVENT_ID, CLICK_ID, LIMIT = 112, 80, 96
-#: Bytes of an upload beside its answer (`ingest/uploads.turn.lua`).
+#: Bytes of an upload beside its answer (`ingest/events/upload_keys.turn.lua`).
 ANSWER = 160
 
 

@@ -14,10 +14,10 @@ import httpx2
 import pytest
 from redis.asyncio import Redis
 
-from ingest.events import CUT
-from ingest.uploads import KEPT_S, Attempt, Uploads
+from ingest.events.recent_ids import CLAIMED, HOLD_S, NEW, OTHER, STORED, EventWindow
+from ingest.events.routes import CUT
+from ingest.events.upload_keys import KEPT_S, Attempt, Uploads
 from shared.errors import Conflict, LogFull, RedisUnavailable
-from shared.event_window import CLAIMED, HOLD_S, NEW, OTHER, STORED, EventWindow
 from shared.events.rows import blocks
 from shared.events.table import TOPIC
 from shared.record_log import accounting

@@ -13,8 +13,9 @@ from redis.asyncio import Redis
 
 from aggregator.minutes import Minutes
 from aggregator.redis_uses import redis_uses
+from ingest.events.recent_ids import EventWindow
+from ingest.events.upload_keys import Uploads
 from ingest.http.rate_limits import Limiter
-from ingest.uploads import Uploads
 from shared.counting import keys
 from shared.counting.accounting import account
 from shared.counting.drain import Counter
@@ -22,7 +23,6 @@ from shared.counting.fleet import Fleet
 from shared.counting.keyed import Keyed, KeyedClick
 from shared.counting.reader import Reader
 from shared.errors import LogFull
-from shared.event_window import EventWindow
 from shared.record_log.cursors import Cursors
 from shared.record_log.deduplication import Mark
 from shared.record_log.factory import chosen_log

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ingest import events
+from ingest.events import routes as events
 from ingest.http import body_limit as body_module
 from ingest.http.body_limit import DRAINED_MAX, BodyLimit, hold, read_first
 from ingest.http.openapi import BodyUse, Operation, routes

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.uploaded import Uploaded, unpacked
+from ingest.events.upload import Uploaded, unpacked
 from shared.errors import TallybookError
 from shared.events.rows import ID, Cut, Event, Packer, Unfit, blocks, named, placed, rows_of
 from shared.settings import Settings

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aggregator.page_views import view_of
 from ingest.clicks.bulk import _CLICK
-from ingest.uploaded import Uploaded
+from ingest.events.upload import Uploaded
 from shared.events.columns import columns
 from shared.events.rows import Event, Packer, event_of
 from shared.moments import TimedDecoder, cut

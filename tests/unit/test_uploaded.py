@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.events.upload import Result, Uploaded, unpacked
 from ingest.http.json_array import LOOKS_MAX, items_of
-from ingest.uploaded import Result, Uploaded, unpacked
 from shared.errors import Invalid, Malformed, TooLarge
 from shared.settings import Settings
 from tests.events import event

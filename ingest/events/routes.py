@@ -15,10 +15,11 @@ from starlette.responses import Response
 
 from ingest.auth.access import CALLER
 from ingest.clicks.bulk import KEY_PATTERN, key_of
+from ingest.events.recent_ids import CLAIMED, NEW, STORED
+from ingest.events.upload import ACCEPTED, CONFLICT, DUPLICATE, Taken, Uploaded, unpacked
 from ingest.http.body_limit import hold
 from ingest.http.openapi import Answer, Body, Operation, Parameter
 from ingest.http.rate_limits import limited
-from ingest.uploaded import ACCEPTED, CONFLICT, DUPLICATE, Taken, Uploaded, unpacked
 from shared.errors import (
     BodyTimeout,
     Busy,
@@ -33,7 +34,6 @@ from shared.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
-from shared.event_window import CLAIMED, NEW, STORED
 from shared.events.rows import Cut, Event, blocks
 from shared.runtime.crash_points import crash_point
 from shared.stores.redis_client import REDIS_ERRORS

@@ -28,8 +28,8 @@ from shared.stores.redis_client import REDIS_ERRORS, Script
 #: Seconds for which an answer is kept at least, and for which an attempt has its key.
 KEPT_S, ATTEMPT_S = 86_400, 60
 
-_BEGIN = Script("ingest/uploads.turn.lua", "ingest/uploads.begin.lua")
-_FINISH = Script("ingest/uploads.turn.lua", "ingest/uploads.finish.lua")
+_BEGIN = Script("ingest/events/upload_keys.turn.lua", "ingest/events/upload_keys.begin.lua")
+_FINISH = Script("ingest/events/upload_keys.turn.lua", "ingest/events/upload_keys.finish.lua")
 
 
 class Attempt(NamedTuple):

@@ -32,8 +32,8 @@ _CHUNK = 1000
 #: Seconds after which a claim without confirmation is of a worker that died: longer than an append may take.
 HOLD_S = 60
 
-_CLAIM = Script("shared/stores/window.turn.lua", "shared/event_window.claim.lua")
-_CONFIRM = Script("shared/event_window.confirm.lua")
+_CLAIM = Script("shared/stores/window.turn.lua", "ingest/events/recent_ids.claim.lua")
+_CONFIRM = Script("ingest/events/recent_ids.confirm.lua")
 
 #: What the script says of an event.
 NEW, STORED, CLAIMED, OTHER = b"nspc"
