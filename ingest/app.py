@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from ingest import docs, event_statistics, logs, page_statistics, stats
+from ingest import docs
 from ingest.auth.access import guarded
 from ingest.auth.api_keys import Keys
 from ingest.auth.jwt import Tokens
@@ -29,7 +29,10 @@ from ingest.http.cors import Origins
 from ingest.http.openapi import Operation, published, routes
 from ingest.http.problems import HANDLERS
 from ingest.http.rate_limits import Allowance, Limiter
-from ingest.reads import Reads
+from ingest.statistics import event_logs, pages
+from ingest.statistics import events as event_statistics
+from ingest.statistics import routes as stats
+from ingest.statistics.clickhouse_reads import Reads
 from shared.counting.drain import Counter
 from shared.counting.keyed import Keyed
 from shared.counting.reader import Reader
@@ -49,11 +52,11 @@ from shared.stores.redis_client import connect
 OPERATIONS: list[Operation] = [
     *clicks.OPERATIONS,
     *stats.OPERATIONS,
-    *page_statistics.OPERATIONS,
+    *pages.OPERATIONS,
     *track.OPERATIONS,
     *events.OPERATIONS,
     *event_statistics.OPERATIONS,
-    *logs.OPERATIONS,
+    *event_logs.OPERATIONS,
     *health.OPERATIONS,
     *docs.OPERATIONS,
 ]

@@ -24,9 +24,9 @@ import structlog
 import uvloop
 from starlette.applications import Starlette
 
-from ingest import event_statistics
 from ingest.http.openapi import routes
 from ingest.http.problems import HANDLERS
+from ingest.statistics import events as event_statistics
 from loadtest.duck import QUESTIONS as duck_questions
 from loadtest.duck import Duck, told
 from loadtest.servers import cores

@@ -26,9 +26,9 @@ import msgspec
 import uvloop
 from starlette.applications import Starlette
 
-from ingest import event_statistics
 from ingest.http.openapi import routes
 from ingest.http.problems import HANDLERS
+from ingest.statistics import events as event_statistics
 from shared.events.known_ids import Range, known
 from shared.migrations import migrate_clickhouse
 from shared.settings import Settings, load

@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 import httpx2
 from starlette.applications import Starlette
 
-from ingest import event_statistics
 from ingest.http.openapi import routes
 from ingest.http.problems import HANDLERS
+from ingest.statistics import events as event_statistics
 from shared.events.table import TABLE
 from shared.stores.clickhouse import ClickHouse
 

@@ -38,7 +38,7 @@ def export(user: str, form: str, data_dir: str | None) -> None:
     In CSV a text that a spreadsheet would take for a formula has an apostrophe before it. Rows of processing_errors are
     dead letters.
     """
-    from ingest import tabular
+    from ingest.statistics import csv
     from shared.privacy import erasure
 
     async def work(clickhouse: "ClickHouse", pool: Any) -> int:
@@ -49,7 +49,7 @@ def export(user: str, form: str, data_dir: str | None) -> None:
         async for table, found in erasure.exported(clickhouse, pool, user):
             row = {"table": table, **found}
             if form == "csv":
-                say(",".join(tabular.cell(_text(row.get(column))) for column in columns))
+                say(",".join(csv.cell(_text(row.get(column))) for column in columns))
             else:
                 say(json.dumps(row, ensure_ascii=False))
             rows += 1

@@ -20,7 +20,7 @@ import pytest
 
 from clickhouse.compression import zstd
 from clickhouse.engine import BODY_MAX
-from ingest.reads import Reads
+from ingest.statistics.clickhouse_reads import Reads
 from shared.stores.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify, connect, connect_without_database
 from shared.workload import READS
 from tests.gateway import PASSWORD, USER, Gateway

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingest.event_statistics import ERROR, FIELDS
 from ingest.segments.condition import condition
 from ingest.segments.parser import LENGTH_MOST
 from ingest.segments.syntax import Node, write
-from ingest.tables import FILES
+from ingest.statistics.events import ERROR, FIELDS
+from ingest.statistics.exports import FILES
 from shared.events.rows import COLUMNS, Packer, placed
 from shared.events.rows import Event as SentEvent
 from shared.events.table import EVENTS, TABLE

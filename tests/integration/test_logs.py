@@ -20,11 +20,12 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 
 from aggregator.outbox import AS_WRITTEN
-from ingest import event_statistics, logs
 from ingest.http.openapi import routes
 from ingest.http.problems import HANDLERS
 from ingest.segments.parser import LENGTH_MOST, parse
 from ingest.segments.syntax import Node, write
+from ingest.statistics import event_logs
+from ingest.statistics import events as event_statistics
 from shared.settings import Settings
 from shared.stores import clickhouse
 from shared.stores.clickhouse import ClickHouse
@@ -56,7 +57,7 @@ async def tables(clickhouse_settings: Settings) -> AsyncIterator[ClickHouse]:
 @asynccontextmanager
 async def serving(tables: ClickHouse | None, settings: Settings | None = None) -> AsyncIterator[httpx2.AsyncClient]:
     """The route with its error handlers, in this process."""
-    app = Starlette(routes=routes(logs.OPERATIONS), exception_handlers=HANDLERS)
+    app = Starlette(routes=routes(event_logs.OPERATIONS), exception_handlers=HANDLERS)
 
     async def with_state(scope: Any, receive: Any, send: Any) -> None:
         await app({**scope, "state": {"clickhouse": tables, "settings": settings or Settings()}}, receive, send)
@@ -174,8 +175,8 @@ async def test_a_page_ends_early_where_its_events_are_large(
     answer = (await asked(service, limit=1000, order="asc")).json()
     assert 1 < len(answer["events"]) < 40
     assert await numbers(service, limit=1000, order="asc") == list(range(40))
-    monkeypatch.setattr(logs, "PAGE_BYTES", 1)
-    one = logs._asked({**RANGE, "order": "asc"})
+    monkeypatch.setattr(event_logs, "PAGE_BYTES", 1)
+    one = event_logs._asked({**RANGE, "order": "asc"})
     assert len(await tables.query(one.sql, one.parameters)) == 1
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from ingest.reads import Reads
+from ingest.statistics.clickhouse_reads import Reads
 from shared.errors import Busy
 from shared.settings import Settings
 from shared.stores.clickhouse import CLICKHOUSE_ERRORS

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.ranges import MOST_DAYS, Instant, Range, instant, parse, zones
+from ingest.statistics.ranges import MOST_DAYS, Instant, Range, instant, parse, zones
 from shared.errors import Invalid, Malformed
 
 NOON = int(datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp())

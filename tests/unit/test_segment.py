@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.event_statistics import FIELDS
 from ingest.segments.condition import condition
 from ingest.segments.parser import DEPTH_MOST, LENGTH_MOST, PATHS_MOST, TERMS_MOST, parse
 from ingest.segments.syntax import And, Node, Not, Or, Term, write
+from ingest.statistics.events import FIELDS
 from shared.errors import Invalid, Malformed, TallybookError
 from tests.segments import nodes
 

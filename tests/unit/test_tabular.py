@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest import tabular
+from ingest.statistics import csv as tabular
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Reading hits: how often a tracker was hit in a range, in all or by minute, hour or day. ClickHouse has them.
 
-Ends of a range (`ingest/edges.py`) are meant to the millisecond, which is how exactly hits are timed.
+Ends of a range (`ingest/statistics/range_ends.py`) are meant to the millisecond, which is how exactly hits are timed.
 """
 
 from collections.abc import Mapping
@@ -13,15 +13,15 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ingest.edges import edge
 from ingest.hits.routes import parsed_tracker
 from ingest.http.query import choice, invalid, query
-from ingest.ranges import MOST_DAYS, Step
-from ingest.tables import rows
+from ingest.statistics.exports import rows
+from ingest.statistics.range_ends import edge
+from ingest.statistics.ranges import MOST_DAYS, Step
 from shared.stores.postgres import statement
 
-_COUNT = statement("ingest/tracker_statistics.count.sql")
-_SERIES = statement("ingest/tracker_statistics.series.sql")
+_COUNT = statement("ingest/statistics/trackers.count.sql")
+_SERIES = statement("ingest/statistics/trackers.series.sql")
 
 _NAMES = ("tracker_id", "from", "to", "step")
 _SECONDS: Mapping[str, int] = {"minute": 60, "hour": 3600, "day": 86_400}

@@ -18,15 +18,15 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ingest import tables
-from ingest.days import Days, between, day, days, zone_of
 from ingest.http.openapi import Answer, Operation, Parameter
 from ingest.http.query import choice, flag, integer, invalid, query
 from ingest.segments.condition import EVERYTHING, Condition, condition
 from ingest.segments.fields import Document, Field, Text
 from ingest.segments.parser import LENGTH_MOST, parse
 from ingest.segments.syntax import write
-from ingest.tables import Table
+from ingest.statistics import exports
+from ingest.statistics.days import Days, between, day, days, zone_of
+from ingest.statistics.exports import Table
 from shared.errors import Busy, ClickHouseUnavailable, Invalid, Malformed
 from shared.events.table import EVENTS, TABLE, property_of
 from shared.stores.postgres import statement
@@ -51,10 +51,10 @@ _DAY_S = 86_400
 _UNIQUE = {False: "uniqExact", True: "uniqCombined64(17)"}
 ERROR = 0.009
 
-_DAU = Template(statement("ingest/event_statistics.dau.sql"))
-_DAU_OF_ZONE = Template(statement("ingest/event_statistics.dau_of_zone.sql"))
-_TOP = Template(statement("ingest/event_statistics.top.sql"))
-_RETENTION = Template(statement("ingest/event_statistics.retention.sql"))
+_DAU = Template(statement("ingest/statistics/events.dau.sql"))
+_DAU_OF_ZONE = Template(statement("ingest/statistics/events.dau_of_zone.sql"))
+_TOP = Template(statement("ingest/statistics/events.top.sql"))
+_RETENTION = Template(statement("ingest/statistics/events.retention.sql"))
 
 _HEADERS = {"cache-control": "no-store", "vary": "accept"}
 #: Of files, which have no room for what is true of all their rows.
@@ -127,14 +127,14 @@ async def daily_users(request: Request) -> Response:
     text, of = _segment(values)
     template = _DAU if asked.is_utc else _DAU_OF_ZONE
     sql = template.substitute(events=TABLE, segment=of.sql, unique=_UNIQUE[is_approximate])
-    found = {name: users for name, users in await tables.rows(request, sql, {**asked.parameters, **of.parameters})}
+    found = {name: users for name, users in await exports.rows(request, sql, {**asked.parameters, **of.parameters})}
     names: Sequence[Any] = asked.dates if asked.is_utc else range(1, len(asked.dates) + 1)
     users = [found.get(name, 0) for name in names]
     error = ERROR if is_approximate else 0.0
-    if (media := tables.wanted(request)) in tables.FILES:
+    if (media := exports.wanted(request)) in exports.FILES:
         columns = {"date": "Date", "users": "UInt64"}
         table = Table(_name("dau", asked), columns, list(zip(asked.dates, users, strict=True)))
-        file = await tables.response(request, media, table)
+        file = await exports.response(request, media, table)
         file.headers[_ERROR_HEADER] = str(error)
         return file
     return _json(DailyUsers(**_ranged(asked, text), error=error, days=list(map(DayUsers, asked.dates, users))))
@@ -147,10 +147,10 @@ async def top_events(request: Request) -> Response:
     limit = integer(values, "limit", 1, TYPES_MOST, _TYPES)
     text, of = _segment(values)
     sql = _TOP.substitute(events=EVENTS, segment=of.sql)
-    found = await tables.rows(request, sql, {**asked.parameters, **of.parameters, "limit": limit})
-    if (media := tables.wanted(request)) in tables.FILES:
+    found = await exports.rows(request, sql, {**asked.parameters, **of.parameters, "limit": limit})
+    if (media := exports.wanted(request)) in exports.FILES:
         columns = {"event_type": "String", "count": "UInt64"}
-        return await tables.response(request, media, Table(_name("top-events", asked), columns, found))
+        return await exports.response(request, media, Table(_name("top-events", asked), columns, found))
     return _json(TopEvents(**_ranged(asked, text), events=[TypeCount(name, count) for name, count in found]))
 
 
@@ -166,10 +166,10 @@ async def retention(request: Request) -> Response:
     width = _WINDOW_DAYS[window]
     asked = between(start, start + timedelta(days=number * width), zone, width)
     parameters = {**asked.parameters, "seconds": width * _DAY_S, "event_type": event_type}
-    found = await tables.rows(request, _RETENTION.substitute(events=TABLE), parameters)
+    found = await exports.rows(request, _RETENTION.substitute(events=TABLE), parameters)
     cohorts = _triangle(asked.dates, {(cohort, active): users for cohort, active, users in found})
-    if (media := tables.wanted(request)) in tables.FILES:
-        return await tables.response(request, media, _flat(("retention", window, f"{start:%Y%m%d}"), cohorts))
+    if (media := exports.wanted(request)) in exports.FILES:
+        return await exports.response(request, media, _flat(("retention", window, f"{start:%Y%m%d}"), cohorts))
     return _json(
         Retention(
             start_date=start,
@@ -267,7 +267,7 @@ OPERATIONS = [
             200: Answer(
                 "The users",
                 DailyUsers,
-                tables.MEDIA,
+                exports.MEDIA,
                 headers={"X-Relative-Error": "Of CSV, NDJSON and Parquet: what `error` is in JSON"},
                 example={
                     **_EXAMPLE_RANGE,
@@ -302,7 +302,7 @@ OPERATIONS = [
             200: Answer(
                 "The types",
                 TopEvents,
-                tables.MEDIA,
+                exports.MEDIA,
                 example={**_EXAMPLE_RANGE, "events": [{"event_type": "purchase", "count": 40}]},
             )
         },
@@ -333,7 +333,7 @@ OPERATIONS = [
             200: Answer(
                 "The cohorts",
                 Retention,
-                tables.MEDIA,
+                exports.MEDIA,
                 example={
                     "start_date": "2026-03-02",
                     "window": "week",

@@ -12,12 +12,22 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ingest import tabular
 from ingest.http.openapi import Answer, BannerId, Operation, Parameter
 from ingest.http.problems import explained
 from ingest.http.query import flag, integer, invalid, malformed, parsed_banner, query
-from ingest.ranges import MOST_DAYS, Range, Step, parse
-from ingest.series import BannerSeries, BannerStatistics, Place, Statistics, Top, coverage, filled, labelled, moment
+from ingest.statistics import csv
+from ingest.statistics.click_series import (
+    BannerSeries,
+    BannerStatistics,
+    Place,
+    Statistics,
+    Top,
+    coverage,
+    filled,
+    labelled,
+    moment,
+)
+from ingest.statistics.ranges import MOST_DAYS, Range, Step, parse
 from shared.errors import Invalid, Malformed, PostgresUnavailable, RedisUnavailable
 from shared.settings import Settings
 
@@ -86,7 +96,7 @@ async def top_banners(request: Request) -> Response:
         "bannerId": [str(banner) for banner, _ in ranking.banners],
         "count": [str(count) for _, count in ranking.banners],
     }
-    return tabular.response(("top", *_stamps(asked)), columns, _marks(covered))
+    return csv.response(("top", *_stamps(asked)), columns, _marks(covered))
 
 
 # -- questions ---------------------------------------------------------------------------------------------------------
@@ -179,7 +189,7 @@ def _banners(text: str | None) -> list[int]:
 
 
 def _wants_csv(request: Request) -> bool:
-    return tabular.prefers_csv(",".join(request.headers.getlist("accept")))
+    return csv.prefers_csv(",".join(request.headers.getlist("accept")))
 
 
 # -- answers -----------------------------------------------------------------------------------------------------------
@@ -193,10 +203,10 @@ def _csv(name: Sequence[str], asked: Range, series: Sequence[BannerSeries], cove
     columns: dict[str, list[str]] = {"bannerId": [], "timestamp": [], "count": [], "final": []}
     for one in series:
         columns["bannerId"] += repeat(str(one.banner_id), len(one.stats))
-        columns["timestamp"] += tabular.times([bucket.timestamp for bucket in one.stats])
+        columns["timestamp"] += csv.times([bucket.timestamp for bucket in one.stats])
         columns["count"] += [str(bucket.count) for bucket in one.stats]
         columns["final"] += [_FINAL[bucket.final] for bucket in one.stats]
-    return tabular.response((*name, *_stamps(asked)), columns, _marks(covered))
+    return csv.response((*name, *_stamps(asked)), columns, _marks(covered))
 
 
 def _stamps(asked: Range) -> tuple[str, str]:
@@ -206,7 +216,7 @@ def _stamps(asked: Range) -> tuple[str, str]:
 
 def _marks(covered: Mapping[str, Any]) -> dict[str, str]:
     """What a table has no place for, as headers."""
-    [as_of] = tabular.times([covered["as_of"]])
+    [as_of] = csv.times([covered["as_of"]])
     marks = {"tallybook-as-of": as_of}
     return {**marks, "tallybook-missing": ", ".join(covered["missing"])} if "missing" in covered else marks
 
@@ -278,7 +288,7 @@ OPERATIONS = [
             200: Answer(
                 "The clicks",
                 BannerStatistics,
-                ("application/json", tabular.MEDIA),
+                ("application/json", csv.MEDIA),
                 _CSV_HEADERS,
                 {
                     "bannerId": 42,
@@ -319,7 +329,7 @@ OPERATIONS = [
             200: Answer(
                 "The clicks",
                 Statistics,
-                ("application/json", tabular.MEDIA),
+                ("application/json", csv.MEDIA),
                 _CSV_HEADERS,
                 {
                     **_EXAMPLE_RANGE,
@@ -355,7 +365,7 @@ OPERATIONS = [
             200: Answer(
                 "The banners",
                 Top,
-                ("application/json", tabular.MEDIA),
+                ("application/json", csv.MEDIA),
                 _CSV_HEADERS,
                 {**_EXAMPLE_RANGE, "asOf": _EXAMPLE_AS_OF, "banners": [{"bannerId": 42, "count": 5}]},
             )

@@ -8,7 +8,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ingest import tabular
+from ingest.statistics import csv
 from shared.errors import ClickHouseUnavailable
 from shared.stores.clickhouse import CLICKHOUSE_ERRORS, ClickHouse
 from shared.stores.failures import noted
@@ -17,11 +17,11 @@ from shared.stores.postgres import statement
 NDJSON, PARQUET = "application/x-ndjson", "application/vnd.apache.parquet"
 _JSON = "application/json"
 #: What a table can be asked for as. The first of equally wanted ones is taken, and it is taken where none is wanted.
-MEDIA = (_JSON, tabular.MEDIA, NDJSON, PARQUET)
+MEDIA = (_JSON, csv.MEDIA, NDJSON, PARQUET)
 #: Those that are not JSON.
 FILES = MEDIA[1:]
 
-_FILE = statement("ingest/tables.file.sql")
+_FILE = statement("ingest/statistics/exports.file.sql")
 _ENDINGS = {NDJSON: "ndjson", PARQUET: "parquet"}
 
 log = structlog.get_logger()
@@ -45,14 +45,14 @@ async def rows(request: Request, sql: str, parameters: Mapping[str, Any]) -> Seq
 
 def wanted(request: Request) -> str:
     """The media type that the request wants most."""
-    return tabular.preferred(",".join(request.headers.getlist("accept")), MEDIA)
+    return csv.preferred(",".join(request.headers.getlist("accept")), MEDIA)
 
 
 async def response(request: Request, media: str, table: Table) -> Response:
     """The table as a file of one of the media types of FILES. Raises ClickHouseUnavailable, which writes Parquet."""
-    if media == tabular.MEDIA:
+    if media == csv.MEDIA:
         columns = {name: [_cell(row[at]) for row in table.rows] for at, name in enumerate(table.columns)}
-        return tabular.response(table.name, columns)
+        return csv.response(table.name, columns)
     objects = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
     content = msgspec.json.Encoder().encode_lines(objects)
     if media == PARQUET:
@@ -62,11 +62,11 @@ async def response(request: Request, media: str, table: Table) -> Response:
             content = await _clickhouse(request).file(_FILE, parameters, "Parquet")
         except CLICKHOUSE_ERRORS as error:
             raise _unavailable(error) from error
-    return Response(content, headers=tabular.headers(table.name, _ENDINGS[media], media))
+    return Response(content, headers=csv.headers(table.name, _ENDINGS[media], media))
 
 
 def _cell(value: Any) -> str:
-    return "" if value is None else tabular.cell(str(value))
+    return "" if value is None else csv.cell(str(value))
 
 
 def _clickhouse(request: Request) -> ClickHouse:

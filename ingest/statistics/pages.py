@@ -15,10 +15,10 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ingest.edges import EdgeText, edge
 from ingest.http.openapi import Answer, Operation, Parameter
 from ingest.http.query import choice, integer, invalid, query
-from ingest.tables import rows
+from ingest.statistics.exports import rows
+from ingest.statistics.range_ends import EdgeText, edge
 from shared.errors import Busy, ClickHouseUnavailable, Invalid
 from shared.stores.postgres import statement
 
@@ -34,8 +34,8 @@ _DAY_S = 86_400
 #: What a DateTime of ClickHouse holds. No view is of a later time.
 _LAST_S = 2**32 - 1
 
-_SERIES = statement("ingest/page_statistics.series.sql")
-_TOP = statement("ingest/page_statistics.top.sql")
+_SERIES = statement("ingest/statistics/pages.series.sql")
+_TOP = statement("ingest/statistics/pages.top.sql")
 _NAMES = ("from", "to", "step", "page_id", "limit")
 _SECONDS: Mapping[str, int] = {"minute": 60, "hour": 3600}
 _HEADERS = {"cache-control": "no-store"}

@@ -1,7 +1,7 @@
 """Ranges of whole days in a time zone, as the statistics of product events are asked for.
 
-Both ends are dates and in the range. A day is what it is for clicks (`ingest/ranges.py`): it begins when its date first
-appears on the clocks of the zone, and a date that a zone skipped has none.
+Both ends are dates and in the range. A day is what it is for clicks (`ingest/statistics/ranges.py`): it begins when its
+date first appears on the clocks of the zone, and a date that a zone skipped has none.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from ingest.http.query import invalid, malformed
-from ingest.ranges import known_zone, midnight, parsed_date
+from ingest.statistics.ranges import known_zone, midnight, parsed_date
 
 #: First and last year that can be asked for: whole seconds of ClickHouse begin with 1970, and end early in 2106.
 YEARS = (1971, 2105)

@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple
 from msgspec import Meta
 
 from ingest.http.query import malformed
-from ingest.ranges import YEARS, instant, is_date, parsed_date
+from ingest.statistics.ranges import YEARS, instant, is_date, parsed_date
 
 #: An end of a range wherever a schema needs one.
 EdgeText = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}")]

@@ -7,11 +7,11 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ingest import statistics as banners
-from ingest.edges import EdgeText
 from ingest.hits.routes import EXAMPLE, TrackerId
 from ingest.http.openapi import Operation, Parameter
-from ingest.tracker_statistics import TrackerCount, tracker_statistics
+from ingest.statistics import clicks as banners
+from ingest.statistics.range_ends import EdgeText
+from ingest.statistics.trackers import TrackerCount, tracker_statistics
 from shared.errors import Busy, ClickHouseUnavailable, Malformed
 
 

@@ -21,15 +21,15 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ingest import tables, tabular
-from ingest.edges import EdgeText, edge
 from ingest.http.openapi import Answer, Operation, Parameter
 from ingest.http.query import choice, integer, invalid, malformed, query
 from ingest.segments.condition import EVERYTHING, Condition, condition
 from ingest.segments.fields import Document, Field, Id, Text
 from ingest.segments.parser import LENGTH_MOST, parse
 from ingest.segments.syntax import write
-from ingest.tables import Table
+from ingest.statistics import csv, exports
+from ingest.statistics.exports import Table
+from ingest.statistics.range_ends import EdgeText, edge
 from shared.errors import Busy, ClickHouseUnavailable, Invalid, Malformed
 from shared.stores.postgres import statement
 
@@ -51,9 +51,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMES = ("event_type", "environment", "from", "to", "filter", "order", "limit", "cursor")
 #: What an answer depends on, beside the place at which it begins: a cursor is for the same question.
 _QUESTION = ("event_type", "environment", "from", "to", "filter", "order")
-_MEDIA = ("application/json", tabular.MEDIA, tables.NDJSON)
+_MEDIA = ("application/json", csv.MEDIA, exports.NDJSON)
 
-_SQL = Template(statement("ingest/logs.page.sql"))
+_SQL = Template(statement("ingest/statistics/event_logs.page.sql"))
 _BEHIND: Mapping[Order, str] = {"desc": "<", "asc": ">"}
 _HEADERS = {"cache-control": "no-store", "vary": "accept"}
 
@@ -140,10 +140,10 @@ class _Asked(NamedTuple):
 async def event_logs(request: Request) -> Response:
     """Event logs of a range."""
     asked = _asked(query(request, _NAMES))
-    found = await tables.rows(request, asked.sql, asked.parameters)
+    found = await exports.rows(request, asked.sql, asked.parameters)
     events = _once(found)
     cursor = _cursor(events[-1][0], asked.digest) if events and found[0][-1] else UNSET
-    media = tabular.preferred(",".join(request.headers.getlist("accept")), _MEDIA)
+    media = csv.preferred(",".join(request.headers.getlist("accept")), _MEDIA)
     if media == "application/json":
         answer = {"from": _moment(asked.since), "to": _moment(asked.until), "filter": asked.filter}
         listed = [dict(zip(_COLUMNS, row, strict=True)) for _, row in events]
@@ -151,7 +151,7 @@ async def event_logs(request: Request) -> Response:
         content = {name: value for name, value in content.items() if value is not UNSET}
         response = Response(msgspec.json.encode(content), headers=_HEADERS, media_type=media)
     else:
-        response = await tables.response(request, media, _table(asked, media, [row for _, row in events]))
+        response = await exports.response(request, media, _table(asked, media, [row for _, row in events]))
     if cursor is not UNSET:
         link = urlencode({**asked.values, "cursor": cursor})
         response.headers["link"] = f'</logs?{link}>; rel="next"'
@@ -242,8 +242,8 @@ def _once(found: Sequence[Sequence[Any]]) -> list[tuple[_Place, tuple[Any, ...]]
 
 def _table(asked: _Asked, media: str, rows: Sequence[Sequence[Any]]) -> Table:
     """The page as a file, named after the first day of its range."""
-    if media == tabular.MEDIA:
-        times = tabular.times([row[2] for row in rows])
+    if media == csv.MEDIA:
+        times = csv.times([row[2] for row in rows])
         rows = [
             (*row[:2], at, *row[3:5], *(bytes(one).decode() for one in row[5:]))
             for row, at in zip(rows, times, strict=True)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ingest.http.openapi import BannerId
-from ingest.ranges import Buckets, Range, Step
+from ingest.statistics.ranges import Buckets, Range, Step
 from shared.counting.reader import Point
 
 

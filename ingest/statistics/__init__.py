@@ -1,0 +1,1 @@
+"""Routes that answer with numbers: clicks, hits, events, page views, event logs."""
