@@ -13,14 +13,14 @@ import structlog
 from aggregator import event_places, outbox_days
 from aggregator.books import Books
 from aggregator.catalogue import configured
+from aggregator.clicks.minutes import Minutes
+from aggregator.clicks.retention import Upkeep
 from aggregator.loops import Loop, run
-from aggregator.minutes import Minutes
 from aggregator.outbox import Outbox
 from aggregator.partition import Stores
 from aggregator.redis_uses import redis_uses
 from aggregator.relay import Relay
 from aggregator.sink import Sink
-from aggregator.upkeep import Upkeep
 from shared.counting.accounting import account
 from shared.counting.fleet import Fleet
 from shared.privacy import erasure

@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 import uvloop
 
-from aggregator.minutes import Minutes
+from aggregator.clicks.minutes import Minutes
 from loadtest.client import Client
 from loadtest.stack import Stack, StartError, rfc3339
 from shared.settings import load

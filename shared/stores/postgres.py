@@ -51,5 +51,5 @@ async def _leave_as_it_is(connection: Any) -> None:
 
 def statement(file: str) -> str:
     """The text of a `.sql` file, named by its path from the root of the packages, as in
-    `aggregator/minutes.upsert.sql`."""
+    `aggregator/clicks/minutes.upsert.sql`."""
     return (Path(__file__).parent.parent.parent / file).read_text()

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from aggregator.minutes import Minutes
+from aggregator.clicks.minutes import Minutes
 from ingest.http.health import Probe, ready
 from shared.counting.accounting import account
 from shared.counting.drain import Counter

@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError
 
-from aggregator.minutes import Minutes
+from aggregator.clicks.minutes import Minutes
 from shared.counting import keys
 from shared.counting.accounting import account
 from shared.counting.drain import Counter

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import aggregator.minutes as minutes
+import aggregator.clicks.minutes as minutes
 from shared.counting import drain, fleet, keyed, lane, reader
 from shared.runtime.crash_points import crash_point
 from shared.stores.redis_client import Script

@@ -34,7 +34,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from aggregator import minutes
+from aggregator.clicks import minutes
 from shared.counting import drain, keyed, lane, reader
 from shared.counting.keyed import KeyedClick
 from shared.counting.lane import BANNER_MAX

@@ -11,8 +11,8 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from aggregator.minutes import Minutes
-from aggregator.upkeep import Upkeep
+from aggregator.clicks.minutes import Minutes
+from aggregator.clicks.retention import Upkeep
 from shared.counting import drain, keys, lane
 from shared.counting.accounting import account
 from shared.counting.drain import Counter
@@ -107,7 +107,7 @@ async def test_an_aggregator_that_died_before_the_drop_leaves_nothing_to_count_t
         raise RedisConnectionError("killed between commit and drop")
 
     with monkeypatch.context() as patch:
-        patch.setattr("aggregator.minutes._DROP", die)
+        patch.setattr("aggregator.clicks.minutes._DROP", die)
         with pytest.raises(RedisConnectionError):
             await stack.minutes.flush()
     assert (await stack.total(3), await stack.persisted()) == (10, 10)  # in both, counted once
@@ -121,7 +121,7 @@ async def test_a_transaction_that_fails_leaves_the_clicks_in_redis(
 ) -> None:
     await stack.count(3, 10)
     with monkeypatch.context() as patch:
-        patch.setattr("aggregator.minutes._UPSERT", "SELECT $1::bigint[], $2::bigint[], $3::bigint[] / 0")
+        patch.setattr("aggregator.clicks.minutes._UPSERT", "SELECT $1::bigint[], $2::bigint[], $3::bigint[] / 0")
         with pytest.raises(asyncpg.PostgresError):
             await stack.minutes.flush()
     assert (await stack.total(3), await stack.persisted()) == (10, 0)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from aggregator.minutes import Minutes
+from aggregator.clicks.minutes import Minutes
 from aggregator.redis_uses import redis_uses
 from ingest.events.recent_ids import EventWindow
 from ingest.events.upload_keys import Uploads

@@ -11,9 +11,9 @@ import structlog
 from shared.settings import Settings
 from shared.stores.postgres import statement
 
-_AHEAD = statement("aggregator/upkeep.ahead.sql")
-_EXPIRED = statement("aggregator/upkeep.expired.sql")
-_PRUNE = statement("aggregator/upkeep.prune.sql")
+_AHEAD = statement("aggregator/clicks/retention.ahead.sql")
+_EXPIRED = statement("aggregator/clicks/retention.expired.sql")
+_PRUNE = statement("aggregator/clicks/retention.prune.sql")
 
 #: Months for which partitions are made ahead, the current one included.
 _MONTHS_AHEAD = 3

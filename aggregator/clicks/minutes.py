@@ -31,9 +31,9 @@ from shared.telemetry.metrics import (
 _SEAL = Script("shared/counting/seal.lua")
 _DROP = Script("shared/counting/drop.lua")
 _ASIDE = Script("shared/counting/aside.lua")
-_LEDGER = statement("aggregator/minutes.ledger.sql")
-_UPSERT = statement("aggregator/minutes.upsert.sql")
-_PARTITIONS = statement("aggregator/minutes.partitions.sql")
+_LEDGER = statement("aggregator/clicks/minutes.ledger.sql")
+_UPSERT = statement("aggregator/clicks/minutes.upsert.sql")
+_PARTITIONS = statement("aggregator/clicks/minutes.partitions.sql")
 
 #: Incarnations in one transaction at most, and (minute, banner) rows after which it takes no more of them.
 _BATCH, _BATCH_ROWS = 64, 25_000

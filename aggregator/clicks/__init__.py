@@ -1,0 +1,1 @@
+"""Closed minutes from Redis into Postgres, and the retention of their rows."""
