@@ -10,17 +10,18 @@ from typing import Any
 
 import structlog
 
-from aggregator import event_places, outbox_days
-from aggregator.books import Books
-from aggregator.catalogue import configured
+from aggregator import outbox_days
 from aggregator.clicks.minutes import Minutes
 from aggregator.clicks.retention import Upkeep
 from aggregator.loops import Loop, run
 from aggregator.outbox import Outbox
-from aggregator.partition import Stores
 from aggregator.redis_uses import redis_uses
 from aggregator.relay import Relay
-from aggregator.sink import Sink
+from aggregator.sink import event_storage
+from aggregator.sink.accounting import Books
+from aggregator.sink.configured_pipelines import configured
+from aggregator.sink.partition import Stores
+from aggregator.sink.sink import Sink
 from shared.counting.accounting import account
 from shared.counting.fleet import Fleet
 from shared.privacy import erasure
@@ -107,7 +108,7 @@ async def _sinks(settings: Settings, pool: Any) -> AsyncIterator[list[Loop]]:
             await erasure.sweep(tables, pool)
 
         async def say_where_events_are() -> None:
-            await event_places.report(settings, tables)
+            await event_storage.report(settings, tables)
 
         for sink in sinks:
             sink.start()

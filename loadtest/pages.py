@@ -31,13 +31,13 @@ import psutil
 import structlog
 import uvloop
 
-from aggregator import audit
-from aggregator.catalogue import PAGE_VIEWS
-from aggregator.partition import Stores
-from aggregator.pipelines import Pipeline, Rows
-from aggregator.policy import Policy
-from aggregator.repeats import repeats
-from aggregator.sink import Sink
+from aggregator.sink import audit
+from aggregator.sink.batch_policy import Policy
+from aggregator.sink.configured_pipelines import PAGE_VIEWS
+from aggregator.sink.partition import Stores
+from aggregator.sink.pipelines import Pipeline, Rows
+from aggregator.sink.repeated_events import repeats
+from aggregator.sink.sink import Sink
 from loadtest.servers import cores
 from shared.migrations import migrate_clickhouse, migrate_postgres
 from shared.record_log.cursors import Cursors

@@ -24,10 +24,10 @@ import msgspec
 import structlog
 import uvloop
 
-from aggregator import audit
-from aggregator.catalogue import PIPELINES
-from aggregator.partition import Stores
-from aggregator.sink import Sink
+from aggregator.sink import audit
+from aggregator.sink.configured_pipelines import PIPELINES
+from aggregator.sink.partition import Stores
+from aggregator.sink.sink import Sink
 from loadtest.servers import cores
 from shared.migrations import migrate_clickhouse, migrate_postgres
 from shared.record_log.accounting import account

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from aggregator import partition
+from aggregator.sink import partition
 from tests.processes import ROOT
 
 

@@ -13,10 +13,10 @@ import httpx2
 import msgspec
 from redis.asyncio import Redis
 
-from aggregator.books import account
-from aggregator.catalogue import PIPELINES
-from aggregator.partition import Stores
-from aggregator.sink import Sink
+from aggregator.sink.accounting import account
+from aggregator.sink.configured_pipelines import PIPELINES
+from aggregator.sink.partition import Stores
+from aggregator.sink.sink import Sink
 from shared.events.table import EVENTS
 from shared.record_log.accounting import TableAccount, accounts
 from shared.record_log.cursors import Cursors

@@ -5,12 +5,12 @@ import time
 from collections import Counter
 from typing import Any
 
-from aggregator import audit
-from aggregator.catalogue import PAGE_VIEWS
-from aggregator.partition import Stores
-from aggregator.pipelines import Pipeline
-from aggregator.policy import Policy
-from aggregator.sink import Sink
+from aggregator.sink import audit
+from aggregator.sink.batch_policy import Policy
+from aggregator.sink.configured_pipelines import PAGE_VIEWS
+from aggregator.sink.partition import Stores
+from aggregator.sink.pipelines import Pipeline
+from aggregator.sink.sink import Sink
 from shared.record_log import dead_letters
 from shared.record_log.accounting import account
 from shared.record_log.cursors import Cursors

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from aggregator.sink import Sink
+from aggregator.sink.sink import Sink
 from shared.runtime.tasks import end
 
 #: Seconds of their leases.

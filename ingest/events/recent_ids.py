@@ -1,5 +1,5 @@
 """The fast window: which ids came lately, and with what content. It is there to say so, not to be exact: that is the
-sink (`aggregator/events.py`), and whatever is forgotten or unsure here goes to the log once more.
+sink (`aggregator/sink/event_blocks.py`), and whatever is forgotten or unsure here goes to the log once more.
 
     claim     before the log: an id that nobody has is ours now
     confirm   after it: from now on a repeat is a duplicate and need not go to the log

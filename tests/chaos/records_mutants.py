@@ -8,8 +8,8 @@ import secrets
 import time
 from typing import Any
 
-from aggregator import catalogue, partition
-from aggregator.partition import Partition
+from aggregator.sink import configured_pipelines, partition
+from aggregator.sink.partition import Partition
 from shared.record_log import cursors as cursor
 from shared.record_log import dead_letters
 from shared.record_log.deduplication import Sieve
@@ -129,7 +129,7 @@ def _nobody_looks_for_ids() -> None:
     async def sifted(clickhouse: Any, lines: list[bytes], own: Any) -> list[bytes]:
         return lines
 
-    catalogue.EVENTS = catalogue.EVENTS._replace(sift=sifted)
+    configured_pipelines.EVENTS = configured_pipelines.EVENTS._replace(sift=sifted)
 
 
 #: A zombie does harm if it fell asleep in the midst of a batch: the chance of that, and for how long (the lease of the

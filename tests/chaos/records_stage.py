@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 
-from aggregator.audit import in_range
+from aggregator.sink.audit import in_range
 from shared.events.known_ids import Range
 from shared.migrations.migrate_clickhouse import migrate as migrate_clickhouse
 from shared.record_log.accounting import TableAccount, accounts

@@ -18,7 +18,7 @@ import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from redis.asyncio import Redis
 
-from aggregator import event_places
+from aggregator.sink import event_storage
 from clickhouse.cold import ColdError, prepare
 from shared.events.known_ids import Range, known
 from shared.migrations import migrate_clickhouse
@@ -401,22 +401,22 @@ async def test_the_metrics_say_what_is_hot_cold_and_due(gateways: Callable[..., 
     one.start()
     settings = one.settings("t", events_cold_days=DAYS)
     async with migrated(one, events_cold_days=DAYS) as client:
-        await event_places.report(settings, client)
+        await event_storage.report(settings, client)
         assert _stored() == {"hot": 0, "cold": 0}
         await client.execute("SYSTEM STOP MOVES events")
         await store(client, *HISTORY)
-        await event_places.report(settings, client)
+        await event_storage.report(settings, client)
         assert _stored() == {"hot": 480, "cold": 0}
-        assert event_places.EVENTS_DUE._value.get() > 0
+        assert event_storage.EVENTS_DUE._value.get() > 0
         await client.execute("SYSTEM START MOVES events")
         await moved(client)
-        await event_places.report(settings, client)
+        await event_storage.report(settings, client)
         assert _stored() == {"hot": 180, "cold": 300}
-        assert event_places.EVENTS_DUE._value.get() == 0
+        assert event_storage.EVENTS_DUE._value.get() == 0
 
 
 def _stored() -> dict[str, int]:
-    return {place: int(event_places.EVENTS_STORED_ROWS.labels(place)._value.get()) for place in ("hot", "cold")}
+    return {place: int(event_storage.EVENTS_STORED_ROWS.labels(place)._value.get()) for place in ("hot", "cold")}
 
 
 # -- places that are not there -----------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import asyncpg
 import pytest
 import yaml
 
-from aggregator.catalogue import PAGE_VIEWS
+from aggregator.sink.configured_pipelines import PAGE_VIEWS
 from shared.counting.lane import Lane
 from shared.record_log.record_log import Batch, Position, Record
 from shared.settings import Settings

@@ -11,12 +11,12 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from aggregator import partition as partition_module
-from aggregator.catalogue import PAGE_VIEWS
-from aggregator.partition import Partition
-from aggregator.pipelines import Pipeline, Rows
-from aggregator.policy import Policy
-from aggregator.repeats import repeats
+from aggregator.sink import partition as partition_module
+from aggregator.sink.batch_policy import Policy
+from aggregator.sink.configured_pipelines import PAGE_VIEWS
+from aggregator.sink.partition import Partition
+from aggregator.sink.pipelines import Pipeline, Rows
+from aggregator.sink.repeated_events import repeats
 from shared.record_log import dead_letters
 from shared.record_log.accounting import account
 from shared.record_log.record_log import Batch, Position
@@ -331,7 +331,7 @@ def _commit_before_insert(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _marks_as_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Repeats are whatever is in the table, the rows of this batch as well."""
-    from aggregator import repeats as module
+    from aggregator.sink import repeated_events as module
 
     known = module._known
 

@@ -14,8 +14,8 @@ from aiokafka.errors import KafkaConnectionError
 from confluent_kafka import Producer
 from redis.asyncio import Redis
 
-from aggregator import partition as partition_module
-from aggregator.catalogue import PAGE_VIEWS
+from aggregator.sink import partition as partition_module
+from aggregator.sink.configured_pipelines import PAGE_VIEWS
 from shared.migrations.migrate_clickhouse import migrate as migrate_clickhouse
 from shared.record_log import dead_letters
 from shared.record_log.kafka.dead_letter_topic import LetterTopic

@@ -20,12 +20,12 @@ import pytest
 from click.testing import CliRunner
 from redis.asyncio import Redis
 
-from aggregator import audit
-from aggregator import partition as partition_module
-from aggregator.catalogue import PIPELINES
-from aggregator.partition import Partition, Stores
-from aggregator.pipelines import Pipeline, Rows
-from aggregator.sink import Sink
+from aggregator.sink import audit
+from aggregator.sink import partition as partition_module
+from aggregator.sink.configured_pipelines import PIPELINES
+from aggregator.sink.partition import Partition, Stores
+from aggregator.sink.pipelines import Pipeline, Rows
+from aggregator.sink.sink import Sink
 from ingest.http.health import Probe
 from shared.errors import LogUnavailable, PostgresUnavailable, TooLarge
 from shared.migrations.migrate_clickhouse import migrate as migrate_clickhouse

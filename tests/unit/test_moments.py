@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.page_views import view_of
+from aggregator.sink.page_views import view_of
 from ingest.clicks.bulk import _CLICK
 from ingest.events.upload import Uploaded
 from shared.events.columns import columns

@@ -6,10 +6,10 @@ from ipaddress import IPv6Address
 
 import pytest
 
-from aggregator.catalogue import PAGE_VIEWS, configured
-from aggregator.page_views import row as row_of
-from aggregator.pipelines import Refused
-from aggregator.policy import RECORDS_MAX, Policy
+from aggregator.sink.batch_policy import RECORDS_MAX, Policy
+from aggregator.sink.configured_pipelines import PAGE_VIEWS, configured
+from aggregator.sink.page_views import row as row_of
+from aggregator.sink.pipelines import Refused
 from shared.record_log.record_log import Limit, Position, Record
 from shared.settings import Settings
 from tests.pages import DAY_MS, MINUTE_MS, faulty, generate, view

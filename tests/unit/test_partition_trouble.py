@@ -7,8 +7,8 @@ import asyncpg
 import pytest
 
 from aggregator import patience
-from aggregator.catalogue import PIPELINES
-from aggregator.partition import Partition, Stores
+from aggregator.sink.configured_pipelines import PIPELINES
+from aggregator.sink.partition import Partition, Stores
 from shared.record_log.cursors import Claim
 from shared.record_log.record_log import BEGIN, Limit
 

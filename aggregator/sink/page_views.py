@@ -19,7 +19,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from aggregator.pipelines import Refused
+from aggregator.sink.pipelines import Refused
 from shared.events.rows import sized
 from shared.moments import TimedDecoder
 from shared.record_log.record_log import Record

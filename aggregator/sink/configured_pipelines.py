@@ -1,9 +1,9 @@
 """Every pipeline there is, as the settings want it."""
 
-from aggregator import events, page_views
-from aggregator.pipelines import Pipeline, alone, spliced
-from aggregator.policy import Policy
-from aggregator.repeats import repeats
+from aggregator.sink import event_blocks, page_views
+from aggregator.sink.batch_policy import Policy
+from aggregator.sink.pipelines import Pipeline, alone, spliced
+from aggregator.sink.repeated_events import repeats
 from shared.events.rows import COLUMNS, rows_in
 from shared.events.table import TABLE, TOPIC
 from shared.hit import TOPIC as HITS_TOPIC
@@ -15,9 +15,9 @@ EVENTS = Pipeline(
     TOPIC,
     TABLE,
     1,
-    events.rows,
-    sift=events.sifted,
-    places=events.places,
+    event_blocks.rows,
+    sift=event_blocks.sifted,
+    places=event_blocks.places,
     day="event_date",
     form="RowBinary",
     columns=COLUMNS,

@@ -12,13 +12,13 @@ marked as seen could not do that: the replay would find all of its own.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from aggregator.page_views import view_of
-from aggregator.pipelines import Refused
+from aggregator.sink.page_views import view_of
+from aggregator.sink.pipelines import Refused
 from shared.record_log.record_log import Batch, Position, Record
 from shared.stores.clickhouse import ClickHouse
 from shared.stores.postgres import statement
 
-_KNOWN = statement("aggregator/repeats.known.sql")
+_KNOWN = statement("aggregator/sink/repeated_events.known.sql")
 #: Events that are asked for at a time.
 _PAGE = 2_500
 _HOUR_MS = 3_600_000

@@ -25,8 +25,8 @@ from typing import NamedTuple, Protocol, TypeVar
 import structlog
 
 from aggregator import patience
-from aggregator.audit import in_range
-from aggregator.pipelines import Pipeline, Rows
+from aggregator.sink.audit import in_range
+from aggregator.sink.pipelines import Pipeline, Rows
 from shared.errors import LogUnavailable
 from shared.events import insert_gate
 from shared.events.known_ids import Range
@@ -49,8 +49,8 @@ from shared.telemetry.metrics import (
     SINK_SECONDS,
 )
 
-_BOOK = statement("aggregator/partition.book.sql")
-_TROUBLE = statement("aggregator/partition.trouble.sql")
+_BOOK = statement("aggregator/sink/partition.book.sql")
+_TROUBLE = statement("aggregator/sink/partition.trouble.sql")
 
 #: Records in a row that ClickHouse refuses with one code, after which it is not the records' fault.
 IN_A_ROW = 10

@@ -6,8 +6,8 @@ from shared.events.known_ids import Range
 from shared.stores.clickhouse import ClickHouse
 from shared.stores.postgres import statement
 
-_RANGE = statement("aggregator/audit.range.sql")
-_DOUBLES = statement("aggregator/audit.doubles.sql")
+_RANGE = statement("aggregator/sink/audit.range.sql")
+_DOUBLES = statement("aggregator/sink/audit.doubles.sql")
 
 
 class Found(NamedTuple):

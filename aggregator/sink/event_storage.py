@@ -6,7 +6,7 @@ from shared.stores.clickhouse import ClickHouse
 from shared.stores.postgres import statement
 from shared.telemetry.metrics import EVENTS_DUE, EVENTS_STORED_BYTES, EVENTS_STORED_ROWS
 
-_PLACES = statement("aggregator/event_places.sql")
+_PLACES = statement("aggregator/sink/event_storage.sql")
 
 
 async def report(settings: Settings, clickhouse: ClickHouse) -> None:

@@ -2,7 +2,7 @@
 
 A transform is a pure function of the record: no clock, no chance, no look at a table that changes. Whoever replays a
 range makes the same rows of it, byte for byte. A change of what it answers is a new `version`; what was pending under
-the old one is then audited instead of sent again (`aggregator/partition.py`).
+the old one is then audited instead of sent again (`aggregator/sink/partition.py`).
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence

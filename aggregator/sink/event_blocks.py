@@ -6,7 +6,7 @@ what the table has of the batch itself does not count: whoever replays the batch
 anything meanwhile.
 """
 
-from aggregator.pipelines import Refused
+from aggregator.sink.pipelines import Refused
 from shared.events.known_ids import Range, known
 from shared.events.rows import ID, ROW_BITS, placed, rows_of
 from shared.record_log.record_log import Position, Record

@@ -4,8 +4,8 @@ import asyncio
 import time
 from pathlib import Path
 
-from aggregator import audit
-from aggregator.catalogue import PIPELINES
+from aggregator.sink import audit
+from aggregator.sink.configured_pipelines import PIPELINES
 from shared.record_log.accounting import account
 from shared.record_log.cursors import Cursors
 from shared.record_log.journal import records_in

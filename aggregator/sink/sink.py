@@ -13,8 +13,8 @@ from typing import get_args
 import structlog
 
 from aggregator import patience
-from aggregator.partition import Partition, Stores
-from aggregator.pipelines import Pipeline
+from aggregator.sink.partition import Partition, Stores
+from aggregator.sink.pipelines import Pipeline
 from shared.errors import LogUnavailable
 from shared.record_log.cursors import OwnershipLost
 from shared.record_log.partition_share import Share

@@ -1,0 +1,1 @@
+"""From the record log into ClickHouse: each record once."""
