@@ -10,13 +10,13 @@ from typing import Any
 
 import structlog
 
-from aggregator import outbox_days
 from aggregator.clicks.minutes import Minutes
 from aggregator.clicks.retention import Upkeep
 from aggregator.loops import Loop, run
-from aggregator.outbox import Outbox
+from aggregator.outbox import days
+from aggregator.outbox.relay import Outbox
+from aggregator.outbox.relay_loop import Relay
 from aggregator.redis_uses import redis_uses
-from aggregator.relay import Relay
 from aggregator.sink import event_storage
 from aggregator.sink.accounting import Books
 from aggregator.sink.configured_pipelines import configured
@@ -142,8 +142,8 @@ async def _relay(settings: Settings, pool: Any) -> AsyncIterator[list[Loop]]:
         stack.push_async_callback(one.stop)
         yield [
             Loop("outbox", one.report, 5.0),
-            Loop("outbox_days", partial(outbox_days.make_days, pool), 3600.0),
-            Loop("outbox_drop", partial(outbox_days.drop_relayed, pool), 600.0),
+            Loop("outbox_days", partial(days.make_days, pool), 3600.0),
+            Loop("outbox_drop", partial(days.drop_relayed, pool), 600.0),
         ]
 
 

@@ -39,7 +39,7 @@ import msgspec
 import structlog
 import uvloop
 
-from aggregator.outbox import Outbox, claimed, release, step
+from aggregator.outbox.relay import Outbox, claimed, release, step
 from loadtest import cpu
 from loadtest.servers import cores
 from shared.migrations import migrate_clickhouse, migrate_postgres

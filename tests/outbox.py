@@ -8,8 +8,8 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from aggregator.outbox import Moved, Outbox, relay
-from aggregator.relay import Relay
+from aggregator.outbox.relay import Moved, Outbox, relay
+from aggregator.outbox.relay_loop import Relay
 from shared.stores.clickhouse import ClickHouse
 from tallybook.outbox import Event, publish_async
 from tallybook.outbox.event import CONTEXT_MAX_BYTES as CONTEXT_MAX_BYTES

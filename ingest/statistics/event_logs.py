@@ -3,8 +3,9 @@
 A page begins behind a place, (time, event id), not at a number: events that come meanwhile shift nothing, so nothing is
 answered twice or left out that was there when the first page was read. The place is in the cursor of the page before.
 
-`event_log` has every event once, because the relay inserts each batch under one token (`aggregator/outbox.py`). Where a
-batch is there twice all the same, its rows have the same places: here they are one event, at once and on every page.
+`event_log` has every event once, because the relay inserts each batch under one token (`aggregator/outbox/relay.py`).
+Where a batch is there twice all the same, its rows have the same places: here they are one event, at once and on every
+page.
 """
 
 import base64

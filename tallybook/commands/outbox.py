@@ -14,8 +14,8 @@ from tallybook.exits import Exit, Stop
 from tallybook.options import DATA_DIR
 
 if TYPE_CHECKING:
-    from aggregator.outbox import Outbox
-    from aggregator.outbox_dead import Letter
+    from aggregator.outbox.dead_letters import Letter
+    from aggregator.outbox.relay import Outbox
 
 _T = TypeVar("_T")
 
@@ -43,7 +43,7 @@ def status(as_json: bool, data_dir: str | None) -> None:
     """Show what waits, who relays it, and what is wrong."""
     import msgspec
 
-    from aggregator import outbox_status
+    from aggregator.outbox import status as outbox_status
 
     found = _with_outbox(outbox_status.status, _settings(data_dir))
     if as_json:
@@ -78,9 +78,9 @@ def dead() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 def listed(settled: bool, most: int, as_json: bool, data_dir: str | None) -> None:
     """Show the letters that wait: ids of their events, when they came, and why."""
-    from aggregator import outbox_dead
+    from aggregator.outbox import dead_letters
 
-    letters = _with_outbox(lambda one: outbox_dead.listed(one, most, settled=settled), _settings(data_dir))
+    letters = _with_outbox(lambda one: dead_letters.listed(one, most, settled=settled), _settings(data_dir))
     for letter in letters:
         click.echo(json.dumps(_plain(letter)) if as_json else _line(letter))
 
@@ -90,10 +90,10 @@ def listed(settled: bool, most: int, as_json: bool, data_dir: str | None) -> Non
 @click.argument("event_id", type=click.UUID)
 def show(event_id: UUID, data_dir: str | None) -> None:
     """Write the context of an event to stdout, as it was published, and what is known of its letters to stderr."""
-    from aggregator import outbox_dead
+    from aggregator.outbox import dead_letters
 
     letters = _with_outbox(
-        lambda one: outbox_dead.listed(one, _LETTERS_OF_ONE, event_id=event_id, settled=True), _settings(data_dir)
+        lambda one: dead_letters.listed(one, _LETTERS_OF_ONE, event_id=event_id, settled=True), _settings(data_dir)
     )
     if not letters:
         raise Stop(Exit.FAILED, f"There is no dead letter of the event {event_id}.")
@@ -112,8 +112,8 @@ def replay(event_ids: tuple[UUID, ...], are_all: bool, context: IO[bytes] | None
 
     What made them dead letters has to be mended before, or they become dead letters again.
     """
-    from aggregator import outbox_dead
-    from aggregator.outbox import replay_dead
+    from aggregator.outbox import dead_letters
+    from aggregator.outbox.relay import replay_dead
 
     if bool(event_ids) == are_all:
         raise click.UsageError("name events, or say --all")
@@ -123,7 +123,7 @@ def replay(event_ids: tuple[UUID, ...], are_all: bool, context: IO[bytes] | None
 
     async def work(one: "Outbox") -> int:
         if mended is not None:
-            return await outbox_dead.replay_mended(one, event_ids[0], mended)
+            return await dead_letters.replay_mended(one, event_ids[0], mended)
         return await replay_dead(one, None if are_all else list(event_ids))
 
     click.echo(f"replayed: {_with_outbox(work, _settings(data_dir))}")
@@ -134,9 +134,9 @@ def replay(event_ids: tuple[UUID, ...], are_all: bool, context: IO[bytes] | None
 @click.argument("event_ids", nargs=-1, required=True, type=click.UUID)
 def drop(event_ids: tuple[UUID, ...], data_dir: str | None) -> None:
     """Give letters up: they are deleted. The outbox goes on counting them as dead-lettered."""
-    from aggregator import outbox_dead
+    from aggregator.outbox import dead_letters
 
-    click.echo(f"dropped: {_with_outbox(lambda one: outbox_dead.drop(one, event_ids), _settings(data_dir))}")
+    click.echo(f"dropped: {_with_outbox(lambda one: dead_letters.drop(one, event_ids), _settings(data_dir))}")
 
 
 @outbox.command()
@@ -157,8 +157,8 @@ def rebase(opened_at: str, is_sure: bool, data_dir: str | None) -> None:
         click.confirm(f"Rebase the outbox, opened at {moment.isoformat()}?", abort=True, err=True)
 
     async def work(one: "Outbox") -> int:
-        from aggregator import outbox_status
-        from aggregator.outbox import rebase
+        from aggregator.outbox import status as outbox_status
+        from aggregator.outbox.relay import rebase
 
         now = await outbox_status.status(one)
         if now.relay is not None:
@@ -244,7 +244,7 @@ def _with_outbox(work: "Callable[[Outbox], Awaitable[_T]]", settings: Settings) 
 
     import asyncpg
 
-    from aggregator.outbox import Damaged, Outbox
+    from aggregator.outbox.relay import Damaged, Outbox
     from shared.stores.clickhouse import CLICKHOUSE_ERRORS, connect
     from shared.stores.postgres import POSTGRES_ERRORS, create_pool
 

@@ -19,7 +19,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 
-from aggregator.outbox import AS_WRITTEN
+from aggregator.outbox.relay import AS_WRITTEN
 from ingest.http.openapi import routes
 from ingest.http.problems import HANDLERS
 from ingest.segments.parser import LENGTH_MOST, parse

@@ -17,10 +17,22 @@ from typing import Any
 import msgspec
 import pytest
 
-from aggregator import outbox as outbox_module
-from aggregator import outbox_days
-from aggregator.outbox import Batch, Claim, Damaged, Lost, Outbox, Younger, claimed, rebase, relay, replay_dead, step
-from aggregator.relay import Relay
+from aggregator.outbox import days
+from aggregator.outbox import relay as outbox_module
+from aggregator.outbox.relay import (
+    Batch,
+    Claim,
+    Damaged,
+    Lost,
+    Outbox,
+    Younger,
+    claimed,
+    rebase,
+    relay,
+    replay_dead,
+    step,
+)
+from aggregator.outbox.relay_loop import Relay
 from ingest.http import health
 from ingest.http.health import Probe
 from shared.migrations.migrate_clickhouse import migrate as migrate_clickhouse
@@ -874,10 +886,10 @@ async def _publish_yesterday(stage: Stage) -> None:
 async def test_a_day_that_is_relayed_is_dropped_and_one_that_is_not_stays(stage: Stage) -> None:
     partition = await _yesterday(stage)
     await _publish_yesterday(stage)
-    assert await outbox_days.drop_relayed(stage.pool) == []
+    assert await days.drop_relayed(stage.pool) == []
     await stage.relayed()
-    assert await outbox_days.drop_relayed(stage.pool) == [partition]
-    assert await outbox_days.drop_relayed(stage.pool) == []
+    assert await days.drop_relayed(stage.pool) == [partition]
+    assert await days.drop_relayed(stage.pool) == []
     assert await stage.tables.query("SELECT count() FROM event_log") == [(1,)]
 
 
@@ -890,11 +902,11 @@ async def test_a_day_with_a_writer_in_it_stays_and_nobody_waits_for_it(stage: St
         "INSERT INTO tallybook_outbox (event_type, environment, created_at)"
         " VALUES ('late', 'test', now() - interval '1 day')"
     )
-    assert await outbox_days.drop_relayed(stage.pool) == []
+    assert await days.drop_relayed(stage.pool) == []
     await transaction.commit()
     await writer.close()
     await stage.relayed()
-    assert await outbox_days.drop_relayed(stage.pool) == [partition]
+    assert await days.drop_relayed(stage.pool) == [partition]
 
 
 async def test_days_are_made_while_publishers_are_at_work(stage: Stage) -> None:
@@ -903,9 +915,9 @@ async def test_days_are_made_while_publishers_are_at_work(stage: Stage) -> None:
     writer = await connect(stage.database)
     async with writer.transaction():
         await outbox_insert(writer, "open")
-        assert await outbox_days.make_days(stage.pool) == 1
+        assert await days.make_days(stage.pool) == 1
     await writer.close()
-    assert await outbox_days.make_days(stage.pool) == 0
+    assert await days.make_days(stage.pool) == 0
 
 
 async def test_an_event_of_a_day_that_nobody_made_is_taken_shown_and_relayed(stage: Stage) -> None:
@@ -917,7 +929,7 @@ async def test_an_event_of_a_day_that_nobody_made_is_taken_shown_and_relayed(sta
     await one.report()
     assert OUTBOX_ASTRAY._value.get() == 1
     await stage.relayed()
-    await outbox_days.drop_relayed(stage.pool)
+    await days.drop_relayed(stage.pool)
     await one.report()
     assert OUTBOX_ASTRAY._value.get() == 0
     assert await stage.tables.query("SELECT count() FROM event_log") == [(1,)]

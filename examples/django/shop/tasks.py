@@ -8,9 +8,9 @@ from typing import Any
 
 from celery import shared_task
 
-from aggregator import outbox_days
-from aggregator.outbox import Outbox
-from aggregator.outbox import relay as relay_outbox
+from aggregator.outbox import days
+from aggregator.outbox.relay import Outbox
+from aggregator.outbox.relay import relay as relay_outbox
 from shared.settings import Settings
 from shared.stores import clickhouse
 from shared.stores.postgres import create_pool
@@ -46,7 +46,7 @@ def upkeep() -> None:
     """Days ahead are made, relayed ones are dropped."""
 
     async def work(outbox: Outbox) -> None:
-        await outbox_days.make_days(outbox.pool)
-        await outbox_days.drop_relayed(outbox.pool)
+        await days.make_days(outbox.pool)
+        await days.drop_relayed(outbox.pool)
 
     _with_outbox(work)

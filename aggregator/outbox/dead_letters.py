@@ -1,7 +1,7 @@
 """Events that ClickHouse refused for good, in the database of the outbox: looked at, published again, or given up.
 
 A letter is known by the id of its event. Publishing again is an INSERT into the outbox in the transaction that marks
-the letter (`aggregator/outbox.py`), so it happens once, however often it is repeated.
+the letter (`aggregator/outbox/relay.py`), so it happens once, however often it is repeated.
 """
 
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from aggregator.outbox import Outbox, replay_dead
+from aggregator.outbox.relay import Outbox, replay_dead
 from shared.stores.postgres import statement
 
-_LISTED = statement("aggregator/outbox_dead.listed.sql")
-_MEND = statement("aggregator/outbox_dead.mend.sql")
-_DROP = statement("aggregator/outbox_dead.drop.sql")
+_LISTED = statement("aggregator/outbox/dead_letters.listed.sql")
+_MEND = statement("aggregator/outbox/dead_letters.mend.sql")
+_DROP = statement("aggregator/outbox/dead_letters.drop.sql")
 
 
 class Letter(NamedTuple):

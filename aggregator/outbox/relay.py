@@ -7,8 +7,8 @@
     done      the cursor, and a dead letter if there is one, in one transaction
 
 All that is known lies in the cursor row: whatever fails, whoever comes next claims the row and goes on from what it
-says. So these are plain functions: `aggregator/relay.py` calls them for ever, a task of Celery or a line of cron calls
-`relay` now and then, and they may all do so at once.
+says. So these are plain functions: `aggregator/outbox/relay_loop.py` calls them for ever, a task of Celery or a line of
+cron calls `relay` now and then, and they may all do so at once.
 
 **The range of a batch is final.** Rows of transactions older than every running one can neither come nor go, so what is
 pending gives the same rows again, byte for byte, and its token says so: it ends with a digest of them. Rows that are
@@ -27,7 +27,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from aggregator import outbox_traces
+from aggregator.outbox import traces
 from shared.integers import fitted_lines
 from shared.runtime.crash_points import crash_point
 from shared.runtime.process import is_gone
@@ -35,20 +35,20 @@ from shared.runtime.tasks import end
 from shared.stores.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify
 from shared.stores.postgres import POSTGRES_ERRORS, statement
 
-_CLAIM = statement("aggregator/outbox.claim.sql")
-_PICK = statement("aggregator/outbox.pick.sql")
-_INTEND = statement("aggregator/outbox.intend.sql")
-_DONE = statement("aggregator/outbox.done.sql")
-_BURY = statement("aggregator/outbox.bury.sql")
-_REPLAY = statement("aggregator/outbox.replay.sql")
-_REBASE = statement("aggregator/outbox.rebase.sql")
-_RELEASE = statement("aggregator/outbox.release.sql")
-_RENEW = statement("aggregator/outbox.renew.sql")
-_HOLD = statement("aggregator/outbox.hold.sql")
-_FREE = statement("aggregator/outbox.free.sql")
+_CLAIM = statement("aggregator/outbox/relay.claim.sql")
+_PICK = statement("aggregator/outbox/relay.pick.sql")
+_INTEND = statement("aggregator/outbox/relay.intend.sql")
+_DONE = statement("aggregator/outbox/relay.done.sql")
+_BURY = statement("aggregator/outbox/relay.bury.sql")
+_REPLAY = statement("aggregator/outbox/relay.replay.sql")
+_REBASE = statement("aggregator/outbox/relay.rebase.sql")
+_RELEASE = statement("aggregator/outbox/relay.release.sql")
+_RENEW = statement("aggregator/outbox/relay.renew.sql")
+_HOLD = statement("aggregator/outbox/relay.hold.sql")
+_FREE = statement("aggregator/outbox/relay.free.sql")
 
 TABLE = "event_log"
-#: What aggregator/outbox.pick.sql writes in a line, and what such lines are called.
+#: What aggregator/outbox/relay.pick.sql writes in a line, and what such lines are called.
 COLUMNS = (
     *("event_id", "event_type", "event_date_time", "environment", "event_context", "metadata_version", "context"),
     *("outbox", "outbox_xid", "outbox_id"),
@@ -212,9 +212,9 @@ async def step(outbox: Outbox, claim: Claim, lease_s: float = LEASE_S) -> tuple[
     after, moved = await _step(outbox, claim, lease_s)
     if claim.pending is not None or claim.most is not None:  # what lies behind it was never looked at
         moved = moved._replace(more=True)
-    if moved.stored and moved.inserted is not None and outbox_traces.is_on():
-        times = outbox_traces.Times(began, *moved.inserted, time.time())
-        await outbox_traces.tell(outbox.pool, (claim.xid, claim.id), (after.xid, after.id), moved.stored, times)
+    if moved.stored and moved.inserted is not None and traces.is_on():
+        times = traces.Times(began, *moved.inserted, time.time())
+        await traces.tell(outbox.pool, (claim.xid, claim.id), (after.xid, after.id), moved.stored, times)
     return after, moved
 
 

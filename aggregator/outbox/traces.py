@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from shared.stores.postgres import POSTGRES_ERRORS, statement
 
-_TRACES = statement("aggregator/outbox.traces.sql")
+_TRACES = statement("aggregator/outbox/relay.traces.sql")
 
 #: Traces of writers that are continued for one batch.
 TRACES_MAX = 10

@@ -4,11 +4,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from aggregator.outbox import Outbox
+from aggregator.outbox.relay import Outbox
 from shared.stores.postgres import statement
 
-_CURSOR = statement("aggregator/outbox_status.sql")
-_STATE = statement("aggregator/outbox.state.sql")
+_CURSOR = statement("aggregator/outbox/status.sql")
+_STATE = statement("aggregator/outbox/relay.state.sql")
 
 
 class Status(Struct, frozen=True, kw_only=True, rename="camel"):

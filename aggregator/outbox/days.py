@@ -13,8 +13,8 @@ import structlog
 
 from shared.stores.postgres import statement
 
-_AHEAD = statement("aggregator/outbox_days.ahead.sql")
-_OVER = statement("aggregator/outbox_days.over.sql")
+_AHEAD = statement("aggregator/outbox/days.ahead.sql")
+_OVER = statement("aggregator/outbox/days.over.sql")
 
 #: Days for which partitions are made ahead.
 DAYS_AHEAD = 7

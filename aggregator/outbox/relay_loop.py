@@ -12,7 +12,7 @@ from typing import get_args
 import structlog
 
 from aggregator import patience
-from aggregator.outbox import LEASE_S, Claim, Damaged, Lost, Moved, Outbox, Younger, claimed, hold, release, step
+from aggregator.outbox.relay import LEASE_S, Claim, Damaged, Lost, Moved, Outbox, Younger, claimed, hold, release, step
 from shared.runtime.tasks import end
 from shared.stores.clickhouse import CLICKHOUSE_ERRORS, Class
 from shared.stores.failures import classify, noted
@@ -30,8 +30,8 @@ from shared.telemetry.metrics import (
     OUTBOX_WAITING_DEAD,
 )
 
-_STATE = statement("aggregator/outbox.state.sql")
-_TROUBLE = statement("aggregator/outbox.trouble.sql")
+_STATE = statement("aggregator/outbox/relay.state.sql")
+_TROUBLE = statement("aggregator/outbox/relay.trouble.sql")
 
 #: Seconds between two looks at an empty outbox: soon after something came, seldom when nothing does.
 _POLL_S, _POLL_MAX_S = 0.02, 0.5
