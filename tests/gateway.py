@@ -32,7 +32,7 @@ class Answer(NamedTuple):
 
 
 class Gateway:
-    """`python -m clickhouse` on a folder."""
+    """`python -m gateway` on a folder."""
 
     def __init__(self, folder: Path, **environ: str) -> None:
         self.folder = folder / "clickhouse"
@@ -61,7 +61,7 @@ class Gateway:
             **self._environ,
         }
         with self.log.open("ab") as log:
-            command = [sys.executable, "-P", "-m", "clickhouse"]
+            command = [sys.executable, "-P", "-m", "gateway"]
             return subprocess.Popen(command, env=environ, stdout=log, stderr=log, cwd="/", start_new_session=True)
 
     def start(self) -> None:

@@ -1,6 +1,6 @@
 """Hot and cold product events: after some days parts of the table `events` move to another volume of its storage
 policy, and every query reads them there. The policy comes from whoever runs ClickHouse: the gateway for the embedded
-engine (`clickhouse/cold.py`), a file of its configuration for a server (deploy/clickhouse/cold.xml).
+engine (`gateway/cold.py`), a file of its configuration for a server (deploy/clickhouse/cold.xml).
 """
 
 from shared.events.table import COLD, HOT, POLICY

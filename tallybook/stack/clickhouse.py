@@ -1,4 +1,4 @@
-"""The embedded ClickHouse as a child: `python -m clickhouse`, found by an address with a password of this start."""
+"""The embedded ClickHouse as a child: `python -m gateway`, found by an address with a password of this start."""
 
 import contextlib
 import importlib.metadata
@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from clickhouse.cold import folder_of, is_wanted
+from gateway.cold import folder_of, is_wanted
 from shared.settings import PREFIX, Settings
 from tallybook.exits import Exit, Stop
 from tallybook.stack.launcher import clean_environ
@@ -53,7 +53,7 @@ class ClickHouseChild:
     @property
     def command(self) -> Sequence[str]:
         """-P: the folder that it works in has one that is called `clickhouse`, too."""
-        return (sys.executable, "-P", "-m", "clickhouse")
+        return (sys.executable, "-P", "-m", "gateway")
 
     @property
     def environ(self) -> Mapping[str, str]:

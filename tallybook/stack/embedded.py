@@ -1,7 +1,7 @@
 """Real Valkey (or Redis) and Postgres servers as supervised children, on unix sockets, and the engine of ClickHouse
 behind a gateway on loopback, with everything they write in the data folder.
 
-    pg/  redis/  clickhouse/     the servers' own files, mode 0700
+    pg/  redis/  gateway/     the servers' own files, mode 0700
     cold/                        events that ClickHouse has moved, unless they go elsewhere
     run/                         sockets, mode 0700 (tallybook/stack/sockets.py)
     initdb.unfinished            a mark: it is there while initdb runs, so that one that was cut short starts over

@@ -18,8 +18,8 @@ from urllib.parse import urlencode
 import lz4.frame
 import pytest
 
-from clickhouse.compression import zstd
-from clickhouse.engine import BODY_MAX
+from gateway.compression import zstd
+from gateway.engine import BODY_MAX
 from ingest.statistics.clickhouse_reads import Reads
 from shared.stores.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify, connect, connect_without_database
 from shared.workload import READS

@@ -19,7 +19,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from redis.asyncio import Redis
 
 from aggregator.sink import event_storage
-from clickhouse.cold import ColdError, prepare
+from gateway.cold import ColdError, prepare
 from shared.events.known_ids import Range, known
 from shared.migrations import migrate_clickhouse
 from shared.migrations.migrate_postgres import SchemaError
@@ -460,7 +460,7 @@ def test_a_folder_that_holds_nothing_can_be_left(tmp_path: Path) -> None:
     (tmp_path / "two/store/abc/def/202601_1_1_0").mkdir(parents=True)
     with pytest.raises(ColdError, match="is not the folder of cold events"):
         prepare(msgspec.structs.replace(first, events_cold_dir=str(tmp_path / "three")), tmp_path)
-    (tmp_path / "clickhouse/cold.json").write_text("{")
+    (tmp_path / "gateway/cold.json").write_text("{")
     with pytest.raises(ColdError, match="cannot be read as a note"):
         prepare(second, tmp_path)
 

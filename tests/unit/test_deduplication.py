@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clickhouse.deduplication import RepairError, repair
+from gateway.deduplication import RepairError, repair
 
 
 @pytest.fixture

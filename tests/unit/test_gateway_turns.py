@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from clickhouse.app import Gateway, create_app
-from clickhouse.engine import Result
-from clickhouse.failure import refusal
-from clickhouse.statement import Statement
+from gateway.app import Gateway, create_app
+from gateway.engine import Result
+from gateway.failure import refusal
+from gateway.statement import Statement
 from shared.settings import Settings
 from shared.workload import READS
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickhouse.statement import format_of_result, quoted, quoted_name, split_insert
+from gateway.statement import format_of_result, quoted, quoted_name, split_insert
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from clickhouse import server
+from gateway import server
 from shared.settings import load
 
 url = urlsplit(Path("/run/secrets/clickhouse_url").read_text().strip())

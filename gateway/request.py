@@ -8,10 +8,10 @@ from collections.abc import AsyncGenerator
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from clickhouse.compression import too_large
-from clickhouse.engine import BODY_MAX
-from clickhouse.failure import refusal
-from clickhouse.statement import Statement
+from gateway.compression import too_large
+from gateway.engine import BODY_MAX
+from gateway.failure import refusal
+from gateway.statement import Statement
 
 #: Parameters of the URL that are meant for HTTP; every other one is a setting of the statement (ClickHouse,
 #: src/Server/HTTPHandler.cpp, `reserved_param_names`).

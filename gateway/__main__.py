@@ -1,8 +1,8 @@
-"""`python -m clickhouse`: the embedded ClickHouse, with its settings from the environment."""
+"""`python -m gateway`: the embedded ClickHouse, with its settings from the environment."""
 
 import sys
 
-from clickhouse.server import run
+from gateway.server import run
 from shared.settings import SettingsError, load
 from shared.telemetry.logging import configure
 

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import chdb
 
-from clickhouse.compression import unpacked
-from clickhouse.failure import Failure, refusal
-from clickhouse.statement import Statement, format_of_result, quoted, quoted_name, split_insert
+from gateway.compression import unpacked
+from gateway.failure import Failure, refusal
+from gateway.statement import Statement, format_of_result, quoted, quoted_name, split_insert
 from shared.runtime.machine import file_of
 
 #: Largest body, in bytes, as it was sent and unpacked.

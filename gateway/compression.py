@@ -6,7 +6,7 @@ from typing import Any
 
 import lz4.frame
 
-from clickhouse.failure import Failure, refusal
+from gateway.failure import Failure, refusal
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -20,11 +20,11 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.embed import Server as GranianServer
 
-from clickhouse.app import Gateway, create_app
-from clickhouse.cold import ColdError, prepare
-from clickhouse.deduplication import RepairError, repair
-from clickhouse.engine import Engine
-from clickhouse.failure import Failure
+from gateway.app import Gateway, create_app
+from gateway.cold import ColdError, prepare
+from gateway.deduplication import RepairError, repair
+from gateway.engine import Engine
+from gateway.failure import Failure
 from shared.settings import Settings, SettingsError
 
 #: Milliseconds for which a connection may wait for its next request; clients give theirs up after less.

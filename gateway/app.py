@@ -14,10 +14,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from clickhouse.engine import Engine, Result
-from clickhouse.failure import FATAL, Failure
-from clickhouse.request import check_password, read_statement, skip_body, workload
-from clickhouse.statement import Statement
+from gateway.engine import Engine, Result
+from gateway.failure import FATAL, Failure
+from gateway.request import check_password, read_statement, skip_body, workload
+from gateway.statement import Statement
 from shared.settings import Settings
 from shared.workload import READS
 
