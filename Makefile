@@ -38,10 +38,10 @@ generate: $(VENV)/.installed ## page views, good and faulty: ARGS="--target redi
 	@exec $(BIN)/tallybook generate $(ARGS)
 
 chaos: $(VENV)/.installed-dev ## attack the counter, then hunt its mutants: SECONDS=120 SEED=...
-	@$(BIN)/python -m tests.chaos.run --mutants --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED)) $(ARGS)
+	@$(BIN)/python -m tests.chaos.clicks.run --mutants --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 chaos-records: $(VENV)/.installed-dev ## attack the way of a record into ClickHouse: SECONDS=120 SEED=...
-	@$(BIN)/python -m tests.chaos.records --mutants --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED)) $(ARGS)
+	@$(BIN)/python -m tests.chaos.records.run --mutants --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 audit: $(VENV)/.installed ## list what is installed (build/sbom.json) and look for known weaknesses
 	@.ci/audit

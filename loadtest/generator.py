@@ -76,7 +76,7 @@ def main() -> int:
     with temporary as folder, ExitStack() as stack:
         address = arguments.kafka
         if address is None:
-            from tests.kafka.broker import broker
+            from tests.harness.kafka.broker import broker
 
             address = stack.enter_context(broker(Path(folder) / "kafka")).address
         figures = _measure(address, arguments.events, arguments.rounds, Path(folder))

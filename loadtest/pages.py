@@ -281,7 +281,7 @@ def main() -> int:
         Path(folder).chmod(0o755)
         servers_of_kafka = arguments.kafka
         if servers_of_kafka == "own":
-            from tests.kafka.broker import broker
+            from tests.harness.kafka.broker import broker
 
             servers_of_kafka = stack.enter_context(broker(Path(folder) / "kafka")).address
         data = DataFolder(Path(folder))

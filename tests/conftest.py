@@ -21,9 +21,9 @@ from shared.migrations.migrate_clickhouse import migrate as migrate_clickhouse
 from shared.migrations.migrate_postgres import migrate
 from shared.settings import Settings
 from shared.stores.clickhouse import connect_without_database
-from tests import engines, services
-from tests.died import arm
-from tests.engines import pytest_generate_tests as pytest_generate_tests
+from tests.harness import engines, services
+from tests.harness.died import arm
+from tests.harness.engines import pytest_generate_tests as pytest_generate_tests
 
 _numbers = itertools.count()
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import free_port
-from tests.services import enterable
+from tests.harness.processes import free_port
+from tests.harness.services import enterable
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self
 
 import psutil
 
-from tests.processes import PATIENCE_S, free_port, is_alive, wait_for
+from tests.harness.processes import PATIENCE_S, free_port, is_alive, wait_for
 
 TALLYBOOK = Path(sys.executable).parent / "tallybook"
 

@@ -14,10 +14,10 @@ import httpx2
 import pytest
 
 from tallybook.exits import Exit
-from tests import analytics
 from tests.acceptance.stack import TALLYBOOK, Stack, environ, run, running
-from tests.processes import PATIENCE_S, wait_for
-from tests.services import enterable
+from tests.harness.processes import PATIENCE_S, wait_for
+from tests.harness.services import enterable
+from tests.harness.subjects import analytics
 
 pytestmark = pytest.mark.timeout(300)
 

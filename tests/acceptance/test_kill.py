@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from tests.acceptance.stack import BROKEN, Connection, Stack, ask, until_async
-from tests.clicks import Ledger
-from tests.processes import PATIENCE_S, is_alive
+from tests.harness.processes import PATIENCE_S, is_alive
+from tests.harness.subjects.clicks import Ledger
 
 pytestmark = pytest.mark.slow
 

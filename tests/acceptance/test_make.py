@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.stack import ask, environ
-from tests.processes import PATIENCE_S, ROOT, free_port, wait_for
-from tests.services import require
+from tests.harness.processes import PATIENCE_S, ROOT, free_port, wait_for
+from tests.harness.services import require
 
 pytestmark = pytest.mark.slow
 

@@ -18,8 +18,8 @@ import pytest
 from tallybook.exits import Exit
 from tallybook.stack import services
 from tallybook.stack.launcher import can_walk_to
-from tests.owners import need_root
-from tests.processes import PATIENCE_S, ROOT, Program, free_port, program, wait_for
+from tests.harness.owners import need_root
+from tests.harness.processes import PATIENCE_S, ROOT, Program, free_port, program, wait_for
 
 pytestmark = pytest.mark.timeout(180)
 

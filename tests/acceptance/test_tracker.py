@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services import require
+from tests.harness.services import require
 
 pytestmark = pytest.mark.slow
 

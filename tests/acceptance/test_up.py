@@ -23,8 +23,8 @@ from shared.settings import Settings
 from shared.stores.clickhouse import connect
 from tallybook.exits import Exit
 from tallybook.stack import clickhouse
-from tests.clicks import Ledger, counted, crowd, fetched
-from tests.processes import PATIENCE_S, ROOT, Program, descendants, free_port, lives, program, wait_for
+from tests.harness.processes import PATIENCE_S, ROOT, Program, descendants, free_port, lives, program, wait_for
+from tests.harness.subjects.clicks import Ledger, counted, crowd, fetched
 
 pytestmark = pytest.mark.timeout(180)
 

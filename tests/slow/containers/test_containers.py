@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from tests.processes import free_port
-from tests.services import missing
+from tests.harness.processes import free_port
+from tests.harness.services import missing
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/containers.md").read_text()
