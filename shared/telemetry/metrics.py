@@ -11,9 +11,6 @@ from typing import Final
 from prometheus_client import Counter, Gauge, Histogram
 
 from shared.telemetry.metric_slots import use_slots
-from tallybook.metrics.endpoint import Endpoint, prepare, serve
-
-__all__ = ["Endpoint", "prepare", "serve"]
 
 use_slots(os.environ)
 

@@ -29,7 +29,10 @@ async def empty_database(postgres_url: str):  # type: ignore[no-untyped-def]
 
 
 async def test_a_migration_that_dies_is_done_again_from_where_it_was(empty_database: str) -> None:
-    code = f"import asyncio; from shared.migrations.migrate_postgres import migrate; asyncio.run(migrate({empty_database!r}))"
+    code = (
+        "import asyncio; from shared.migrations.migrate_postgres import migrate; "
+        f"asyncio.run(migrate({empty_database!r}))"
+    )
     deaths = 0
     for chance in (1.0, *[0.6] * 40):
         done = await asyncio.to_thread(

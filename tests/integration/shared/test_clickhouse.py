@@ -376,7 +376,7 @@ async def test_what_is_too_old_goes(client: ClickHouse, clickhouse_settings: Set
 
 
 def test_every_migration_bears_a_repetition() -> None:
-    for path in sorted((Path(migrate_clickhouse.__file__).parent / "clickhouse_migrations").glob("*.sql")):
+    for path in sorted((Path(migrate_clickhouse.__file__).parent / "clickhouse").glob("*.sql")):
         for sql in migrate_clickhouse._END.split(re.sub(r"--.*", "", path.read_text())):
             # A mutation names what it changes; where nothing is left of that, it changes nothing.
             safe = r"\bIF (NOT )?EXISTS\b|\bMODIFY\b|\bUPDATE\b.*\bWHERE\b"

@@ -7,7 +7,7 @@ import pytest
 from shared.settings import SettingsError, load
 from shared.stores.clickhouse import _apart
 
-STATEMENTS = sorted(Path(__file__).parents[3].glob("ingest/*.sql"))
+STATEMENTS = sorted(Path(__file__).parents[3].glob("ingest/**/*.sql"))
 
 
 @pytest.mark.parametrize("path", STATEMENTS, ids=[path.name for path in STATEMENTS])
