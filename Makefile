@@ -68,7 +68,7 @@ bench-events: $(VENV)/.installed-dev ## events over HTTP and from CSV, then thei
 
 docs: $(VENV)/.installed-dev ## renew what is generated: configuration, OpenAPI, performance
 	@$(BIN)/python -m shared.configuration > docs/configuration.md
-	@$(BIN)/python -m ingest.http.openapi > docs/openapi.json
+	@$(BIN)/python -m ingest.document > docs/openapi.json
 	@$(BIN)/python -m loadtest.report
 
 requirements: ## pin what pyproject.toml asks for, with hashes and without addresses

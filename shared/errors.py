@@ -231,3 +231,8 @@ class Busy(Unavailable):
     """As many requests as allowed are being worked on. Repeat this one after Retry-After seconds."""
 
     code = "busy"
+
+
+class SchemaError(Exception):
+    """The schema of this database was made by another version of tallybook. Run the version that made it, or a newer
+    one."""

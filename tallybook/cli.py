@@ -142,7 +142,8 @@ def aggregate(**flags: Any) -> None:
 @DATA_DIR
 def migrate(**flags: Any) -> None:
     """Bring the schemas of Postgres and ClickHouse forward. Safe to repeat and to race."""
-    from shared.migrations.migrate_postgres import SchemaError, migrate
+    from shared.errors import SchemaError
+    from shared.migrations.migrate_postgres import migrate
     from shared.stores.postgres import POSTGRES_ERRORS
     from tallybook.stack.running_stack import reached
 
@@ -163,8 +164,8 @@ def migrate(**flags: Any) -> None:
 
 
 def _migrate_clickhouse(settings: Settings) -> list[str]:
+    from shared.errors import SchemaError
     from shared.migrations.migrate_clickhouse import migrate
-    from shared.migrations.migrate_postgres import SchemaError
     from shared.stores.clickhouse_errors import CLICKHOUSE_ERRORS
 
     try:

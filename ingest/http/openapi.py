@@ -5,7 +5,6 @@ document, and `published` adds `GET /openapi.json`, which answers that document.
 validate. `python -m ingest.http.openapi > docs/openapi.json` renews the committed copy.
 """
 
-import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from string import Template
 from typing import Annotated, Any, Literal
@@ -385,15 +384,3 @@ def _errors(parent: type[TallybookError]) -> Iterator[type[TallybookError]]:
 def _example(error: type[TallybookError]) -> Problem:
     title = error.title()
     return Problem(type=f"/docs/errors#{error.code}", title=title, status=error.status, detail=title, code=error.code)
-
-
-def main() -> None:
-    """Write the document of the whole service, with default settings, to standard output."""
-    from ingest.app import OPERATIONS
-
-    document = build(published(OPERATIONS, Settings()), Settings())
-    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -3,8 +3,8 @@ policy, and every query reads them there. The policy comes from whoever runs Cli
 engine (`gateway/cold.py`), a file of its configuration for a server (deploy/clickhouse/cold.xml).
 """
 
+from shared.errors import SchemaError
 from shared.events.table import COLD, HOT, POLICY
-from shared.migrations.migrate_postgres import SchemaError
 from shared.settings import Settings
 from shared.stores.clickhouse import ClickHouse
 

@@ -8,10 +8,12 @@ says when the insert has to begin at the latest (`insert_before`), and the table
 """
 
 import secrets
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from shared.record_log.cursors import Claim
 from shared.stores.postgres import statement
+
+if TYPE_CHECKING:
+    from shared.record_log.cursors import Claim
 
 #: What `log_partition` is in rows of imports. No log has as many partitions.
 IMPORTED = 65_535
@@ -27,12 +29,12 @@ _END = "UPDATE event_gate SET holder = NULL, until = NULL WHERE holder = $1"
 _HOLDER = "SELECT holder FROM event_gate"
 
 
-async def enter(connection: Any, log: str, claim: Claim) -> bool:
+async def enter(connection: Any, log: str, claim: "Claim") -> bool:
     """Whether the sink has the gate now. Raises POSTGRES_ERRORS."""
     return bool(await connection.fetchval(_ENTER, *_of(log, claim)))
 
 
-async def leave(connection: Any, log: str, claim: Claim) -> None:
+async def leave(connection: Any, log: str, claim: "Claim") -> None:
     """The sink's batch is recorded, or was never begun. Raises POSTGRES_ERRORS."""
     await connection.execute(_LEAVE, *_of(log, claim))
 
@@ -61,5 +63,5 @@ class ImportGate:
         return name
 
 
-def _of(log: str, claim: Claim) -> tuple[str, str, str, int, str, int]:
+def _of(log: str, claim: "Claim") -> tuple[str, str, str, int, str, int]:
     return f"sink:{log}/{claim.partition}", log, claim.topic, claim.partition, claim.sink, claim.epoch

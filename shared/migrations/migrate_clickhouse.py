@@ -10,9 +10,10 @@ import json
 import re
 from pathlib import Path
 
+from shared.errors import SchemaError
 from shared.events.cold_storage import give_policy, is_cold_ever
 from shared.events.table import COLD
-from shared.migrations.migrate_postgres import Migration, SchemaError, migrations, unapplied
+from shared.migrations.migrate_postgres import Migration, migrations, unapplied
 from shared.settings import Settings
 from shared.stores.clickhouse import ClickHouse, connect, connect_without_database, database
 from shared.stores.postgres import statement

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import asyncpg
 
+from shared.errors import SchemaError
 from shared.runtime.crash_points import crash_point
 
 _FOLDER = Path(__file__).parent / "postgres"
@@ -28,11 +29,6 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 _IS_EMPTY = "SELECT to_regclass('schema_migrations') IS NULL"
 #: Rights of the roles of deploy/postgres/roles.sh, where there are any.
 _GRANTS = (Path(__file__).parent / "migrate_postgres.grants.sql").read_text()
-
-
-class SchemaError(Exception):
-    """The schema of this database was made by another version of tallybook. Run the version that made it, or a newer
-    one."""
 
 
 class Migration(NamedTuple):

@@ -6,9 +6,9 @@ from pathlib import Path
 import asyncpg
 from redis.exceptions import AuthenticationError, ResponseError
 
+from shared.errors import SchemaError
 from shared.events import cold_storage
 from shared.migrations import migrate_clickhouse, migrate_postgres
-from shared.migrations.migrate_postgres import SchemaError
 from shared.settings import Settings
 from shared.stores.clickhouse import ClickHouse, classify, connect_without_database
 from shared.stores.clickhouse import database as clickhouse_database

@@ -11,8 +11,8 @@ import msgspec
 import structlog
 
 from shared.counting.fleet import Fleet
+from shared.errors import SchemaError
 from shared.migrations import migrate_clickhouse, migrate_postgres
-from shared.migrations.migrate_postgres import SchemaError
 from shared.settings import Settings, SettingsError, masked
 from shared.stores.clickhouse_errors import CLICKHOUSE_ERRORS
 from shared.stores.durability import Finding

@@ -16,8 +16,8 @@ import pytest
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from shared.errors import SchemaError
 from shared.migrations import migrate_clickhouse
-from shared.migrations.migrate_postgres import SchemaError
 from shared.settings import Settings
 from shared.stores import clickhouse_errors
 from shared.stores.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify, connect, database

@@ -20,9 +20,9 @@ from redis.asyncio import Redis
 
 from aggregator.sink import event_storage
 from gateway.cold import ColdError, prepare
+from shared.errors import SchemaError
 from shared.events.known_ids import Range, known
 from shared.migrations import migrate_clickhouse
-from shared.migrations.migrate_postgres import SchemaError
 from shared.privacy.erasure import erase
 from shared.settings import Settings
 from shared.stores.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify, connect

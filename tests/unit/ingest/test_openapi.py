@@ -243,7 +243,7 @@ def test_the_committed_document_is_the_current_one() -> None:
 
     committed = json.loads((ROOT / "docs/openapi.json").read_text())
     current = plain(build(published(OPERATIONS, SETTINGS), SETTINGS))
-    assert committed == current, "run: python -m ingest.http.openapi > docs/openapi.json"
+    assert committed == current, "run: python -m ingest.document > docs/openapi.json"
     OpenAPIV31SpecValidator(committed).validate()
 
 

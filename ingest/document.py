@@ -1,0 +1,19 @@
+"""Print the OpenAPI document of the whole service: `python -m ingest.document`."""
+
+import sys
+
+import msgspec
+
+from ingest.app import OPERATIONS
+from ingest.http.openapi import build, published
+from shared.settings import Settings
+
+
+def main() -> None:
+    """Write the document with default settings to standard output."""
+    document = build(published(OPERATIONS, Settings()), Settings())
+    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+
+
+if __name__ == "__main__":
+    main()
