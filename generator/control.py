@@ -19,7 +19,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-from generator.profile import Profile, changed
+from generator.traffic.profile import Profile, changed
 from shared.errors import Malformed, MethodNotAllowed, NotFound, TallybookError, TooLarge, UnsupportedMediaType
 from shared.telemetry import metrics
 

@@ -21,9 +21,9 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from generator.kinds import BROKEN_JSON
-from generator.profile import Profile
-from generator.traffic import Audience, Message
+from generator.traffic.kinds import BROKEN_JSON
+from generator.traffic.profile import Profile
+from generator.traffic.traffic import Audience, Message
 from shared.telemetry.metrics import GENERATOR_SENT
 
 #: What became of a message, where it is not just there: sent in a transaction that was aborted on purpose, refused by

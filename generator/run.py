@@ -12,12 +12,12 @@ from typing import Any
 
 import structlog
 
-from generator import modes
 from generator.ledger import Change, Ledger, Past, Plan
-from generator.profile import Profile
-from generator.sender import Sender
-from generator.traffic import Message, Traffic
-from generator.ways import Ways
+from generator.targets.sender import Sender
+from generator.targets.ways import Ways
+from generator.traffic import modes
+from generator.traffic.profile import Profile
+from generator.traffic.traffic import Message, Traffic
 from shared.telemetry.metrics import GENERATOR_QUEUE
 
 #: Messages that are made at a time, and that may be in flight.

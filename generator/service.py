@@ -13,14 +13,14 @@ import structlog
 from rich.console import Console
 
 from generator.control import Controlled, Endpoint
-from generator.kinds import KINDS
 from generator.ledger import Ledger, LedgerUnusable, Past, Plan, past
-from generator.profile import Profile
 from generator.run import Run
-from generator.target import TOPIC, Target, sender
-from generator.traffic import Audience
+from generator.targets.target import TOPIC, Target, sender
+from generator.targets.ways import BatchLimit, Ways
+from generator.traffic.kinds import KINDS
+from generator.traffic.profile import Profile
+from generator.traffic.traffic import Audience
 from generator.view import View
-from generator.ways import BatchLimit, Ways
 from shared.settings import Settings
 
 #: Seconds between two pictures, at most.

@@ -11,8 +11,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from generator.kinds import KINDS
 from generator.run import Run
+from generator.traffic.kinds import KINDS
 
 #: Seconds between two pictures, and between two log lines.
 _PICTURE_S, _LINE_S = 0.25, 5.0

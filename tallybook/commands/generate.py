@@ -16,7 +16,7 @@ from tallybook.options import configured
 
 if TYPE_CHECKING:
     from generator.service import Order, Result
-    from generator.target import Target
+    from generator.targets.target import Target
     from shared.settings import Settings
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -113,10 +113,10 @@ def generate(target: str | None, events: int | None, port: int | None, **flags: 
     """
     settings = configured("generator")
     try:
-        from generator import target as targets
         from generator.ledger import LedgerUnusable
-        from generator.sender import TargetUnusable
         from generator.service import planned
+        from generator.targets import target as targets
+        from generator.targets.sender import TargetUnusable
         from shared.errors import Invalid
 
         order = _order(target, events, port, flags)
@@ -160,10 +160,10 @@ async def _run(order: "Order", target: "Target", plan: Any, before: Any, setting
 
 
 def _order(target: str | None, events: int | None, port: int | None, flags: dict[str, Any]) -> "Order":
-    from generator.profile import Profile, changed
     from generator.service import Order
-    from generator.traffic import Audience
-    from generator.ways import BatchLimit
+    from generator.targets.ways import BatchLimit
+    from generator.traffic.profile import Profile, changed
+    from generator.traffic.traffic import Audience
 
     if flags["resume"] is (target is not None):
         raise click.UsageError("name a --target; a run that goes on with --resume has one already")
@@ -197,8 +197,8 @@ def _order(target: str | None, events: int | None, port: int | None, flags: dict
 
 
 def _target(url: str, run: str, seed: int, spread: Any, topic: str, flags: dict[str, Any]) -> "Target":
-    from generator.sender import Patience
-    from generator.target import Producing, Target
+    from generator.targets.sender import Patience
+    from generator.targets.target import Producing, Target
 
     token = flags["token_file"]
     return Target(
@@ -216,7 +216,7 @@ def _target(url: str, run: str, seed: int, spread: Any, topic: str, flags: dict[
 
 
 def _ways(way: str, others: tuple[str, ...]) -> dict[str, str]:
-    from generator.kinds import GROUPS, KINDS
+    from generator.traffic.kinds import GROUPS, KINDS
 
     ways = dict.fromkeys(KINDS, way)
     for text in others:

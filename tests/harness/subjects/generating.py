@@ -12,11 +12,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.asyncio import Redis
 from rich.console import Console
 
-from generator.kinds import KINDS
-from generator.profile import Profile
-from generator.sender import Patience
 from generator.service import Order, Result, generate, planned
-from generator.target import Producing, Target
+from generator.targets.sender import Patience
+from generator.targets.target import Producing, Target
+from generator.traffic.kinds import KINDS
+from generator.traffic.profile import Profile
 from shared.record_log.deduplication import Mark
 from shared.record_log.record_log import BEGIN, Limit
 from shared.record_log.streams import StreamsLog

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from generator.kinds import BOUNCE, BROKEN_JSON, DUPLICATE, EMPTY_PAGE, KINDS, NEGATIVE_DURATION, NORMAL
+from generator.traffic.kinds import BOUNCE, BROKEN_JSON, DUPLICATE, EMPTY_PAGE, KINDS, NEGATIVE_DURATION, NORMAL
 from shared.migrations.migrate_clickhouse import migrate as migrate_clickhouse
 from shared.record_log import dead_letters
 from shared.record_log.streams import StreamsLog

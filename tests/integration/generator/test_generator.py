@@ -16,12 +16,12 @@ import pytest
 from aiohttp import web
 from redis.asyncio import Redis
 
-from generator.kinds import FAULTY, KINDS
 from generator.ledger import LedgerUnusable
-from generator.partitioner import kafka_partition, murmur2
-from generator.profile import Profile
-from generator.sender import Patience, TargetUnusable
-from generator.target import Producing
+from generator.targets.sender import Patience, TargetUnusable
+from generator.targets.target import Producing
+from generator.traffic.kinds import FAULTY, KINDS
+from generator.traffic.partitioner import kafka_partition, murmur2
+from generator.traffic.profile import Profile
 from shared.record_log.kafka.kafka_log import KafkaLog
 from shared.record_log.record_log import BEGIN, Limit
 from shared.settings import Settings

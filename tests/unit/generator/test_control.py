@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from generator.control import Controlled, Endpoint
-from generator.profile import Profile
+from generator.traffic.profile import Profile
 from shared.telemetry.metrics import GENERATOR_QUEUE
 
 PROBLEM = "application/problem+json"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from generator.kinds import BROKEN_JSON, DUPLICATE, KINDS, NORMAL
 from generator.ledger import Change, Ledger, LedgerUnusable, Plan, past
-from generator.profile import Profile
-from generator.traffic import Audience, Message
+from generator.traffic.kinds import BROKEN_JSON, DUPLICATE, KINDS, NORMAL
+from generator.traffic.profile import Profile
+from generator.traffic.traffic import Audience, Message
 
 PLAN = Plan(
     run="r",

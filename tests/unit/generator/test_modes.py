@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from generator.modes import CURVE, Day, Regular, busyness, made
-from generator.profile import Profile
+from generator.traffic.modes import CURVE, Day, Regular, busyness, made
+from generator.traffic.profile import Profile
 
 #: Midnight in UTC.
 MIDNIGHT_S = datetime(2026, 11, 21, tzinfo=UTC).timestamp()

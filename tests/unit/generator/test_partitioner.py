@@ -8,7 +8,7 @@ from aiokafka.partitioner import murmur2 as murmur2_of_aiokafka
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generator.partitioner import kafka_partition, murmur2, partitioner
+from generator.traffic.partitioner import kafka_partition, murmur2, partitioner
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from generator.profile import FIELDS, Profile, changed
+from generator.traffic.profile import FIELDS, Profile, changed
 from shared.errors import Invalid
 
 PAGE = (Path(__file__).parents[3] / "docs/generator.md").read_text()

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from generator.kinds import BOUNCE, BROKEN_JSON, DUPLICATE, EMPTY_PAGE, FAULTY, KINDS, NEGATIVE_DURATION, NORMAL
-from generator.profile import Profile
-from generator.traffic import Audience, Message, Traffic
+from generator.traffic.kinds import BOUNCE, BROKEN_JSON, DUPLICATE, EMPTY_PAGE, FAULTY, KINDS, NEGATIVE_DURATION, NORMAL
+from generator.traffic.profile import Profile
+from generator.traffic.traffic import Audience, Message, Traffic
 
 START_MS = 1_795_000_000_000
 COUNT = 60_000

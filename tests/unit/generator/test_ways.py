@@ -9,13 +9,13 @@ from rich.console import Console
 from structlog.testing import capture_logs
 
 from generator import view
-from generator.backoff import Backoff
-from generator.kinds import KINDS
 from generator.ledger import Ledger
-from generator.profile import Profile
 from generator.run import Run
-from generator.traffic import Audience, Message, Traffic
-from generator.ways import BatchLimit, Ways
+from generator.targets.backoff import Backoff
+from generator.targets.ways import BatchLimit, Ways
+from generator.traffic.kinds import KINDS
+from generator.traffic.profile import Profile
+from generator.traffic.traffic import Audience, Message, Traffic
 from tests.unit.generator.test_ledger import PLAN
 
 

@@ -3,8 +3,8 @@
 import pytest
 from click.testing import CliRunner
 
-from generator import target
-from generator.profile import FIELDS
+from generator.targets import target
+from generator.traffic.profile import FIELDS
 from tallybook.cli import main
 from tallybook.commands.generate import _HELP, _PROFILE
 from tallybook.exits import Exit

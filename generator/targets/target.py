@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from generator.ledger import Ledger
-from generator.partitioner import Partitioner, Spread, partitioner
-from generator.sender import Patience, Sender
+from generator.targets.sender import Patience, Sender
+from generator.traffic.partitioner import Partitioner, Spread, partitioner
 from shared.record_log.streams import StreamsLog
 from shared.settings import Settings
 from shared.stores import redis_memory
@@ -59,12 +59,12 @@ async def sender(target: Target, settings: Settings, ledger: Ledger) -> AsyncIte
     """The sender of a target, not opened yet. Raises ModuleNotFoundError where its client is not installed."""
     scheme = urlsplit(target.url).scheme
     if scheme in ("http", "https"):
-        from generator.http import HttpSender
+        from generator.targets.http import HttpSender
 
         headers = {"authorization": f"Bearer {target.token}"} if target.token else {}
         yield HttpSender(target.url, ledger, target.run, target.patience, headers)
     elif scheme == "kafka":
-        from generator.kafka import KafkaSender
+        from generator.targets.kafka import KafkaSender
 
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what fails is raised, and said once
         producing = target.producing
@@ -83,7 +83,7 @@ async def sender(target: Target, settings: Settings, ledger: Ledger) -> AsyncIte
             compression=producing.compression,
         )
     else:
-        from generator.streams import StreamsSender
+        from generator.targets.streams import StreamsSender
 
         redis = connect(settings, target.url)
         partitions, most = settings.log_partitions, settings.log_records_max

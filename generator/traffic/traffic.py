@@ -19,8 +19,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from generator.kinds import BOUNCE, BROKEN_JSON, DUPLICATE, EMPTY_PAGE, FAULTY, NEGATIVE_DURATION, NORMAL
-from generator.profile import Profile
+from generator.traffic.kinds import BOUNCE, BROKEN_JSON, DUPLICATE, EMPTY_PAGE, FAULTY, NEGATIVE_DURATION, NORMAL
+from generator.traffic.profile import Profile
 
 #: Good events among which a duplicate finds its original.
 _RECENT = 1024

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from generator.traffic import Message
+from generator.traffic.traffic import Message
 
 
 class Patience(NamedTuple):

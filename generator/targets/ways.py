@@ -4,8 +4,8 @@ import time
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from generator.sender import Sender
-from generator.traffic import Message
+from generator.targets.sender import Sender
+from generator.traffic.traffic import Message
 
 #: `sync` waits for the acknowledgement of each message, for what must not be lost. `async` goes on, and a callback
 #: notes the acknowledgement. `batch` collects, sends, and waits for all of it.

@@ -14,11 +14,11 @@ import aiohttp
 import msgspec
 import structlog
 
-from generator.backoff import Backoff
-from generator.kinds import BROKEN_JSON
 from generator.ledger import Ledger
-from generator.sender import Patience, TargetUnusable
-from generator.traffic import Message
+from generator.targets.backoff import Backoff
+from generator.targets.sender import Patience, TargetUnusable
+from generator.traffic.kinds import BROKEN_JSON
+from generator.traffic.traffic import Message
 from shared.telemetry.metrics import GENERATOR_ERRORS, GENERATOR_RETRIES, GENERATOR_SECONDS
 
 #: Items of one request, and requests at the same time.

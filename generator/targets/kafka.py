@@ -1,8 +1,9 @@
 """To Kafka, with librdkafka: it batches, repeats and hands acknowledgements over in threads of its own.
 
-Each message has a header `generator`, `<run> <number>`. The partition is chosen here (`generator/partitioner.py`), so
-that all ways of spreading are the same for every client. The idempotent producer keeps its repeats out of the topic;
-what a former life of this run left in doubt is looked up in the topic itself.
+Each message has a header `generator`, `<run> <number>`. The partition is chosen here
+(`generator/traffic/partitioner.py`), so that all ways of spreading are the same for every client. The idempotent
+producer keeps its repeats out of the topic; what a former life of this run left in doubt is looked up in the topic
+itself.
 """
 
 import asyncio
@@ -17,11 +18,11 @@ from typing import Any
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from generator.backoff import Backoff
 from generator.ledger import Ledger
-from generator.partitioner import Partitioner
-from generator.sender import Patience, TargetUnusable
-from generator.traffic import Message
+from generator.targets.backoff import Backoff
+from generator.targets.sender import Patience, TargetUnusable
+from generator.traffic.partitioner import Partitioner
+from generator.traffic.traffic import Message
 from shared.errors import TallybookError
 from shared.record_log.kafka.kafka_log import KafkaLog
 from shared.telemetry.metrics import GENERATOR_ERRORS, GENERATOR_RETRIES, GENERATOR_SECONDS

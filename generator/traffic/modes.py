@@ -10,7 +10,7 @@ from random import Random
 from typing import Final, Protocol
 from zoneinfo import ZoneInfo
 
-from generator.profile import PlainMode, Profile, spans
+from generator.traffic.profile import PlainMode, Profile, spans
 
 #: How busy a site is by hour of the day, from 0 (the quietest) to 1. Between the hours it is interpolated. The shape is
 #: the usual one of consumer sites: least at four in the morning, a plateau by day, most at eight in the evening.

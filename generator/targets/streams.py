@@ -15,11 +15,11 @@ from typing import Any
 import structlog
 from redis.asyncio import Redis
 
-from generator.backoff import Backoff
 from generator.ledger import Ledger
-from generator.partitioner import Partitioner
-from generator.sender import Patience, TargetUnusable
-from generator.traffic import Message
+from generator.targets.backoff import Backoff
+from generator.targets.sender import Patience, TargetUnusable
+from generator.traffic.partitioner import Partitioner
+from generator.traffic.traffic import Message
 from shared.errors import LogFull, TallybookError, TooLarge
 from shared.record_log.streams import StreamsLog, prefix
 from shared.stores.redis_client import REDIS_ERRORS

@@ -1,0 +1,1 @@
+"""Where page views go: HTTP, Redis Streams or Kafka, and how their senders wait."""
