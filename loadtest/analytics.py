@@ -5,7 +5,7 @@
 The events of 90 days arrive in the order of time, in batches of up to 500,000, and one in a hundred is sent twice; a
 fiftieth as many users as events, some far busier than others. Each question is asked over all days through the handlers
 of the service, before and after everything is merged; both have to answer the same. Between them, by turns, DuckDB is
-asked the same (loadtest/duck.py), and has to answer the same, too. Into loadtest/results/analytics.json.
+asked the same (loadtest/tools/duck.py), and has to answer the same, too. Into loadtest/results/analytics.json.
 """
 
 import argparse
@@ -27,9 +27,9 @@ from starlette.applications import Starlette
 from ingest.http.openapi import routes
 from ingest.http.problems import HANDLERS
 from ingest.statistics import events as event_statistics
-from loadtest.duck import QUESTIONS as duck_questions
-from loadtest.duck import Duck, told
-from loadtest.servers import cores
+from loadtest.tools.duck import QUESTIONS as duck_questions
+from loadtest.tools.duck import Duck, told
+from loadtest.tools.servers import cores
 from shared.migrations import migrate_clickhouse
 from shared.settings import Settings
 from shared.stores import clickhouse

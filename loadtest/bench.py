@@ -21,12 +21,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from loadtest import bulk, clicks, flush, read, report
-from loadtest.machine import describe
+from loadtest import report
+from loadtest.parts import bulk, clicks, flush, read
 from loadtest.peers.build import PeerError, build
-from loadtest.servers import Side, peer, tallybook
-from loadtest.stack import StartError
-from loadtest.wrk import WrkError
+from loadtest.tools.machine import describe
+from loadtest.tools.servers import Side, peer, tallybook
+from loadtest.tools.stack import StartError
+from loadtest.tools.wrk import WrkError
 
 RESULT = Path(__file__).parent / "results" / "bench.json"
 PARTS = ("clicks", "bulk", "read", "flush")

@@ -32,7 +32,7 @@ import msgspec
 import psutil
 import uvloop
 
-from loadtest.servers import cores
+from loadtest.tools.servers import cores
 from shared.events.table import EVENTS
 from shared.migrations import migrate_clickhouse, migrate_postgres
 from shared.settings import Settings

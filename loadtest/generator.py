@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from loadtest.servers import cores
+from loadtest.tools.servers import cores
 
 RESULTS = Path(__file__).parent / "results"
 #: Runs that are compared, and whether they keep a ledger.

@@ -29,15 +29,15 @@ from uuid import UUID, uuid4
 
 import redis
 
-from loadtest import cpu, wrk
 from loadtest.latency import added
-from loadtest.machine import describe
 from loadtest.peers.build import PeerError
-from loadtest.ratios import paired
-from loadtest.servers import Valkey, cores
-from loadtest.settled import settled
-from loadtest.stack import Child, Stack, StartError, free_port
-from loadtest.wrk import WrkError
+from loadtest.tools import cpu, wrk
+from loadtest.tools.machine import describe
+from loadtest.tools.ratios import paired
+from loadtest.tools.servers import Valkey, cores
+from loadtest.tools.settled import settled
+from loadtest.tools.stack import Child, Stack, StartError, free_port
+from loadtest.tools.wrk import WrkError
 from shared.settings import Settings
 from shared.stores import clickhouse
 

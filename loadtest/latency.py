@@ -21,10 +21,10 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from loadtest import wrk
-from loadtest.machine import describe
-from loadtest.stack import Stack, StartError
-from loadtest.wrk import WrkError
+from loadtest.tools import wrk
+from loadtest.tools.machine import describe
+from loadtest.tools.stack import Stack, StartError
+from loadtest.tools.wrk import WrkError
 from shared.settings import Settings
 from shared.stores import clickhouse
 

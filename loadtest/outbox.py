@@ -40,8 +40,8 @@ import structlog
 import uvloop
 
 from aggregator.outbox.relay import Outbox, claimed, release, step
-from loadtest import cpu
-from loadtest.servers import cores
+from loadtest.tools import cpu
+from loadtest.tools.servers import cores
 from shared.migrations import migrate_clickhouse, migrate_postgres
 from shared.runtime.gc_tuning import collect_seldom
 from shared.settings import Settings

@@ -38,7 +38,7 @@ from aggregator.sink.partition import Stores
 from aggregator.sink.pipelines import Pipeline, Rows
 from aggregator.sink.repeated_events import repeats
 from aggregator.sink.sink import Sink
-from loadtest.servers import cores
+from loadtest.tools.servers import cores
 from shared.migrations import migrate_clickhouse, migrate_postgres
 from shared.record_log.cursors import Cursors
 from shared.record_log.deduplication import Mark

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from loadtest.ratios import middle
+from loadtest.tools.ratios import middle
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 RESULT = Path(__file__).parent / "results" / "bench.json"

@@ -16,15 +16,15 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from loadtest import thresholds
-from loadtest.client import AnswerError, Client
-from loadtest.ledger import Ledger, read
-from loadtest.settled import settled
-from loadtest.shapes import SCENARIOS
-from loadtest.stack import Stack, StartError, clicks
+from loadtest.crowd import thresholds
+from loadtest.crowd.shapes import SCENARIOS
+from loadtest.tools.client import AnswerError, Client
+from loadtest.tools.ledger import Ledger, read
+from loadtest.tools.settled import settled
+from loadtest.tools.stack import Stack, StartError, clicks
 
 RESULTS = Path(__file__).parent / "results"
-_LOCUSTFILE = Path(__file__).with_name("locustfile.py")
+_LOCUSTFILE = Path(__file__).parent / "crowd/locustfile.py"
 
 #: Banners of one run start at a random number below this, so that a service with older clicks can be tested as well;
 #: all ids stay below 2^53.

@@ -28,7 +28,7 @@ from aggregator.sink import audit
 from aggregator.sink.configured_pipelines import PIPELINES
 from aggregator.sink.partition import Stores
 from aggregator.sink.sink import Sink
-from loadtest.servers import cores
+from loadtest.tools.servers import cores
 from shared.migrations import migrate_clickhouse, migrate_postgres
 from shared.record_log.accounting import account
 from shared.record_log.cursors import Cursors

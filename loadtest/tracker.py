@@ -27,9 +27,9 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from loadtest.browser import NIL, Answer, Browser, user_of
-from loadtest.nginx import Nginx
-from loadtest.stack import Stack, StartError
+from loadtest.tools.browser import NIL, Answer, Browser, user_of
+from loadtest.tools.nginx import Nginx
+from loadtest.tools.stack import Stack, StartError
 from shared.settings import Settings
 from shared.stores import clickhouse
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.nginx import CONFIGURATION as FILE
-from loadtest.nginx import adapted
-from loadtest.stack import free_port
+from loadtest.tools.nginx import CONFIGURATION as FILE
+from loadtest.tools.nginx import adapted
+from loadtest.tools.stack import free_port
 from shared.errors import TallybookError
 from tests.harness.services import require
 

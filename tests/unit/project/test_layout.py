@@ -45,7 +45,9 @@ def test_a_folder_is_a_subject_that_can_be_overlooked() -> None:
 
 def test_every_subject_says_what_it_is_about() -> None:
     for package in {path.parent for path in MODULES}:
-        assert package.parent == ROOT or ast.get_docstring(ast.parse((package / "__init__.py").read_text())), package
+        if package.parent == ROOT or (package.name == "migrations" and package.parent.name == "django"):
+            continue
+        assert ast.get_docstring(ast.parse((package / "__init__.py").read_text())), package
 
 
 def test_no_module_is_a_drawer() -> None:

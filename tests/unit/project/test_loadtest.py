@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from loadtest import bench, bulk, clicks, report, thresholds, wrk
-from loadtest.client import AnswerError, Client
-from loadtest.ledger import Ledger, read
-from loadtest.ratios import middle, paired
-from loadtest.shapes import SCENARIOS, stages, users_at
+from loadtest import bench, report
+from loadtest.crowd import thresholds
+from loadtest.crowd.shapes import SCENARIOS, stages, users_at
+from loadtest.parts import bulk, clicks
+from loadtest.tools import wrk
+from loadtest.tools.client import AnswerError, Client
+from loadtest.tools.ledger import Ledger, read
+from loadtest.tools.ratios import middle, paired
 
 
 class _Once(threading.Thread):

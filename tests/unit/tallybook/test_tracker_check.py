@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from loadtest.browser import Answer
+from loadtest.tools.browser import Answer
 from loadtest.tracker import Expected, Row, compared
 from shared.uuid7 import uuid7
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from locust import FastHttpUser, LoadTestShape, constant_throughput, events, task
 
-from loadtest.ledger import Ledger
-from loadtest.shapes import SCENARIOS, stages, users_at
-from loadtest.stack import rfc3339
+from loadtest.crowd.shapes import SCENARIOS, stages, users_at
+from loadtest.tools.ledger import Ledger
+from loadtest.tools.stack import rfc3339
 
 #: Requests that each user makes in a second, if the answers come in time.
 _PER_SECOND = 10

@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from loadtest.servers import cores
+from loadtest.tools.servers import cores
 from shared.events.table import EVENTS
 from shared.stores.clickhouse import ClickHouse
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loadtest import cpu, wrk
-from loadtest.ratios import paired
-from loadtest.servers import Server, Side
-from loadtest.settled import settled
+from loadtest.tools import cpu, wrk
+from loadtest.tools.ratios import paired
+from loadtest.tools.servers import Server, Side
+from loadtest.tools.settled import settled
 
 LANE, ACK_REDIS, GIN_MEMORY, GIN_REDIS = "tallybook", "tallybook ack=redis", "gin-memory", "gin-redis"
 

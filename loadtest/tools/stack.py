@@ -15,8 +15,8 @@ from typing import Self
 
 import psutil
 
-from loadtest import cpu
-from loadtest.client import AnswerError, Client
+from loadtest.tools import cpu
+from loadtest.tools.client import AnswerError, Client
 
 #: Seconds in which a server must answer after its start, and end after SIGTERM.
 _START_S, _STOP_S = 60.0, 60.0

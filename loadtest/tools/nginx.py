@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from loadtest.stack import StartError, free_port
+from loadtest.tools.stack import StartError, free_port
 
-CONFIGURATION = Path(__file__).parents[1] / "deploy/nginx/nginx.conf"
+CONFIGURATION = Path(__file__).parents[2] / "deploy/nginx/nginx.conf"
 _START_S = 10.0
 
 

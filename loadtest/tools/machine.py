@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 
 from loadtest.peers import build
-from loadtest.servers import cores, valkey_binary
-from loadtest.stack import StartError
+from loadtest.tools.servers import cores, valkey_binary
+from loadtest.tools.stack import StartError
 
 
 def describe(date: str, folder: Path) -> dict[str, str | int]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_SCRIPTS = Path(__file__).parent / "wrk"
+_SCRIPTS = Path(__file__).parents[1] / "wrk"
 
 #: Milliseconds in the units that wrk prints.
 _MS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}

@@ -11,8 +11,8 @@ from typing import Any
 import asyncpg
 import uvloop
 
-from loadtest.client import Client
-from loadtest.stack import Stack, rfc3339
+from loadtest.tools.client import Client
+from loadtest.tools.stack import Stack, rfc3339
 
 #: Banners whose whole day is in Postgres; one of them is read.
 _BANNERS, _BANNER = 100, 42

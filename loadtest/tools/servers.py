@@ -12,9 +12,9 @@ from typing import NamedTuple, Protocol
 import psutil
 import redis
 
-from loadtest import cpu
-from loadtest.client import Client
-from loadtest.stack import Child, Stack, StartError, free_port
+from loadtest.tools import cpu
+from loadtest.tools.client import Client
+from loadtest.tools.stack import Child, Stack, StartError, free_port
 
 #: Connections of gin + Redis. Each `fsync` covers what had arrived by then, so many in flight help this peer: of 16, 64
 #: and 256, tried in turn with 256 clients, 256 was the best (22-23k clicks/s against 18-19k and 13-16k).

@@ -6,10 +6,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from loadtest import cpu, wrk
-from loadtest.clicks import Plan, is_exact
-from loadtest.servers import Server, cores
-from loadtest.settled import settled
+from loadtest.parts.clicks import Plan, is_exact
+from loadtest.tools import cpu, wrk
+from loadtest.tools.servers import Server, cores
+from loadtest.tools.settled import settled
 
 ITEMS = 10_000
 

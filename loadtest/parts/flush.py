@@ -17,8 +17,8 @@ import structlog
 import uvloop
 
 from aggregator.clicks.minutes import Minutes
-from loadtest.client import Client
-from loadtest.stack import Stack, StartError, rfc3339
+from loadtest.tools.client import Client
+from loadtest.tools.stack import Stack, StartError, rfc3339
 from shared.settings import load
 from shared.stores.postgres import create_pool
 from shared.stores.redis_client import connect
