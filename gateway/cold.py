@@ -1,9 +1,9 @@
 """Where the embedded engine keeps cold events: a folder of any disk, or S3. Both are volumes of one storage policy, and
 the engine moves parts between them by the rule that `shared/events/cold_storage.py` gives the table.
 
-    gateway/cold.json           in the data folder: which places the engine has ever been given
+    clickhouse/cold.json        in the data folder: which places the engine has ever been given
     <cold folder>/tallybook.json   the same id as there: an empty mount point or another folder is not taken for it
-    gateway/cold_s3/            what lies where in S3; the objects alone are worth nothing without it
+    clickhouse/cold_s3/         what lies where in S3; the objects alone are worth nothing without it
 
 A place that may hold events and cannot be found ends the start. Without its parts the engine would open all the same:
 the events would be missing from every answer, and their repeats would count again.

@@ -105,7 +105,7 @@ def clickhouse(folder: Path) -> Iterator[str]:
     _need_engine("clickhouse")
     from testcontainers.clickhouse import ClickHouseContainer
 
-    with ClickHouseContainer("gateway/clickhouse-server:25.8", port=8123) as one:
+    with ClickHouseContainer("clickhouse/clickhouse-server:25.8", port=8123) as one:
         host, port = one.get_container_host_ip(), one.get_exposed_port(8123)
         yield f"http://{one.username}:{one.password}@{host}:{port}"
 

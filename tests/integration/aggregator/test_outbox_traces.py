@@ -125,10 +125,11 @@ async def test_without_a_dsn_nothing_of_sentry_is_loaded() -> None:
     """Not by the relay, and never by the service that takes clicks."""
     program = (
         "import sys, aggregator.service, ingest.app\n"
-        "from shared import tracing\nfrom shared.settings import Settings\n"
-        "from aggregator import outbox_traces\n"
-        "tracing.start(Settings()); sentry.stop()\n"
-        "assert not outbox_traces.is_on()\n"
+        "from shared.settings import Settings\n"
+        "from shared.telemetry import sentry\n"
+        "from aggregator.outbox import traces\n"
+        "sentry.start(Settings()); sentry.stop()\n"
+        "assert not traces.is_on()\n"
         "print('sentry_sdk' in sys.modules)"
     )
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -573,11 +573,11 @@ def test_a_stop_does_not_wait_for_a_long_statement(gateways: Callable[..., Gatew
 
 
 def test_the_password_is_in_the_environment_and_in_no_list_of_processes(shared: Gateway) -> None:
-    assert shared.runtime.process
-    arguments = Path(f"/proc/{shared.runtime.process.pid}/cmdline").read_bytes()
+    assert shared.process
+    arguments = Path(f"/proc/{shared.process.pid}/cmdline").read_bytes()
     assert PASSWORD.encode() not in arguments
-    assert Path(f"/proc/{shared.runtime.process.pid}/environ").stat().st_mode & 0o077 == 0
+    assert Path(f"/proc/{shared.process.pid}/environ").stat().st_mode & 0o077 == 0
     assert PASSWORD not in shared.log.read_text()
     assert (
-        os.getpgid(shared.runtime.process.pid) == shared.runtime.process.pid
+        os.getpgid(shared.process.pid) == shared.process.pid
     )  # what the engine does to its group stays there

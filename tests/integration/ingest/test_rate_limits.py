@@ -17,7 +17,7 @@ from shared.stores.redis_client import connect
 #: Writes a second that are too few for one to come back while a test runs.
 SLOW = 0.001
 #: Where Redis keeps the arrival times of clients.
-_NOW = "tallybook:{rate_limits.clients.0}:now"
+_NOW = "tallybook:{limits.clients.0}:now"
 
 
 @pytest.fixture(autouse=True)

@@ -460,7 +460,7 @@ def test_a_folder_that_holds_nothing_can_be_left(tmp_path: Path) -> None:
     (tmp_path / "two/store/abc/def/202601_1_1_0").mkdir(parents=True)
     with pytest.raises(ColdError, match="is not the folder of cold events"):
         prepare(msgspec.structs.replace(first, events_cold_dir=str(tmp_path / "three")), tmp_path)
-    (tmp_path / "gateway/cold.json").write_text("{")
+    (tmp_path / "clickhouse/cold.json").write_text("{")
     with pytest.raises(ColdError, match="cannot be read as a note"):
         prepare(second, tmp_path)
 

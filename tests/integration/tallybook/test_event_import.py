@@ -232,7 +232,7 @@ def small_batches(tmp_path: Path) -> dict[str, str]:
     """The environment of a command whose batches have 50 rows."""
     (tmp_path / "small").mkdir()
     (tmp_path / "small" / "sitecustomize.py").write_text(
-        "from tallybook import event_file\nevent_file.BATCH_ROWS = 50\n", encoding="utf-8"
+        "from tallybook.imports import event_file\nevent_file.BATCH_ROWS = 50\n", encoding="utf-8"
     )
     return {"PYTHONPATH": f"{tmp_path / 'small'}:{ROOT}"}
 
