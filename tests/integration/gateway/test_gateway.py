@@ -578,6 +578,4 @@ def test_the_password_is_in_the_environment_and_in_no_list_of_processes(shared: 
     assert PASSWORD.encode() not in arguments
     assert Path(f"/proc/{shared.process.pid}/environ").stat().st_mode & 0o077 == 0
     assert PASSWORD not in shared.log.read_text()
-    assert (
-        os.getpgid(shared.process.pid) == shared.process.pid
-    )  # what the engine does to its group stays there
+    assert os.getpgid(shared.process.pid) == shared.process.pid  # what the engine does to its group stays there
