@@ -10,6 +10,9 @@ PARALLEL := -n 3 --dist loadfile
 PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$p && break; done)
 
+PINNED := -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11
+# The SDK lies in this repository, so it has no hash and is installed like the project itself.
+COMPILE := uv pip compile $(PINNED) --no-emit-package tallybook-sdk pyproject.toml
 CONTAINERS := sh deploy/secrets.sh && docker compose up --build
 
 .PHONY: help up test test-slow unit test-containers audit chaos chaos-records lint format load bench bench-events generate docs requirements clean
@@ -50,6 +53,7 @@ lint: $(VENV)/.installed-dev ## format, ruff, mypy and the arrows between packag
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy --python-version 3.10 sdk/python/src
 	@$(BIN)/lint-imports
 
 format: $(VENV)/.installed-dev ## format and mend what ruff can
@@ -72,19 +76,15 @@ docs: $(VENV)/.installed-dev ## renew what is generated: configuration, OpenAPI,
 	@$(BIN)/python -m loadtest.report
 
 requirements: ## pin what pyproject.toml asks for, with hashes and without addresses
-	@uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
-		--extra embedded --extra kafka --extra generator --extra jwt --extra sentry --group build pyproject.toml -o requirements.txt
-	@uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 -c requirements.txt \
-		--all-extras --group build --group test --group lint --group load pyproject.toml -o requirements-dev.txt
-	@uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 -c requirements.txt \
-		--extra kafka --extra jwt --extra sentry pyproject.toml -o deploy/requirements.txt
-	@uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 -c requirements.txt \
-		--group build -o deploy/requirements-build.txt
+	@$(COMPILE) --extra embedded --extra kafka --extra generator --extra jwt --extra sentry --group build -o requirements.txt
+	@$(COMPILE) -c requirements.txt --all-extras --group build --group test --group lint --group load -o requirements-dev.txt
+	@$(COMPILE) -c requirements.txt --extra kafka --extra jwt --extra sentry -o deploy/requirements.txt
+	@uv pip compile $(PINNED) -c requirements.txt --group build -o deploy/requirements-build.txt
 
 clean: ## remove what was installed; data stays
 	@rm -rf $(VENV) build dist *.egg-info
 
-# Installing from pinned hashes; the project itself has none, so it comes apart, without its dependencies.
+# Installing from pinned hashes. The project and its SDK have none, so they come afterwards, without their dependencies.
 define install
 	@case "$$(uname -s)" in Linux|Darwin) ;; \
 		*) echo "error: tallybook runs on Linux; elsewhere use containers: $(CONTAINERS)" >&2; exit 75;; esac
@@ -93,19 +93,19 @@ define install
 	@if [ -n "$(UV)" ]; then \
 		{ [ -x $(BIN)/python ] || "$(UV)" venv -q --python "$(PYTHON)" $(VENV); } && \
 		"$(UV)" pip install -q --python $(BIN)/python --require-hashes -r $(1) && \
-		"$(UV)" pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .; \
+		"$(UV)" pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e ./sdk/python -e .; \
 	else \
 		{ [ -x $(BIN)/pip ] || "$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); \
 			echo "error: $(PYTHON) cannot make $(VENV); on Debian and Ubuntu: apt install python3-venv" >&2; false; }; } && \
 		$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1) && \
-		$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+		$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e ./sdk/python -e .; \
 	fi || { echo "error: $(1) cannot be installed here, the lines above say why; in containers: $(CONTAINERS)" >&2; exit 75; }
 endef
 
-$(VENV)/.installed: requirements.txt pyproject.toml
+$(VENV)/.installed: requirements.txt pyproject.toml sdk/python/pyproject.toml
 	$(call install,requirements.txt)
 	@touch $@
 
-$(VENV)/.installed-dev: requirements-dev.txt requirements.txt pyproject.toml
+$(VENV)/.installed-dev: requirements-dev.txt requirements.txt pyproject.toml sdk/python/pyproject.toml
 	$(call install,requirements-dev.txt)
 	@touch $(VENV)/.installed $@

@@ -47,11 +47,11 @@ from shared.runtime.gc_tuning import collect_seldom
 from shared.settings import Settings
 from shared.stores import clickhouse
 from shared.stores.postgres import create_pool
-from tallybook.outbox import publish_async, publishing
-from tallybook.outbox.event import rows_of
 from tallybook.stack.binaries import find_postgres
 from tallybook.stack.data_folder import DataFolder
 from tallybook.stack.embedded import EmbeddedServers
+from tallybook_sdk.outbox import publish_async, publishing
+from tallybook_sdk.outbox.event import rows_of
 
 RESULT = Path(__file__).parent / "results" / "outbox.json"
 #: Rows of pgbench's tables, and clients that write at the same time.

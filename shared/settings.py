@@ -26,7 +26,7 @@ NOT_SETTINGS = frozenset(
     {
         *("TALLYBOOK_TEST_REQUIRE", "TALLYBOOK_CRASH", "TALLYBOOK_METRICS_DIR", "TALLYBOOK_METRICS_ROLE"),
         "TALLYBOOK_CLICKHOUSE_FD",  # of the gateway (gateway/server.py)
-        "TALLYBOOK_ENVIRONMENT",  # of applications (tallybook/outbox/event.py), which may share an environment
+        "TALLYBOOK_ENVIRONMENT",  # of applications (tallybook_sdk/outbox/event.py), which may share an environment
     }
 )
 

@@ -1,4 +1,4 @@
-"""Commands of Django."""
+"""Run a command of Django."""
 
 import os
 import sys

@@ -1,16 +1,16 @@
-"""What the users of this example promise."""
+"""Test that users and their events exist together."""
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
 
 from shop.users import UserCreated, create_user
-from tallybook.outbox import NotInTransaction
-from tallybook.outbox.django import publish
+from tallybook_sdk.outbox import NotInTransaction
+from tallybook_sdk.outbox.django import publish
 
 
 def in_the_outbox() -> int:
-    """Events that would be relayed if the transaction of the test committed."""
+    """Return how many events lie in the outbox, as the transaction of the test sees it."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM tallybook_outbox")
         return int(cursor.fetchone()[0])

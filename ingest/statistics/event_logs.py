@@ -45,7 +45,7 @@ _TYPE_MOST, _ENVIRONMENT_MOST = 200, 100
 #: Characters of a cursor: 40 bytes in base64.
 _CURSOR_CHARACTERS = 54
 _DAY = 86_400 * 1_000_000
-#: First and last year that a DateTime64 of ClickHouse has, and so the outbox (`tallybook/outbox/event.py`).
+#: First and last year that a DateTime64 of ClickHouse has, and so the outbox (`tallybook_sdk/outbox/event.py`).
 YEARS = (1900, 2299)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -187,7 +187,7 @@ def _context(file: IO[bytes]) -> str:
     import msgspec
 
     from tallybook.imports.file_bytes import Foreign, text_bytes
-    from tallybook.outbox.event import CONTEXT_MAX_BYTES
+    from tallybook_sdk.outbox.event import CONTEXT_MAX_BYTES
 
     try:
         raw = text_bytes(file, CONTEXT_MAX_BYTES)
@@ -261,7 +261,7 @@ def _with_outbox(work: "Callable[[Outbox], Awaitable[_T]]", settings: Settings) 
         raise Stop(Exit.FAILED, f"Look at what was pending first (docs/outbox.md): {error}.") from None
     except asyncpg.UndefinedTableError:
         raise Stop(
-            Exit.FOREIGN_DATA, "There is no outbox: run `tallybook migrate`, or `python -m tallybook.outbox`."
+            Exit.FOREIGN_DATA, "There is no outbox: run `tallybook migrate`, or `python -m tallybook_sdk.outbox`."
         ) from None
     except (*POSTGRES_ERRORS, *CLICKHOUSE_ERRORS) as error:
         raise Stop(

@@ -119,6 +119,7 @@ def test_make_installs_with_pip_where_there_is_no_uv(copy: Path) -> None:
     assert 'if [ -n "" ]' in planned
     assert "-m venv .venv" in planned
     assert "pip install -q --disable-pip-version-check --require-hashes -r requirements.txt" in planned
+    assert "--no-deps --no-build-isolation -e ./sdk/python -e ." in planned
 
 
 def test_make_says_which_python_it_needs(copy: Path) -> None:

@@ -1,4 +1,4 @@
-"""Everything from the environment."""
+"""Read the settings of Django from the environment."""
 
 import os
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -10,7 +10,7 @@ USE_TZ = True
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
-    "tallybook.outbox.django",
+    "tallybook_sdk.outbox.django",
     "shop",
 ]
 DATABASES = {

@@ -11,8 +11,8 @@ import msgspec
 from aggregator.outbox.relay import Moved, Outbox, relay
 from aggregator.outbox.relay_loop import Relay
 from shared.stores.clickhouse import ClickHouse
-from tallybook.outbox import Event, publish_async
-from tallybook.outbox.event import CONTEXT_MAX_BYTES as CONTEXT_MAX_BYTES
+from tallybook_sdk.outbox import Event, publish_async
+from tallybook_sdk.outbox.event import CONTEXT_MAX_BYTES as CONTEXT_MAX_BYTES
 from tests.harness.until import until
 
 

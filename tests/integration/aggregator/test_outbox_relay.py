@@ -42,7 +42,7 @@ from shared.stores import clickhouse
 from shared.stores.clickhouse import CLICKHOUSE_ERRORS, ClickHouse
 from shared.stores.postgres import create_pool
 from shared.telemetry.metrics import OUTBOX_ASTRAY, OUTBOX_HELD_SECONDS, OUTBOX_LAG, OUTBOX_OLDEST_SECONDS
-from tallybook.outbox import publish_async
+from tallybook_sdk.outbox import publish_async
 from tests.harness.died import Died, dead_owner
 from tests.harness.processes import ROOT
 from tests.harness.proxy import Proxy, behind
@@ -352,7 +352,7 @@ async def test_a_writer_that_is_killed_before_or_after_its_commit(stage: Stage) 
     """What was committed arrives, and nothing else."""
     writer = (
         "import asyncio, asyncpg, os, signal, sys\n"
-        "from tallybook.outbox import Event, publish_async\n"
+        "from tallybook_sdk.outbox import Event, publish_async\n"
         "async def main():\n"
         "    connection = await asyncpg.connect(sys.argv[1])\n"
         "    for n in range(3):\n"

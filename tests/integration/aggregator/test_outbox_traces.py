@@ -16,7 +16,7 @@ from shared.settings import Settings, SettingsError
 from shared.stores import clickhouse
 from shared.stores.postgres import create_pool
 from shared.telemetry import sentry
-from tallybook.outbox import publish_async
+from tallybook_sdk.outbox import publish_async
 from tests.harness.processes import ROOT
 from tests.harness.subjects.outbox import Happened, Stage
 from tests.harness.until import until

@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 import textwrap
-import zipfile
 from collections import UserDict
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +37,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from shared.migrations.migrate_postgres import migrate
-from tallybook.outbox import (
+from tallybook_sdk.outbox import (
     Event,
     InvalidEvent,
     NotInTransaction,
@@ -49,12 +48,10 @@ from tallybook.outbox import (
     publish_async,
     schema,
 )
-from tallybook.outbox.event import process_environment
-from tallybook.outbox.ids import random_id
+from tallybook_sdk.outbox.event import process_environment
+from tallybook_sdk.outbox.ids import random_id
 from tests.harness.processes import ROOT
 from tests.harness.services import with_database
-
-pytest_plugins = ["tallybook.outbox.pytest_plugin"]
 
 
 class UserCreated(msgspec.Struct):
@@ -517,12 +514,12 @@ def test_a_database_of_another_kind_is_left_alone_by_django_and_named(tmp_path: 
 import django
 from django.conf import settings
 lite = {{"ENGINE": "django.db.backends.sqlite3", "NAME": {str(tmp_path / "lite")!r}}}
-settings.configure(DATABASES={{"default": lite, "lite": lite}}, INSTALLED_APPS=["tallybook.outbox.django"])
+settings.configure(DATABASES={{"default": lite, "lite": lite}}, INSTALLED_APPS=["tallybook_sdk.outbox.django"])
 django.setup()
 from django.core.management import call_command
 from django.db import connections, transaction
-from tallybook.outbox import Event, UnknownConnection
-from tallybook.outbox.django import publish
+from tallybook_sdk.outbox import Event, UnknownConnection
+from tallybook_sdk.outbox.django import publish
 for target in (None, "zero", None):
     call_command("migrate", *(("tallybook_outbox", target) if target else ()), database="lite", verbosity=0)
 print([name for name in connections["lite"].introspection.table_names() if "outbox" in name])
@@ -540,7 +537,7 @@ async def test_ids_are_random_and_no_two_processes_or_threads_have_the_same() ->
     """Those that were drawn in advance are not inherited."""
     program = (
         "import os\n"
-        "from tallybook.outbox.ids import random_id\n"
+        "from tallybook_sdk.outbox.ids import random_id\n"
         "random_id()\n"
         "for _ in range(3):\n"
         "    os.fork()\n"
@@ -603,7 +600,7 @@ async def test_the_schema_can_be_applied_again_and_the_service_has_the_same(pg: 
         await alone.close()
     finally:
         await pg.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    printed = await asyncio.to_thread(subprocess.check_output, [sys.executable, "-m", "tallybook.outbox"], cwd=ROOT)
+    printed = await asyncio.to_thread(subprocess.check_output, [sys.executable, "-m", "tallybook_sdk.outbox"], cwd=ROOT)
     assert printed.decode() == schema()
 
 
@@ -650,32 +647,6 @@ async def test_what_is_no_json_cannot_be_written_by_hand_either(pg: Any) -> None
             await pg.execute(
                 f"INSERT INTO tallybook_outbox (event_type, environment, {column}) VALUES ('x', 'y', '{{')"
             )
-
-
-def test_the_library_is_installed_alone(tmp_path: Path) -> None:
-    """Its wheel, with msgspec beside it and nothing of the service, publishes."""
-    built = subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")],
-        cwd=ROOT / "tallybook/outbox",
-        capture_output=True,
-        text=True,
-    )
-    assert built.returncode == 0, built.stderr
-    (wheel,) = (tmp_path / "dist").glob("tallybook_outbox-*.whl")
-    zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
-    program = (
-        f"import sys; sys.path[:0] = [{str(tmp_path / 'installed')!r}, {str(Path(msgspec.__file__).parents[1])!r}]\n"
-        "before = set(sys.modules)\n"
-        "import tallybook.outbox as outbox\n"
-        "from tallybook.outbox.event import rows_of\n"
-        "assert '/installed/' in outbox.__file__\n"
-        "print(rows_of((outbox.Event({'a': 1}, 'x'),))[0].event_context)\n"
-        "top = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
-        "others = {'asyncpg', 'django', 'psycopg', 'sqlalchemy', 'structlog', 'sentry_sdk', 'shared', 'redis'}\n"
-        "print(sorted(top & others))"
-    )
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True)
-    assert done.stdout == '{"a":1}\n[]\n', done.stderr
 
 
 async def test_the_program_of_the_guide_publishes_as_it_stands_there(pg: Any, database: str, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from shared.stores import clickhouse
 from shared.stores.postgres import create_pool
 from tallybook.cli import main
 from tallybook.exits import Exit
-from tallybook.outbox.event import CONTEXT_MAX_BYTES
+from tallybook_sdk.outbox.event import CONTEXT_MAX_BYTES
 from tests.harness.subjects.outbox import Stage
 
 _T = TypeVar("_T")

@@ -10,9 +10,10 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 PACKAGES = ("aggregator", "gateway", "generator", "ingest", "shared", "tallybook", "loadtest")
-MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+SDK = "sdk/python/src/tallybook_sdk"
+MODULES = sorted(path for package in (*PACKAGES, SDK) for path in (ROOT / package).rglob("*.py"))
 #: Folders on top. A new one is a decision.
-FOLDERS = {".ci", "deploy", "docs", "examples", "grafana", "tests", *PACKAGES}
+FOLDERS = {".ci", "deploy", "docs", "examples", "grafana", "sdk", "tests", *PACKAGES}
 
 
 def tracked() -> list[str]:

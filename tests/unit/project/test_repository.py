@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-PACKAGES = ("aggregator", "gateway", "generator", "ingest", "shared", "tallybook")
+PACKAGES = ("aggregator", "gateway", "generator", "ingest", "sdk/python/src/tallybook_sdk", "shared", "tallybook")
 REQUIREMENTS = sorted(ROOT.glob("requirements*.txt"))
 #: Lines of a module and of a function that a reader can be asked to follow.
 _MODULE_LINES, _FUNCTION_LINES = 500, 60

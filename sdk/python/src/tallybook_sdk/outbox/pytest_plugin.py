@@ -15,8 +15,8 @@ from uuid import UUID
 
 import pytest
 
-from tallybook.outbox import publishing
-from tallybook.outbox.event import Row
+from tallybook_sdk.outbox import publishing
+from tallybook_sdk.outbox.event import Row
 
 
 class Published(NamedTuple):

@@ -9,10 +9,10 @@ Needs msgspec and nothing else. `docs/outbox.md` is the guide.
 
 from pathlib import Path
 
-from tallybook.outbox.carried import carrying
-from tallybook.outbox.errors import InvalidEvent, NotInTransaction, OutboxError, OutboxMissing, UnknownConnection
-from tallybook.outbox.event import Event
-from tallybook.outbox.publishing import publish, publish_async
+from tallybook_sdk.outbox.carried import carrying
+from tallybook_sdk.outbox.errors import InvalidEvent, NotInTransaction, OutboxError, OutboxMissing, UnknownConnection
+from tallybook_sdk.outbox.event import Event
+from tallybook_sdk.outbox.publishing import publish, publish_async
 
 __all__ = [
     "Event",
@@ -29,5 +29,5 @@ __all__ = [
 
 
 def schema() -> str:
-    """The SQL that makes the outbox; it can be repeated. `python -m tallybook.outbox` prints it."""
+    """The SQL that makes the outbox; it can be repeated. `python -m tallybook_sdk.outbox` prints it."""
     return (Path(__file__).parent / "schema.sql").read_text()

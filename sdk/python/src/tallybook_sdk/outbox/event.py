@@ -9,7 +9,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
+from datetime import date, datetime, timezone
 from decimal import Decimal
 from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -20,9 +20,9 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from tallybook.outbox.carried import carried
-from tallybook.outbox.errors import InvalidEvent
-from tallybook.outbox.ids import random_id
+from tallybook_sdk.outbox.carried import carried
+from tallybook_sdk.outbox.errors import InvalidEvent
+from tallybook_sdk.outbox.ids import random_id
 
 #: Events of one call. More are several calls in one transaction.
 EVENTS_MAX = 10_000
@@ -34,7 +34,7 @@ _TYPE_MAX, _ENVIRONMENT_MAX = 200, 100
 #: Types of fields whose JSON is one value.
 _FLAT = frozenset({type(None), bool, bytes, date, datetime, Decimal, float, int, str, UUID})
 #: What a DateTime64 of ClickHouse can hold.
-_EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2299, 12, 31, tzinfo=UTC)
+_EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=timezone.utc), datetime(2299, 12, 31, tzinfo=timezone.utc)
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")

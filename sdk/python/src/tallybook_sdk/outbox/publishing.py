@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from tallybook.outbox.errors import NotInTransaction, OutboxMissing, UnknownConnection
-from tallybook.outbox.event import Row, rows_of
+from tallybook_sdk.outbox.errors import NotInTransaction, OutboxMissing, UnknownConnection
+from tallybook_sdk.outbox.event import Row, rows_of
 
 #: The code of Postgres for a table that is not there.
 _UNDEFINED_TABLE = "42P01"
@@ -49,7 +49,7 @@ _FORMATTED = _Statements(*(one.format(*["%s"] * 7, json="json") for one in _Stat
 #: What a row of the short statement has for the rest.
 _DEFAULTS = (None, 1, "{}")
 
-#: Told of every call that Postgres has taken: `tallybook.outbox.pytest_plugin` listens here.
+#: Told of every call that Postgres has taken: `tallybook_sdk.outbox.pytest_plugin` listens here.
 listeners: list[Callable[[list[Row]], None]] = []
 
 

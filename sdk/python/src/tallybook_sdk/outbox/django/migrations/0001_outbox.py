@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db import migrations
 
-from tallybook.outbox import schema
+from tallybook_sdk.outbox import schema
 
 
 class _OnPostgres(migrations.RunSQL):  # type: ignore[misc]

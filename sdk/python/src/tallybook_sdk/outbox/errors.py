@@ -21,8 +21,8 @@ class NotInTransaction(OutboxError):
 
 
 class OutboxMissing(OutboxError):
-    """There is no table tallybook_outbox: apply schema.sql (`python -m tallybook.outbox`), or the migrations of the
-    Django app tallybook.outbox.django."""
+    """There is no table tallybook_outbox: apply schema.sql (`python -m tallybook_sdk.outbox`), or the migrations of the
+    Django app tallybook_sdk.outbox.django."""
 
 
 class UnknownConnection(OutboxError):

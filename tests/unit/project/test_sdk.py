@@ -1,0 +1,48 @@
+"""What applications install stands alone: one version, and imports that every application can serve."""
+
+import ast
+import sys
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[3]
+SDK = ROOT / "sdk/python"
+#: Modules of the SDK that a framework imports, and what of it they import.
+OF_FRAMEWORKS = {"outbox/django/apps.py": "django", "outbox/django/migrations/0001_outbox.py": "django"} | {
+    "outbox/pytest_plugin.py": "pytest"
+}
+
+
+def project(folder: Path) -> dict[str, Any]:
+    """Return the table `project` of a pyproject.toml."""
+    found: dict[str, Any] = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    return found
+
+
+def packages(nodes: Iterable[ast.AST]) -> set[str]:
+    """Return the top-level packages that these statements import."""
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").partition(".")[0])
+    return found
+
+
+def test_the_service_and_its_sdk_have_one_version_and_one_licence() -> None:
+    service, sdk = project(ROOT), project(SDK)
+    assert service["version"] == sdk["version"]
+    assert f"tallybook-sdk=={sdk['version']}" in service["dependencies"]
+    assert (SDK / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+
+
+def test_the_sdk_loads_the_standard_library_and_msgspec_alone() -> None:
+    source = SDK / "src/tallybook_sdk"
+    modules = sorted(source.rglob("*.py"))
+    assert len(modules) > 10
+    for path in modules:
+        loaded = packages(ast.parse(path.read_text()).body) - sys.stdlib_module_names
+        assert loaded <= {"msgspec", "tallybook_sdk", OF_FRAMEWORKS.get(str(path.relative_to(source)))}, path
