@@ -1,4 +1,4 @@
-"""examples/django, started for real: its own tests, and a user whose event comes into ClickHouse by Celery Beat."""
+"""examples/django, started for real: its own tests, and a user whose event Celery Beat brings into ClickHouse."""
 
 import asyncio
 import os
@@ -35,7 +35,6 @@ async def environ(
         "DATABASE_URL": database.replace(database.partition("?")[0].rpartition("/")[2], name, 1),
         "REDIS_URL": redis_url.replace("unix://", "redis+socket://"),
         "TALLYBOOK_CLICKHOUSE_URL": clickhouse_settings.clickhouse_url or "",
-        "PYTHONPATH": str(ROOT),
         "DJANGO_SETTINGS_MODULE": "project.settings",
     }
     await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
@@ -66,12 +65,11 @@ async def test_a_user_is_told_of_by_celery_beat(
     environ: dict[str, str], clickhouse_settings: Settings, tmp_path: Path
 ) -> None:
     await run(environ, "manage.py", "migrate", "-v0")
-    await run(environ, "manage.py", "migrate_event_log")
     log = tmp_path / "celery.log"
     arguments = ("--beat", "--loglevel=info", "--concurrency=2", f"--schedule={tmp_path / 'beat'}")
     with log.open("wb") as out:
         celery = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "celery", "-A", "project", "worker", *arguments),
+            *(sys.executable, "-m", "celery", "-A", "relay", "worker", *arguments),
             cwd=EXAMPLE,
             env=environ,
             stdout=out,

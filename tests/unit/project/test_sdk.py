@@ -9,6 +9,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[3]
 SDK = ROOT / "sdk/python"
+EXAMPLE = ROOT / "examples/django"
 #: Modules of the SDK that a framework imports, and what of it they import.
 OF_FRAMEWORKS = {"outbox/django/apps.py": "django", "outbox/django/migrations/0001_outbox.py": "django"} | {
     "outbox/pytest_plugin.py": "pytest"
@@ -46,3 +47,9 @@ def test_the_sdk_loads_the_standard_library_and_msgspec_alone() -> None:
     for path in modules:
         loaded = packages(ast.parse(path.read_text()).body) - sys.stdlib_module_names
         assert loaded <= {"msgspec", "tallybook_sdk", OF_FRAMEWORKS.get(str(path.relative_to(source)))}, path
+
+
+def test_the_shop_of_the_example_needs_nothing_of_the_service() -> None:
+    service = {"aggregator", "gateway", "generator", "ingest", "shared", "tallybook"}
+    users = [path for path in EXAMPLE.rglob("*.py") if packages(ast.walk(ast.parse(path.read_text()))) & service]
+    assert users == [EXAMPLE / "relay.py"]

@@ -8,13 +8,13 @@ from shop.users import create_user
 
 
 class Command(BaseCommand):
-    """Make users."""
+    """Create users."""
 
     def add_arguments(self, parser: Any) -> None:
-        """Their addresses."""
+        """Take e-mail addresses."""
         parser.add_argument("email", nargs="+")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """One transaction each."""
+        """Create each user in a transaction of its own."""
         for email in options["email"]:
             self.stdout.write(f"{create_user(email).pk}")
