@@ -20,7 +20,7 @@ from tallybook.commands.outbox import outbox
 from tallybook.commands.trackers import trackers
 from tallybook.commands.users import users
 from tallybook.exits import Exit, Stop
-from tallybook.options import DATA_DIR, configured
+from tallybook.options import DATA_DIR, JSON, configured
 from tallybook.output import ReaderGone
 
 #: Commands whose output is a log, and not for the person who typed them.
@@ -179,7 +179,7 @@ def _migrate_clickhouse(settings: Settings) -> list[str]:
 
 @main.command()
 @DATA_DIR
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@JSON
 def check(as_json: bool, **flags: Any) -> None:
     """Look at the settings and at every server they name: versions, durability, clocks, schema.
 

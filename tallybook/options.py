@@ -1,4 +1,4 @@
-"""What several commands share: the flag of the data folder, and the settings with their log."""
+"""Options that several commands have, and their settings."""
 
 from typing import Any
 
@@ -8,10 +8,16 @@ from shared.settings import Settings, load
 
 #: `--data-dir`, which every command takes.
 DATA_DIR = click.option("--data-dir", metavar="DIR", help="Folder of lanes, sockets and embedded servers.")
+#: `--json` of a command that lists.
+JSON_LINES = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+#: `--json` of a command that prints one thing.
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+#: `--yes` of a command that cannot be undone.
+YES = click.option("--yes", "is_sure", is_flag=True, help="Do not ask.")
 
 
 def configured(process: str, **flags: Any) -> Settings:
-    """The settings, with logging set up as they say. Raises SettingsError."""
+    """Load the settings and set up logging as they say. Raises SettingsError."""
     from shared.telemetry.logging import configure
 
     settings = load(**flags)

@@ -1,17 +1,16 @@
 """`tallybook banners`: the banners that count where TALLYBOOK_BANNERS=registered."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
-from tallybook.commands.database import with_database
-from tallybook.options import DATA_DIR
-from tallybook.output import say
+from tallybook.commands.database import say_all, with_database, written
+from tallybook.options import DATA_DIR, JSON_LINES
 
 if TYPE_CHECKING:
-    from tallybook.commands.database import Connection
     from tallybook.imports.list_file import ListFile
     from tallybook.registries.banners import Banner
 
@@ -33,11 +32,10 @@ def banners() -> None:
 @click.option("--name", default="", help="A name for people.")
 def add(ids: tuple[str, ...], name: str, data_dir: str | None) -> None:
     """Register banners; they count within seconds."""
+    from tallybook.registries import banners as banner_table
+
     rows = [(_id(text), name) for text in ids]
-    try:
-        click.echo(f"added or renamed: {_import(rows, data_dir)}")
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+    click.echo(f"added or renamed: {written(lambda connection: banner_table.add(connection, rows), data_dir)}")
 
 
 @banners.command()
@@ -48,26 +46,18 @@ def remove(ids: tuple[str, ...], data_dir: str | None) -> None:
     from tallybook.registries import banners as banner_table
 
     numbers = [_id(text) for text in ids]
-
     removed = with_database(lambda connection: banner_table.remove(connection, numbers), data_dir)
     click.echo(f"removed: {removed}")
 
 
 @banners.command("list")
 @DATA_DIR
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+@JSON_LINES
 def listed(as_json: bool, data_dir: str | None) -> None:
     """Show the registered banners by id, with a tab before the name."""
     from tallybook.registries import banners as banner_table
 
-    async def work(connection: "Connection") -> None:
-        after = 0
-        while page := await banner_table.listed(connection, after):
-            for banner in page:
-                say(_line(banner, as_json=as_json))
-            after = page[-1].banner_id
-
-    with_database(work, data_dir)
+    say_all(banner_table.listed, 0, partial(_line, as_json=as_json), data_dir)
 
 
 def _line(banner: "Banner", *, as_json: bool) -> str:
@@ -83,10 +73,11 @@ def _line(banner: "Banner", *, as_json: bool) -> str:
 def import_(file: str, data_dir: str | None) -> None:
     """Register the banners of a CSV file, all or none: id and name, or as a heading says. `-` is stdin."""
     from tallybook.imports.list_file import ListFile
+    from tallybook.registries import banners as banner_table
 
     with ListFile(file, (("id", "banner_id", "bannerid"), "name"), _is_id) as rows:
         try:
-            changed = _import(_rows(rows), data_dir)
+            changed = with_database(lambda connection: banner_table.add(connection, _rows(rows)), data_dir)
         except ValueError as error:
             raise rows.fault(str(error)) from None
     click.echo(f"added or renamed: {changed}")
@@ -113,10 +104,3 @@ def _id(text: str) -> int:
         return banner_id(text)
     except ValueError:
         raise click.BadParameter(f"{text!r} is no banner id") from None
-
-
-def _import(rows: Iterable[tuple[int, str]], data_dir: str | None) -> int:
-    """Raises ValueError for a name that the table cannot hold."""
-    from tallybook.registries import banners as banner_table
-
-    return with_database(lambda connection: banner_table.add(connection, rows), data_dir)

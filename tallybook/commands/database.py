@@ -1,11 +1,14 @@
-"""One connection to Postgres for a command, and what is said when there is none."""
+"""Work on Postgres for a command: one connection, and one sentence when it fails."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
 
 from shared.settings import load
 from tallybook.exits import Exit, Stop
+from tallybook.output import say
 
 if TYPE_CHECKING:
     import asyncpg
@@ -20,6 +23,32 @@ def with_database(work: "Callable[[Connection], Awaitable[_T]]", data_dir: str |
     from tallybook.stack.running_stack import reached
 
     return connected(work, reached(load(data_dir=data_dir)).database_url)
+
+
+def written(work: "Callable[[Connection], Awaitable[_T]]", data_dir: str | None) -> _T:
+    """Do the work as `with_database` does, and report what does not fit into the table. Raises BadParameter."""
+    try:
+        return with_database(work, data_dir)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def say_all(
+    page: "Callable[[Connection, _T], Awaitable[Sequence[Any]]]",
+    first: _T,
+    line: Callable[[Any], str],
+    data_dir: str | None,
+) -> None:
+    """Print a line for each row of a table, page by page from behind the key `first`. A row begins with its key."""
+
+    async def work(connection: "Connection") -> None:
+        after = first
+        while rows := await page(connection, after):
+            for row in rows:
+                say(line(row))
+            after = rows[-1][0]
+
+    with_database(work, data_dir)
 
 
 def connected(work: "Callable[[Connection], Awaitable[_T]]", url: str | None) -> _T:

@@ -10,7 +10,7 @@ import click
 from shared.settings import Settings, load
 from tallybook.commands.database import connected
 from tallybook.exits import Exit, Stop
-from tallybook.options import DATA_DIR
+from tallybook.options import DATA_DIR, JSON_LINES
 
 if TYPE_CHECKING:
     import asyncpg
@@ -41,7 +41,7 @@ def dlq() -> None:
 @click.option(
     "--most", type=click.IntRange(1), default=100, show_default=True, help="Letters to show, the oldest first."
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+@JSON_LINES
 def listed(settled: bool, most: int, as_json: bool, data_dir: str | None) -> None:
     """Show the letters that wait: their ids, when they came, and why. Where there are more, stderr says how many."""
     from shared.record_log import dead_letters

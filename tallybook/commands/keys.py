@@ -3,17 +3,16 @@
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, get_args
 
 import click
 
 from shared.api_keys import PREFIX, KeyScope, parsed
-from tallybook.commands.database import with_database
-from tallybook.options import DATA_DIR
-from tallybook.output import say
+from tallybook.commands.database import say_all, with_database, written
+from tallybook.options import DATA_DIR, JSON_LINES
 
 if TYPE_CHECKING:
-    from tallybook.commands.database import Connection
     from tallybook.registries.api_keys import Row
 
 #: `90d` or `12h`.
@@ -44,10 +43,7 @@ def create(name: str, scopes: tuple[str, ...], expires: str | None, data_dir: st
     from tallybook.registries import api_keys
 
     until = None if expires is None else _moment(expires)
-    try:
-        key = with_database(lambda connection: api_keys.create(connection, name, scopes, until), data_dir)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+    key = written(lambda connection: api_keys.create(connection, name, scopes, until), data_dir)
     click.echo(f"{key.prefix}: keep the key, it is not shown again", err=True)
     click.echo(key.text)
 
@@ -69,20 +65,13 @@ def _moment(text: str) -> datetime:
 
 @keys.command("list")
 @DATA_DIR
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+@JSON_LINES
 def listed(as_json: bool, data_dir: str | None) -> None:
     """Show prefix, state, scopes, expiry, last use (both to the minute) and name of every key, with tabs between
     them."""
     from tallybook.registries import api_keys
 
-    async def work(connection: "Connection") -> None:
-        after = ""
-        while page := await api_keys.listed(connection, after):
-            for row in page:
-                say(_line(row, as_json=as_json))
-            after = page[-1].prefix
-
-    with_database(work, data_dir)
+    say_all(api_keys.listed, "", partial(_line, as_json=as_json), data_dir)
 
 
 def _line(row: "Row", *, as_json: bool) -> str:

@@ -11,7 +11,7 @@ import click
 
 from shared.settings import Settings, load
 from tallybook.exits import Exit, Stop
-from tallybook.options import DATA_DIR
+from tallybook.options import DATA_DIR, JSON, JSON_LINES, YES
 
 if TYPE_CHECKING:
     from aggregator.outbox.dead_letters import Letter
@@ -38,7 +38,7 @@ def outbox() -> None:
 
 @outbox.command()
 @DATA_DIR
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@JSON
 def status(as_json: bool, data_dir: str | None) -> None:
     """Show what waits, who relays it, and what is wrong."""
     import msgspec
@@ -75,7 +75,7 @@ def dead() -> None:
 @DATA_DIR
 @click.option("--settled", is_flag=True, help="Also those that were published again.")
 @click.option("--most", default=100, show_default=True, type=click.IntRange(1), help="Letters, the oldest first.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+@JSON_LINES
 def listed(settled: bool, most: int, as_json: bool, data_dir: str | None) -> None:
     """Show the letters that wait: ids of their events, when they came, and why."""
     from aggregator.outbox import dead_letters
@@ -142,7 +142,7 @@ def drop(event_ids: tuple[UUID, ...], data_dir: str | None) -> None:
 @outbox.command()
 @DATA_DIR
 @click.option("--opened-at", required=True, help="When applications could first write to the restored database.")
-@click.option("--yes", "is_sure", is_flag=True, help="Do not ask.")
+@YES
 def rebase(opened_at: str, is_sure: bool, data_dir: str | None) -> None:
     """After a restore into a younger cluster: let events that wait sort before all new ones, and go on from there.
 

@@ -2,22 +2,19 @@
 
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import click
 
-from tallybook.commands.database import with_database
-from tallybook.options import DATA_DIR
-from tallybook.output import say
+from tallybook.commands.database import say_all, with_database, written
+from tallybook.options import DATA_DIR, JSON_LINES
 
 if TYPE_CHECKING:
-    from tallybook.commands.database import Connection
     from tallybook.imports.list_file import ListFile
     from tallybook.registries.trackers import Tracker
-
-_T = TypeVar("_T")
 
 
 @click.group()
@@ -42,7 +39,7 @@ def add(value: str, text: str | None, data_dir: str | None) -> None:
     from tallybook.registries import trackers as tracker_table
 
     tracker = uuid7(time.time_ns() // 1_000_000) if text is None else _id(text)
-    if not _written(lambda connection: tracker_table.add(connection, tracker, value), data_dir):
+    if not written(lambda connection: tracker_table.add(connection, tracker, value), data_dir):
         raise click.BadParameter(f"{tracker} is there already; change it with `tallybook trackers set`")
     click.echo(str(tracker))
 
@@ -56,27 +53,20 @@ def set_(text: str, value: str, data_dir: str | None) -> None:
     from tallybook.registries import trackers as tracker_table
 
     tracker = _id(text)
-    if not _written(lambda connection: tracker_table.change(connection, tracker, value), data_dir):
+    if not written(lambda connection: tracker_table.change(connection, tracker, value), data_dir):
         raise click.BadParameter(f"there is no tracker {tracker}; add it with `tallybook trackers add`")
     click.echo(str(tracker))
 
 
 @trackers.command("list")
 @DATA_DIR
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+@JSON_LINES
 def listed(as_json: bool, data_dir: str | None) -> None:
     """Show the trackers by id, with a tab before the value."""
     from shared.uuid7 import NIL
     from tallybook.registries import trackers as tracker_table
 
-    async def work(connection: "Connection") -> None:
-        after = NIL
-        while page := await tracker_table.listed(connection, after):
-            for tracker in page:
-                say(_line(tracker, as_json=as_json))
-            after = page[-1].uuid
-
-    with_database(work, data_dir)
+    say_all(tracker_table.listed, NIL, partial(_line, as_json=as_json), data_dir)
 
 
 def _line(tracker: "Tracker", *, as_json: bool) -> str:
@@ -124,10 +114,3 @@ def _id(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise click.BadParameter(f"{text!r} is no UUID") from None
-
-
-def _written(work: "Callable[[Connection], Awaitable[_T]]", data_dir: str | None) -> _T:
-    try:
-        return with_database(work, data_dir)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None

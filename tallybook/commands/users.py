@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from tallybook.exits import Exit, Stop
-from tallybook.options import DATA_DIR
+from tallybook.options import DATA_DIR, JSON, YES
 from tallybook.output import say
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def export(user: str, form: str, data_dir: str | None) -> None:
 @users.command()
 @DATA_DIR
 @click.argument("user")
-@click.option("--yes", "is_sure", is_flag=True, help="Do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@YES
+@JSON
 def erase(user: str, is_sure: bool, as_json: bool, data_dir: str | None) -> None:
     """Erase everything of the user, for good, and count afterwards that nothing is left.
 

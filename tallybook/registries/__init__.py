@@ -1,1 +1,1 @@
-"""Tables of Postgres that commands write and workers cache: banners, trackers, API keys."""
+"""Tables of Postgres that commands write and workers cache: banners, trackers, API keys. `chunks` writes many rows."""

@@ -1,4 +1,4 @@
-"""The table of API keys: what the command line does with it.
+"""Create, revoke and list API keys.
 
 Workers notice a change within about a second, and a new key at its first use (`ingest/auth/api_keys.py`).
 """
@@ -22,7 +22,7 @@ _PAGE = statement("tallybook/registries/api_keys.page.sql")
 
 
 class Row(NamedTuple):
-    """What may be shown of a key."""
+    """The columns of a key that may be shown."""
 
     prefix: str
     name: str
@@ -36,8 +36,8 @@ class Row(NamedTuple):
 async def create(
     connection: "asyncpg.Connection[asyncpg.Record]", name: str, scopes: Collection[str], expires_at: datetime | None
 ) -> Key:
-    """Add a key. What is answered is the only copy of its secret. Raises ValueError for what does not fit."""
-    if not name.isprintable():  # half characters are not, either
+    """Add a key and return the only copy of its secret. Raises ValueError for a name or scopes that do not fit."""
+    if not name.isprintable():  # lone surrogates are not printable
         raise ValueError("a name is one line of printable characters, without tabs")
     if not 1 <= len(name.encode()) <= NAME_MAX_BYTES:
         raise ValueError(f"a name has 1 to {NAME_MAX_BYTES} bytes")
@@ -49,12 +49,12 @@ async def create(
 
 
 async def revoke(connection: "asyncpg.Connection[asyncpg.Record]", prefix: str) -> bool:
-    """Make a key worthless, for good; repeating it changes nothing. False: there is none of this prefix."""
+    """Revoke a key for good. Return False if there is no key of this prefix."""
     if await connection.execute(_REVOKE, prefix) == "UPDATE 1":
         return True
     return await connection.fetchval(_IS_THERE, prefix) is not None
 
 
 async def listed(connection: "asyncpg.Connection[asyncpg.Record]", after: str = "", limit: int = 1000) -> list[Row]:
-    """At most `limit` keys by prefix, beginning behind the prefix `after`."""
+    """Return at most `limit` keys in the order of their prefixes, from behind the prefix `after`."""
     return [Row(*row) for row in await connection.fetch(_PAGE, after, limit)]

@@ -19,6 +19,7 @@ from shared.errors import Busy, PostgresUnavailable, UnknownBanner
 from shared.settings import Settings
 from shared.stores.postgres import create_pool
 from tallybook.registries import banners as banner_table
+from tallybook.registries import chunks
 from tests.harness.counted_pool import CountedPool
 
 
@@ -86,7 +87,7 @@ async def test_what_the_table_cannot_hold_is_refused_and_nothing_is_added(
 
 
 async def test_many_banners_are_added_in_one_transaction(connection: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(banner_table, "_CHUNK", 10)
+    monkeypatch.setattr(chunks, "_CHUNK", 10)
     assert await banner_table.add(connection, ((number, "") for number in range(1, 96))) == 95
     with pytest.raises(ValueError, match="no banner id"):
         await banner_table.add(connection, ((number, "") for number in range(150, -1, -1)))
