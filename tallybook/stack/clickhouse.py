@@ -87,7 +87,7 @@ class ClickHouseChild:
 
     def reached(self) -> list[Path]:
         """Paths that the user who runs it must be able to enter."""
-        ours = [self._folder / "clickhouse", Path(sys.executable), Path(sys.prefix, "lib"), _ROOT / "clickhouse"]
+        ours = [self._folder / "clickhouse", Path(sys.executable), Path(sys.prefix, "lib"), _ROOT / "gateway"]
         return [*ours, self.cold_folder] if self.cold_folder else ours
 
     def open(self) -> None:

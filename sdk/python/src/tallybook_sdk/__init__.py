@@ -1,6 +1,6 @@
-"""What applications install to talk to tallybook.
+"""Send data of an application to tallybook.
 
-outbox    publish events inside the application's own Postgres transaction
+outbox    publish events in the application's own Postgres transaction
 
-It needs msgspec and nothing of the service.
+The package needs msgspec and nothing of the service.
 """

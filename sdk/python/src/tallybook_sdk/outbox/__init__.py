@@ -1,10 +1,10 @@
-"""An outbox for events of an application: published in the application's own transaction, in ClickHouse once.
+"""Publish events in the application's own transaction. Each committed event reaches ClickHouse once.
 
     with connection.transaction():
         ...                                                the work
-        publish(connection, UserCreated(id=user.id))       and what it means
+        publish(connection, UserCreated(id=user.id))       and its event
 
-Needs msgspec and nothing else. `docs/outbox.md` is the guide.
+`docs/outbox.md` is the guide.
 """
 
 from pathlib import Path
@@ -29,5 +29,5 @@ __all__ = [
 
 
 def schema() -> str:
-    """The SQL that makes the outbox; it can be repeated. `python -m tallybook_sdk.outbox` prints it."""
+    """Return the SQL that makes the outbox. Repeating it is safe. `python -m tallybook_sdk.outbox` prints it."""
     return (Path(__file__).parent / "schema.sql").read_text()

@@ -1,4 +1,4 @@
-"""`python -m tallybook_sdk.outbox | psql`: the SQL that makes the outbox."""
+"""Print the SQL that makes the outbox: `python -m tallybook_sdk.outbox | psql`."""
 
 import sys
 

@@ -1,8 +1,7 @@
-"""What travels with an event from its writer to whoever looks for it later: the trace and the bound fields of the log.
+"""Collect the context of an event: the trace, and the bound fields of the structured log.
 
-Nothing is imported that the application has not imported: who does not use Sentry, OpenTelemetry or structlog has none
-of it, and pays nothing. Headers and log fields come from outside, so whatever cannot be carried is left behind:
-nothing here raises into the transaction of the caller.
+The module uses Sentry, OpenTelemetry and structlog only if the application has imported them. Headers and log fields
+come from outside. What cannot be carried is left out, and nothing here raises into the caller's transaction.
 """
 
 import re
@@ -30,7 +29,7 @@ _headers: ContextVar[Mapping[str, str]] = ContextVar("tallybook_outbox_headers")
 
 @contextmanager
 def carrying(headers: Mapping[str, str]) -> Iterator[None]:
-    """Let events published inside carry the trace of these headers, such as those of the request that is answered."""
+    """Give events that are published inside the trace of these headers, such as those of the current request."""
     found = _sound({name.lower(): value for name, value in headers.items() if isinstance(name, str)})
     token = _headers.set(found)
     try:
@@ -40,7 +39,7 @@ def carrying(headers: Mapping[str, str]) -> Iterator[None]:
 
 
 def carried() -> str:
-    """The JSON object of what is bound here and now."""
+    """Return the current trace and log fields as a JSON object."""
     loaded = sys.modules
     trace = _headers.get(_NONE)
     if "opentelemetry" in loaded:
@@ -59,7 +58,7 @@ def _encoded(carried: Mapping[str, Any]) -> str:
 
 
 def _sound(headers: Mapping[str, Any]) -> dict[str, str]:
-    """Those of the headers that are as their specifications want them."""
+    """Return the headers that conform to their specifications."""
     found = {
         name: value
         for name, most in _HEADERS.items()
@@ -72,26 +71,26 @@ def _sound(headers: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _fields(bound: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
-    """The fields of a log line as JSON has them; one that says nothing of itself is left behind."""
+    """Yield the log fields as JSON values. A field whose `__str__` raises is left out."""
     for name, value in bound.items():
         with suppress(Exception):  # of a foreign __str__
             yield _text(str(name)), _plain(value)
 
 
 def _plain(value: Any) -> Any:
-    """A value of a log line, as text unless JSON has it."""
+    """Return the value of a log field: as it is if JSON has it, else as text."""
     if value is None or type(value) in (bool, int, float):
         return value
     return _text(value if type(value) is str else str(value)[:1000])
 
 
 def _text(text: str) -> str:
-    """The text, with a replacement for each lone surrogate."""
+    """Return the text with each lone surrogate replaced."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _told(by: Callable[[], dict[str, str]]) -> dict[str, str]:
-    """What a library says of its trace; nothing where that fails."""
+    """Return the trace headers of a library, or none if it fails."""
     try:
         return _sound(by())
     except Exception:  # a foreign library must not undo the work of the caller

@@ -1,10 +1,10 @@
-"""What publishing can meet.
+"""The errors of publishing.
 
 OutboxError
-|-- InvalidEvent          the event can be no row; its code has to be mended
-|-- NotInTransaction      the connection is in none: the event would stay although the application's work is undone
+|-- InvalidEvent          the event cannot become a row: change the code that makes it
+|-- NotInTransaction      the event would stay if the application's work is undone
 |-- OutboxMissing         the database has no outbox yet
-`-- UnknownConnection     no adapter knows the object
+`-- UnknownConnection     no adapter fits the object
 """
 
 
@@ -13,17 +13,17 @@ class OutboxError(Exception):
 
 
 class InvalidEvent(OutboxError):
-    """The event cannot be published as it is; the message says why."""
+    """The event is invalid; the message says why."""
 
 
 class NotInTransaction(OutboxError):
-    """Publish inside the transaction whose work the event tells of."""
+    """The connection has no open transaction: publish inside the one whose work the event describes."""
 
 
 class OutboxMissing(OutboxError):
-    """There is no table tallybook_outbox: apply schema.sql (`python -m tallybook_sdk.outbox`), or the migrations of the
+    """The table tallybook_outbox is missing: apply schema.sql (`python -m tallybook_sdk.outbox`), or migrations of the
     Django app tallybook_sdk.outbox.django."""
 
 
 class UnknownConnection(OutboxError):
-    """Publish takes connections of asyncpg, psycopg 3, SQLAlchemy and Django."""
+    """The connection is none of asyncpg, psycopg 3, SQLAlchemy or Django."""

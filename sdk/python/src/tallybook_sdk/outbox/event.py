@@ -1,7 +1,7 @@
-"""From an object of the application to what is stored: a type, a JSON object, and when and where it happened.
+"""Turn an object of the application into a row: a type, a JSON object, a time and an environment.
 
-A msgspec Struct, a dataclass, an attrs class or a pydantic model is an event. Its type is the name of its class in
-snake case, its context its fields. `Event` gives what an object does not say itself.
+A msgspec Struct, a dataclass, an attrs class or a pydantic model is an event. The name of its class in snake case is
+the event's type, and its fields are the context. `Event` overrides both.
 """
 
 import dataclasses
@@ -24,16 +24,16 @@ from tallybook_sdk.outbox.carried import carried
 from tallybook_sdk.outbox.errors import InvalidEvent
 from tallybook_sdk.outbox.ids import random_id
 
-#: Events of one call. More are several calls in one transaction.
+#: Events of one call at most. Publish more by several calls in one transaction.
 EVENTS_MAX = 10_000
-#: Bytes of the JSON of one event: what is larger belongs into a store of its own, and its address into the event.
+#: Bytes of the JSON of one event at most. Keep larger data elsewhere and put its address into the event.
 CONTEXT_MAX_BYTES = 256 * 1024
-#: Where this process runs, unless an event says so.
+#: The environment of events that name none.
 ENVIRONMENT_VARIABLE, ENVIRONMENT = "TALLYBOOK_ENVIRONMENT", "development"
 _TYPE_MAX, _ENVIRONMENT_MAX = 200, 100
 #: Types of fields whose JSON is one value.
 _FLAT = frozenset({type(None), bool, bytes, date, datetime, Decimal, float, int, str, UUID})
-#: What a DateTime64 of ClickHouse can hold.
+#: The range of a DateTime64 of ClickHouse.
 _EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=timezone.utc), datetime(2299, 12, 31, tzinfo=timezone.utc)
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -41,8 +41,10 @@ _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 class Event(Struct, frozen=True):
-    """An event with what is said about it. What is left out is filled in: a random id, the class attributes
-    `event_type` and `metadata_version` or the class's name and 1, now, and the environment of the process."""
+    """A payload with explicit attributes.
+
+    Defaults: the payload's `event_type`, or the name of its class in snake case; a random id; the time of the INSERT;
+    the environment of the process; the payload's `metadata_version`, or 1."""
 
     payload: Any
     event_type: str | None = None
@@ -53,30 +55,30 @@ class Event(Struct, frozen=True):
 
 
 class Row(NamedTuple):
-    """An event as it is stored. JSON and times are text, so that no driver has a say in them."""
+    """An event as it is stored. JSON and times are text, so that every driver stores the same."""
 
     event_id: UUID
     event_type: str
     environment: str
     event_context: str
-    #: None is the moment at which Postgres gets it.
+    #: None: the time of the INSERT, by the clock of Postgres.
     event_date_time: str | None
     metadata_version: int
     context: str
 
 
 class _Kind(NamedTuple):
-    """What a class says about all of its events. Found out once, as this is on the way of every transaction."""
+    """The properties that all events of a class share; cached, because every transaction needs them."""
 
-    #: Its name in snake case; empty for mappings, which have none of their own.
+    #: The name of the class in snake case; empty for mappings.
     event_type: str
     encode: Callable[[Any], bytes]
-    #: Fields, if these are all that it has: when their values are flat, its JSON is sound.
+    #: All fields, where they are known. If their values are flat, the JSON needs no further check.
     fields: tuple[str, ...] | None = None
 
 
 def rows_of(events: tuple[object, ...]) -> list[Row]:
-    """What the events become, in their order. Raises InvalidEvent."""
+    """Return the rows of the events, in order. Raises InvalidEvent."""
     if len(events) > EVENTS_MAX:
         raise InvalidEvent(f"one call publishes {EVENTS_MAX:,} events at most, not {len(events):,}")
     context, environment = carried(), process_environment()
@@ -100,13 +102,13 @@ def rows_of(events: tuple[object, ...]) -> list[Row]:
 
 @cache
 def process_environment() -> str:
-    """Where this process runs, which is asked once. Raises InvalidEvent."""
+    """Return the environment of this process, read once. Raises InvalidEvent."""
     named = os.environ.get(ENVIRONMENT_VARIABLE) or ENVIRONMENT
     return _checked(named, ENVIRONMENT_VARIABLE, _ENVIRONMENT_MAX)
 
 
 def snake_case(name: str) -> str:
-    """`HTTPRequestFailed` is `http_request_failed`."""
+    """Return a class name in snake case: `HTTPRequestFailed` is `http_request_failed`."""
     return _WORD.sub("_", name).lower()
 
 
@@ -138,7 +140,7 @@ def _by_pydantic(payload: Any) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """A value that msgspec does not know, as one that it knows. Raises TypeError."""
+    """Convert a value that msgspec cannot encode into one that it can. Raises TypeError."""
     for kind in (str, int, float):
         if isinstance(value, kind):  # of a subclass
             return kind(value)
@@ -161,7 +163,7 @@ def _type_of(payload: object, kind: _Kind, said: str | None) -> str:
 
 
 def _asked(payload: object, name: str, default: Any) -> Any:
-    """What an object says of itself, whatever it does when it is asked. Raises InvalidEvent."""
+    """Return an attribute of an event. Raises InvalidEvent if reading it fails."""
     try:
         return getattr(payload, name, default)
     except Exception as error:
@@ -193,13 +195,13 @@ def _moment(said: datetime | None) -> str | None:
 
 
 def _encoded(payload: Any, kind: _Kind, event_type: str) -> str:
-    """The JSON object of an event's fields."""
+    """Return an event's fields as a JSON object. Raises InvalidEvent."""
     try:
         encoded = kind.encode(payload)
         text = encoded.decode()
         if kind.fields is None or not all(type(getattr(payload, name, None)) in _FLAT for name in kind.fields):
             _check_names(encoded, text)
-    except Exception as error:  # an application's own code may raise whatever it likes
+    except Exception as error:  # code of the application may raise anything
         raise InvalidEvent(f"{event_type} cannot be written as JSON: {error}") from error
     if not text.startswith("{"):
         raise InvalidEvent(f"{event_type} has to be a JSON object, not {text[:40]}")
@@ -209,8 +211,8 @@ def _encoded(payload: Any, kind: _Kind, event_type: str) -> str:
 
 
 def _check_names(encoded: bytes, text: str) -> None:
-    """Raise ValueError for what is no JSON, or has a name twice in one object: `{1: "a", "1": "b"}`."""
-    if len(msgspec.json.encode(msgspec.json.decode(encoded))) != len(encoded):  # or it was written in another way
+    """Raise ValueError for invalid JSON, or for an object with a name twice: `{1: "a", "1": "b"}`."""
+    if len(msgspec.json.encode(msgspec.json.decode(encoded))) != len(encoded):  # a name twice, or other white space
         json.loads(text, object_pairs_hook=_once)
 
 

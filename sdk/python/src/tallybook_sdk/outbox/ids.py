@@ -1,17 +1,16 @@
-"""Random ids of events, made many at once: in the middle of a transaction a call of the system and a UUID for each
-would be a large part of what publishing costs the application."""
+"""Make random event ids in blocks: a system call for each would be a large part of the cost of publishing."""
 
 import os
 from uuid import UUID
 
-#: Ids that are made at once.
+#: Ids of a block.
 _AT_ONCE = 128
-#: Those that no event has yet. `pop` of a list is one step, whatever other threads do.
+#: Ids in stock. `list.pop` is atomic, so threads need no lock.
 _unused: list[UUID] = []
 
 
 def random_id() -> UUID:
-    """A new UUID of version 4."""
+    """Return a new UUID of version 4."""
     try:
         return _unused.pop()
     except IndexError:
@@ -21,5 +20,5 @@ def random_id() -> UUID:
         return ids[0]
 
 
-if hasattr(os, "register_at_fork"):  # what a child inherits, its parent and its siblings have as well
+if hasattr(os, "register_at_fork"):  # parent and child would hand out the same ids
     os.register_at_fork(after_in_child=_unused.clear)

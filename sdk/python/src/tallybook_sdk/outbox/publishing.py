@@ -1,7 +1,7 @@
-"""Publishing: one INSERT in the transaction that the caller has open, by whatever driver holds it.
+"""Publish with one INSERT in the caller's open transaction, by the driver that holds it.
 
-Each adapter knows how to find the driver's cursor and whether it is in a transaction; the statement and the rows are
-the same everywhere. Nothing here begins, commits or rolls back.
+An adapter finds the driver's cursor and checks for an open transaction. All adapters send the same statement and rows.
+Nothing here begins, commits or rolls back.
 """
 
 import sys
@@ -21,9 +21,9 @@ _IN_TRANSACTION = (2, 3)
 
 
 class _Statements(NamedTuple):
-    """How events are written, in the words of a driver."""
+    """The INSERT statements, with the placeholders of a driver."""
 
-    #: One event as most are, with defaults for the rest: Postgres is slow at reading times, and at JSON.
+    #: One event with defaults: parsing times and JSON is slow in Postgres.
     short: str = (
         "INSERT INTO tallybook_outbox (event_id, event_type, environment, event_context)"
         " VALUES ({}, {}, {}, {}::{json})"
@@ -33,7 +33,7 @@ class _Statements(NamedTuple):
         " (event_id, event_type, environment, event_context, event_date_time, metadata_version, context)"
         " VALUES ({}, {}, {}, {}::{json}, coalesce({}::text::timestamptz, clock_timestamp()), {}, {}::{json})"
     )
-    #: Several in their order: ids are taken as the rows come.
+    #: Several events; ids follow the order of the rows.
     many: str = (
         "INSERT INTO tallybook_outbox"
         " (event_id, event_type, environment, event_context, event_date_time, metadata_version, context)"
@@ -43,18 +43,18 @@ class _Statements(NamedTuple):
     )
 
 
-#: asyncpg would give JSON to a codec that the application may have set for it, and the others send it as it is.
+#: `text::json`: an application may have set a codec for JSON in asyncpg.
 _NUMBERED = _Statements(*(one.format(*(f"${n}" for n in range(1, 8)), json="text::json") for one in _Statements()))
 _FORMATTED = _Statements(*(one.format(*["%s"] * 7, json="json") for one in _Statements()))
-#: What a row of the short statement has for the rest.
+#: The values that the short statement leaves to the table.
 _DEFAULTS = (None, 1, "{}")
 
-#: Told of every call that Postgres has taken: `tallybook_sdk.outbox.pytest_plugin` listens here.
+#: Called with the rows of every successful call, for `tallybook_sdk.outbox.pytest_plugin`.
 listeners: list[Callable[[list[Row]], None]] = []
 
 
 def publish(connection: Any, *events: object) -> list[UUID]:
-    """Write events into the transaction that the connection has open; they exist if it commits. Answers their ids.
+    """Write events into the connection's open transaction and return their ids. They exist if it commits.
 
     Takes a `psycopg.Connection`, a `Connection`, `Session` or `scoped_session` of SQLAlchemy over psycopg, and a
     connection of Django.
@@ -72,7 +72,7 @@ def publish(connection: Any, *events: object) -> list[UUID]:
 
 
 async def publish_async(connection: Any, *events: object) -> list[UUID]:
-    """As `publish`, for connections of asyncpg, `psycopg.AsyncConnection`, and `AsyncConnection`, `AsyncSession` or
+    """Publish as `publish` does, with asyncpg, `psycopg.AsyncConnection`, and `AsyncConnection`, `AsyncSession` or
     `async_scoped_session` of SQLAlchemy over asyncpg or psycopg."""
     with _span(len(events)):
         rows = rows_of(events)
@@ -87,7 +87,7 @@ async def publish_async(connection: Any, *events: object) -> list[UUID]:
 
 
 def _call(rows: list[Row], statements: _Statements) -> tuple[str, tuple[Any, ...]]:
-    """A statement and its arguments."""
+    """Return the statement for the rows and its arguments."""
     if len(rows) > 1:
         return statements.many, tuple(list(column) for column in zip(*rows, strict=True))
     return (statements.short, rows[0][:4]) if rows[0][4:] == _DEFAULTS else (statements.long, rows[0])
@@ -113,7 +113,7 @@ def _psycopg(connection: Any, statement: str, arguments: tuple[Any, ...]) -> Non
     from psycopg import Cursor
 
     _need(_is_open(connection), "open connection.transaction() around it")
-    Cursor(connection).execute(statement, arguments)  # whatever cursor_factory the application has set
+    Cursor(connection).execute(statement, arguments)  # the application may have set another cursor_factory
 
 
 def _psycopg_async(connection: Any, statement: str, arguments: tuple[Any, ...]) -> Awaitable[Any]:
@@ -151,16 +151,16 @@ def _scoped_async(registry: Any, statement: str, arguments: tuple[Any, ...]) -> 
 
 
 def _is_open(connection: Any) -> bool:
-    """Whether psycopg is in a transaction, or begins one with the statement.
+    """Return whether psycopg is in a transaction, or begins one with the next statement.
 
-    In a pipeline the answer to BEGIN may not be there yet, and ACTIVE means any statement, so open blocks count too.
+    In a pipeline the reply to BEGIN may be outstanding, and ACTIVE means any statement. So open blocks count, too.
     """
     if not connection.autocommit or connection._num_transactions:
         return True
     return connection.info.transaction_status in _IN_TRANSACTION
 
 
-#: (module on top, name of a class) of what a connection is or inherits from.
+#: (top-level module, class) of a connection or of a class that it inherits from.
 _SYNC: dict[tuple[str, str], Callable[..., Any]] = {
     ("django", "BaseDatabaseWrapper"): _django,
     ("psycopg", "Connection"): _psycopg,
@@ -180,8 +180,8 @@ _ASYNC: dict[tuple[str, str], Callable[..., Any]] = {
 
 @lru_cache(maxsize=64)
 def _adapter(kind: type, is_async: bool) -> Callable[..., Any]:
-    """The way into a connection, by what it is: no driver is imported that the application does not use."""
-    if kind.__name__ == "ConnectionProxy":  # django.db.connection stands for one of the thread
+    """Return the adapter of a connection by the names of its classes, so that no unused driver is imported."""
+    if kind.__name__ == "ConnectionProxy":  # django.db.connection, a proxy for the thread's own
         return _django
     adapters, other = (_ASYNC, _SYNC) if is_async else (_SYNC, _ASYNC)
     for parent in kind.__mro__:
@@ -206,7 +206,7 @@ def _need_postgres(vendor: str, what: str) -> None:
 
 
 def _explain(error: Exception) -> None:
-    """Say what a missing table means."""
+    """Raise OutboxMissing if the table is missing."""
     links = (error, error.__cause__, getattr(error, "orig", None))
     if any(getattr(one, "sqlstate", None) == _UNDEFINED_TABLE for one in links):
         raise OutboxMissing(OutboxMissing.__doc__) from error
@@ -216,7 +216,7 @@ _NO_SPAN = nullcontext()
 
 
 def _span(events: int) -> Any:
-    """A span of Sentry, where the application has it and is in a transaction."""
+    """Return a span of Sentry if the application traces the current work with it."""
     if "sentry_sdk" not in sys.modules:
         return _NO_SPAN
     import sentry_sdk

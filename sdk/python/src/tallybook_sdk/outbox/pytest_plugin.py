@@ -1,11 +1,11 @@
-"""A fixture for the tests of an application: `outbox_events`, what the code under test has published.
+"""Provide the fixture `outbox_events`: the events that the code under test has published.
 
     def test_a_new_user_is_told(outbox_events, db):
         create_user("ada@example.org")
         assert outbox_events.one("user_created").event_context["email"] == "ada@example.org"
 
-It listens; nothing is replaced, and the rows are in the database of the test as they would be in any other. What was
-published and rolled back is in it, too: it cannot know the end of a transaction.
+The fixture listens and replaces nothing: the rows are in the database of the test. It also holds events that were
+rolled back, because it cannot see the end of a transaction.
 """
 
 import json
@@ -26,21 +26,21 @@ class Published(NamedTuple):
     event_type: str
     environment: str
     event_context: dict[str, Any]
-    #: None is the moment at which Postgres got it.
+    #: None: the time of the INSERT.
     event_date_time: str | None
     metadata_version: int
     context: dict[str, Any]
 
 
 class Events(list[Published]):
-    """What was published since the test began, in order."""
+    """The events since the beginning of the test, in order."""
 
     def of(self, event_type: str) -> list[Published]:
-        """Those of a type."""
+        """Return the events of a type."""
         return [one for one in self if one.event_type == event_type]
 
     def one(self, event_type: str) -> Published:
-        """The only one of a type. Raises AssertionError, saying what there is instead."""
+        """Return the only event of a type. Raises AssertionError, which lists the types that were published."""
         found = self.of(event_type)
         if len(found) != 1:
             there = ", ".join(one.event_type for one in self) or "nothing"
@@ -50,7 +50,7 @@ class Events(list[Published]):
 
 @pytest.fixture
 def outbox_events() -> Iterator[Events]:
-    """The events that the test publishes."""
+    """Yield the events that the test publishes."""
     events = Events()
 
     def listen(rows: list[Row]) -> None:

@@ -1,10 +1,10 @@
-"""What Django knows the app by."""
+"""Register the app with Django."""
 
 from django.apps import AppConfig
 
 
 class OutboxConfig(AppConfig):  # type: ignore[misc]
-    """Tables only: there are no models, as nothing but `publish` and the relay should touch them."""
+    """An app of tables without models: only `publish` and the relay use them."""
 
     name = "tallybook_sdk.outbox.django"
     label = "tallybook_outbox"

@@ -1,4 +1,4 @@
-"""Makes the outbox in databases of Postgres, by the same SQL as everywhere. In others it does nothing."""
+"""Make the outbox in Postgres databases, by the same SQL as everywhere. Other databases stay as they are."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from tallybook_sdk.outbox import schema
 
 
 class _OnPostgres(migrations.RunSQL):  # type: ignore[misc]
-    """SQL for Postgres alone: a project may have databases of other kinds beside it."""
+    """Run SQL on Postgres alone: a project may have other databases beside it."""
 
     def _run_sql(self, schema_editor: Any, sqls: Any) -> None:
         if schema_editor.connection.vendor == "postgresql":
@@ -16,7 +16,7 @@ class _OnPostgres(migrations.RunSQL):  # type: ignore[misc]
 
 
 class Migration(migrations.Migration):  # type: ignore[misc]
-    """Undoing it drops what waits to be relayed."""
+    """Make the outbox. The reverse drops events that wait for the relay."""
 
     dependencies = ()
     operations = (
