@@ -1,11 +1,11 @@
-"""The control endpoint: read and change the load profile while the generator runs, and its metrics.
+"""Serve the control endpoint: the load profile of the running generator, to read and to change, and its metrics.
 
     GET   /control    {"profile": {...}, "status": {...}}
     PATCH /control    {"mode": "bursts", "faulty_ratio": 0.2}: only what is to change; the answer is that of GET
     GET   /metrics    for Prometheus
 
-Whoever reaches it may use it, so it is bound to loopback unless told otherwise. Pages in a browser of this machine
-cannot: their requests have an Origin, or a Host that is not ours (DNS rebinding), and are refused.
+Everybody who reaches it may use it, so it binds loopback by default. It refuses pages in a browser of this machine:
+their requests have an Origin, or a foreign Host (DNS rebinding).
 """
 
 import math
@@ -23,7 +23,7 @@ from generator.traffic.profile import Profile, changed
 from shared.errors import Malformed, MethodNotAllowed, NotFound, TallybookError, TooLarge, UnsupportedMediaType
 from shared.telemetry import metrics
 
-#: Seconds after which a client that does not speak is let go.
+#: Seconds after which a silent client is disconnected.
 _CLIENT_TIMEOUT_S = 5.0
 #: Bytes of a change.
 _BODY_MAX = 16_384
@@ -32,17 +32,17 @@ _METHODS = {"/control": "GET, PATCH", "/metrics": "GET"}
 
 
 class Controlled:
-    """What the endpoint speaks to: a run, or something like it."""
+    """The run that the endpoint controls."""
 
     def __init__(
         self, profile: Callable[[], Profile], want: Callable[[Profile], None], status: Callable[[], dict[str, Any]]
     ) -> None:
         self.profile, self.want, self.status = profile, want, status
-        #: One change at a time, or two that come together would lose one of them.
+        #: One change at a time: of two concurrent ones, one would be lost.
         self.lock = Lock()
 
     def change(self, body: bytes) -> None:
-        """Check and use what a request wants. Raises Malformed or Invalid."""
+        """Check and apply the change of a request. Raises Malformed or Invalid."""
         try:
             wishes = msgspec.json.decode(body, type=dict[str, Any])
         except (ValueError, RecursionError) as error:
@@ -52,8 +52,7 @@ class Controlled:
 
 
 class Endpoint:
-    """A running endpoint, in threads of its own, until `close`. Port 0 takes a free one. Raises OSError when the
-    address cannot be bound."""
+    """A running endpoint, in threads of its own, until `close`. Port 0 takes a free one. Raises OSError."""
 
     def __init__(self, host: str, port: int, controlled: Controlled) -> None:
         self._server = _Server((host, port), controlled)
@@ -84,7 +83,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away is no news."""
+        """Ignore a client that has left."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -111,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(error)
 
     def __getattr__(self, name: str) -> Callable[[], None]:
-        """Whatever the method is, it is for `_route` to refuse."""
+        """Route every method, so that `_route` refuses the unknown ones."""
         if name.startswith("do_"):
             return self._route
         raise AttributeError(name)
@@ -154,4 +153,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """No line per request."""
+        """Log nothing per request."""

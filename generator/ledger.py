@@ -1,16 +1,16 @@
-"""The ledger: one JSON line for each message that the target has, with its kind, key, position and content.
+"""Keep the ledger: one JSON line for each message that the target has, with its kind, key, position and content.
 
     {"n":17,"kind":"normal","key":"page-00042","position":{"partition":2,"offset":6},"event":{...}}
     {"n":18,"kind":"broken_json","key":"page-00001","position":{"partition":0,"offset":3},"text":"{\\"page_id\\":\\"pa"}
     {"n":19,"kind":"duplicate","key":"page-00042","of":17,"position":{"partition":2,"offset":7},"event":{...}}
 
-A line is written when the target has acknowledged its message. Beside it, in `<file>.ahead`, stands what is about to be
-sent, written **before** it is sent: the plan of the run, each change of the profile, and the number up to which
-messages may be on their way. Since a plan makes the same messages each time, that number is all there is to note.
-After kill -9 the numbers below it without a line are those of unknown outcome; `--resume` asks the target about them.
+A line is written when the target has acknowledged its message. The file `<file>.ahead` is written **before** messages
+are sent: the plan of the run, each change of the profile, and the number up to which messages may be in flight. A plan
+makes the same messages each time, so that number suffices. After kill -9, numbers below it without a line have an
+unknown outcome; `--resume` asks the target about them.
 
-Both files are written with plain `write`: what the kernel has outlives the process. The death of the machine may cost
-the last seconds.
+Both files are written with plain `write`, which outlives the process. The death of the machine may cost the last
+seconds.
 """
 
 import os
@@ -32,7 +32,7 @@ Outcome = Literal["aborted", "refused", "unknown"]
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """All that decides the messages of a run and where they go. The first line of the file ahead."""
+    """Everything that determines the messages of a run and their target. The first line of the file ahead."""
 
     #: A name that no other run has.
     run: str
@@ -54,7 +54,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 class Change(Struct, frozen=True, tag="change"):
-    """From message `number` on, whose instant is behind `after_s`, the profile is another one."""
+    """A new profile from message `number` on, whose instant is later than `after_s`."""
 
     number: int
     after_s: float
@@ -62,13 +62,13 @@ class Change(Struct, frozen=True, tag="change"):
 
 
 class Reach(Struct, frozen=True, tag="reach"):
-    """Messages below `number` may be on their way."""
+    """Messages below `number` may be in flight."""
 
     number: int
 
 
 class Past(NamedTuple):
-    """What a former life of the run has left."""
+    """The remains of an interrupted process of the run."""
 
     plan: Plan
     changes: list[Change]
@@ -77,14 +77,14 @@ class Past(NamedTuple):
 
 
 class _Line(Struct):
-    """What is read back of a line."""
+    """The fields that are read back of a line."""
 
     n: int
     outcome: str = ""
 
 
 class LedgerUnusable(Exception):
-    """The files of a ledger are there although they should not, or are not what they should be."""
+    """The files of a ledger exist already, are missing, or cannot be read. The message says what to do."""
 
 
 _AHEAD: Final = ".ahead"
@@ -94,7 +94,7 @@ _line = msgspec.json.Decoder(_Line)
 
 
 class Ledger:
-    """The ledger of one run; without a path it only counts."""
+    """The ledger of a run. Without a path it only counts."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -112,28 +112,30 @@ class Ledger:
         try:
             self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
         except FileExistsError:
-            raise LedgerUnusable(f"{self._path} is there already: take another file, or go on with --resume") from None
+            raise LedgerUnusable(
+                f"{self._path} is there already: name another file, or continue with --resume"
+            ) from None
         self._ahead = os.open(_ahead(self._path), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC, 0o644)
         self._write_ahead(plan)
 
     def go_on(self) -> None:
-        """Open the files of a run that was interrupted."""
+        """Open the files of an interrupted run."""
         if self._path is not None:
             self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND)
             self._ahead = os.open(_ahead(self._path), os.O_WRONLY | os.O_APPEND)
 
     def reach(self, number: int) -> None:
-        """Say that messages below the number are about to be sent."""
+        """Note that messages below the number are about to be sent."""
         if self._ahead >= 0:
             self._write_ahead(Reach(number))
 
     def change(self, change: Change) -> None:
-        """Say that the profile changes."""
+        """Note that the profile changes."""
         if self._ahead >= 0:
             self._write_ahead(change)
 
     def note(self, message: Message, position: bytes, outcome: Outcome | None = None) -> None:
-        """What became of a message; `position` is JSON. It is in the file after `write`."""
+        """Note the outcome of a message; `position` is JSON. `write` brings it into the file."""
         if outcome is None:
             self._counts[message.kind] = self._counts.get(message.kind, 0) + 1
         elif outcome != "aborted":
@@ -142,7 +144,7 @@ class Ledger:
             self._lines.append(_rendered(message, position, outcome))
 
     def write(self) -> None:
-        """Hand all lines to the kernel, and what was counted to the metrics."""
+        """Write all lines, and add the counts to the metrics."""
         for kind, count in self._counts.items():
             GENERATOR_SENT.labels(kind).inc(count)
             self.sent[kind] = self.sent.get(kind, 0) + count
@@ -152,7 +154,7 @@ class Ledger:
             _write(self._file, lines)
 
     def close(self, *, is_complete: bool) -> None:
-        """Close the files; a run that is complete needs no file ahead any more."""
+        """Close the files. A complete run loses its file ahead."""
         self.write()
         for number in (self._file, self._ahead):
             if number >= 0:
@@ -166,7 +168,7 @@ class Ledger:
 
 
 def past(path: Path) -> Past:
-    """What an interrupted run has left. A line that was cut by its end is cut off. Raises LedgerUnusable."""
+    """Read what an interrupted run has left, and cut off an incomplete last line. Raises LedgerUnusable."""
     try:
         first, *notes = _whole_lines(_ahead(path))
         plan = _plan.decode(first)
@@ -186,7 +188,7 @@ def _ahead(path: Path) -> Path:
 
 
 def _whole_lines(path: Path) -> Iterator[bytes]:
-    """The lines of a file, after its last newline was made its end."""
+    """Truncate a file behind its last newline, and yield its lines."""
     with path.open("r+b") as file:
         size = whole = file.seek(0, os.SEEK_END)
         while whole > 0:
@@ -226,5 +228,5 @@ def _write(file: int, content: bytes) -> None:
 
 
 def summary(ledger: Ledger) -> Mapping[str, int]:
-    """Messages of this life that the target has, by kind."""
+    """Return the messages of this process that the target has, by kind."""
     return dict(sorted(ledger.sent.items()))

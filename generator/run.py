@@ -1,7 +1,7 @@
-"""One run: messages are made when they are due, noted ahead, and sent, until there are enough or somebody stops it.
+"""Run a plan: make messages when they are due, note them ahead, and send them, until there are enough or it is stopped.
 
-The generator has a clock of its own. It begins at the plan's start, goes as fast as it is told (`speed`), and decides
-timestamps and paces; the real clock only decides when an event that is due is sent.
+The generator has a clock of its own, which begins at the plan's start and runs at `speed`. It determines timestamps and
+paces. The real clock only determines when a due event is sent.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 @dataclass
 class State:
-    """What a run looks like from outside. Other threads read it."""
+    """The state of a run, for other threads to read."""
 
     profile: Profile
     number: int = 0
@@ -43,7 +43,7 @@ class State:
 
 
 class Run:
-    """Sends the messages of a plan."""
+    """Send the messages of a plan."""
 
     def __init__(self, plan: Plan, sender: Sender, ways: Ways, ledger: Ledger, speed: float = 1.0) -> None:
         self._plan, self._sender, self._ways, self._ledger, self._speed = plan, sender, ways, ledger, speed
@@ -61,20 +61,20 @@ class Run:
     # -- from outside ----------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Make no more; what was made is sent."""
+        """Make no more messages. Those that are made are sent."""
         self._stop.set()
 
     def want(self, profile: Profile) -> None:
-        """Use another profile from the next message on. Any thread may."""
+        """Use another profile from the next message on. It is safe for threads."""
         self._wanted = profile
 
     @property
     def wanted(self) -> Profile:
-        """The profile that is used, or is about to be."""
+        """Return the profile that is in use, or about to be."""
         return self._wanted or self.state.profile
 
     def status(self) -> dict[str, Any]:
-        """Figures for people and scripts."""
+        """Return figures for people and scripts."""
         state = self.state
         return {
             "run": self._plan.run,
@@ -90,7 +90,7 @@ class Run:
     # -- the run ---------------------------------------------------------------------------------------------------
 
     async def resume(self, past: Past) -> None:
-        """Make what was made before once more, and settle what was left in doubt. Raises TargetUnusable."""
+        """Make earlier messages again, and settle those of unknown outcome. Raises TargetUnusable."""
         doubted: list[Message] = []
         changes = list(past.changes)
         while self._traffic.number < past.reach:
@@ -110,7 +110,7 @@ class Run:
         self._anchor()
 
     async def run(self) -> bool:
-        """Until all is sent, or `stop`. Answers whether it is complete. What is in flight then is left to `settle`."""
+        """Run until all is sent, or `stop`. Return whether it is complete. `settle` waits for what is in flight."""
         while not self._is_enough() and not self._stop.is_set():
             self._note_progress()
             if self._wanted is not None:
@@ -126,7 +126,7 @@ class Run:
         return self._is_enough()
 
     async def settle(self, timeout_s: float) -> bool:
-        """Wait for what is in flight. Answers whether all of it was settled."""
+        """Wait for what is in flight. Return whether all of it is settled."""
         deadline = time.monotonic() + timeout_s
         try:
             async with asyncio.timeout(timeout_s):
@@ -161,15 +161,15 @@ class Run:
     # -- time ------------------------------------------------------------------------------------------------------
 
     def _anchor(self) -> None:
-        """The generator's clock stands at the last instant now."""
+        """Set the generator's clock to the last instant."""
         self._anchored_at, self._anchored_s, self._since = time.monotonic(), self._after_s, 0
 
     def _now_s(self) -> float:
-        """By the generator's clock."""
+        """Return the time of the generator's clock."""
         return self._anchored_s + (time.monotonic() - self._anchored_at) * self._speed
 
     def _due(self) -> list[int]:
-        """Instants that have come, in milliseconds."""
+        """Return the instants that are due, in milliseconds."""
         left = _PIECE if self._plan.events is None else min(_PIECE, self._plan.events - self._traffic.number)
         profile = self.state.profile
         if profile.mode == "max":
@@ -184,13 +184,13 @@ class Run:
         return due
 
     def _due_ms(self) -> int:
-        """The next instant."""
+        """Return the next instant, in milliseconds."""
         self._after_s = self._next_s
         self._next_s = self._mode.next(self._after_s)
         return int(self._after_s * 1000 + 1e-4)
 
     async def _rest(self) -> None:
-        """Until something may be due."""
+        """Wait until something may be due."""
         wait_s = _LOOK_S
         if self.state.profile.mode != "max":
             wait_s = min(wait_s, max(0.0005, (self._next_s - self._now_s()) / self._speed))
@@ -213,7 +213,7 @@ class Run:
         self._follow(change.profile, change.number)
 
     def _follow(self, profile: Profile, number: int) -> None:
-        """The pace begins anew, by chance that the number decides: whatever was looked at before does not matter."""
+        """Restart the pace with a seed from the message number, so that earlier reads of the pace do not matter."""
         self.state.profile = profile
         self._traffic.follow(profile)
         rng = Random(f"{self._plan.seed} pace {number}")  # noqa: S311 - no secret

@@ -1,4 +1,4 @@
-"""The generator as a whole: the plan, new or of a former life, the sender, the view and the control endpoint."""
+"""Generate: a plan, new or resumed, with its sender, view and control endpoint."""
 
 import asyncio
 import secrets
@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 
 class Order(NamedTuple):
-    """What somebody wants to be generated."""
+    """The request of a user."""
 
     target: str
     profile: Profile
@@ -56,7 +56,7 @@ class Order(NamedTuple):
 
 
 class Result(NamedTuple):
-    """How a run has ended."""
+    """The end of a run."""
 
     summary: dict[str, Any]
     #: Whether everything that was made is settled.
@@ -66,7 +66,7 @@ class Result(NamedTuple):
 
 
 def planned(order: Order, partitions: int) -> tuple[Plan, Past | None]:
-    """The plan of a new run, or of the one that goes on. Raises LedgerUnusable."""
+    """Return the plan of a new run, or of the resumed one. Raises LedgerUnusable."""
     if order.is_resumed:
         if order.ledger is None:
             raise LedgerUnusable("--resume needs the --ledger of the run that is to go on")
@@ -106,7 +106,7 @@ async def generate(
     console: Console,
     stop: asyncio.Event,
 ) -> Result:
-    """Run until it is enough or `stop` is set. Raises TargetUnusable, LedgerUnusable or OSError."""
+    """Generate until there are enough messages or `stop` is set. Raises TargetUnusable, LedgerUnusable or OSError."""
     ledger = Ledger(order.ledger)
     async with sender(target, settings, ledger) as to:
         ends = await to.open()
@@ -128,7 +128,7 @@ async def generate(
 
 
 async def _work(run: Run, before: Past | None, order: Order, stop: asyncio.Event, view: View) -> tuple[bool, bool]:
-    """Answers whether it is enough, and whether all of it is settled."""
+    """Return whether the run is complete, and whether all of it is settled."""
 
     async def making() -> bool:
         if before is not None:

@@ -1,4 +1,4 @@
-"""What a person sees of a run: a live table on a terminal, else a log line every few seconds."""
+"""Show a run: a live table on a terminal, else a log line every few seconds."""
 
 import time
 from collections import deque
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 
 class View:
-    """Shows a run. Use it as a context and call `tick` often."""
+    """Show a run. Use it as a context and call `tick` often."""
 
     def __init__(self, run: Run, console: Console) -> None:
         self._run = run
@@ -45,7 +45,7 @@ class View:
             self._live.stop()
 
     def tick(self) -> None:
-        """Show it anew if it is time."""
+        """Refresh the display if it is time."""
         now = time.monotonic()
         if now >= self._rate_due:
             self._rates.append(self._run.state.per_s)
@@ -61,7 +61,7 @@ class View:
 
 
 def picture(run: Run, rates: "deque[float]") -> Table:
-    """Everything on one screen."""
+    """Return everything on one screen."""
     status, profile = run.status(), run.state.profile
     state = "paused" if profile.is_paused else "ending" if run.state.is_over else profile.mode
     table = Table(title=f"tallybook generate · {state}", title_justify="left", show_header=False, min_width=64)
@@ -87,5 +87,5 @@ def _sparkline(rates: "deque[float]") -> str:
 
 
 def _flat(status: dict[str, Any]) -> dict[str, Any]:
-    """The figures of a log line: without a table in it."""
+    """Return the figures of a log line, without nested tables."""
     return {name: value if name != "sent" else sum(value.values()) for name, value in status.items()}

@@ -1,4 +1,4 @@
-"""`python -m tallybook` is `tallybook`."""
+"""Run `tallybook` as `python -m tallybook`."""
 
 import sys
 
@@ -6,7 +6,7 @@ import sys
 _WRONG_PYTHON = 75
 
 if __name__ == "__main__":
-    if sys.version_info < (3, 11):  # noqa: UP036 - there may have been no installer that refused
+    if sys.version_info < (3, 11):  # noqa: UP036 - no installer may have checked it
         sys.stderr.write("error: tallybook needs Python 3.11 or newer\n")
         sys.exit(_WRONG_PYTHON)
     from tallybook.cli import main

@@ -1,4 +1,4 @@
-"""The command line. Heavy imports are inside the commands, so that `--help` answers at once."""
+"""The command line. Heavy imports are inside the commands, so that `--help` is quick."""
 
 import asyncio
 import errno
@@ -23,19 +23,19 @@ from tallybook.exits import Exit, Stop
 from tallybook.options import DATA_DIR, JSON, configured
 from tallybook.output import ReaderGone
 
-#: Commands whose output is a log, and not for the person who typed them.
+#: Commands whose output is a structured log.
 _SERVICES = frozenset({"aggregate", "ingest", "migrate", "up"})
 
 log = structlog.get_logger()
 
 
 def is_for_machines(command: str | None) -> bool:
-    """Return whether the command's last words belong into a log of JSON."""
+    """Return whether the command reports its failure as JSON."""
     return command in _SERVICES and load().log_format == "json"
 
 
 class _Group(click.Group):
-    """Turns what a command cannot do into one sentence and an exit code."""
+    """Turn the failure of a command into one sentence and an exit code."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -44,7 +44,7 @@ class _Group(click.Group):
             click.echo(f"error: {error}", err=True)
             sys.exit(Exit.SETTINGS)
         except ReaderGone:
-            raise BrokenPipeError(errno.EPIPE, "stdout") from None  # click ends quietly with that
+            raise BrokenPipeError(errno.EPIPE, "stdout") from None  # click ends silently then
         except Stop as stop:
             if is_for_machines(context.invoked_subcommand):
                 log.error("start_failed", exit=stop.code.name, reason=str(stop))
@@ -63,10 +63,9 @@ def main() -> None:
     tallybook ingest                 the HTTP service alone
     tallybook aggregate              the background service alone
     tallybook generate               page views for tests and load
-    tallybook check                  is everything as it has to be?
+    tallybook check                  examine settings and stores
 
-    Every setting is a variable, TALLYBOOK_<NAME>; docs/configuration.md lists them. Exit codes stand in
-    docs/operate.md.
+    Every setting is a variable TALLYBOOK_<NAME>: see docs/configuration.md. Exit codes are in docs/operate.md.
     """
 
 
@@ -92,7 +91,7 @@ def _supervise(services: list[str], **flags: Any) -> None:
     if "ingest" in services and settings.jwt_algorithm is not None:
         from ingest.auth.jwt import Tokens
 
-        Tokens(settings)  # a worker would find out, too, again and again
+        Tokens(settings)  # else every worker fails in turn
     Supervisor(settings, services).run()
 
 
@@ -102,7 +101,7 @@ def _supervise(services: list[str], **flags: Any) -> None:
 @click.option("--port", type=int, help="Port to bind.")
 @click.option("--workers", type=int, help="Ingest workers; one per core by default.")
 def up(**flags: Any) -> None:
-    """Run everything: servers that no URL is set for, the HTTP service and the aggregator.
+    """Run the HTTP service, the aggregator, and the servers that no URL is set for.
 
     \b
     Example:
@@ -129,7 +128,7 @@ def ingest(**flags: Any) -> None:
 @main.command()
 @DATA_DIR
 def aggregate(**flags: Any) -> None:
-    """Run the background service alone: closed minutes into Postgres. Any number may run.
+    """Run the background service alone. Any number of them may run.
 
     \b
     Example:
@@ -141,7 +140,7 @@ def aggregate(**flags: Any) -> None:
 @main.command()
 @DATA_DIR
 def migrate(**flags: Any) -> None:
-    """Bring the schemas of Postgres and ClickHouse forward. Safe to repeat and to race."""
+    """Migrate the schemas of Postgres and ClickHouse. Safe to repeat and to race."""
     from shared.errors import SchemaError
     from shared.migrations.migrate_postgres import migrate
     from shared.stores.postgres import POSTGRES_ERRORS
@@ -153,7 +152,7 @@ def migrate(**flags: Any) -> None:
     except SchemaError as error:
         raise Stop(Exit.FOREIGN_DATA, f"{error}: run the version that made it, or a newer one.") from None
     except POSTGRES_ERRORS as error:
-        message = f"Postgres does not do what it was asked ({type(error).__name__}): check TALLYBOOK_DATABASE_URL."
+        message = f"Postgres fails ({type(error).__name__}): check TALLYBOOK_DATABASE_URL."
         raise Stop(Exit.UNREACHABLE, message) from None
     if settings.clickhouse_url is not None:
         applied += _migrate_clickhouse(settings)
@@ -173,7 +172,7 @@ def _migrate_clickhouse(settings: Settings) -> list[str]:
     except SchemaError as error:
         raise Stop(Exit.FOREIGN_DATA, f"ClickHouse: {error}.") from None
     except CLICKHOUSE_ERRORS as error:
-        message = f"ClickHouse does not do what it was asked ({error}): check TALLYBOOK_CLICKHOUSE_URL."
+        message = f"ClickHouse fails ({error}): check TALLYBOOK_CLICKHOUSE_URL."
         raise Stop(Exit.UNREACHABLE, message) from None
 
 
@@ -181,7 +180,7 @@ def _migrate_clickhouse(settings: Settings) -> list[str]:
 @DATA_DIR
 @JSON
 def check(as_json: bool, **flags: Any) -> None:
-    """Look at the settings and at every server they name: versions, durability, clocks, schema.
+    """Examine the settings and every server that they name: versions, durability, clocks, schema.
 
     \b
     Example:
@@ -219,9 +218,9 @@ def env(**flags: Any) -> None:
 
 @main.command()
 @DATA_DIR
-@click.option("--key-file", type=click.File(), help="A file with a key of the scope admin; `-` is stdin.")
+@click.option("--key-file", type=click.File(), help="File with a key of the scope admin; `-` is stdin.")
 def accounting(key_file: IO[str] | None, **flags: Any) -> None:
-    """Ask the running service where every accepted click and every record is: `GET /accounting`.
+    """Print where every accepted click and record is: `GET /accounting` of the running service.
 
     \b
     Examples:
@@ -236,7 +235,7 @@ def accounting(key_file: IO[str] | None, **flags: Any) -> None:
     url = f"{address(load(**flags))}/accounting"
     try:
         headers = {} if key_file is None else {"Authorization": f"Bearer {key_file.read().strip()}"}
-        direct = build_opener(ProxyHandler({}))  # a proxy of the environment would be told the key
+        direct = build_opener(ProxyHandler({}))  # a proxy would see the key
         with direct.open(Request(url, headers=headers), timeout=30) as answer:  # noqa: S310 - http://, our own address
             click.echo(answer.read())
     except HTTPError as error:

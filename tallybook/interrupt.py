@@ -1,7 +1,7 @@
-"""SIGTERM and Ctrl-C, for a program that stops in order.
+"""Handle SIGTERM and Ctrl-C, for a program that stops in order.
 
-The handler only takes note. What raised from within a handler could interrupt a line between the start of a child and
-the note that it exists, and an event loop would swallow it. So every wait asks `check`.
+The handler only takes note, and every wait calls `check`. An exception from the handler could strike between the start
+of a child and the note that it exists, and an event loop would swallow it.
 """
 
 import asyncio
@@ -12,10 +12,9 @@ from collections.abc import Coroutine
 from types import FrameType
 from typing import Any, TypeVar
 
-#: Seconds between two questions whether a signal came.
+#: Seconds between two checks for a signal.
 _LOOK_S = 0.1
-#: Seconds for which more signals are echoes of the first: make, timeout and their like pass on what the whole group
-#: gets anyway.
+#: Seconds in which further signals are echoes of the first: make and timeout repeat what the whole group gets.
 _ECHO_S = 0.5
 
 _T = TypeVar("_T")
@@ -26,14 +25,15 @@ class Interrupted(Exception):
 
 
 class Interrupt:
-    """The signals of this process. Make one in the main thread, and `install` it before anything is started."""
+    """The signals of this process. Make one in the main thread, and `install` it before anything starts."""
 
     def __init__(self) -> None:
         self._came_at: float | None = None
 
     def install(self) -> None:
-        """Take SIGTERM and SIGINT over. A Ctrl-C after that, more than half a second later, ends the process at once:
-        the children's death signals end them too."""
+        """Handle SIGTERM and SIGINT. A Ctrl-C more than half a second after the first ends the process at once.
+
+        The death signals of the children end them, too."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._handle)
 
@@ -45,12 +45,12 @@ class Interrupt:
             os._exit(128 + number)
 
     def check(self) -> None:
-        """Raises Interrupted when a signal came."""
+        """Raise Interrupted if a signal came."""
         if self._came_at is not None:
             raise Interrupted
 
     def sleep(self, seconds: float) -> None:
-        """Wait. Raises Interrupted when a signal comes meanwhile, at most 0.1 s after it."""
+        """Wait. Raises Interrupted within 0.1 s of a signal."""
         deadline = time.monotonic() + seconds
         self.check()
         while (left := deadline - time.monotonic()) > 0:
@@ -58,7 +58,7 @@ class Interrupt:
             self.check()
 
     def run(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """`asyncio.run` that a signal cancels. Raises Interrupted then."""
+        """Run a coroutine, and cancel it at a signal. Raises Interrupted then."""
         return asyncio.run(self._watched(work))
 
     async def _watched(self, work: Coroutine[Any, Any, _T]) -> _T:

@@ -1,10 +1,10 @@
-"""Lines on stdout, from where every other failure of a pipe is that of a store."""
+"""Write lines to stdout, so that a closed pipe is told from the failure of a store."""
 
 import click
 
 
 class ReaderGone(Exception):
-    """Nobody reads stdout any more: `| head` has what it wanted."""
+    """The reader of stdout has left: `| head` has its lines."""
 
 
 def say(line: str) -> None:

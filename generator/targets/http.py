@@ -1,7 +1,7 @@
-"""To the HTTP interface: `POST /events` takes views as events, `POST /stats` as clicks on the pages' numbers.
+"""Send to the HTTP interface: views as events (`POST /events`), or as clicks on the pages' numbers (`POST /stats`).
 
-Every item has an id that names run and event, and a duplicate has that of its original; so a request of unknown outcome
-is sent again, and the service counts its items once. Broken JSON goes alone, or it would take its neighbours along.
+The id of an item names run and event, and a duplicate has that of its original. So a request of unknown outcome is
+retried, and the service counts its items once. Broken JSON is sent alone, because it fails the whole request.
 """
 
 import asyncio
@@ -32,12 +32,12 @@ log = structlog.get_logger()
 
 
 class HttpSender:
-    """Requests to one route."""
+    """Send requests to one route."""
 
     def __init__(
         self, url: str, ledger: Ledger, run: str, patience: Patience, headers: dict[str, str] | None = None
     ) -> None:
-        """The url ends with /events or /stats."""
+        """Send to a URL that ends with /events or /stats."""
         self._url, self._ledger, self._run, self._patience = url, ledger, run, patience
         self._item = _click if url.endswith("/stats") else _event
         self._headers = {"content-type": "application/json", **(headers or {})}
@@ -60,7 +60,7 @@ class HttpSender:
             raise TargetUnusable(f"{self._url} does not answer ({type(error).__name__}).") from error
 
     def post(self, messages: Sequence[Message], way: str) -> "asyncio.Future[None]":
-        """See Sender. Requests of one way may overtake each other, unless the way waits for each."""
+        """See Sender. Requests of one way may overtake one another, unless the way waits for each."""
         self.in_flight += len(messages)
         task = asyncio.create_task(self._post(messages))
         self._tasks.add(task)
@@ -94,7 +94,7 @@ class HttpSender:
         return msgspec.json.encode([self._item(self._run, message) for message in messages])
 
     async def _answered(self, body: bytes, began: float) -> tuple[int, bytes]:
-        """Status and body of the answer that is the last word; 0 when it was given up."""
+        """Return status and body of the final response, or status 0 if it gave up."""
         assert self._session is not None  # noqa: S101 - for the type checker
         backoff = Backoff(self._patience.first_wait_s, self._patience.longest_wait_s)
         while True:
@@ -118,7 +118,7 @@ class HttpSender:
             GENERATOR_RETRIES.inc()
 
     async def missing(self, messages: Sequence[Message], ends: dict[int, int], ways: dict[str, str]) -> list[Message]:
-        """See Sender. All of them: the service knows their ids."""
+        """See Sender. Return all: the service knows their ids."""
         return list(messages)
 
     async def close(self) -> None:
@@ -135,7 +135,7 @@ def _is_broken(message: Message) -> bool:
 
 
 def _id(run: str, message: Message) -> str:
-    """The same for a duplicate and its original."""
+    """Return the id of an item, the same for a duplicate and its original."""
     number = message.number if message.of is None else message.of
     return str(uuid5(NAMESPACE_URL, f"tallybook-generator:{run}:{number}"))
 
@@ -153,7 +153,7 @@ def _event(run: str, message: Message) -> dict[str, Any]:
 
 
 def _click(run: str, message: Message) -> dict[str, Any]:
-    """A page without a name becomes banner 0, and a negative duration a count below one: both are to be refused."""
+    """Return a click. An empty page becomes banner 0, a negative duration the count -1: both are to be rejected."""
     view = msgspec.json.decode(message.value)
     banner = int(view["page_id"].rpartition("-")[2] or 0)
     count = 1 if view["view_duration_ms"] >= 0 else -1
@@ -161,7 +161,7 @@ def _click(run: str, message: Message) -> dict[str, Any]:
 
 
 def _results(status: int, answer: bytes, count: int) -> list[str]:
-    """What became of each item: accepted, duplicate, rejected or unknown."""
+    """Return the outcome of each item: accepted, duplicate, rejected or unknown."""
     if status == 0:
         return ["unknown"] * count
     if not 200 <= status < 300:

@@ -1,9 +1,8 @@
-"""To Kafka, with librdkafka: it batches, repeats and hands acknowledgements over in threads of its own.
+"""Send to Kafka with librdkafka, which batches, retries and acknowledges in threads of its own.
 
-Each message has a header `generator`, `<run> <number>`. The partition is chosen here
-(`generator/traffic/partitioner.py`), so that all ways of spreading are the same for every client. The idempotent
-producer keeps its repeats out of the topic; what a former life of this run left in doubt is looked up in the topic
-itself.
+Each message has a header `generator`, `<run> <number>`. `generator/traffic/partitioner.py` chooses partitions, so that
+every client spreads alike. The idempotent producer keeps retries out of the topic. A resumed run reads the topic for
+messages of unknown outcome.
 """
 
 import asyncio
@@ -41,7 +40,7 @@ log = structlog.get_logger()
 
 
 class KafkaSender:
-    """One producer of one topic."""
+    """A producer of one topic."""
 
     def __init__(
         self,
@@ -59,8 +58,9 @@ class KafkaSender:
         abort_ratio: float = 0.0,
         compression: str = "none",
     ) -> None:
-        """`transaction` is a transactional id: then every post is a transaction, and so many of them are aborted once
-        before they are sent again."""
+        """Produce; with a transactional id `transaction` every post is a transaction.
+
+        A share `abort_ratio` of the transactions is aborted once and sent again."""
         self._servers, self._topic, self._partitions = servers, topic, partitions
         self._spread, self._ledger, self._run, self._patience = spread, ledger, run, patience
         self._is_transactional, self._abort_ratio = transaction is not None, abort_ratio
@@ -95,13 +95,15 @@ class KafkaSender:
         self.retries = 0
 
     async def open(self) -> dict[int, int]:
-        """See Sender. A topic that is missing is made as the record log makes it."""
+        """See Sender. A missing topic is made as the record log makes it."""
         topics = KafkaLog(self._servers, self._partitions, 1, timeout_s=_CALL_S)
         try:
             await topics.prepare(self._topic)
             ends = {number: (await topics.end(self._topic, number)).offset for number in range(self._partitions)}
         except TallybookError as error:
-            raise TargetUnusable(f"Kafka at {self._servers} does not answer as it has to ({error.code}).") from error
+            raise TargetUnusable(
+                f"Kafka at {self._servers} does not answer ({error.code}): check its address and topic."
+            ) from error
         except ValueError as error:
             raise TargetUnusable(f"{error}; set the number of its partitions.") from None
         finally:
@@ -127,7 +129,7 @@ class KafkaSender:
         return done
 
     def _produce(self, messages: Sequence[Message], post: "_Post") -> None:
-        """Hand over to librdkafka, which blocks nothing: its queue is longer than what may be in flight."""
+        """Queue messages in librdkafka. It never blocks: the queue is longer than what may be in flight."""
         producer, topic, spread, settled = self._producer, self._topic, self._spread, self._settled
         assert producer is not None  # noqa: S101 - for the type checker
         produce, prefix = producer.produce, self._run + " "
@@ -149,7 +151,7 @@ class KafkaSender:
                     producer.poll(0.01)
 
     def _settled(self, message: Message, post: "_Post", began: float, error: Any, sent: Any) -> None:
-        """What librdkafka says of a message, in a call of `poll`."""
+        """Take the outcome of a message, during `poll`."""
         if began:
             GENERATOR_SECONDS.observe(time.perf_counter() - began)
         if post.notes is not None:  # of a transaction, so nothing is settled before its end
@@ -173,8 +175,7 @@ class KafkaSender:
     # -- transactions ----------------------------------------------------------------------------------------------
 
     async def _transact(self, messages: Sequence[Message]) -> None:
-        """One transaction, repeated until it is committed. One that has an unknown end is ended by librdkafka's own
-        repeats: `commit_transaction` may be called again."""
+        """Repeat a transaction until it is committed. After an unknown outcome, call `commit_transaction` again."""
         backoff = Backoff(self._patience.first_wait_s, self._patience.longest_wait_s)
         async with self._transactions:
             is_aborted = self._aborts.random() < self._abort_ratio
@@ -208,7 +209,7 @@ class KafkaSender:
         return post.notes or []
 
     def _ended(self, how: str) -> None:
-        """Commit or abort; an answer that was lost is asked for again."""
+        """Commit or abort, and ask again if the response is lost."""
         while True:
             try:
                 getattr(self._producer, how)(_CALL_S)
@@ -219,7 +220,7 @@ class KafkaSender:
                 self._count_retries(1)
 
     async def _recover(self, error: Any) -> None:
-        """Abort what can be aborted, else begin again with a producer that fences the former one."""
+        """Abort if possible, else start a producer that fences the old one."""
         GENERATOR_ERRORS.labels("aborted").inc()
         log.warning("generator_transaction_failed", reason=error.name())
         if error.txn_requires_abort():
@@ -233,7 +234,7 @@ class KafkaSender:
     # -- polling ---------------------------------------------------------------------------------------------------
 
     async def _poll(self) -> None:
-        """Let librdkafka call back, in this thread."""
+        """Let librdkafka call back in this thread."""
         while True:
             called = self._producer.poll(0) if self._producer is not None else 0
             await asyncio.sleep(0 if called else _POLL_S)
@@ -253,7 +254,7 @@ class KafkaSender:
     # -- after a kill ----------------------------------------------------------------------------------------------
 
     async def missing(self, messages: Sequence[Message], ends: dict[int, int], ways: dict[str, str]) -> list[Message]:
-        """See Sender. The topic itself is asked, from the place where the run began."""
+        """See Sender. It reads the topic from where the run began."""
         doubted = {message.number: message for message in messages}
         if doubted:
             with _unusable("does not let the topic be read"):
@@ -263,7 +264,7 @@ class KafkaSender:
         return list(doubted.values())
 
     def _find(self, numbers: set[int], ends: dict[int, int]) -> dict[int, bytes]:
-        """number -> position of those that are in the topic."""
+        """Return number -> position of the messages in the topic."""
         options = {"bootstrap.servers": self._servers, "group.id": f"generator-{self._run}", "log_level": 0}
         reader = Consumer(options | {"enable.auto.commit": False, "isolation.level": "read_committed"})
         found: dict[int, bytes] = {}
@@ -287,12 +288,12 @@ class KafkaSender:
         return found
 
     def _number(self, message: Any) -> int:
-        """The number of a message of this run; -1 for those of others."""
+        """Return the number of a message of this run, or -1 for others."""
         run, _, number = dict(message.headers() or ()).get(HEADER, b"").decode().partition(" ")
         return int(number) if run == self._run else -1
 
     def _bounds(self, reader: Consumer) -> dict[int, tuple[int, int]]:
-        """First offsets and ends, once they rest: the broker may still work on a request of the killed process."""
+        """Return first offsets and ends once they rest: a request of the killed process may still be running."""
         former: dict[int, tuple[int, int]] = {}
         while True:
             bounds = {
@@ -315,7 +316,7 @@ class KafkaSender:
 
 
 class _Post:
-    """Messages that were handed over together. With `notes`, those of a transaction are kept there until its end."""
+    """Messages that were posted together. `notes` keeps those of a transaction until its end."""
 
     __slots__ = ("done", "left", "notes")
 

@@ -1,4 +1,4 @@
-"""What every target is to the generator."""
+"""Define the interface of every target."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,20 +8,20 @@ from generator.traffic.traffic import Message
 
 
 class Patience(NamedTuple):
-    """How a sender bears a target that does not answer. Seconds."""
+    """The waits of a sender between retries, in seconds."""
 
     first_wait_s: float = 0.1
     longest_wait_s: float = 10.0
-    #: After which a message is given up, with an outcome that nobody knows; 0 is never.
+    #: Until a message is given up with an unknown outcome; 0 is never.
     give_up_s: float = 0.0
 
 
 class TargetUnusable(Exception):
-    """The target is away, or cannot be what was asked for. The message says what to do."""
+    """The target is away or unfit. The message says what to do."""
 
 
 class Sender(Protocol):
-    """Takes messages to one target and notes in the ledger what became of them."""
+    """Send messages to one target and note their outcome in the ledger."""
 
     #: Messages that were posted and are not settled yet.
     in_flight: int
@@ -29,17 +29,17 @@ class Sender(Protocol):
     retries: int
 
     async def open(self) -> dict[int, int]:
-        """Connect. Answers where the partitions end now, if the target has such a thing. Raises TargetUnusable."""
+        """Connect. Return the ends of the partitions, if the target has any. Raises TargetUnusable."""
         ...
 
     def post(self, messages: Sequence[Message], way: str) -> "asyncio.Future[None]":
-        """Send messages, in order within a way and partition. The future is done when all of them are settled; it
-        never fails."""
+        """Send messages, in order within a way and partition. The future ends when all are settled; it never fails."""
         ...
 
     async def missing(self, messages: Sequence[Message], ends: dict[int, int], ways: dict[str, str]) -> list[Message]:
-        """Those of the messages, left in doubt by a former life of the run, that have to be sent (again). The others
-        are at the target, and noted. Raises TargetUnusable."""
+        """Return those messages of unknown outcome that have to be sent again, and note the others.
+
+        Raises TargetUnusable."""
         ...
 
     async def close(self) -> None:

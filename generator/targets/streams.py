@@ -1,8 +1,7 @@
-"""To Redis Streams, in the form of the record log.
+"""Send to Redis Streams, in the form of the record log.
 
-Appends are numbered by what they hold: the seq of an append is one more than the number of its last message. So after a
-kill the log itself tells how far each (way, partition) had come, however the messages had been cut into appends, and a
-repeat stores nothing twice.
+The seq of an append is one more than the number of its last message. So after a kill the log tells how far each
+(way, partition) has come, however messages were cut into appends, and a retry stores nothing twice.
 """
 
 import asyncio
@@ -34,7 +33,7 @@ log = structlog.get_logger()
 
 
 class StreamsSender:
-    """One run's appends to one topic. The Redis stays the caller's to close."""
+    """The appends of a run to one topic. The caller closes the Redis client."""
 
     def __init__(
         self,
@@ -56,11 +55,11 @@ class StreamsSender:
         self.retries = 0
 
     async def open(self) -> dict[int, int]:
-        """See Sender. Redis has no offsets to answer."""
+        """See Sender. Return {}: Redis has no offsets."""
         try:
             await self._log.prepare(self._topic)
         except TallybookError as error:
-            raise TargetUnusable(f"Redis does not answer as it has to ({error.code}).") from error
+            raise TargetUnusable(f"Redis does not answer ({error.code}): check its address.") from error
         return {}
 
     def post(self, messages: Sequence[Message], way: str) -> "asyncio.Future[None]":
@@ -87,7 +86,7 @@ class StreamsSender:
         return line
 
     async def _serve(self, way: str, partition: int, line: "_Line") -> None:
-        """Append what waits, one after the other, each until the log has it."""
+        """Append what waits, one after the other, and retry each until the log has it."""
         while True:
             await line.has_work.wait()
             taken = line.take(self._records)
@@ -105,7 +104,7 @@ class StreamsSender:
     async def _append(
         self, way: str, partition: int, messages: Sequence[Message], began: float
     ) -> Callable[[int], bytes]:
-        """The position of each place in the append."""
+        """Return the position of each message in the append."""
         backoff = Backoff(self._patience.first_wait_s, self._patience.longest_wait_s)
         producer, seq = self._producer(way), messages[-1].number + 1
         records = [(message.key, message.value) for message in messages]
@@ -131,7 +130,7 @@ class StreamsSender:
         return f"{self._run}.{way}"
 
     async def missing(self, messages: Sequence[Message], ends: dict[int, int], ways: dict[str, str]) -> list[Message]:
-        """See Sender. Within a way and partition the log has everything up to some number, and nothing behind it."""
+        """See Sender. Within a way and partition the log has everything up to some number, and nothing beyond."""
         missing: list[Message] = []
         by_line: dict[tuple[str, int], list[Message]] = {}
         for message in messages:
@@ -146,11 +145,11 @@ class StreamsSender:
                 for message, place in zip(reversed(there), places, strict=True):
                     self._ledger.note(message, place)
         except REDIS_ERRORS as error:
-            raise TargetUnusable(f"Redis does not answer as it has to ({type(error).__name__}).") from error
+            raise TargetUnusable(f"Redis does not answer ({type(error).__name__}): check its address.") from error
         return sorted(missing)
 
     async def _last_places(self, way: str, partition: int, count: int) -> list[bytes]:
-        """Positions of the last records of a producer, backwards."""
+        """Yield positions of the last records of a producer, backwards."""
         producer, end = self._producer(way), "+"
         places: list[bytes] = []
         while len(places) < count:
@@ -173,7 +172,7 @@ class StreamsSender:
 
 
 class _Line:
-    """What one way of sending has for one partition."""
+    """The messages of one way for one partition."""
 
     def __init__(self, serve: Callable[["_Line"], Any]) -> None:
         self._waiting: deque[tuple[Message, Callable[[int], None], float]] = deque()
@@ -185,7 +184,7 @@ class _Line:
         self.has_work.set()
 
     def take(self, most: int) -> list[tuple[Message, Callable[[int], None], float]]:
-        """The next of them, in order."""
+        """Return the next messages, in order."""
         return [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
 
 

@@ -1,4 +1,4 @@
-"""Where messages go, by URL."""
+"""Choose the sender of a URL."""
 
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -20,7 +20,7 @@ _ROUTES = ("/events", "/stats")
 
 
 class Producing(NamedTuple):
-    """What a Kafka producer is told."""
+    """The options of a Kafka producer."""
 
     is_idempotent: bool = True
     is_transactional: bool = False
@@ -30,7 +30,7 @@ class Producing(NamedTuple):
 
 
 class Target(NamedTuple):
-    """A target and what there is to say about it."""
+    """A target and its options."""
 
     url: str
     run: str
@@ -43,7 +43,7 @@ class Target(NamedTuple):
 
 
 def check(url: str) -> None:
-    """Raises ValueError, with one sentence, for what is no target."""
+    """Raise ValueError, with one sentence, for a URL that is no target."""
     parts = urlsplit(url)
     if parts.scheme in ("http", "https"):
         if parts.path not in _ROUTES:
@@ -56,7 +56,7 @@ def check(url: str) -> None:
 
 @asynccontextmanager
 async def sender(target: Target, settings: Settings, ledger: Ledger) -> AsyncIterator[Sender]:
-    """The sender of a target, not opened yet. Raises ModuleNotFoundError where its client is not installed."""
+    """Return the sender of a target, not yet open. Raises ModuleNotFoundError if its client is not installed."""
     scheme = urlsplit(target.url).scheme
     if scheme in ("http", "https"):
         from generator.targets.http import HttpSender

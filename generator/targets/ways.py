@@ -1,4 +1,4 @@
-"""Ways of sending: one at a time, without waiting, or in batches; each kind of event may have its own."""
+"""Send one at a time, without waiting, or in batches: a way for each kind of event."""
 
 import time
 from collections.abc import Sequence
@@ -13,17 +13,17 @@ Way = Literal["sync", "async", "batch"]
 
 
 class BatchLimit(NamedTuple):
-    """When a batch is sent: with so many messages, or so many seconds after its first, whatever comes first."""
+    """The limits of a batch: messages, or seconds after its first one, whichever comes first."""
 
     messages: int = 500
     wait_s: float = 1.0
 
 
 class Ways:
-    """Messages on their ways to a sender."""
+    """Take messages to a sender, each kind by its way."""
 
     def __init__(self, sender: Sender, ways: dict[str, str], limit: BatchLimit) -> None:
-        """`ways` has one for every kind."""
+        """Use `ways`, which has one for every kind."""
         self._sender, self._ways, self._limit = sender, ways, limit
         names = set(ways.values())
         self._only = names.pop() if len(names) == 1 else None
@@ -32,11 +32,11 @@ class Ways:
 
     @property
     def waiting(self) -> int:
-        """Messages of a batch that is not full yet."""
+        """Return the number of messages in the open batch."""
         return len(self._batch)
 
     async def send(self, messages: Sequence[Message]) -> None:
-        """Take messages over, in order. What it waits for is up to their ways."""
+        """Send messages in order, and wait as their ways demand."""
         if self._only == "async":
             self._sender.post(messages, "async")
             return
@@ -50,12 +50,12 @@ class Ways:
                 await self._collect(message)
 
     async def tick(self) -> None:
-        """Send a batch whose time has come. Call it often."""
+        """Send a batch whose time is over. Call it often."""
         if self._batch and time.monotonic() - self._first_at >= self._limit.wait_s:
             await self.flush()
 
     async def flush(self) -> None:
-        """Send the batch as it is, and wait for it."""
+        """Send the open batch, and wait for it."""
         if self._batch:
             batch, self._batch = self._batch, []
             await self._sender.post(batch, "batch")

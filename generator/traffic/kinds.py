@@ -1,4 +1,4 @@
-"""The kinds of page views that are made: good ones, and what real producers get wrong."""
+"""The kinds of page views: good ones, and the mistakes of real producers."""
 
 from typing import Final
 

@@ -1,7 +1,7 @@
-"""Paces: when the next event is due. All instants are Unix seconds of the generator's own clock, all chance is seeded.
+"""Compute when the next event is due. Instants are Unix seconds of the generator's clock; all randomness is seeded.
 
-A mode answers `next(after)`: the first due instant behind the one before. It knows nothing of the real clock, so a run
-that is computed again has the same instants.
+A mode returns `next(after)`, the first due instant later than `after`. It does not read the real clock, so a repeated
+run has the same instants.
 """
 
 import math
@@ -24,12 +24,12 @@ class Mode(Protocol):
     """A pace."""
 
     def next(self, after_s: float) -> float:
-        """When the next event is due, later than `after_s`."""
+        """Return when the next event is due, later than `after_s`."""
         ...
 
 
 class Regular:
-    """Single views at random moments (a Poisson process) at a rate that follows the hours of the day."""
+    """A Poisson process whose rate follows the hours of the day."""
 
     def __init__(self, profile: Profile, rng: Random) -> None:
         self._low, self._high = profile.regular_low_per_s, profile.regular_high_per_s
@@ -37,12 +37,12 @@ class Regular:
         self._random = rng
 
     def rate(self, at_s: float) -> float:
-        """Events a second; without the hours of the day it is the middle of both bounds."""
+        """Return events a second: by the hour of the day, or the mean of both bounds."""
         busy = busyness(at_s, self._zone) if self._is_diurnal else 0.5
         return self._low + (self._high - self._low) * busy
 
     def next(self, after_s: float) -> float:
-        """By thinning: candidates come at the highest rate, and each is kept with the ratio of the rates."""
+        """Return the next instant by thinning: a candidate of the highest rate stays with the ratio of the rates."""
         at_s = after_s
         while True:
             at_s -= math.log(1.0 - self._random.random()) / self._high
@@ -51,7 +51,7 @@ class Regular:
 
 
 class Bursts:
-    """Nothing, and then many within a short window, again and again. The first begins at once."""
+    """Bursts within a short window, and nothing between them. The first begins at once."""
 
     def __init__(self, profile: Profile, rng: Random, begin_s: float) -> None:
         self._profile = profile
@@ -60,7 +60,7 @@ class Bursts:
         self._due: list[float] = []
 
     def next(self, after_s: float) -> float:
-        """From the burst that is under way, else the first of the next one."""
+        """Return the next instant of the current burst, or the first of the next one."""
         while self._due:
             at_s = self._due.pop()
             if at_s > after_s:
@@ -77,31 +77,31 @@ class Bursts:
 
 
 class Night:
-    """One in each slot of some seconds, at a random moment of it."""
+    """One event in each slot of some seconds, at a random moment."""
 
     def __init__(self, profile: Profile, rng: Random) -> None:
         self._every_s = profile.night_every_s
         self._random = rng
 
     def next(self, after_s: float) -> float:
-        """In the slot behind the one of the last."""
+        """Return an instant in the next slot."""
         slot = math.floor(after_s / self._every_s) + 1
         return max((slot + self._random.random()) * self._every_s, math.nextafter(after_s, math.inf))
 
 
 class Max:
-    """As fast as the target takes it. By the generator's clock the events are a fixed step apart."""
+    """Send as fast as the target accepts. By the generator's clock, events are a fixed step apart."""
 
     def __init__(self, profile: Profile) -> None:
         self._step_s = profile.max_step_ms / 1000
 
     def next(self, after_s: float) -> float:
-        """A step later."""
+        """Return the instant one step later."""
         return after_s + self._step_s
 
 
 class Day:
-    """Other modes by the time of day."""
+    """A mode that changes with the time of day."""
 
     def __init__(self, profile: Profile, rng: Random) -> None:
         self._profile = profile
@@ -112,7 +112,7 @@ class Day:
         self._until_s = -math.inf
 
     def next(self, after_s: float) -> float:
-        """From the mode of that time; what would be due behind its end is left to the next mode."""
+        """Return the next instant of the current mode, or the first of the next one."""
         while True:
             if self._mode is None or after_s >= self._until_s:
                 name, self._until_s = self.at(after_s)
@@ -123,7 +123,7 @@ class Day:
             after_s = self._until_s
 
     def at(self, at_s: float) -> tuple[PlainMode, float]:
-        """The mode of an instant, and the instant at which it ends."""
+        """Return the mode of an instant, and the instant at which it ends."""
         local = datetime.fromtimestamp(at_s, self._zone)
         minute = local.hour * 60 + local.minute
         name = next((mode for begin, mode in reversed(self._spans) if begin <= minute), self._spans[-1][1])
@@ -135,7 +135,7 @@ class Day:
 
 
 def made(name: str, profile: Profile, rng: Random, begin_s: float) -> Mode:
-    """The mode of that name, from `begin_s` on."""
+    """Return the mode of a name, from `begin_s` on."""
     if name == "regular":
         return Regular(profile, rng)
     if name == "bursts":
@@ -146,7 +146,7 @@ def made(name: str, profile: Profile, rng: Random, begin_s: float) -> Mode:
 
 
 def busyness(at_s: float, zone: ZoneInfo) -> float:
-    """How busy the hour is, from 0 to 1."""
+    """Return how busy the hour is, from 0 to 1."""
     local = datetime.fromtimestamp(at_s, zone)
     part = (local.minute * 60 + local.second) / 3600
     return CURVE[local.hour] * (1 - part) + CURVE[(local.hour + 1) % 24] * part

@@ -1,4 +1,4 @@
-"""Which partition a message goes to: by its key as Kafka's Java client does it, in turn, or by chance."""
+"""Choose the partition of a message: by key as Kafka's Java client does, in turn, or at random."""
 
 from collections.abc import Callable
 from hashlib import blake2b
@@ -15,7 +15,7 @@ _REMEMBERED = 1 << 20
 
 
 def murmur2(key: bytes) -> int:
-    """32 bits, unsigned: `org.apache.kafka.common.utils.Utils.murmur2`, which is signed there."""
+    """Return `org.apache.kafka.common.utils.Utils.murmur2` as 32 unsigned bits."""
     length = len(key)
     digest = _SEED ^ length
     whole = length & ~3
@@ -30,14 +30,14 @@ def murmur2(key: bytes) -> int:
 
 
 def kafka_partition(key: bytes, partitions: int) -> int:
-    """`BuiltInPartitioner.partitionForKey`: the sign is masked, not negated."""
+    """Return `BuiltInPartitioner.partitionForKey`: the sign is masked, not negated."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions
 
 
 def partitioner(
     spread: Spread, partitions: int, seed: int, by_key: Callable[[bytes], int] | None = None
 ) -> Partitioner:
-    """Spreads messages over the partitions from 0. `by_key` is the hash of a target that is not Kafka."""
+    """Return a function that spreads messages over the partitions from 0. `by_key` replaces Kafka's hash."""
     if spread == "round_robin":
         return lambda key, number: number % partitions
     if spread == "random":
@@ -57,5 +57,5 @@ def partitioner(
 
 
 def _chance(seed: int, number: int) -> int:
-    """64 bits by chance, the same ones each time: a run that goes on has to find its messages again."""
+    """Return 64 random bits, the same for a number each time: a resumed run has to find its messages."""
     return int.from_bytes(blake2b(b"%d %d" % (seed, number), digest_size=8).digest(), "little")

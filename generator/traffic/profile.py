@@ -1,6 +1,6 @@
-"""The load profile: everything that may change while the generator runs, with its bounds.
+"""Define the load profile: everything that may change while the generator runs, with its bounds.
 
-The command line fills it at the start, `PATCH /control` changes it later. Both go through the same checks.
+The command line sets it at the start, and `PATCH /control` changes it later, by the same checks.
 """
 
 import re
@@ -27,7 +27,7 @@ _SPAN = re.compile(r"([01]\d|2[0-3]):([0-5]\d) (regular|bursts|night|max)")
 
 
 class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the traffic is like now."""
+    """The current properties of the traffic."""
 
     mode: Annotated[
         Literal["regular", "bursts", "night", "max", "day"], Meta(description="The pace; `day` follows the schedule")
@@ -57,7 +57,7 @@ FIELDS: Final = tuple(Profile.__struct_fields__)
 
 
 def changed(profile: Profile, wishes: Mapping[str, Any]) -> Profile:
-    """The profile with other values. Raises Invalid, with a pointer to what is wrong."""
+    """Return the profile with other values. Raises Invalid, with a pointer to the wrong field."""
     for name in wishes:
         if name not in FIELDS:
             raise _invalid(name, f"There is no {name[:64]!r}; the fields are {', '.join(FIELDS)}.")
@@ -73,7 +73,7 @@ def changed(profile: Profile, wishes: Mapping[str, Any]) -> Profile:
 
 
 def spans(profile: Profile) -> list[tuple[int, PlainMode]]:
-    """The schedule as (minute of the day, mode) in order of time. Raises Invalid."""
+    """Return the schedule as (minute of the day, mode) in order of time. Raises Invalid."""
     found: dict[int, PlainMode] = {}
     for part in profile.schedule.split(","):
         match = _SPAN.fullmatch(part.strip())

@@ -1,12 +1,10 @@
-"""Page views by chance: who looks at which page for how long, and which of them come out wrong.
+"""Make random page views: who views which page for how long, and which of them are faulty.
 
 **The same seed makes the same events**: every draw comes from one `random.Random` in one order, through `random()`
-alone, whose sequence Python promises not to change. The number of an event and the profile decide its content; how fast
-it is sent, and where to, decide nothing.
+alone, whose sequence Python promises to keep. Only the number of an event and the profile determine its content.
 
-**Every event has an identity of its own**: (user_id, page_id, timestamp). Timestamps never go back, and when chance
-would make the same identity a second time the clock goes a millisecond forward. So whoever finds an identity twice has
-found a duplicate that was made on purpose.
+**Every event has an identity of its own**: (user_id, page_id, timestamp). Timestamps never go back, and the clock
+advances a millisecond when an identity would repeat. So an identity that appears twice is a deliberate duplicate.
 """
 
 from bisect import bisect
@@ -38,7 +36,7 @@ _REGIONS: Final = ("DE-BE", "DE-BY", "FR-IDF", "GB-LND", "PL-MZ", "UA-30", "US-C
 
 
 class Message(NamedTuple):
-    """One message to send. `number` counts from 0; `of` is the number of a duplicate's original."""
+    """A message to send. `number` counts from 0; `of` is the number of a duplicate's original."""
 
     number: int
     kind: str
@@ -48,7 +46,7 @@ class Message(NamedTuple):
 
 
 class Audience(NamedTuple):
-    """How many pages and users there are, and how unequal they are: the exponents of two Zipf distributions."""
+    """The numbers of pages and users, and the exponents of their Zipf distributions."""
 
     pages: int = 1_000
     users: int = 50_000
@@ -57,7 +55,7 @@ class Audience(NamedTuple):
 
 
 class Traffic:
-    """The events of one seed, in order."""
+    """The events of a seed, in order."""
 
     def __init__(self, seed: int, audience: Audience, profile: Profile) -> None:
         self._seed = seed
@@ -75,7 +73,7 @@ class Traffic:
 
     @property
     def number(self) -> int:
-        """Of the next message."""
+        """Return the number of the next message."""
         return self._number
 
     def follow(self, profile: Profile) -> None:
@@ -86,7 +84,7 @@ class Traffic:
         self._faulty_ratio = profile.faulty_ratio
 
     def take(self, due_ms: Sequence[int]) -> list[Message]:
-        """One message for each instant, which are Unix milliseconds in order."""
+        """Return a message for each instant; instants are Unix milliseconds in order."""
         return [self._message(at_ms) for at_ms in due_ms]
 
     def _message(self, at_ms: int) -> Message:
@@ -126,7 +124,7 @@ class Traffic:
         return Message(number, kind, key, value, None)
 
     def _duration(self, kind: str) -> int:
-        """Milliseconds: short views are more common than long ones, by the same factor at each length."""
+        """Return milliseconds, log-uniform: short views are more common than long ones."""
         chance = self._random()
         if kind == BOUNCE:
             return _BOUNCE_MS[0] + int(chance * (_BOUNCE_MS[1] - _BOUNCE_MS[0] + 1))
@@ -135,7 +133,7 @@ class Traffic:
         return int(_NORMAL_MS[0] * (_NORMAL_MS[1] / _NORMAL_MS[0]) ** chance)
 
     def _stamp(self, at_ms: int, user: int, page: int) -> bytes:
-        """RFC 3339 in UTC with milliseconds, and no identity twice."""
+        """Return the time as RFC 3339 in UTC with milliseconds, so that no identity repeats."""
         if at_ms > self._ms:
             self._ms = at_ms
             self._in_this_ms.clear()
@@ -150,7 +148,7 @@ class Traffic:
         return b"%b.%03dZ" % (self._text, ms)
 
     def _introduce(self, number: int) -> tuple[bytes, bytes]:
-        """A user has one agent, address and region, and some of them do not tell."""
+        """Return the fields of a user: one agent, address and region, some of them missing."""
         chance = Random(f"{self._seed} user {number}").random  # noqa: S311 - no secret
         about: dict[str, str] = {}
         if chance() < 0.95:
@@ -167,7 +165,7 @@ class Traffic:
 
 
 def zipf(count: int, exponent: float, chance: Callable[[], float]) -> Callable[[], int]:
-    """Draws ranks from 0: rank k comes with a weight of 1 / (k + 1) ** exponent."""
+    """Return a function that draws ranks from 0: rank k has the weight 1 / (k + 1) ** exponent."""
     sums = list(accumulate(rank**-exponent for rank in range(1, count + 1)))
     total = sums[-1]
 

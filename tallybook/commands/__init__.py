@@ -1,1 +1,1 @@
-"""One module per command of `tallybook`."""
+"""The commands of `tallybook`, one module each. `database` gives them a connection."""

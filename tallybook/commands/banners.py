@@ -1,4 +1,4 @@
-"""`tallybook banners`: the banners that count where TALLYBOOK_BANNERS=registered."""
+"""`tallybook banners`: register banners, which is needed where TALLYBOOK_BANNERS=registered."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def banners() -> None:
-    """The banners that count where TALLYBOOK_BANNERS=registered.
+    """Register banners. Only registered ones count where TALLYBOOK_BANNERS=registered.
 
     \b
     Examples:
@@ -31,7 +31,7 @@ def banners() -> None:
 @click.argument("ids", nargs=-1, required=True)
 @click.option("--name", default="", help="A name for people.")
 def add(ids: tuple[str, ...], name: str, data_dir: str | None) -> None:
-    """Register banners; they count within seconds."""
+    """Register banners. They count within seconds."""
     from tallybook.registries import banners as banner_table
 
     rows = [(_id(text), name) for text in ids]
@@ -42,7 +42,7 @@ def add(ids: tuple[str, ...], name: str, data_dir: str | None) -> None:
 @DATA_DIR
 @click.argument("ids", nargs=-1, required=True)
 def remove(ids: tuple[str, ...], data_dir: str | None) -> None:
-    """Let banners count no more. What they have is kept."""
+    """Remove banners. Their clicks no longer count; earlier counts stay."""
     from tallybook.registries import banners as banner_table
 
     numbers = [_id(text) for text in ids]
@@ -54,7 +54,7 @@ def remove(ids: tuple[str, ...], data_dir: str | None) -> None:
 @DATA_DIR
 @JSON_LINES
 def listed(as_json: bool, data_dir: str | None) -> None:
-    """Show the registered banners by id, with a tab before the name."""
+    """List the registered banners by id, with a tab before the name."""
     from tallybook.registries import banners as banner_table
 
     say_all(banner_table.listed, 0, partial(_line, as_json=as_json), data_dir)
@@ -71,7 +71,7 @@ def _line(banner: "Banner", *, as_json: bool) -> str:
 @DATA_DIR
 @click.argument("file")
 def import_(file: str, data_dir: str | None) -> None:
-    """Register the banners of a CSV file, all or none: id and name, or as a heading says. `-` is stdin."""
+    """Register the banners of a CSV file, all or none: id and name, or as its heading says. `-` is stdin."""
     from tallybook.imports.list_file import ListFile
     from tallybook.registries import banners as banner_table
 
@@ -103,4 +103,4 @@ def _id(text: str) -> int:
     try:
         return banner_id(text)
     except ValueError:
-        raise click.BadParameter(f"{text!r} is no banner id") from None
+        raise click.BadParameter(f"{text!r} is no banner id: write a whole number") from None

@@ -69,4 +69,6 @@ def connected(work: "Callable[[Connection], Awaitable[_T]]", url: str | None) ->
     except asyncpg.UndefinedTableError:
         raise Stop(Exit.FOREIGN_DATA, "The schema lacks a table: run `tallybook migrate`.") from None
     except POSTGRES_ERRORS as error:
-        raise Stop(Exit.UNREACHABLE, f"Postgres does not answer as it has to ({type(error).__name__}).") from None
+        raise Stop(
+            Exit.UNREACHABLE, f"Postgres fails ({type(error).__name__}): check TALLYBOOK_DATABASE_URL."
+        ) from None

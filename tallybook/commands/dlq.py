@@ -1,4 +1,4 @@
-"""`tallybook dlq`: records that a sink refused for good, to be looked at, sent again, or given up."""
+"""`tallybook dlq`: list, replay and drop records that a sink refused for good."""
 
 import json
 import sys
@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 
 @click.group()
 def dlq() -> None:
-    """Dead letters: records that a sink refused for good.
+    """List, replay and drop dead letters: records that a sink refused for good.
 
     \b
     Examples:
@@ -37,13 +37,13 @@ def dlq() -> None:
 
 @dlq.command("list")
 @DATA_DIR
-@click.option("--settled", is_flag=True, help="Also those that were replayed or dropped.")
+@click.option("--settled", is_flag=True, help="Include replayed and dropped letters.")
 @click.option(
     "--most", type=click.IntRange(1), default=100, show_default=True, help="Letters to show, the oldest first."
 )
 @JSON_LINES
 def listed(settled: bool, most: int, as_json: bool, data_dir: str | None) -> None:
-    """Show the letters that wait: their ids, when they came, and why. Where there are more, stderr says how many."""
+    """List waiting letters: id, time and reason. If there are more, stderr says how many."""
     from shared.record_log import dead_letters
 
     async def work(connection: "Connection") -> "tuple[list[Letter], int]":
@@ -62,7 +62,7 @@ def listed(settled: bool, most: int, as_json: bool, data_dir: str | None) -> Non
 @DATA_DIR
 @click.argument("letter")
 def show(letter: str, data_dir: str | None) -> None:
-    """Write the record of a letter to stdout, byte for byte, and what is known of it to stderr."""
+    """Write the record of a letter to stdout, byte for byte, and its details to stderr."""
     from shared.record_log import dead_letters
 
     where = _place(letter)
@@ -77,14 +77,14 @@ def show(letter: str, data_dir: str | None) -> None:
 @dlq.command()
 @DATA_DIR
 @click.argument("letters", nargs=-1)
-@click.option("--all", "are_all", is_flag=True, help="All letters that wait when the command begins.")
+@click.option("--all", "are_all", is_flag=True, help="All letters that wait at the start.")
 @click.option(
     "--file", "record", type=click.File("rb"), help="A mended record in place of the only letter's; - is stdin."
 )
 def replay(letters: tuple[str, ...], are_all: bool, record: IO[bytes] | None, data_dir: str | None) -> None:
-    """Append records to their topic again, as new ones. Cut short, repeat it as it was: each comes once.
+    """Append records to their topic again, as new ones. After an interruption, repeat the command: each comes once.
 
-    What made them dead letters has to be mended before, or they become dead letters again.
+    Remove the cause first, or they become dead letters again.
     """
     if are_all == bool(letters):
         raise click.UsageError("name letters, or say --all")
@@ -128,7 +128,7 @@ async def _each(places: "list[Place]") -> "AsyncIterator[Place]":
 @DATA_DIR
 @click.argument("letters", nargs=-1, required=True)
 def drop(letters: tuple[str, ...], data_dir: str | None) -> None:
-    """Give letters up: their records are forgotten. The books go on counting them as dead."""
+    """Drop letters and delete their records. Accounting still counts them as dead-lettered."""
     from shared.record_log import dead_letters
 
     places = [_place(one) for one in letters]
@@ -182,4 +182,6 @@ def _with_database(work: "Callable[[Connection], Awaitable[_T]]", settings: Sett
     except (Begun, TooLarge) as error:
         raise Stop(Exit.FAILED, f"Not replayed: {error}") from None
     except TallybookError as error:
-        raise Stop(Exit.UNREACHABLE, f"The log does not take the records ({error.code}): repeat it later.") from None
+        raise Stop(
+            Exit.UNREACHABLE, f"The record log takes no records ({error.code}): run the same command later."
+        ) from None

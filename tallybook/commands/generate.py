@@ -1,4 +1,4 @@
-"""`tallybook generate`: page views that misbehave on purpose, to a log or to the HTTP interface."""
+"""`tallybook generate`: send page views, some of them faulty, to a record log or to the HTTP interface."""
 
 import asyncio
 import json
@@ -102,7 +102,7 @@ def _profile_flags(command: _F) -> _F:
 @click.option("--token-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="API key for HTTP.")
 @click.option("--drain", type=click.FloatRange(0, 3600), default=30.0, help="Seconds that a stop waits [30].")
 def generate(target: str | None, events: int | None, port: int | None, **flags: Any) -> None:
-    """Make page views, good and faulty, and send them. Ctrl-C ends it in order; the summary is one line of JSON.
+    """Send page views, good and faulty. Ctrl-C ends it in order; the summary is one line of JSON.
 
     \b
     Examples:
@@ -138,7 +138,7 @@ def generate(target: str | None, events: int | None, port: int | None, **flags: 
         raise Stop(Exit.FAILED, f"{error.filename or 'The control endpoint'}: {error.strerror}.") from None
     click.echo(json.dumps(result.summary | {"complete": result.is_complete, "settled": result.is_settled}))
     if not result.is_settled:
-        where_to = "repeat it with --resume" if order.ledger else "nobody knows of them, as there is no ledger"
+        where_to = "run it again with --resume" if order.ledger else "only a --ledger can tell"
         raise Stop(Exit.UNREACHABLE, f"Some messages may have arrived or not: {where_to}.")
 
 
@@ -150,7 +150,7 @@ async def _run(order: "Order", target: "Target", plan: Any, before: Any, setting
     stop = asyncio.Event()
 
     def asked() -> None:
-        if stop.is_set():  # a second Ctrl-C: what is in flight is left to --resume
+        if stop.is_set():  # a second Ctrl-C leaves what is in flight to --resume
             os._exit(130)
         stop.set()
 
@@ -166,7 +166,7 @@ def _order(target: str | None, events: int | None, port: int | None, flags: dict
     from generator.traffic.traffic import Audience
 
     if flags["resume"] is (target is not None):
-        raise click.UsageError("name a --target; a run that goes on with --resume has one already")
+        raise click.UsageError("name a --target, or --resume a run, which has one")
     wishes = {field: flags[field] for _, field, _ in _PROFILE if flags[field] is not None}
     start_ms = None if flags["start"] is None else _instant(flags["start"])
     if flags["speed"] > 1 and start_ms is None:

@@ -1,4 +1,4 @@
-"""`tallybook import-events`: events of CSV files into the table."""
+"""`tallybook import-events`: import product events from CSV files."""
 
 import asyncio
 import glob
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from tallybook.imports.event_file import FileBatch, Reading
     from tallybook.imports.importer import Counts, Progress
 
-#: Seconds between two lines that say how far it is, where there is no terminal.
+#: Seconds between two lines of progress, where there is no terminal.
 _LINE_S = 5.0
-#: Seconds after which the thread that reads lets the one go on that brings the batch before into the table. It wants to
-#: seventy times in a batch; with Python's default, 5 ms, it would wait longer than it works.
+#: Seconds after which the reading thread yields to the inserting one, which wants to run seventy times per batch. With
+#: Python's default, 5 ms, the insert would wait longer than it works.
 _SWITCH_S = 0.0002
 
 log = structlog.get_logger()
@@ -45,12 +45,11 @@ def import_events(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Bring events of CSV files (plain or gzip; `-` is stdin) into the table, without the HTTP service.
+    """Import product events from CSV files (plain or gzip; `-` is stdin), without the HTTP service.
 
     The columns are event_id, occurred_at, user_id, event_type and properties_json, or what other products call them.
-    Rows that cannot be taken go into PATH.rejected.csv, with their line and the reason: mend them there, and import
-    that file. Stopped or killed, run it again: it goes on where it was. An id
-    that is in the table is not stored again, so any repetition is safe.
+    Rejected rows go into PATH.rejected.csv, with line and reason: mend them there and import that file. After a stop or
+    a kill, run the same command again to continue. Repeating is safe: an id is stored once.
 
     \b
     Examples:
@@ -61,7 +60,7 @@ def import_events(
     """
     from shared.runtime.gc_tuning import collect_seldom
 
-    collect_seldom()  # before what is imported, which makes half a million objects
+    collect_seldom()  # before imports that make half a million objects
     from tallybook.imports.event_file import Reading
     from tallybook.imports.importer import Counts
     from tallybook.interrupt import Interrupt, Interrupted
@@ -155,7 +154,7 @@ def _imported(settings: Settings, path: str, reading: "Reading", check: Callable
 
 
 def _shown(path: str, progress: "Progress") -> "AbstractContextManager[Callable[[FileBatch], None]]":
-    """What shows how far it is: a bar on a terminal, else a line now and then."""
+    """Show the progress: a bar on a terminal, else a line every five seconds."""
     from tallybook.imports.importer import can_be_resumed
 
     began, at_first = time.monotonic(), progress.note.counts.read
@@ -178,7 +177,7 @@ def _shown(path: str, progress: "Progress") -> "AbstractContextManager[Callable[
 
 
 class _Bar:
-    """click's bar, moved by bytes of the file."""
+    """A progress bar that moves by bytes of the file."""
 
     def __init__(self, path: str, size: int, text: Callable[[], str]) -> None:
         self._bar: Any = click.progressbar(

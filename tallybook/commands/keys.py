@@ -1,4 +1,4 @@
-"""`tallybook keys`: who may use the HTTP interface, and for what."""
+"""`tallybook keys`: create, list and revoke API keys."""
 
 import json
 import re
@@ -21,7 +21,7 @@ _SPAN = re.compile(r"([1-9][0-9]{0,4})([dh])")
 
 @click.group()
 def keys() -> None:
-    """Keys of the HTTP interface. docs/keys.md says what they open.
+    """Create, list and revoke API keys of the HTTP interface (docs/keys.md).
 
     \b
     Examples:
@@ -39,7 +39,7 @@ def keys() -> None:
 )
 @click.option("--expires", metavar="WHEN", help="90d, 12h, or an ISO 8601 time with zone; never when not given.")
 def create(name: str, scopes: tuple[str, ...], expires: str | None, data_dir: str | None) -> None:
-    """Make a key and print it. It is shown this once: tallybook keeps a hash of it."""
+    """Create a key and print it once: tallybook keeps only its hash."""
     from tallybook.registries import api_keys
 
     until = None if expires is None else _moment(expires)
@@ -55,9 +55,9 @@ def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise click.BadParameter(f"{text!r} is neither a span (90d, 12h) nor a time") from None
+        raise click.BadParameter(f"{text!r} is neither a span (90d, 12h) nor an ISO 8601 time") from None
     if moment.tzinfo is None:
-        raise click.BadParameter(f"{text!r} has no zone; add Z")
+        raise click.BadParameter(f"{text!r} has no zone: add Z")
     if moment <= now:
         raise click.BadParameter(f"{text} is over")
     return moment
@@ -67,8 +67,7 @@ def _moment(text: str) -> datetime:
 @DATA_DIR
 @JSON_LINES
 def listed(as_json: bool, data_dir: str | None) -> None:
-    """Show prefix, state, scopes, expiry, last use (both to the minute) and name of every key, with tabs between
-    them."""
+    """List prefix, state, scopes, expiry, last use (both to the minute) and name of every key, separated by tabs."""
     from tallybook.registries import api_keys
 
     say_all(api_keys.listed, "", partial(_line, as_json=as_json), data_dir)
@@ -100,7 +99,7 @@ def _minute(time: datetime | None) -> str:
 @DATA_DIR
 @click.argument("prefix")
 def revoke(prefix: str, data_dir: str | None) -> None:
-    """Make a key worthless, for good: workers refuse it within about a second. Its row stays."""
+    """Revoke a key for good. Workers refuse it within about a second, and its row stays."""
     from tallybook.registries import api_keys
 
     key = parsed(prefix)

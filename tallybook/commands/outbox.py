@@ -1,4 +1,4 @@
-"""`tallybook outbox`: how the outbox is, its dead letters, and what has to be done after a restore."""
+"""`tallybook outbox`: the state of the outbox, its dead letters, and the rebase after a restore."""
 
 import asyncio
 import json
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-#: Letters of one event that are looked at.
+#: Letters of one event that are read at most.
 _LETTERS_OF_ONE = 100
 
 
 @click.group()
 def outbox() -> None:
-    """Event logs of applications on their way into ClickHouse, in the Postgres of TALLYBOOK_OUTBOX_URL.
+    """Watch and mend the outbox: event logs of applications on their way into ClickHouse (TALLYBOOK_OUTBOX_URL).
 
     \b
     Examples:
@@ -40,7 +40,7 @@ def outbox() -> None:
 @DATA_DIR
 @JSON
 def status(as_json: bool, data_dir: str | None) -> None:
-    """Show what waits, who relays it, and what is wrong."""
+    """Show what waits, which relay moves it, and what is wrong."""
     import msgspec
 
     from aggregator.outbox import status as outbox_status
@@ -61,7 +61,7 @@ def status(as_json: bool, data_dir: str | None) -> None:
 
 @outbox.group()
 def dead() -> None:
-    """Dead letters: events that ClickHouse refused for good.
+    """List, replay and drop dead letters: events that ClickHouse refused for good.
 
     \b
     Examples:
@@ -73,11 +73,11 @@ def dead() -> None:
 
 @dead.command("list")
 @DATA_DIR
-@click.option("--settled", is_flag=True, help="Also those that were published again.")
+@click.option("--settled", is_flag=True, help="Include letters that were published again.")
 @click.option("--most", default=100, show_default=True, type=click.IntRange(1), help="Letters, the oldest first.")
 @JSON_LINES
 def listed(settled: bool, most: int, as_json: bool, data_dir: str | None) -> None:
-    """Show the letters that wait: ids of their events, when they came, and why."""
+    """List waiting letters: id of the event, time and reason."""
     from aggregator.outbox import dead_letters
 
     letters = _with_outbox(lambda one: dead_letters.listed(one, most, settled=settled), _settings(data_dir))
@@ -89,7 +89,7 @@ def listed(settled: bool, most: int, as_json: bool, data_dir: str | None) -> Non
 @DATA_DIR
 @click.argument("event_id", type=click.UUID)
 def show(event_id: UUID, data_dir: str | None) -> None:
-    """Write the context of an event to stdout, as it was published, and what is known of its letters to stderr."""
+    """Write the context of an event to stdout, as it was published, and the details of its letters to stderr."""
     from aggregator.outbox import dead_letters
 
     letters = _with_outbox(
@@ -108,9 +108,9 @@ def show(event_id: UUID, data_dir: str | None) -> None:
 @click.option("--all", "are_all", is_flag=True, help="All letters that wait.")
 @click.option("--file", "context", type=click.File("rb"), help="A mended context of the only event; - is stdin.")
 def replay(event_ids: tuple[UUID, ...], are_all: bool, context: IO[bytes] | None, data_dir: str | None) -> None:
-    """Publish events again, under their ids, behind all others. Can be repeated: each letter is published once.
+    """Publish events again under their ids, behind all others. Repeating is safe: each letter is published once.
 
-    What made them dead letters has to be mended before, or they become dead letters again.
+    Remove the cause first, or they become dead letters again.
     """
     from aggregator.outbox import dead_letters
     from aggregator.outbox.relay import replay_dead
@@ -133,7 +133,7 @@ def replay(event_ids: tuple[UUID, ...], are_all: bool, context: IO[bytes] | None
 @DATA_DIR
 @click.argument("event_ids", nargs=-1, required=True, type=click.UUID)
 def drop(event_ids: tuple[UUID, ...], data_dir: str | None) -> None:
-    """Give letters up: they are deleted. The outbox goes on counting them as dead-lettered."""
+    """Delete letters. The outbox still counts them as dead-lettered."""
     from aggregator.outbox import dead_letters
 
     click.echo(f"dropped: {_with_outbox(lambda one: dead_letters.drop(one, event_ids), _settings(data_dir))}")
@@ -144,9 +144,9 @@ def drop(event_ids: tuple[UUID, ...], data_dir: str | None) -> None:
 @click.option("--opened-at", required=True, help="When applications could first write to the restored database.")
 @YES
 def rebase(opened_at: str, is_sure: bool, data_dir: str | None) -> None:
-    """After a restore into a younger cluster: let events that wait sort before all new ones, and go on from there.
+    """Sort waiting events before all new ones, after a restore into a younger cluster.
 
-    Stop every relay before. Nothing is changed where the cluster is not younger than the outbox.
+    Stop every relay first. A cluster that is not younger than the outbox stays as it is.
 
     \b
     Example:
@@ -183,7 +183,7 @@ def _moment(text: str) -> datetime:
 
 
 def _context(file: IO[bytes]) -> str:
-    """A context that the outbox takes. Raises BadParameter."""
+    """Read a context that the outbox accepts. Raises BadParameter."""
     import msgspec
 
     from tallybook.imports.file_bytes import Foreign, text_bytes
@@ -227,7 +227,7 @@ def _plain(letter: "Letter") -> dict[str, object]:
 
 
 def _settings(data_dir: str | None, *, needs_clickhouse: bool = False) -> Settings:
-    """The settings, with addresses of the running stack where they are needed. Raises Stop."""
+    """Return the settings, with addresses of the running stack where they are needed. Raises Stop."""
     from tallybook.stack.running_stack import reached
 
     settings = load(data_dir=data_dir)
@@ -251,7 +251,7 @@ def _with_outbox(work: "Callable[[Outbox], Awaitable[_T]]", settings: Settings) 
     async def run() -> _T:
         async with AsyncExitStack() as stack:
             pool = await stack.enter_async_context(create_pool(settings, settings.outbox_url))
-            # What asks nothing of ClickHouse does without it.
+            # Commands that need no ClickHouse work without one.
             clickhouse = await stack.enter_async_context(connect(settings)) if settings.clickhouse_url else None
             return await work(Outbox(pool, clickhouse))  # type: ignore[arg-type]
 
@@ -264,6 +264,4 @@ def _with_outbox(work: "Callable[[Outbox], Awaitable[_T]]", settings: Settings) 
             Exit.FOREIGN_DATA, "There is no outbox: run `tallybook migrate`, or `python -m tallybook_sdk.outbox`."
         ) from None
     except (*POSTGRES_ERRORS, *CLICKHOUSE_ERRORS) as error:
-        raise Stop(
-            Exit.UNREACHABLE, f"A store does not do what it was asked ({type(error).__name__}); repeat it later."
-        ) from None
+        raise Stop(Exit.UNREACHABLE, f"A store fails ({type(error).__name__}): run the same command later.") from None

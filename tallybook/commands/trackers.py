@@ -1,4 +1,4 @@
-"""`tallybook trackers`: the trackers whose hits count, and the value that each hit gets from its tracker."""
+"""`tallybook trackers`: add and change trackers. A hit gets the value of its tracker."""
 
 import json
 import time
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def trackers() -> None:
-    """The trackers whose hits count.
+    """Add and change trackers. Hits of other ids do not count.
 
     \b
     Examples:
@@ -49,7 +49,7 @@ def add(value: str, text: str | None, data_dir: str | None) -> None:
 @click.argument("text", metavar="ID")
 @click.argument("value")
 def set_(text: str, value: str, data_dir: str | None) -> None:
-    """Give a tracker a new value. Hits that were counted keep the former one."""
+    """Give a tracker a new value. Stored hits keep the old one."""
     from tallybook.registries import trackers as tracker_table
 
     tracker = _id(text)
@@ -62,7 +62,7 @@ def set_(text: str, value: str, data_dir: str | None) -> None:
 @DATA_DIR
 @JSON_LINES
 def listed(as_json: bool, data_dir: str | None) -> None:
-    """Show the trackers by id, with a tab before the value."""
+    """List the trackers by id, with a tab before the value."""
     from shared.uuid7 import NIL
     from tallybook.registries import trackers as tracker_table
 
@@ -80,7 +80,7 @@ def _line(tracker: "Tracker", *, as_json: bool) -> str:
 @DATA_DIR
 @click.argument("file")
 def import_(file: str, data_dir: str | None) -> None:
-    """Add or change the trackers of a CSV file, all or none: id and value, or as a heading says. `-` is stdin."""
+    """Add or change the trackers of a CSV file, all or none: id and value, or as its heading says. `-` is stdin."""
     from tallybook.imports.list_file import ListFile
     from tallybook.registries import trackers as tracker_table
 
@@ -113,4 +113,4 @@ def _id(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        raise click.BadParameter(f"{text!r} is no UUID") from None
+        raise click.BadParameter(f"{text!r} is no UUID; `tallybook trackers list` shows them") from None

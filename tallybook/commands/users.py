@@ -1,4 +1,4 @@
-"""`tallybook users`: what ClickHouse has of one user, to be handed over or erased."""
+"""`tallybook users`: export or erase everything of one user."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ _T = TypeVar("_T")
 
 @click.group()
 def users() -> None:
-    """What is kept of one user: product events, page views, hits of trackers by the id of the cookie, dead letters.
+    """Export or erase one user: product events, page views, hits by the id of the cookie, dead letters.
 
     \b
     Examples:
@@ -33,10 +33,10 @@ def users() -> None:
 @click.argument("user")
 @click.option("--format", "form", type=click.Choice(["ndjson", "csv"]), default="ndjson", show_default=True)
 def export(user: str, form: str, data_dir: str | None) -> None:
-    """Write every row of the user to stdout: with the name of its table, in the order of time.
+    """Write every row of the user to stdout, with the name of its table, in the order of time.
 
-    In CSV a text that a spreadsheet would take for a formula has an apostrophe before it. Rows of processing_errors are
-    dead letters.
+    In CSV an apostrophe precedes texts that a spreadsheet would run as formulas. Rows of processing_errors are dead
+    letters.
     """
     from ingest.statistics import csv
     from shared.privacy import erasure
@@ -65,9 +65,9 @@ def export(user: str, form: str, data_dir: str | None) -> None:
 @YES
 @JSON
 def erase(user: str, is_sure: bool, as_json: bool, data_dir: str | None) -> None:
-    """Erase everything of the user, for good, and count afterwards that nothing is left.
+    """Erase everything of the user for good, then check that nothing is left.
 
-    What comes back, from the log or by an import, is erased again within about an hour.
+    Rows that come back, from the record log or by an import, are erased again within about an hour.
     """
     from shared.privacy import erasure
 
@@ -82,7 +82,7 @@ def erase(user: str, is_sure: bool, as_json: bool, data_dir: str | None) -> None
 
 
 def _text(value: Any) -> str:
-    """As JSON has it, without quotes."""
+    """Return a value as JSON text, without quotes."""
     return "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -114,8 +114,6 @@ def _with_stores(work: "Callable[[ClickHouse, Any], Awaitable[_T]]", data_dir: s
     try:
         return asyncio.run(run())
     except NotErased as error:
-        raise Stop(Exit.FAILED, f"Not everything is erased; repeat it: {error}") from None
+        raise Stop(Exit.FAILED, f"Not everything is erased: {error}. Run the same command again.") from None
     except (*POSTGRES_ERRORS, *CLICKHOUSE_ERRORS) as error:
-        raise Stop(
-            Exit.UNREACHABLE, f"A store does not do what it was asked ({type(error).__name__}); repeat it later."
-        ) from None
+        raise Stop(Exit.UNREACHABLE, f"A store fails ({type(error).__name__}): run the same command later.") from None

@@ -1,4 +1,4 @@
-"""A CSV file that somebody made: its delimiter, its way to escape, and its first row, as its beginning shows."""
+"""Read a CSV file: its beginning shows the delimiter, the escapes, and the first row."""
 
 import csv
 import io
@@ -10,22 +10,22 @@ from typing import Any, NamedTuple
 
 from tallybook.imports.file_bytes import FIELD_MAX, FileBytes
 
-#: What may stand between fields. A line `sep=;`, which spreadsheets write and read, names another one.
+#: Known delimiters. A line `sep=;`, which spreadsheets write, names another one.
 _DELIMITERS = ",;\t|"
 _SEP = re.compile(r'\s*"?sep=(.)"?\s*', re.IGNORECASE | re.DOTALL)
-#: What a line has that is blank, also of a spreadsheet.
+#: Characters of a blank line, even of a spreadsheet.
 _BLANK = ' \t\r\n,;|"'
-#: Bytes in which the first row has to end, and lines and bytes behind it that show how quotes are escaped.
+#: Bytes within which the first row has to end; lines and bytes behind it that show the escapes.
 _HEAD_MAX, _SAMPLE, _SAMPLE_BYTES = 32 << 20, 20, 64 << 10
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
-#: A backslash of JSON that nobody has doubled. Programs that escape write none before a `u`.
+#: A backslash of JSON that is not doubled. Programs that escape write none before a `u`.
 _SINGLE = re.compile(r"(?<!\\)(?:\\\\)*\\u[0-9a-fA-F]{4}")
 NOT_DOUBLED = r"Its backslashes are not doubled, as in \u00fc; write the file as CSV"
 _ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "0": "\0"}
 
 
 class First(NamedTuple):
-    """The first row that is not blank, the line in which it ends, and how many lines stand before it."""
+    """The first row that is not blank, the line in which it ends, and the number of lines before it."""
 
     row: list[str]
     line: int
@@ -33,39 +33,40 @@ class First(NamedTuple):
 
 
 class CsvFile:
-    """One file, `-` for stdin. Close it."""
+    """A CSV file; `-` is stdin. Close it."""
 
     def __init__(self, path: str, rank: Callable[[list[str]], int]) -> None:
-        """The delimiter is the one under which the first row has the highest rank. Raises Foreign, OSError, EOFError,
-        zlib.error, EndlessRow and csv.Error."""
+        """Open the file with the delimiter under which the first row has the highest rank.
+
+        Raises Foreign, OSError, EOFError, zlib.error, EndlessRow and csv.Error."""
         self.bytes = FileBytes(path)
         plain: Any = self.bytes
-        # Bytes that are no UTF-8 become halves of characters, which no row can have: the row is rejected, not changed.
+        # Bytes that are no UTF-8 become lone surrogates. No event may hold one, so the row is rejected unchanged.
         self._text = io.TextIOWrapper(plain, encoding="utf-8-sig", errors="surrogateescape", newline="")
         self._kept = list[str]()
         self.delimiter, self._way = ",", dict[str, Any]()
         self._last = ""
-        #: Lines with backslashes that should be doubled, to be taken out by whoever reads.
+        #: Lines with backslashes that should be doubled; the reader removes them.
         self.not_doubled = list[int]()
         csv.field_size_limit(FIELD_MAX)
         try:
-            #: None of a file without rows.
+            #: None if the file has no rows.
             self.first = self._begin(rank)
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the file."""
         self._text.close()
 
     @property
     def is_escaped(self) -> bool:
-        """Whether fields have to go through `unescaped`."""
+        """Return whether fields have to go through `unescaped`."""
         return "quoting" in self._way
 
     def rows(self, skip: int) -> Any:
-        """A csv.reader of what stands behind the first `skip` lines. Call it once."""
+        """Return a csv.reader of the lines behind the first `skip`. Call it once."""
         source = chain(self._kept, self._text)
         for _ in islice(source, skip):
             pass
@@ -73,7 +74,7 @@ class CsvFile:
 
     @property
     def is_open(self) -> bool:
-        """Whether the quotes of a field that csv refused may still be open behind the line that was read last."""
+        """Return whether a refused field may still be open behind the last line."""
         if "escapechar" in self._way or self._last.count('"') % 2:
             return True
         most = csv.field_size_limit(sys.maxsize)
@@ -84,7 +85,7 @@ class CsvFile:
         return field.endswith(("\r", "\n"))
 
     def _looked_at(self, lines: Iterable[str], number: int) -> Iterator[str]:
-        r"""Lines as csv is to have them: it would make N of the \N that stands for nothing beside fields in quotes."""
+        r"""Yield lines for csv. Beside fields in quotes \N stands for nothing, and csv would make N of it."""
         nothing = None
         if "escapechar" in self._way:
             end = re.escape(self.delimiter)
@@ -133,7 +134,7 @@ class CsvFile:
         return best
 
     def _again(self, at: int) -> Iterator[str]:
-        """Lines from there on, which are kept."""
+        """Yield the lines from `at` on, and keep them."""
         while True:
             while at < len(self._kept):
                 yield self._kept[at]
@@ -144,8 +145,9 @@ class CsvFile:
 
 
 def _way(sample: str, delimiter: str) -> dict[str, Any]:
-    """How texts are escaped, as JSON among them shows: its quotes are doubled, unless the program wrote no CSV but the
-    text format of COPY (TSV), or INTO OUTFILE of MySQL."""
+    """Return the options of csv, as JSON in the sample shows.
+
+    CSV doubles quotes. The text format of COPY (TSV) and INTO OUTFILE of MySQL use backslashes."""
     if delimiter == "\t" and re.search(r'(?m)(?:^|\t)\{"', sample):
         return {"quoting": csv.QUOTE_NONE}
     if re.search(rf'(?m)(?:^|{re.escape(delimiter)})"\{{\\"', sample):
@@ -154,11 +156,11 @@ def _way(sample: str, delimiter: str) -> dict[str, Any]:
 
 
 def unescaped(field: str) -> str:
-    r"""A field of the text format, where \N is nothing."""
+    r"""Return a field of the text format without its escapes; \N is nothing."""
     return "" if field == r"\N" else _ESCAPE.sub(lambda found: _ESCAPES.get(found[1], found[1]), field)
 
 
 def shown(texts: list[str], most: int = 20) -> str:
-    """Some texts of a file for one line of a terminal."""
+    """Return some texts of a file as one line for a terminal."""
     cut = ["".join(one if one.isprintable() else "?" for one in text[:60]) or "(no name)" for text in texts[:most]]
     return ", ".join(cut) + (f" and {len(texts) - most} more" if len(texts) > most else "")

@@ -1,4 +1,4 @@
-"""A CSV file of events, read in batches of rows that are ready for the table. Its memory is that of two batches."""
+"""Read a CSV file of events in batches that are ready for the table. It holds two batches in memory."""
 
 import csv
 import re
@@ -43,7 +43,7 @@ _PROPERTIES = msgspec.json.Decoder(dict[str, Any])
 
 
 class Rejected(NamedTuple):
-    """A row that cannot be taken: where it ends, why, what it was, and how many lines it took."""
+    """A rejected row: the line in which it ends, the reason, its fields, and its number of lines."""
 
     line: int
     code: str
@@ -53,8 +53,9 @@ class Rejected(NamedTuple):
 
 
 class FileBatch(NamedTuple):
-    """Events, the line of each, when they were read, and what was rejected among them; `lines` have been read so far,
-    and `position` bytes of the file as it lies on the disk."""
+    """Events, the line of each, the time of reading, and the rejected rows among them.
+
+    `lines` of the file have been read so far, and `position` bytes of it as it lies on the disk."""
 
     events: Columns
     numbers: list[int]
@@ -65,11 +66,11 @@ class FileBatch(NamedTuple):
 
     @property
     def read(self) -> int:
-        """Rows that were read."""
+        """Return the number of rows that were read."""
         return len(self.numbers) + len(self.rejected)
 
 
-#: What a file that cannot be read, or not as one of events, raises.
+#: The errors of a file that cannot be read, or is none of events.
 READ_ERRORS = (NotEvents, Foreign, EndlessRow, EOFError, OSError, csv.Error, zlib.error)
 
 
@@ -82,8 +83,7 @@ class _Fields(Struct, array_like=True, forbid_unknown_fields=True, gc=False):
 
 
 class Reading(Struct, frozen=True):
-    """How somebody wants a file to be read: names of its columns, the zone of times that have none, and whose ids those
-    are that are no UUIDs."""
+    """Options of reading: names of columns, the zone of times without one, and the owner of ids that are no UUIDs."""
 
     columns: dict[str, str] = {}
     zone: str | None = None
@@ -94,10 +94,10 @@ _AS_IT_IS = Reading()
 
 
 class EventFile:
-    """One file, `-` for stdin; what it is, its content says. Close it."""
+    """A file of events; `-` is stdin. Its content tells its format. Close it."""
 
     def __init__(self, settings: Settings, path: str, reading: Reading = _AS_IT_IS) -> None:
-        """Raises READ_ERRORS."""
+        """Open the file and find its layout. Raises READ_ERRORS."""
         self._settings = settings
         self._foreign = ForeignValues(reading.zone, reading.foreign_ids)
         self._csv = CsvFile(path, lambda row: rank(self._foreign, reading.columns, row))
@@ -111,12 +111,12 @@ class EventFile:
 
     @property
     def said(self) -> str:
-        """What whoever imports it should know of its columns; empty when all is as it should be."""
+        """Return a remark on the columns for the person who imports the file, or ""."""
         return self._layout.said
 
     @property
     def renamed(self) -> dict[str, str]:
-        """Types of events whose names were changed so far."""
+        """Return the event types that were renamed so far."""
         return self._foreign.renamed
 
     def close(self) -> None:
@@ -124,7 +124,7 @@ class EventFile:
         self._csv.close()
 
     def batches(self, skip: int) -> Iterator[FileBatch]:
-        """What stands behind the first `skip` lines. Raises READ_ERRORS."""
+        """Yield batches of what stands behind the first `skip` lines. Raises READ_ERRORS."""
         begin = max(skip, self._layout.begin)
         lines = self._csv.rows(begin)
         is_known = skip > 0 or self._layout.is_of_rejects
@@ -148,7 +148,7 @@ class EventFile:
             yield batch._replace(lines=begin + lines.line_num, position=self._bytes.position)
 
     def _cut(self, lines: Any, begin: int, most: int) -> "_Piece":
-        """The next rows."""
+        """Return the next rows."""
         rows, before, broken, count = list[list[str]](), lines.line_num, list[Rejected](), self._bytes.count
         is_over = False
         try:
@@ -193,7 +193,7 @@ class EventFile:
     def _doubled(
         self, rows: list[list[str]], ends: Sequence[int], broken: list[Rejected]
     ) -> tuple[list[list[str]], Sequence[int]]:
-        """Rows without those that would lose their backslashes, and their last lines; these are put to the broken."""
+        """Return rows and their last lines, and move rows that would lose backslashes to `broken`."""
         bad = {bisect_left(ends, line) for line in self._csv.not_doubled}
         self._csv.not_doubled.clear()
         broken += [Rejected(ends[at], "malformed", NOT_DOUBLED, rows[at]) for at in sorted(bad) if at < len(rows)]
@@ -201,7 +201,7 @@ class EventFile:
         return [rows[at] for at in left], [ends[at] for at in left]
 
     def _fill(self, rows: list[list[str]], lines: Any, most: int) -> bool:
-        """Put the next rows, few when they are long, to others; answers whether the file ends."""
+        """Append the next rows to `rows`, few if they are long. Return whether the file ends."""
         enough = self._bytes.count + _STEP_BYTES
         while len(rows) < most and self._bytes.count < enough:
             wanted = min(len(rows) + _STEP, most)
@@ -212,7 +212,7 @@ class EventFile:
         return False
 
     def _pack(self, packer: Packer, fields: Sequence[Sequence[str]], numbers: Sequence[int], batch: FileBatch) -> None:
-        """Put rows into a batch, all of them at once if they are fit."""
+        """Pack rows into a batch, all at once if they are valid."""
         try:
             events = columns(packer, fields)
             if not _NOBODY.isdisjoint(events.users):
@@ -234,7 +234,7 @@ class EventFile:
     def _fit(
         self, packer: Packer, given: Sequence[Sequence[str]], lines: Sequence[int], rejected: list[Rejected]
     ) -> tuple[Sequence[Sequence[str]], Sequence[int]]:
-        """Rows that can be taken, as events are, and their lines; the others are put to those rejected."""
+        """Return the valid rows as events, and their lines. The others go to the rejected rows."""
         fields, numbers = list[Sequence[str]](), list[int]()
         for one, number in zip(given, lines, strict=True):
             made = self._foreign.row(one)
@@ -280,7 +280,7 @@ class _Piece(NamedTuple):
     is_over: bool
 
     def told(self, one: Rejected, properties_max: int) -> Rejected:
-        """A rejected row as it is written down: with its lines, and no longer than what somebody could mend."""
+        """Return a rejected row as the file gets it: with its lines, and cut to a length that people can mend."""
         at = bisect_left(self.ends, one.line)
         begin = self.ends[at - 1] if at else self.before
         lines, detail = one.line - begin, one.detail
@@ -297,7 +297,7 @@ def _shortened(text: str, most: int) -> str:
 
 
 def _ends(rows: Sequence[Sequence[str]], begin: int, end: int) -> Sequence[int]:
-    """The last line of each row, when they stand behind the line `begin`, and not behind `end`."""
+    """Return the last line of each row; the rows stand between the lines `begin` and `end`."""
     if end - begin == len(rows):
         return range(begin + 1, end + 1)
     lines = (1 + sum(len(_LINE_END.findall(field)) for field in row) for row in rows)
@@ -307,7 +307,7 @@ def _ends(rows: Sequence[Sequence[str]], begin: int, end: int) -> Sequence[int]:
 
 
 def _pick(places: list[int] | None) -> Any:
-    """What brings a row into the order of the columns; None when there is nothing to do."""
+    """Return a function that orders the fields of a row, or None if they are in order."""
     if places is None:
         return None
     picked = itemgetter(*places)
@@ -315,7 +315,7 @@ def _pick(places: list[int] | None) -> Any:
 
 
 def _refuse_alike(rejected: list[Rejected]) -> None:
-    """Raises NotEvents if all of these first rows were rejected for one reason, which is how the file was written."""
+    """Raise NotEvents if all these first rows were rejected for one reason: the format of the file."""
     first = min(rejected)
     reasons = {(one.code, one.detail.partition(":")[0]) for one in rejected}
     if len(reasons) == 1 and first.code not in _OF_ITS_TIME:

@@ -1,4 +1,4 @@
-"""Where the columns of an event stand in a row of a file, as its heading says, and whether it is a file of events."""
+"""Find the columns of an event by the heading of a file, or refuse the file."""
 
 import re
 from collections.abc import Mapping
@@ -22,11 +22,11 @@ _FORMER = [*REJECTED_COLUMNS, "row"]
 
 
 class NotEvents(Exception):
-    """The file is none of events, or has other columns. The message says where, and what to do."""
+    """The file holds no events, or other columns. The message says where, and what to do."""
 
 
 class Layout(NamedTuple):
-    """Places of the columns in a row, None where they are in order, and the line behind which events begin."""
+    """Places of the columns in a row (None if they are in order), and the line behind which events begin."""
 
     places: list[int] | None
     begin: int
@@ -39,14 +39,14 @@ class Layout(NamedTuple):
 
 
 def rank(foreign: ForeignValues, named: Mapping[str, str], row: list[str]) -> int:
-    """How much the row is like the first one of a file of events."""
+    """Return how well a row fits the first row of a file of events."""
     if foreign.is_event(row):
         return len(COLUMNS) + 1
     return len(_found(row, named))
 
 
 def layout(file: CsvFile, foreign: ForeignValues, named: Mapping[str, str]) -> Layout:
-    """That of a file; `named` has the names that its columns have there. Raises NotEvents."""
+    """Return the layout of a file; `named` maps columns to their names there. Raises NotEvents."""
     if file.first is None:
         return Layout(None, 0)
     row, line, before = file.first
@@ -66,7 +66,7 @@ def layout(file: CsvFile, foreign: ForeignValues, named: Mapping[str, str]) -> L
 
 
 def _found(row: list[str], named: Mapping[str, str]) -> dict[str, list[int]]:
-    """Places of the names that each column may have: those of its own name, or else of others."""
+    """Return the places of each column: by its own name, or else by its other names."""
     exact = [name.strip().lower() for name in row]
     plain = [re.sub(r"[^a-z0-9]", "", name) for name in exact]
     found = dict[str, list[int]]()
@@ -83,7 +83,7 @@ def _found(row: list[str], named: Mapping[str, str]) -> dict[str, list[int]]:
 
 
 def _check(row: list[str], line: int, found: Mapping[str, list[int]], named: Mapping[str, str]) -> None:
-    """Raises NotEvents."""
+    """Raise NotEvents unless each column has one place."""
     if not found:
         hint = (
             "; this is JSON: send it to POST /events, or write it as CSV" if row[0].lstrip()[:1] in ("{", "[") else ""

@@ -1,6 +1,6 @@
-"""Bytes of a file that somebody made: unpacked, as UTF-8, and counted, with lines of a bounded length.
+"""Read a file as UTF-8 bytes: unpacked, counted, with lines of bounded length.
 
-What a file is, its first bytes say, and not its name: so a pipe is read as a file is.
+The first bytes of a file tell its format, not its name. So a pipe is read like a file.
 """
 
 import codecs
@@ -46,18 +46,18 @@ _UTF16 = ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")
 
 
 class EndlessRow(Exception):
-    """A few rows have more bytes than the memory should take: this is no file of events."""
+    """A few rows have more bytes than memory allows: this is no file of events."""
 
 
 class Foreign(Exception):
-    """The file is of another kind. The message says which, and what to do."""
+    """The file has another format. The message says which, and what to do."""
 
 
 class FileBytes(io.BufferedIOBase):
-    """Of one file, `-` for stdin: gzip is unpacked, UTF-16 becomes UTF-8. The file may be a pipe."""
+    """The bytes of a file, a pipe, or stdin (`-`): gzip is unpacked, UTF-16 becomes UTF-8."""
 
     def __init__(self, path: str) -> None:
-        """Raises Foreign, OSError, EOFError and zlib.error."""
+        """Open the file. Raises Foreign, OSError, EOFError and zlib.error."""
         self._is_stdin = path == "-"
         self._raw: IO[bytes] = sys.stdin.buffer if self._is_stdin else Path(path).open("rb")  # noqa: SIM115 - see close
         self._is_seekable = not self._is_stdin and self._raw.seekable()
@@ -80,19 +80,19 @@ class FileBytes(io.BufferedIOBase):
 
     @property
     def position(self) -> int:
-        """How far the file is read, as it lies on the disk; 0 of a pipe."""
+        """Return the position in the file as it lies on the disk, or 0 for a pipe."""
         return self._raw.tell() if self._is_seekable else 0
 
     def allow(self, size: int) -> None:
-        """Give out at most about so many bytes more."""
+        """Allow about so many more bytes before EndlessRow."""
         self._most = self.count + size
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True: the text layer asks."""
         return True
 
     def read1(self, size: int = -1, /) -> bytes:
-        """Some bytes, none at the end. Raises OSError, EOFError, zlib.error and EndlessRow."""
+        """Return some bytes, or b"" at the end. Raises OSError, EOFError, zlib.error and EndlessRow."""
         if self.count > self._most:
             raise EndlessRow("a quote may be open")
         data = self._plain.read1(size)
@@ -111,14 +111,14 @@ class FileBytes(io.BufferedIOBase):
         return data
 
     def close(self) -> None:
-        """Let go of the file, unless it is stdin."""
+        """Close the file, unless it is stdin."""
         if not self._is_stdin:
             self._raw.close()
         super().close()
 
 
 class _Ahead(io.BufferedIOBase):
-    """A stream whose first bytes were read already."""
+    """A stream whose first bytes have been read."""
 
     def __init__(self, head: bytes, rest: IO[bytes]) -> None:
         self._head, self._rest = head, rest
@@ -138,7 +138,7 @@ class _Ahead(io.BufferedIOBase):
 
 
 class _Utf8(io.BufferedIOBase):
-    """A stream in UTF-16 as UTF-8. Halves of characters stay halves, which no row can have."""
+    """Convert a stream from UTF-16 to UTF-8. Lone surrogates stay, and their rows are rejected."""
 
     def __init__(self, plain: io.BufferedIOBase, encoding: str) -> None:
         self._plain = plain
@@ -155,20 +155,20 @@ class _Utf8(io.BufferedIOBase):
 
 
 def _begun(stream: IO[bytes] | gzip.GzipFile) -> tuple[io.BufferedIOBase, bytes]:
-    """The stream from its beginning, and its first bytes."""
+    """Return the stream from its beginning, and its first bytes."""
     head = stream.read(_HEAD)
     return _Ahead(head, stream), head  # type: ignore[arg-type]
 
 
 def _refuse_foreign(head: bytes) -> None:
-    """Raises Foreign."""
+    """Raise Foreign for known formats that are no text."""
     for magic, what, remedy in _FOREIGN:
         if head.startswith(magic):
             raise Foreign(f"this is {what}; {remedy}")
 
 
 def _utf16(head: bytes) -> str | None:
-    """The encoding of a text in UTF-16, with its mark or without: then ASCII has a NUL at every other place."""
+    """Return the encoding of a text in UTF-16. Without a mark, ASCII has a NUL at every other byte."""
     for mark, encoding in _UTF16:
         if head.startswith(mark):
             return encoding
@@ -179,7 +179,7 @@ def _utf16(head: bytes) -> str | None:
 
 
 def text_bytes(file: IO[bytes], most: int) -> bytes:
-    """All of a small text file, in UTF-8 and without a mark. Raises Foreign, also for one of more bytes."""
+    """Return a small text file in UTF-8 without a mark. Raises Foreign, also if it is too large."""
     data = file.read(2 * most + 4)
     _refuse_foreign(data)
     if encoding := _utf16(data):
@@ -194,6 +194,6 @@ def text_bytes(file: IO[bytes], most: int) -> bytes:
 
 
 def _first_end(data: bytes) -> int:
-    """Where the first line ends; below 0 when it does not."""
+    """Return where the first line ends, or -1."""
     ends = [at for at in (data.find(b"\n"), data.find(b"\r")) if at >= 0]
     return min(ends, default=-1)

@@ -1,4 +1,4 @@
-"""Values as other programs export them, made those of events. What is not understood stays as it is, to be rejected."""
+"""Convert values that other programs export into those of events. Unknown ones stay unchanged and are rejected."""
 
 import re
 import unicodedata
@@ -38,17 +38,17 @@ _WANTED = {
 
 
 class ForeignValues:
-    """Makes values of one file those of events."""
+    """Convert the values of one file."""
 
     def __init__(self, zone: str | None = None, ids: str | None = None) -> None:
-        """`zone` is that of times without one, and `ids` names whose ids those are that are no UUIDs."""
+        """Convert with `zone` for times without one, and `ids` as the owner of ids that are no UUIDs."""
         self._zone = None if zone is None else ZoneInfo(zone)
         self._namespace = None if ids is None else uuid5(NAMESPACE_URL, f"urn:tallybook:{ids}")
         #: Types whose names were changed.
         self.renamed = dict[str, str]()
 
     def row(self, fields: Sequence[str]) -> Sequence[str]:
-        """The fields of an event in the order of its columns."""
+        """Return the fields of an event in the order of its columns."""
         if len(fields) != 5:
             return fields
         identity, moment, user, kind, properties = fields
@@ -61,13 +61,13 @@ class ForeignValues:
         )
 
     def is_event(self, row: Sequence[str]) -> bool:
-        """Whether the row begins as an event does: with an id and a time."""
+        """Return whether the row begins like an event: with an id and a time."""
         if len(row) != 5 or not (self._namespace or _UUID.fullmatch(row[0].strip())):
             return False
         return any(form.fullmatch(row[1].strip()) for form in (_CLOCK, _EPOCH))
 
     def why(self, column: str, text: str) -> str | None:
-        """What is wrong with a value; None where nothing better is known."""
+        """Return what is wrong with a value, or None if nothing specific is known."""
         if column == "occurred_at":
             if (clock := _CLOCK.fullmatch(text.strip())) and not clock[4] and not clock[5]:
                 return "It has no zone; say which one is meant, as --zone UTC"
@@ -96,7 +96,7 @@ class ForeignValues:
         return text
 
     def _local(self, text: str, fraction: str) -> str | None:
-        """A time of the zone. The first of two that a clock shows twice."""
+        """Return a time of the zone; of an hour that the clock shows twice, the first."""
         if self._zone is None:
             return None
         try:
@@ -116,8 +116,9 @@ class ForeignValues:
 
 
 def type_name(name: str) -> str:
-    """What a type is called here: `pageview` for `$pageview`, `Order_Completed` for `Order Completed`. Letters of other
-    alphabets have no other names, so such a name stays as it is, and is rejected."""
+    """Return the name of a type here: `pageview` for `$pageview`, `Order_Completed` for `Order Completed`.
+
+    A name with letters of other alphabets stays unchanged and is rejected."""
     plain = "".join(one for one in unicodedata.normalize("NFKD", name) if not unicodedata.combining(one))
     if any(one.isalnum() and not one.isascii() for one in plain):
         return name

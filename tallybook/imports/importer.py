@@ -1,7 +1,7 @@
-"""One import of events: batches of a file into the table, behind the gate, each id once.
+"""Import batches of a file into the table, behind the insert gate, each id once.
 
-It can be stopped or killed anywhere and run again: a note beside the file says how far it is, and what the note does
-not know yet is found in the table.
+An import can be stopped or killed anywhere and run again. A note beside the file holds its position, and the table
+tells what came after the note.
 """
 
 import asyncio
@@ -39,11 +39,11 @@ log = structlog.get_logger()
 
 
 class ImportFailed(Exception):
-    """Something has to be mended first. Run the same import again then."""
+    """The import cannot continue. Run it again once the cause is gone."""
 
 
 class Counts(Struct):
-    """Rows of a file by what became of them."""
+    """The rows of a file by outcome."""
 
     read: int = 0
     stored: int = 0
@@ -56,15 +56,14 @@ class Counts(Struct):
 
 
 class Stored(NamedTuple):
-    """What became of the events of a batch: the others are duplicates."""
+    """The outcome of a batch's events: the others are duplicates."""
 
     rows: int
     conflicts: int
 
 
 class Note(Struct):
-    """How far an import of a file is: the file as it was and is read, its lines that are done, and the size of the
-    rejects."""
+    """The progress of an import: the file and its options, the lines that are done, and the size of the rejects."""
 
     size: int
     changed_ns: int
@@ -79,20 +78,20 @@ REJECTED = ".rejected.csv"
 
 
 class Beside(NamedTuple):
-    """What lies beside a file while and after it is imported."""
+    """The files beside a file during and after its import."""
 
     note: Path
     rejected: Path
 
 
 def beside(path: str) -> Beside:
-    """The files beside one; for stdin and devices, in the folder where we are."""
+    """Return the files beside a file; for stdin and devices, those in the working folder."""
     name = "stdin" if path == "-" else Path(path).name if path.startswith("/dev/") else path
     return Beside(Path(f"{name}.import.json"), Path(f"{name}{REJECTED}"))
 
 
 def can_be_resumed(path: str) -> bool:
-    """Whether it is a file, which can be read from its midst, and not a pipe."""
+    """Return whether the path is a file that can be read from the middle, and no pipe."""
     return path != "-" and not path.startswith("/dev/") and Path(path).is_file()
 
 
@@ -100,7 +99,7 @@ class Progress:
     """The note of a file and its rejects, on the disk."""
 
     def __init__(self, path: str, reading: Reading) -> None:
-        """Begins where a former import of the same file ended, if that read it in the same way."""
+        """Continue where an earlier import of the same file with the same options ended."""
         self._at = beside(path)
         self._is_kept = can_be_resumed(path)
         stat = Path(path).stat() if self._is_kept else None
@@ -117,7 +116,7 @@ class Progress:
             file.truncate(self.note.rejected_bytes)
 
     def done(self, batch: FileBatch, stored: Stored) -> None:
-        """A batch is in the table: write that down, after its rejects."""
+        """Note that a batch is in the table, after writing its rejects."""
         note, rejected = self.note, batch.rejected
         if rejected:
             note.rejected_bytes = self._reject(batch)
@@ -134,7 +133,7 @@ class Progress:
             half.replace(self._at.note)
 
     def finish(self) -> None:
-        """Nothing is left to do: the note goes, so that a repeat reads all of the file again."""
+        """Remove the note, so that the next import reads the whole file."""
         if self._is_kept:
             self._at.note.unlink(missing_ok=True)
 
@@ -153,17 +152,17 @@ class Progress:
 
 
 class EventImport:
-    """Brings batches of one run into the table."""
+    """Bring the batches of one run into the table."""
 
     def __init__(self, pool: Any, clickhouse: ClickHouse, insert_s: float, check: Callable[[], None]) -> None:
-        """`check` raises when the run has to stop."""
+        """Import with a `check` that raises when the run has to stop."""
         self._clickhouse = clickhouse
         self._gate = ImportGate(pool, insert_s)
         self._check = check
         self._run = secrets.randbits(63)
 
     async def all(self, batches: Iterator[FileBatch], progress: Progress, shown: Callable[[FileBatch], None]) -> None:
-        """Everything. While a batch goes into the table, the next one is read."""
+        """Import all batches. The next one is read while a batch goes into the table."""
         ahead: asyncio.Future[FileBatch | None] = self._read(batches)
         try:
             while (batch := await ahead) is not None:
@@ -180,8 +179,8 @@ class EventImport:
         return asyncio.ensure_future(asyncio.to_thread(next, batches, None))
 
     async def store(self, batch: FileBatch) -> Stored:
-        """Into the table with what it does not have. Raises ImportFailed."""
-        # Of rows with one id the first counts: what is put into the dictionary last.
+        """Insert the events of a batch that the table does not have. Raises ImportFailed."""
+        # The first row of an id counts, so it enters the dictionary last.
         ids = batch.events.ids
         first = dict(zip(reversed(ids), range(len(ids) - 1, -1, -1), strict=True))
         own = Range(IMPORTED, self._run, batch.numbers[0], self._run, batch.numbers[-1] + 1)
@@ -207,8 +206,9 @@ class EventImport:
         return Stored(len(fresh), await self._conflicts(batch.events, first, there))
 
     async def _conflicts(self, events: Columns, first: dict[bytes, int], there: set[bytes]) -> int:
-        """How many rows say other things than the event of their id: the table's, or else the first one of the batch.
-        While ClickHouse does not answer, nothing is known of the table's: nobody waits for a number."""
+        """Return how many rows differ from the event of their id: the table's, or else the first one of the batch.
+
+        While ClickHouse is away, rows of ids in the table are not compared."""
         repeats = [(at, one) for at, one in enumerate(events.ids) if one in there or first[one] != at]
         stored, is_known = dict[bytes, bytes](), False
         with suppress(*CLICKHOUSE_ERRORS):
@@ -223,7 +223,7 @@ class EventImport:
         return sum(starmap(is_conflict, repeats))
 
     async def _insert(self, batch: FileBatch, fresh: list[int], before: int) -> None:
-        """Each row with its line as its place, and with the moment at which the insert has to have begun."""
+        """Insert rows, each with its line as its place, and the time before which the insert has to begin."""
         events, numbers, run = batch.events, batch.numbers, self._run
         token = f"import-{run}-{numbers[0]}-{numbers[-1]}"
         if len(fresh) < len(numbers):

@@ -1,5 +1,5 @@
-"""A CSV file of ids and texts, as `tallybook banners import` and `trackers import` take it. What is wrong ends the
-command with the line."""
+"""Read a CSV file of ids and texts, for `tallybook banners import` and `trackers import`. A fault ends the command and
+names the line."""
 
 import csv
 import zlib
@@ -18,10 +18,10 @@ _ROW_MAX = 8 << 20
 
 
 class ListFile:
-    """Rows of an id and, mostly, a text. Use it with `with`; it is read once."""
+    """Rows of an id and an optional text. Use it with `with`, and read it once."""
 
     def __init__(self, path: str, names: tuple[Sequence[str], str], is_id: Callable[[str], bool]) -> None:
-        """`names` are those that a heading may have for the id, and the one for the text. Raises BadParameter."""
+        """Open the file; `names` are those of the id in a heading, and the one of the text. Raises BadParameter."""
         self._path, self._line = path, 0
         self._ids, self._text = names
         self._is_id = is_id
@@ -37,12 +37,12 @@ class ListFile:
         self._file.close()
 
     def fault(self, what: str) -> click.BadParameter:
-        """What is to be raised for a fault of the row that was read last."""
+        """Return the error for a fault of the last row."""
         where = f"{self._path}, line {self._line}" if self._line else self._path
         return click.BadParameter(f"{where}: {what}")
 
     def __iter__(self) -> Iterator[tuple[str, str | None]]:
-        """Id and text of each row, None where there is no text. Raises BadParameter."""
+        """Yield id and text of each row; the text may be None. Raises BadParameter."""
         if (first := self._file.first) is None:
             return
         has_heading = self._is_heading(first.row)

@@ -1,1 +1,1 @@
-"""The Prometheus endpoint of the stack, and figures that lie in the files of lanes."""
+"""Serve the metrics of the stack: the endpoint, and the figures in lane files."""

@@ -1,7 +1,7 @@
-"""The Prometheus endpoint: a thread of the supervising process that answers `GET /metrics` on a port of its own.
+"""Serve `GET /metrics` from a thread of the supervisor, on a port of its own.
 
-It merges the metric files of all processes (`shared/telemetry/metric_slots.py`) with what the lanes know. A scrape
-reads files and walks lanes, so it has no place on an event loop that serves clicks.
+It merges the metric files of all processes (`shared/telemetry/metric_slots.py`) with the figures of the lanes. A scrape
+reads files and walks lanes, which would block an event loop that serves clicks.
 """
 
 import glob
@@ -25,18 +25,18 @@ from prometheus_client.registry import Collector
 from shared.telemetry.metric_slots import is_readable, locked
 from tallybook.metrics.lanes import LaneCollector
 
-#: Seconds after which a client that does not speak is let go.
+#: Seconds after which a silent client is disconnected.
 _CLIENT_TIMEOUT_S = 5.0
-#: Seconds between two looks at the lanes; the resolution of the drain age.
+#: Seconds between two samples of the lanes: the resolution of the drain age.
 _SAMPLE_S = 1.0
-#: Times that files are merged anew because one changed under the hand.
+#: Attempts to merge files that change meanwhile.
 _ATTEMPTS = 3
 
 log = structlog.get_logger()
 
 
 def prepare(metrics_dir: Path) -> None:
-    """Make the folder and empty it of what an earlier run left. Call it before any child starts."""
+    """Make the folder and remove the files of an earlier run. Call it before any child starts."""
     metrics_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     for pattern in ("*.db", "*.lock"):
         for path in metrics_dir.glob(pattern):
@@ -44,8 +44,7 @@ def prepare(metrics_dir: Path) -> None:
 
 
 def serve(host: str, port: int, metrics_dir: Path, lanes_dir: Path) -> "Endpoint":
-    """Answer `GET /metrics` in a thread until `close`. Port 0 takes a free one: see `Endpoint.port`. Raises OSError
-    when the address cannot be bound."""
+    """Answer `GET /metrics` in a thread until `close`. Port 0 takes a free one: see `Endpoint.port`. Raises OSError."""
     return Endpoint(host, port, metrics_dir, lanes_dir)
 
 
@@ -91,12 +90,12 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def exposition(self) -> bytes:
-        """All metrics as text; one scrape at a time."""
+        """Return all metrics as text, for one scrape at a time."""
         with self._lock:
             return generate_latest(self._registry)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away is no news."""
+        """Ignore a client that has left."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -116,11 +115,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """No line per scrape."""
+        """Log nothing per scrape."""
 
 
 class Files(Collector):
-    """The metric files of all slots, merged; those that cannot be read now are left out and counted."""
+    """Merge the metric files of all slots. Unreadable ones are left out and counted."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -139,14 +138,14 @@ class Files(Collector):
             try:
                 merged = MultiProcessCollector.merge(readable)  # type: ignore[no-untyped-call]
                 return list(merged), len(paths) - len(readable)
-            except Exception as error:  # a file went away or was damaged between the two lines above
+            except Exception as error:  # a file vanished or broke since the line above
                 reason = type(error).__name__
         log.error("metric_files_unreadable", files=len(paths), reason=reason)
         return [], len(paths)
 
 
 class Host(Collector):
-    """What runs here, and by which clock."""
+    """Yield the running version and the clock of this host."""
 
     def collect(self) -> Iterator[Metric]:
         build = GaugeMetricFamily("tallybook_build_info", "1, with the version that runs", labels=["version"])
@@ -156,16 +155,16 @@ class Host(Collector):
 
 
 class Journals(Collector):
-    """What waits on the disk for the record log, of workers that live and of dead ones."""
+    """Yield what waits on the disk for the record log, of living and of dead workers."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def collect(self) -> Iterator[Metric]:
-        """Sizes of the files: each has a header of eight bytes."""
+        """Yield the sizes of the files without their headers of eight bytes."""
         sizes = []
         for path in self._folder.glob("*.journal"):
-            with suppress(FileNotFoundError):  # its worker ended in order
+            with suppress(FileNotFoundError):  # its worker has ended
                 sizes.append(path.stat().st_size)
         waiting = sum(max(0, size - 8) for size in sizes)
         yield GaugeMetricFamily("tallybook_journal_bytes", "Bytes in journals that wait for the record log", waiting)
@@ -173,8 +172,9 @@ class Journals(Collector):
 
 
 class OfHost(Collector):
-    """Figures of a data folder. Of several processes that share it one gives them, so that sums over targets are right.
-    When that one ends, the next one that is asked takes its place."""
+    """Yield the figures of a data folder from one of the processes that share it, so that sums over targets are right.
+
+    When that process ends, the next one that is scraped takes its place."""
 
     def __init__(self, folder: Path, *collectors: Collector) -> None:
         self._path = folder / "metrics.lock"
@@ -182,13 +182,13 @@ class OfHost(Collector):
         self._lock = -1
 
     def collect(self) -> Iterator[Metric]:
-        """Their figures, or nothing while another process gives them."""
+        """Yield the figures, or nothing while another process yields them."""
         if self._is_ours():
             for collector in self._collectors:
                 yield from collector.collect()
 
     def close(self) -> None:
-        """Leave them to another process."""
+        """Leave the figures to another process."""
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1

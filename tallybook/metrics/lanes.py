@@ -1,4 +1,4 @@
-"""Figures that the lanes themselves know, for the process that serves `/metrics`."""
+"""Collect the figures of the lanes, for the process that serves `/metrics`."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 
 class _Track:
-    """What is remembered of one lane between two looks."""
+    """The last figures of one lane."""
 
     def __init__(self) -> None:
         self.accepted = self.drained = 0
@@ -25,8 +25,9 @@ class _Track:
 
 
 class LaneCollector(Collector):
-    """Sums over the lanes of a folder, without a label per lane. Call `sample` about every second: an age is known as
-    exactly as lanes are looked at. Threads may call it at the same time."""
+    """Sums over the lanes of a folder, without a label per lane.
+
+    Call `sample` about every second: ages are as exact as the samples are frequent. It is safe for threads."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._fleet = Fleet(folder)
@@ -34,18 +35,17 @@ class LaneCollector(Collector):
         self._tracks: dict[str, _Track] = {}
         self._lock = Lock()
         self._is_failing = False
-        # Totals only grow, also when a lane file is removed: a sum over the files would fall, and a counter that falls
-        # is taken for one that began again.
+        # Totals only grow, even when a lane file is removed: Prometheus takes a counter that falls for a restart.
         self._accepted = self._drained = 0
         self._lanes = self._clicks = 0
         self._fill = self._age_s = 0.0
 
     def sample(self) -> None:
-        """Look at the lanes now. Never raises; what cannot be read keeps its last figures."""
+        """Sample the lanes now. It never raises: an unreadable lane keeps its last figures."""
         with self._lock:
             try:
                 self._look(self._clock())
-            except Exception:  # a lane that vanishes or is damaged must not take all other metrics with it
+            except Exception:  # a vanished or damaged lane must not cost all other metrics
                 if not self._is_failing:
                     log.exception("lanes_unreadable")
                 self._is_failing = True
@@ -53,7 +53,7 @@ class LaneCollector(Collector):
                 self._is_failing = False
 
     def collect(self) -> Iterator[Metric]:
-        """The metric families, after a fresh look."""
+        """Yield the metric families, after a fresh sample."""
         self.sample()
         with self._lock:
             yield CounterMetricFamily(
@@ -86,7 +86,7 @@ class LaneCollector(Collector):
         self._age_s = max((age_s for _, _, age_s in seen), default=0.0)
 
     def _follow(self, view: View, now: float) -> tuple[int, float, float]:
-        """(clicks that wait, fill ratio, seconds since the tail moved) of one lane."""
+        """Return (waiting clicks, fill ratio, seconds since the tail moved) of a lane."""
         track = self._tracks.setdefault(view.id, _Track())
         drained, tail, accepted = view.drained(), view.tail, view.accepted()
         self._accepted += max(0, accepted - track.accepted)

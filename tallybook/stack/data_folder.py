@@ -1,8 +1,8 @@
-"""The data folder: one copy of the stack at a time, and only the builds that may open what lies in it.
+"""Own the data folder: one stack at a time, and only builds that can open its files.
 
-lock            flock of the process that owns the folder; its text names the holder. Where no servers are embedded,
-                several processes hold it together, and each owns a folder `replica-<n>` with all of the below
-lock.servers    flock that the servers inherit: free only when the last of them is gone
+lock            flock of the owner; its text names the holder. Processes without embedded servers share it, and each of
+                them owns a folder `replica-<n>` with all of the below
+lock.servers    flock that the servers inherit: free once the last of them is gone
 embedded.json   which builds wrote the servers' files, and as whom
 stack.json      the addresses of the stack that runs now
 """
@@ -23,24 +23,23 @@ import structlog
 
 from tallybook.exits import Exit, Stop
 
-#: Seconds that servers of a former run may take to go by themselves, and after which a start gives up on them.
+#: Seconds after which servers of an earlier run are killed, and after which a start gives up.
 _ORPHANS_KILLED_AFTER_S, _ORPHANS_GIVEN_UP_AFTER_S = 5.0, 15.0
-#: Seconds for which `is_taken` of another process may hold the lock, and more.
+#: Seconds to wait for a lock that `is_taken` of another process holds for a moment.
 _LOOK_OF_OTHERS_S = 0.1
-#: Programs that may be killed when they are left over: nobody's shell, whatever folder it stands in.
+#: Programs that may be killed as orphans. A shell in such a folder stays.
 _PROGRAMS = frozenset({"postgres", "valkey-server", "redis-server"})
 
 log = structlog.get_logger()
 
 
 class DataFolder:
-    """The folder of one stack, or `is_shared` by several that embed no servers. `take` it before anything else and
-    `release` it last."""
+    """The folder of one stack, or of several without servers (`is_shared`). `take` it first, `release` it last."""
 
     def __init__(self, path: str | os.PathLike[str], *, is_shared: bool = False) -> None:
         #: Folder of lanes and journals.
         self.common = Path(path).absolute()
-        #: Folder of everything that has one owner; known when a shared folder is taken.
+        #: Folder of everything with one owner; in a shared folder it is known after `take`.
         self.path = self.common
         self._is_shared = is_shared
         self._locks: list[int] = []
@@ -48,9 +47,9 @@ class DataFolder:
         self.servers_lock = -1
 
     def take(self, check: Callable[[], None] = lambda: None) -> None:
-        """Become the owner, and wait until no server of a former run is left; `check` is called while it waits.
+        """Become the owner, and wait until the servers of an earlier run are gone. It calls `check` while it waits.
 
-        Raises Stop when somebody else owns the folder, or when it cannot be written.
+        Raises Stop if somebody else owns the folder, or if it cannot be written.
         """
         try:
             self._make()
@@ -72,7 +71,7 @@ class DataFolder:
         self._wait_for_former_servers(check)
 
     def _take_replica(self) -> int:
-        """Own the first replica's folder that nobody owns."""
+        """Own the first replica folder that is free, and return the descriptor of its lock."""
         for number in count():
             self.path = self.common / f"replica-{number}"
             self.path.mkdir(mode=0o700, exist_ok=True)
@@ -83,7 +82,7 @@ class DataFolder:
 
     @property
     def is_ours(self) -> bool:
-        """Whether this process is the owner."""
+        """Return whether this process is the owner."""
         return bool(self._locks)
 
     def release(self) -> None:
@@ -92,7 +91,7 @@ class DataFolder:
             os.close(self._locks.pop())
 
     def _make(self) -> None:
-        """Make it, and close it to others: nobody else lists it, and only the users of servers enter it."""
+        """Make the folder and close it: nobody else lists it, and only the servers' users enter it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.mkdir(mode=0o700, exist_ok=True)
         if self.path.stat().st_uid == os.geteuid():
@@ -105,7 +104,7 @@ class DataFolder:
 
     def _wait_for_former_servers(self, check: Callable[[], None]) -> None:
         began, is_killed = time.monotonic(), False
-        # Of a shared folder every process holds it together: none of them embeds servers.
+        # Processes of a shared folder embed no servers and hold it together.
         kind = fcntl.LOCK_SH if self._is_shared else fcntl.LOCK_EX
         while not _try_flock(self.servers_lock, kind=kind):
             check()
@@ -120,11 +119,12 @@ class DataFolder:
             time.sleep(0.02)
 
     def kill_orphans(self, *names: str) -> None:
-        """SIGKILL the servers' processes that work inside these folders: a busy backend of Postgres outlives the
-        postmaster, and keeps the next one from starting."""
+        """Send SIGKILL to server processes that work in these folders.
+
+        A busy backend outlives its postmaster and keeps the next one from starting."""
         ours = [self.path.resolve() / name for name in names]
         for process in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):  # gone meanwhile, or not ours to look at
+            with contextlib.suppress(OSError):  # it has ended, or belongs to another user
                 program = Path(os.readlink(process / "exe")).name.removesuffix(" (deleted)")
                 if program in _PROGRAMS and Path(os.readlink(process / "cwd")) in ours:
                     log.warning("orphan_killed", pid=int(process.name))
@@ -133,7 +133,7 @@ class DataFolder:
     # -- notes -----------------------------------------------------------------------------------------------------
 
     def read(self, name: str) -> dict[str, Any]:
-        """A note in JSON; empty when there is none."""
+        """Return a note in JSON, or {} if there is none."""
         try:
             noted: dict[str, Any] = json.loads((self.path / name).read_text())
         except (FileNotFoundError, json.JSONDecodeError):
@@ -141,7 +141,7 @@ class DataFolder:
         return noted
 
     def write(self, name: str, note: dict[str, Any]) -> None:
-        """Replace a note, whole or not at all. Only this user can read it: addresses may hold passwords."""
+        """Replace a note atomically. Only this user can read it: addresses may hold passwords."""
         draft = self.path / f"{name}.new"
         draft.unlink(missing_ok=True)
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -149,12 +149,12 @@ class DataFolder:
         draft.replace(self.path / name)
 
     def remove(self, name: str) -> None:
-        """Take a note away, if it is there."""
+        """Remove a note, if it exists."""
         with contextlib.suppress(OSError):
             (self.path / name).unlink()
 
     def taken(self) -> Iterator["DataFolder"]:
-        """The folders that somebody owns now: this one, or those of replicas in it."""
+        """Yield the folders that somebody owns now: this one, and those of replicas in it."""
         if self.is_taken():
             yield self
         for path in sorted(self.path.glob("replica-*")):
@@ -162,7 +162,7 @@ class DataFolder:
                 yield replica
 
     def is_taken(self) -> bool:
-        """Whether one process owns the folder now."""
+        """Return whether a process owns the folder now."""
         try:
             descriptor = os.open(self.path / "lock", os.O_RDONLY | os.O_NOFOLLOW)
         except OSError:

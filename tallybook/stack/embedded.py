@@ -1,10 +1,11 @@
-"""Real Valkey (or Redis) and Postgres servers as supervised children, on unix sockets, and the engine of ClickHouse
-behind a gateway on loopback, with everything they write in the data folder.
+"""Run Valkey (or Redis), Postgres and the engine of ClickHouse as children, with all files in the data folder.
 
-    pg/  redis/  gateway/     the servers' own files, mode 0700
+Valkey and Postgres listen on unix sockets, ClickHouse's gateway on loopback.
+
+    pg/  redis/  clickhouse/     the servers' own files, mode 0700
     cold/                        events that ClickHouse has moved, unless they go elsewhere
     run/                         sockets, mode 0700 (tallybook/stack/sockets.py)
-    initdb.unfinished            a mark: it is there while initdb runs, so that one that was cut short starts over
+    initdb.unfinished            exists while initdb runs, so that an interrupted one starts over
     redis.log, postgres.log, clickhouse.log
 """
 
@@ -33,56 +34,55 @@ from tallybook.stack.launcher import SAME, Identity, can_walk_to, clean_environ,
 from tallybook.stack.sockets import Sockets
 
 USER = "tallybook"
-#: Where each server works, within the data folder.
+#: The working folder of each server, in the data folder.
 _FOLDERS = {"redis": "redis", "postgres": "pg", "clickhouse": "clickhouse"}
 #: The order of a stop.
 _STOPPED = ("clickhouse", "postgres", "redis")
 
-#: Seconds until a server must answer, and in which it must have stopped before it is killed.
+#: Seconds until a server has to answer, and until a stopping one is killed.
 _START_S, _STOP_S = 60.0, 15.0
-#: Bytes of a server's log at which a start puts it aside, as `<name>.log.1`.
+#: Bytes of a server's log file above which a start moves it to `<name>.log.1`.
 _LOG_MAX = 10 << 20
 #: Bytes of the path of a data folder. Postgres and Redis have 1,024 for the path of a file (MAXPGPATH).
 _PATH_MAX = 900
 
-#: `always`: with `everysec` a plain kill -9 loses increments that were already acknowledged.
+#: `always`: with `everysec` a kill -9 loses acknowledged increments.
 _REDIS_OPTIONS = (
     *("--port", "0", "--unixsocketperm", "700", "--daemonize", "no", "--save", ""),
     *("--appendonly", "yes", "--appendfsync", "always", "--no-appendfsync-on-rewrite", "no"),
     *("--maxmemory-policy", "noeviction"),
     *("--auto-aof-rewrite-percentage", "100", "--auto-aof-rewrite-min-size", "64mb"),
 )
-#: mmap: containers often have a /dev/shm of 64 MB only.
+#: mmap: /dev/shm of a container often has 64 MB only.
 _POSTGRES_OPTIONS = (
     *("-c", "listen_addresses=", "-c", "unix_socket_permissions=0700", "-c", "shared_buffers=128MB"),
     *("-c", "dynamic_shared_memory_type=mmap", "-c", "logging_collector=off", "-c", "max_wal_size=2GB"),
 )
-#: The wheel's Postgres has no ICU. -N: an initdb that was cut short is done again from nothing.
+#: The wheel's Postgres has no ICU. -N: no fsync is needed, because an interrupted initdb starts over.
 _INITDB_OPTIONS = ("-U", USER, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-instructions", "-N")
 
 log = structlog.get_logger()
 
 
 class _Server(NamedTuple):
-    """How one server is started, stopped and asked whether it is ready."""
+    """The commands and checks of a server: start, stop, readiness."""
 
     command: Sequence[str | Path]
     stop_signal: signal.Signals
     answers: Callable[[], bool]
     identity: Identity
-    #: Its whole environment; None for one without anything that is ours.
+    #: Its whole environment; None is `clean_environ`.
     environ: Mapping[str, str] | None = None
     pass_fds: Sequence[int] = ()
-    #: Called before each start, and when it has died.
+    #: Called before each start, and after a death.
     opens: Callable[[], None] = lambda: None
     died: Callable[[], None] = lambda: None
 
 
 class EmbeddedServers:
-    """The servers of one data folder that this process owns. Use it from the main thread, before any other child is
-    started.
+    """The servers of a data folder that this process owns. Use it from the main thread, before any other child starts.
 
-    `redis_url`, `database_url` and `clickhouse_url` are None for a server that was not wanted.
+    `redis_url`, `database_url` and `clickhouse_url` are None for a server that does not run.
     """
 
     redis_url: str | None = None
@@ -110,8 +110,9 @@ class EmbeddedServers:
         self._files = contextlib.ExitStack()
 
     def start(self, check: Callable[[], None] = lambda: None) -> None:
-        """Start what is wanted and wait until it answers; `check` is called while it waits. Raises Stop, or what
-        `check` raises; then nothing is left running."""
+        """Start the wanted servers and wait until they answer, calling `check` meanwhile.
+
+        Raises Stop, or what `check` raises, after it has stopped all servers."""
         if not self.names:
             return
         try:
@@ -163,7 +164,7 @@ class EmbeddedServers:
         return {**note, **builds, "run_as": self._identity.mode}
 
     def _prepare_clickhouse(self, note: dict[str, Any]) -> dict[str, Any]:
-        """It runs as somebody of its own choice: Python may lie where the users of the other servers cannot enter."""
+        """Describe the gateway. Its user is chosen apart: the other servers' users may be unable to reach Python."""
         build = clickhouse.build(note.get("clickhouse"), self._folder.path / "clickhouse")
         child = clickhouse.ClickHouseChild(self._settings, self._folder.path)
         owned = [self._folder.path / _FOLDERS["clickhouse"]]
@@ -189,14 +190,13 @@ class EmbeddedServers:
     # -- life ------------------------------------------------------------------------------------------------------
 
     def identity_for(self, reached: Sequence[Path]) -> Identity:
-        """Who runs what opens ports to the world: as root the user of the servers, if there is one who can enter these
-        paths."""
+        """Return who runs the services: as root, the servers' user if that one can reach these paths."""
         user = self._identity
         may_enter = user.mode == "drop" and all(can_walk_to(path, user.uid, user.gid) for path in reached)
         return user if may_enter else SAME
 
     def launch(self, name: str) -> None:
-        """Start one server without waiting for it."""
+        """Start a server without waiting for it."""
         server = self._servers[name]
         server.opens()
         path = self._folder.path / f"{name}.log"
@@ -215,8 +215,7 @@ class EmbeddedServers:
         self._backoffs[name].started()
 
     def revive(self) -> None:
-        """Start again what has died since, each after a while. It does not wait: the service works without them
-        meanwhile."""
+        """Restart dead servers, each after its backoff. It returns at once: services bear their absence."""
         if self._sockets is not None:
             self._sockets.keep()
         for name, process in self.processes.items():
@@ -232,7 +231,7 @@ class EmbeddedServers:
                 self.launch(name)
 
     def stop(self) -> None:
-        """Shut down cleanly (Postgres: fast), and kill what has not stopped after 15 s."""
+        """Shut down cleanly (Postgres: fast), and kill what still runs after 15 s."""
         for name in _STOPPED:
             process = self.processes.get(name)
             if process is not None and process.poll() is None:
@@ -272,16 +271,16 @@ class EmbeddedServers:
         return (self._folder.path / f"{name}.log").read_text(errors="replace")[-1500:]
 
     def _forget_former_servers(self) -> None:
-        """Remove the lock files of servers that were killed: after a reboot or in a container their pids may be those
-        of other processes, and then Postgres would not start. That none of them is left is known from
-        `lock.servers`."""
+        """Remove the lock files of killed servers: they keep Postgres from starting if their pids are in use.
+
+        `lock.servers` has shown that no server is left."""
         for name in ("pg/postmaster.pid", "run/.s.PGSQL.5432.lock"):
             (self._folder.path / name).unlink(missing_ok=True)
 
     # -- which build wrote the files -------------------------------------------------------------------------------
 
     def _builds(self, note: dict[str, str], redis: Path | None, postgres: Path | None) -> dict[str, str]:
-        """What goes into the note. Raises Stop for a build too old, or unfit for the files that are there."""
+        """Return the builds for the note. Raises Stop for one that is too old, or does not fit the files."""
         builds: dict[str, str] = {}
         if redis:
             version = version_of(redis)
@@ -306,7 +305,7 @@ class EmbeddedServers:
         return builds
 
     def _check_redis(self, wrote: str | None, build: str) -> None:
-        """Refuse a downgrade or another program: Redis 6.2, for one, starts empty on newer files, without a word."""
+        """Refuse a downgrade or another program: Redis 6.2 silently starts empty on newer files."""
         if wrote is None:
             return
         (former, _, former_version), (name, _, version) = wrote.partition(" "), build.partition(" ")
@@ -325,7 +324,7 @@ class EmbeddedServers:
         return folder
 
     def _cluster(self, postgres: Path) -> Path:
-        """The folder of the database cluster, made by initdb at the first start."""
+        """Return the folder of the database cluster; initdb makes it at the first start."""
         folder = self._own_folder("pg", self._identity)
         unfinished = self._folder.path / "initdb.unfinished"
         if (folder / "PG_VERSION").exists() and not unfinished.exists():
@@ -361,7 +360,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def redis_answers(path: Path) -> bool:
-    """True once PING is answered by +PONG; it is -LOADING while the append-only file is read. Raises OSError."""
+    """Return whether PING returns +PONG; it returns -LOADING while the append-only file loads. Raises OSError."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(2)
         connection.connect(str(path))
@@ -370,7 +369,7 @@ def redis_answers(path: Path) -> bool:
 
 
 def postgres_answers(path: Path) -> bool:
-    """True once a startup packet is answered by R (Authentication); it is E while the server starts. Raises OSError.
+    """Return whether a startup packet returns R (Authentication); it returns E during the start. Raises OSError.
 
     Layout: PostgreSQL documentation, "Message Formats", StartupMessage (protocol 3.0 = 196608).
     """

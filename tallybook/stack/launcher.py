@@ -1,8 +1,7 @@
-"""Starts a program as a child that cannot outlive this process, under another user where it refuses to be root.
+"""Start a child that cannot outlive this process, under another user if the program refuses root.
 
-What has to happen between fork and exec happens in a small interpreter of its own (22 ms), because code that runs in
-a forked copy of a threaded parent can deadlock. Call it from the main thread: the kernel sends the death signal when
-the *thread* that started a child ends.
+A small interpreter (22 ms) does the work between fork and exec: Python code in a forked copy of a threaded parent can
+deadlock. Call it from the main thread: the kernel sends the death signal when the *thread* that started a child ends.
 """
 
 import os
@@ -52,7 +51,7 @@ Mode = Literal["same", "drop", "userns"]
 
 
 class Identity(NamedTuple):
-    """Who runs a child: this user, another user, or root under a mapped uid of a user namespace of its own."""
+    """The user of a child: this one, another one, or root under a mapped uid of its own user namespace."""
 
     mode: Mode
     uid: int
@@ -63,12 +62,10 @@ SAME = Identity("same", -1, -1)
 
 
 def server_identity(reached: Sequence[Path], former: Mode | None, owned: Sequence[Path] = ()) -> Identity:
-    """Who runs servers that refuse root. `former` is the mode that made the files: they stay readable only under that
-    one.
+    """Return who runs servers that refuse root. Only the mode that made the files, `former`, can read them.
 
-    As root: the owner of the folders that are `owned` already, whatever users the machine has got since; else an
-    ordinary user who may enter every folder above the `reached` paths, else root mapped in a namespace.
-    Raises Stop when the files were made by root and we are not, or the other way round.
+    As root: the owner of the `owned` folders; else an ordinary user who can reach the `reached` paths; else root mapped
+    in a namespace. Raises Stop if root made the files and this process is not root, or the other way round.
     """
     is_root = os.geteuid() == 0
     if former is not None and is_root == (former == "same"):
@@ -96,7 +93,7 @@ def server_identity(reached: Sequence[Path], former: Mode | None, owned: Sequenc
 
 
 def can_walk_to(path: Path, uid: int, gid: int) -> bool:
-    """Whether that user may enter every folder above `path` (mode bits only, no ACLs)."""
+    """Return whether that user may enter every folder above `path` (mode bits only, no ACLs)."""
     for folder in path.resolve().parents:
         status = folder.stat()
         bit = 0o100 if status.st_uid == uid else 0o010 if status.st_gid == gid else 0o001
@@ -106,14 +103,15 @@ def can_walk_to(path: Path, uid: int, gid: int) -> bool:
 
 
 def clean_environ() -> dict[str, str]:
-    """The environment of a program that is not ours: nothing of this one but where programs and temporary files are.
-    It holds no secret, no proxy, and no time zone that the program may not know."""
+    """Return the environment of a foreign program: paths of programs and temporary files, UTC, and the locale C.
+
+    It holds no secret and no proxy."""
     kept = {name: os.environ[name] for name in ("PATH", "TMPDIR", "LD_LIBRARY_PATH") if name in os.environ}
     return {**kept, "TZ": "UTC", "LC_ALL": "C"}
 
 
 def command_line(identity: Identity, death_signal: signal.Signals, command: Sequence[str | Path]) -> list[str]:
-    """The command that launches `command`, whose first word is an absolute path."""
+    """Return the command that launches `command`, whose first word is an absolute path."""
     arguments = (*identity, int(death_signal), os.getpid(), *command)
     return [sys.executable, "-I", "-S", "-c", _PROGRAM, *map(str, arguments)]
 

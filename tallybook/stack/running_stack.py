@@ -1,4 +1,4 @@
-"""The stack that runs on a data folder: where its parts are, for people and for other commands."""
+"""Find the stack that runs on a data folder, for people and for other commands."""
 
 import shlex
 from typing import Any
@@ -10,17 +10,17 @@ from shared.settings import Settings
 from tallybook.exits import Exit, Stop
 from tallybook.stack.data_folder import DataFolder
 
-#: The note in the data folder that says where the stack is.
+#: The note in the data folder with the addresses of the stack.
 NOTE = "stack.json"
 
 
 def running(folder: DataFolder) -> dict[str, Any]:
-    """The note of the stack that runs on the folder, or of the first of several; empty when none does."""
+    """Return the note of the stack that runs on the folder, of the first if there are several, or {}."""
     return next((note for owned in folder.taken() if (note := owned.read(NOTE))), {})
 
 
 def reached(settings: Settings) -> Settings:
-    """The settings with the addresses of the running stack, where they name none. Raises Stop when that is nowhere."""
+    """Return the settings, with addresses of the running stack where they name none. Raises Stop if none runs."""
     stack = running(DataFolder(settings.data_dir))
     redis_url = settings.redis_url or stack.get("redis_url")
     database_url = settings.database_url or stack.get("database_url")
@@ -32,24 +32,24 @@ def reached(settings: Settings) -> Settings:
 
 
 def address(settings: Settings) -> str:
-    """The HTTP address of the stack that runs on the data folder, or of the one that the settings describe."""
+    """Return the HTTP address of the running stack, or the one in the settings."""
     stack = running(DataFolder(settings.data_dir))
     return str(stack["url"]) if stack else http_address(settings.host, settings.port)
 
 
 def http_address(host: str, port: int) -> str:
-    """A URL that reaches a service bound to `host`."""
+    """Return a URL that reaches a service bound to `host`."""
     host = reachable(host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def reachable(host: str) -> str:
-    """An address to connect to, for one to bind."""
+    """Return the address to connect to for an address that is bound."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - to connect, not to bind
 
 
 def exports(settings: Settings) -> list[str]:
-    """Shell lines that point clients at the running stack. Raises Stop when none runs on the data folder."""
+    """Return shell lines that point clients at the running stack. Raises Stop if none runs on the data folder."""
     stack = running(DataFolder(settings.data_dir))
     if not stack:
         raise _not_running(settings, "with `make up` or `tallybook up`")
@@ -66,7 +66,7 @@ def exports(settings: Settings) -> list[str]:
 
 
 def _redis_cli(url: str) -> str:
-    """Options of redis-cli; it knows neither unix:// nor redis+cluster:// addresses."""
+    """Return the options of redis-cli, which knows neither unix:// nor redis+cluster:// URLs."""
     from shared.stores.redis_cluster import urls_of_nodes
 
     if url.startswith("unix:"):
@@ -76,7 +76,7 @@ def _redis_cli(url: str) -> str:
 
 
 def _libpq(url: str) -> dict[str, str]:
-    """PGHOST and its like (libpq, "Environment Variables"), as far as the URL says something."""
+    """Return PGHOST and its like (libpq, "Environment Variables") for the parts that the URL has."""
     parts = urlsplit(url)
     hosts = parse_qs(parts.query).get("host", [parts.hostname or ""])
     values = {

@@ -1,4 +1,4 @@
-"""The services that a supervisor runs: a table of children, each started again when it dies."""
+"""Run services as children, each restarted when it dies."""
 
 import os
 import signal
@@ -14,15 +14,16 @@ from tallybook.exits import Exit, Stop
 from tallybook.stack.backoff import Backoff
 from tallybook.stack.launcher import SAME, Identity, launch
 
-#: Deaths in a row, each soon after a start, which end the supervisor.
+#: Deaths in a row, each soon after a start, that end the supervisor.
 _DEATHS_MAX = 5
 
 log = structlog.get_logger()
 
 
 class Service:
-    """One child process: `python -m <module>`. It writes where we write, and dies with us, by SIGKILL: what it has
-    acknowledged lies in its lanes, and nothing is left that holds the port."""
+    """A child process `python -m <module>` that shares our output.
+
+    It dies with this process, by SIGKILL: its lanes hold what it has acknowledged, and nothing keeps the port."""
 
     def __init__(self, module: str, environ: Mapping[str, str], identity: Identity = SAME) -> None:
         self.module = module
@@ -33,11 +34,11 @@ class Service:
 
     @property
     def pid(self) -> int | None:
-        """The process, if it runs."""
+        """Return the pid, or None if it does not run."""
         return self._process.pid if self.is_alive() and self._process else None
 
     def start(self) -> None:
-        """Start it without waiting for it."""
+        """Start the process without waiting for it."""
         command = (sys.executable, "-m", self.module)
         self._process = launch(
             command, log=None, env=self._environ, death_signal=signal.SIGKILL, identity=self._identity
@@ -45,11 +46,11 @@ class Service:
         self._backoff.started()
 
     def is_alive(self) -> bool:
-        """Whether the process runs."""
+        """Return whether the process runs."""
         return self._process is not None and self._process.poll() is None
 
     def revive(self) -> None:
-        """Start it again if it has died, after a while. Raises Stop when it dies again and again at its start."""
+        """Restart it if it has died, after its backoff. Raises Stop after five deaths at its start."""
         if self._process is None or self.is_alive():
             return
         wait_s = self._backoff.died()
@@ -65,7 +66,7 @@ class Service:
             self.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Ask it to end, and kill it when it does not in time."""
+        """Ask it to end, and kill it after `timeout_s`."""
         if self._process is None or not self.is_alive():
             return
         self._process.terminate()
@@ -78,9 +79,10 @@ class Service:
 
 
 def child_environ(settings: Settings, identity: Identity = SAME, **values: str) -> dict[str, str]:
-    """The environment of services: ours, with these values, and unbuffered. What stands in a file is read already: the
-    user of a service need not be able to read it. Another user gets another home: asyncpg looks for certificates there,
-    and fails where it may not look."""
+    """Return the environment of services: this one with these values, and unbuffered output.
+
+    Settings from files become values, because another user may be unable to read the files. Another user also gets
+    another home: asyncpg looks for certificates there and fails if it may not."""
     environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
     if identity.mode == "drop":
         environ["HOME"] = settings.data_dir
@@ -93,7 +95,7 @@ def child_environ(settings: Settings, identity: Identity = SAME, **values: str) 
 
 
 def give(identity: Identity, *folders: Path) -> None:
-    """Make these folders, and let them and all that is in them belong to that user."""
+    """Make these folders, and give them and their contents to that user."""
     for folder in folders:
         folder.mkdir(mode=0o700, exist_ok=True)
         if identity.mode == "drop":
@@ -101,5 +103,5 @@ def give(identity: Identity, *folders: Path) -> None:
                 os.chown(path, identity.uid, identity.gid, follow_symlinks=False)
 
 
-#: What a service needs to read before it runs.
+#: Paths that a service reads before it runs.
 PROGRAM = (Path(sys.executable), Path(sys.prefix, "lib"), Path(sys.base_prefix, "lib"), Path(__file__))

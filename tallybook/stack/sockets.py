@@ -1,8 +1,8 @@
-"""The folder of the embedded servers' sockets, and a path under which every client can name it.
+"""Give the folder of the embedded servers' sockets a path that every client can name.
 
-A URL, a list of libpq and sun_path each have characters or lengths that they cannot take. So a data folder whose path
-is long or unusual is reached through a symbolic link with a short, plain name; the sockets themselves stay in the data
-folder. Cleaners of temporary folders may remove the link: `keep` makes it anew.
+URLs, lists of libpq and sun_path restrict characters and lengths. So a symbolic link with a short, plain name leads to
+a data folder whose path is long or unusual; the sockets stay in the data folder. `keep` renews the link when a cleaner
+of temporary folders has removed it.
 """
 
 import contextlib
@@ -15,16 +15,16 @@ from pathlib import Path
 from tallybook.exits import Exit, Stop
 from tallybook.stack.launcher import Identity, can_walk_to
 
-#: The longest name of a socket in it.
+#: The longest name of a socket.
 _LONGEST = ".s.PGSQL.5432"
 #: sun_path holds 107 bytes and a terminating zero on Linux, 103 on macOS (unix(7)).
 _SOCKET_PATH_MAX = 100
-#: Paths that mean themselves in a URL, in a comma list of libpq, and on a command line.
+#: Paths that need no quoting in a URL, in a list of libpq, or on a command line.
 _PLAIN = re.compile(r"/[A-Za-z0-9_./-]*")
 
 
 class Sockets:
-    """Sockets of the servers of one data folder. `path` is what servers and clients are told."""
+    """The socket folder of one data folder. Servers and clients use `path`."""
 
     def __init__(self, folder: Path, identity: Identity) -> None:
         self._folder = folder
@@ -36,7 +36,7 @@ class Sockets:
         self.keep()
 
     def keep(self) -> None:
-        """Make the link if it is not there. Raises Stop when somebody else has its name."""
+        """Make the link if it is missing. Raises Stop if somebody else has its name."""
         if self.path == self._folder:
             return
         with contextlib.suppress(FileExistsError):
@@ -49,7 +49,7 @@ class Sockets:
             )
 
     def remove(self) -> None:
-        """Take the link away; nobody needs it after a stop."""
+        """Remove the link."""
         if self.path != self._folder:
             self.path.unlink(missing_ok=True)
 
@@ -60,7 +60,7 @@ def _can_be_named(folder: Path) -> bool:
 
 
 def _base(identity: Identity) -> Path:
-    """A folder for the link that a log-out does not remove, as it removes XDG_RUNTIME_DIR."""
+    """Return a folder for the link that outlives a log-out, unlike XDG_RUNTIME_DIR. Raises Stop."""
     for base in map(Path, (tempfile.gettempdir(), "/tmp", "/var/tmp")):  # noqa: S108 - the link's owner is checked
         link = base / "tallybook-0000000000-000000000000-run"
         may_enter = identity.mode != "drop" or can_walk_to(link, identity.uid, identity.gid)

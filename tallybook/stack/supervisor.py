@@ -1,4 +1,4 @@
-"""The parent of a running stack: starts servers and services in order, keeps them alive, and stops them in order."""
+"""Supervise a stack: start servers and services in order, keep them alive, and stop them in order."""
 
 import http.client
 import os
@@ -29,11 +29,11 @@ from tallybook.stack.launcher import SAME, Identity
 from tallybook.stack.running_stack import NOTE, http_address, reachable
 from tallybook.stack.services import PROGRAM, Service, child_environ, give
 
-#: Seconds between two looks at the children.
+#: Seconds between two checks of the children.
 _LOOK_S = 0.1
-#: Seconds until a service must have started, and that the aggregator has for its last transaction.
+#: Seconds until a service must have started, and that the aggregator gets for its last transaction.
 _READY_S, _AGGREGATOR_STOP_S = 60.0, 20.0
-#: Seconds beyond the drain that Granian needs to end its workers.
+#: Seconds, beside the drain, that Granian needs to end its workers.
 _INGEST_MARGIN_S = 10.0
 
 log = structlog.get_logger()
@@ -50,7 +50,7 @@ class Supervisor:
         )
         self._settings = settings
         self._names = services
-        # Lanes and journals bear several owners; servers do not.
+        # Several processes may share lanes and journals, but not servers.
         has_servers = None in (settings.redis_url, settings.database_url) or (
             settings.clickhouse_url is None and clickhouse.is_installed()
         )
@@ -68,7 +68,7 @@ class Supervisor:
         )
 
     def run(self) -> None:
-        """Start everything, announce it, and keep it alive. Raises Stop when that cannot be done."""
+        """Start everything, announce it, and keep it alive. Raises Stop if that fails."""
         self._interrupt.install()
         try:
             self._folder.take(self._interrupt.check)
@@ -91,7 +91,7 @@ class Supervisor:
     # -- start -----------------------------------------------------------------------------------------------------
 
     def _check_ports(self) -> None:
-        """Before anything is started. Raises Stop, SettingsError."""
+        """Check the ports before anything starts. Raises Stop or SettingsError."""
         settings = self._settings
         if settings.metrics_port and "ingest" in self._names:
             check_different(settings.host, settings.port, settings.metrics_host, settings.metrics_port)
@@ -102,7 +102,7 @@ class Supervisor:
             check_free("TALLYBOOK_METRICS_HOST", settings.metrics_host, settings.metrics_port, remedy)
 
     def _check_lanes(self) -> None:
-        """Raise Stop where lanes need more shards than are set."""
+        """Raise Stop if lanes need more shards than are set."""
         try:
             Fleet(self._folder.common / "lanes").check_shards(self._settings.shards)
         except SettingsError as error:
@@ -155,14 +155,16 @@ class Supervisor:
         )
 
     def _identity(self, settings: Settings) -> Identity:
-        """Who runs the services. Ports for root alone need root."""
+        """Return who runs the services. A privileged port needs root."""
         if settings.port < lowest_free_port():
             return SAME
         return self._servers.identity_for((*PROGRAM, settings.lanes_dir))
 
     def _wait_until_started(self, service: Service, metrics_dir: Path) -> None:
-        """The HTTP service has started when it answers, the aggregator when it has its place among the metrics: that is
-        at the end of its imports and after its settings."""
+        """Wait for a service. Raises Stop after 60 s.
+
+        The HTTP service has started when it answers. The aggregator has started when it holds its slot of metrics,
+        after its imports and the check of its settings."""
         deadline = time.monotonic() + _READY_S
         while True:
             if service.module == "ingest":
@@ -179,7 +181,7 @@ class Supervisor:
     def _announce(self, settings: Settings) -> None:
         address = self._noted["url"]
         if settings.log_format == "json":
-            pass  # for machines: `stack_ready` below says it
+            pass  # `stack_ready` below is for machines
         elif "ingest" in self._names:
             print(f"tallybook is ready on {address}  -  try: curl -i -X POST {address}/stats/42", flush=True)
         else:
@@ -194,7 +196,7 @@ class Supervisor:
         )
 
     def _note(self) -> None:
-        """Write down where everything is, when that has changed."""
+        """Write the addresses and pids into the note, if they have changed."""
         pids = {service.module: service.pid for service in self._services}
         pids.update({name: process.pid for name, process in self._servers.processes.items()})
         if self._noted.get("pids") != pids:
@@ -204,7 +206,7 @@ class Supervisor:
     # -- stop ------------------------------------------------------------------------------------------------------
 
     def _stop(self) -> None:
-        """Those that accept first, then those that move, then those that keep."""
+        """Stop the HTTP service, then the aggregator, then the servers."""
         patience = {"ingest": self._settings.drain_timeout_s + _INGEST_MARGIN_S, "aggregator": _AGGREGATOR_STOP_S}
         for service in self._services:
             service.stop(patience.get(service.module, _AGGREGATOR_STOP_S))
@@ -219,8 +221,9 @@ class Supervisor:
 
 
 async def _prepare(settings: Settings, embedded: Sequence[str], *, accepts: bool) -> None:
-    """Migrate, and refuse a store that may lose clicks. One that is away is no reason not to start, unless it is one of
-    ours: it has just answered."""
+    """Migrate, and refuse a store that may lose clicks. Raises Stop.
+
+    A store that is away does not prevent a start, unless it is embedded: that one has just answered."""
     try:
         applied = await migrate_postgres.migrate(settings.database_url or "")
         if applied:
