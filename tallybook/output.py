@@ -1,4 +1,4 @@
-"""Write lines to stdout, so that a closed pipe is told from the failure of a store."""
+"""Write lines to stdout, and tell a closed pipe from the failure of a store."""
 
 import click
 
@@ -13,3 +13,8 @@ def say(line: str) -> None:
         click.echo(line)
     except BrokenPipeError:
         raise ReaderGone from None
+
+
+def printable(text: str) -> str:
+    """Return a text for a terminal, with a space for each control character."""
+    return "".join(one if one.isprintable() else " " for one in text)

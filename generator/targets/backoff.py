@@ -15,7 +15,3 @@ class Backoff:
         bound = min(self._most_s, self._first_s * 2.0 ** min(self._failures, 60))
         self._failures += 1
         return random.uniform(0, bound)  # noqa: S311 - jitter
-
-    def succeeded(self) -> None:
-        """Reset to the first wait."""
-        self._failures = 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from shared.settings import load
+from shared.settings import Settings, load
 from tallybook.exits import Exit, Stop
 from tallybook.output import say
 
@@ -20,9 +20,14 @@ _T = TypeVar("_T")
 
 def with_database(work: "Callable[[Connection], Awaitable[_T]]", data_dir: str | None) -> _T:
     """Do the work with a connection to the database of the settings, or of the running stack. Raises Stop."""
+    return connected(work, settings_of(data_dir).database_url)
+
+
+def settings_of(data_dir: str | None) -> Settings:
+    """Return the settings, with addresses of the running stack where they name none. Raises Stop."""
     from tallybook.stack.running_stack import reached
 
-    return connected(work, reached(load(data_dir=data_dir)).database_url)
+    return reached(load(data_dir=data_dir))
 
 
 def written(work: "Callable[[Connection], Awaitable[_T]]", data_dir: str | None) -> _T:

@@ -7,10 +7,11 @@ from typing import IO, TYPE_CHECKING, TypeVar
 
 import click
 
-from shared.settings import Settings, load
-from tallybook.commands.database import connected
+from shared.settings import Settings
+from tallybook.commands.database import connected, settings_of
 from tallybook.exits import Exit, Stop
 from tallybook.options import DATA_DIR, JSON_LINES
+from tallybook.output import printable
 
 if TYPE_CHECKING:
     import asyncpg
@@ -51,7 +52,7 @@ def listed(settled: bool, most: int, as_json: bool, data_dir: str | None) -> Non
         is_all = len(letters) < most
         return letters, len(letters) if is_all else await dead_letters.counted(connection, settled=settled)
 
-    letters, there = _with_database(work, _settings(data_dir))
+    letters, there = _with_database(work, settings_of(data_dir))
     for letter in letters:
         click.echo(json.dumps(_plain(letter)) if as_json else _line(letter))
     if there > len(letters):
@@ -66,7 +67,7 @@ def show(letter: str, data_dir: str | None) -> None:
     from shared.record_log import dead_letters
 
     where = _place(letter)
-    found = _with_database(lambda one: dead_letters.found(one, where), _settings(data_dir))
+    found = _with_database(lambda one: dead_letters.found(one, where), settings_of(data_dir))
     if found is None:
         raise Stop(Exit.FAILED, f"There is no letter {letter}.")
     click.echo(json.dumps(_plain(found), indent=1), err=True)
@@ -90,7 +91,7 @@ def replay(letters: tuple[str, ...], are_all: bool, record: IO[bytes] | None, da
         raise click.UsageError("name letters, or say --all")
     if record is not None and len(letters) != 1:
         raise click.UsageError("--file is the record of one letter")
-    settings, value = _settings(data_dir), None if record is None else _record(record)
+    settings, value = settings_of(data_dir), None if record is None else _record(record)
 
     named = [_place(one) for one in letters]
 
@@ -136,7 +137,7 @@ def drop(letters: tuple[str, ...], data_dir: str | None) -> None:
     async def work(connection: "Connection") -> int:
         return sum([await dead_letters.drop(connection, where) for where in places])
 
-    click.echo(f"dropped: {_with_database(work, _settings(data_dir))}")
+    click.echo(f"dropped: {_with_database(work, settings_of(data_dir))}")
 
 
 def _place(text: str) -> "Place":
@@ -149,8 +150,7 @@ def _place(text: str) -> "Place":
 
 
 def _line(letter: "Letter") -> str:
-    detail = "".join(one if one.isprintable() else " " for one in letter.detail)
-    return f"{letter.place}\t{letter.created_at:%Y-%m-%dT%H:%M:%SZ}\t{letter.reason}\t{detail[:120]}"
+    return f"{letter.place}\t{letter.created_at:%Y-%m-%dT%H:%M:%SZ}\t{letter.reason}\t{printable(letter.detail)[:120]}"
 
 
 def _plain(letter: "Letter") -> dict[str, object]:
@@ -165,12 +165,6 @@ def _plain(letter: "Letter") -> dict[str, object]:
         "state": "replayed" if letter.replayed_at else "dropped" if letter.dropped_at else "waiting",
         "settledAt": settled_at.isoformat() if settled_at else None,
     }
-
-
-def _settings(data_dir: str | None) -> Settings:
-    from tallybook.stack.running_stack import reached
-
-    return reached(load(data_dir=data_dir))
 
 
 def _with_database(work: "Callable[[Connection], Awaitable[_T]]", settings: Settings) -> _T:

@@ -11,6 +11,7 @@ import click
 from shared.api_keys import PREFIX, KeyScope, parsed
 from tallybook.commands.database import say_all, with_database, written
 from tallybook.options import DATA_DIR, JSON_LINES
+from tallybook.output import printable
 
 if TYPE_CHECKING:
     from tallybook.registries.api_keys import Row
@@ -77,7 +78,7 @@ def _line(row: "Row", *, as_json: bool) -> str:
     is_expired = row.expires_at is not None and row.expires_at <= datetime.now(UTC)
     state = "revoked" if row.revoked_at is not None else "expired" if is_expired else "active"
     if not as_json:
-        name = "".join(one if one.isprintable() else " " for one in row.name)  # of an older row
+        name = printable(row.name)  # of an older row
         return "\t".join(
             (row.prefix, state, ",".join(row.scopes), _minute(row.expires_at), _minute(row.last_used_at), name)
         )

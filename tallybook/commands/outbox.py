@@ -12,6 +12,7 @@ import click
 from shared.settings import Settings, load
 from tallybook.exits import Exit, Stop
 from tallybook.options import DATA_DIR, JSON, JSON_LINES, YES
+from tallybook.output import printable
 
 if TYPE_CHECKING:
     from aggregator.outbox.dead_letters import Letter
@@ -56,7 +57,7 @@ def status(as_json: bool, data_dir: str | None) -> None:
         click.echo(f"oldest writing transaction: {found.held_s:.1f} s, process {found.held_by}")
     if found.is_younger:
         click.echo("the cluster is younger than the outbox: `tallybook outbox rebase`")
-    click.echo(f"trouble: {_printable(found.trouble or 'none')}")
+    click.echo(f"trouble: {printable(found.trouble or 'none')}")
 
 
 @outbox.group()
@@ -163,7 +164,7 @@ def rebase(opened_at: str, is_sure: bool, data_dir: str | None) -> None:
         now = await outbox_status.status(one)
         if now.relay is not None:
             raise Stop(
-                Exit.FAILED, f"The relay {_printable(now.relay)} has the outbox: stop it, then wait for its lease."
+                Exit.FAILED, f"The relay {printable(now.relay)} has the outbox: stop it, then wait for its lease."
             )
         if not now.is_younger:
             raise Stop(Exit.FAILED, "This cluster is not younger than the outbox: there is nothing to rebase.")
@@ -203,12 +204,8 @@ def _context(file: IO[bytes]) -> str:
 
 
 def _line(letter: "Letter") -> str:
-    moment, detail = f"{letter.buried_at:%Y-%m-%dT%H:%M:%SZ}", _printable(letter.detail)[:120]
-    return f"{letter.event_id}\t{moment}\t{_printable(letter.event_type)}\t{letter.reason}\t{detail}"
-
-
-def _printable(text: str) -> str:
-    return "".join(one if one.isprintable() else " " for one in text)
+    moment, detail = f"{letter.buried_at:%Y-%m-%dT%H:%M:%SZ}", printable(letter.detail)[:120]
+    return f"{letter.event_id}\t{moment}\t{printable(letter.event_type)}\t{letter.reason}\t{detail}"
 
 
 def _plain(letter: "Letter") -> dict[str, object]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from tallybook.commands.database import settings_of
 from tallybook.exits import Exit, Stop
 from tallybook.options import DATA_DIR, JSON, YES
 from tallybook.output import say
@@ -98,12 +99,10 @@ def _check(user: str) -> None:
 def _with_stores(work: "Callable[[ClickHouse, Any], Awaitable[_T]]", data_dir: str | None) -> _T:
     """Do the work with the stores of the settings, or of the running stack. Raises Stop."""
     from shared.privacy.erasure import NotErased
-    from shared.settings import load
     from shared.stores.clickhouse import CLICKHOUSE_ERRORS, connect
     from shared.stores.postgres import POSTGRES_ERRORS, create_pool
-    from tallybook.stack.running_stack import reached
 
-    settings = reached(load(data_dir=data_dir))
+    settings = settings_of(data_dir)
     if settings.clickhouse_url is None:
         raise Stop(Exit.NOT_RUNNING, "There is no ClickHouse: set TALLYBOOK_CLICKHOUSE_URL.")
 

@@ -43,13 +43,8 @@ def prepare(metrics_dir: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def serve(host: str, port: int, metrics_dir: Path, lanes_dir: Path) -> "Endpoint":
-    """Answer `GET /metrics` in a thread until `close`. Port 0 takes a free one: see `Endpoint.port`. Raises OSError."""
-    return Endpoint(host, port, metrics_dir, lanes_dir)
-
-
 class Endpoint:
-    """A running endpoint."""
+    """Answer `GET /metrics` in a thread until `close`. Port 0 takes a free one: see `port`. Raises OSError."""
 
     def __init__(self, host: str, port: int, metrics_dir: Path, lanes_dir: Path) -> None:
         lanes = LaneCollector(lanes_dir)

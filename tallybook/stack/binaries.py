@@ -58,6 +58,11 @@ def _file_in_package(module: str, pattern: str) -> Path | None:
     return None
 
 
+def numbers(version: str) -> list[int]:
+    """Return the numbers of a version, to compare."""
+    return [int(number) for number in re.findall(r"\d+", version)]
+
+
 def version_of(binary: Path) -> tuple[int, int]:
     """Return (major, minor) as the program reports them. Raises Stop if it reports none."""
     text = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603

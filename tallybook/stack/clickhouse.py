@@ -4,7 +4,6 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import os
-import re
 import secrets
 import socket
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 from gateway.cold import folder_of, is_wanted
 from shared.settings import PREFIX, Settings
 from tallybook.exits import Exit, Stop
+from tallybook.stack.binaries import numbers
 from tallybook.stack.launcher import clean_environ
 
 _USER = "tallybook"
@@ -118,16 +118,12 @@ def build(wrote: str | None, folder: Path) -> str:
         message = "There is no ClickHouse to start: pip install chdb, or set TALLYBOOK_CLICKHOUSE_URL."
         raise Stop(Exit.SERVER_MISSING, message)
     version = importlib.metadata.version("chdb-core")
-    if wrote is not None and _numbers(wrote) > _numbers(version):
+    if wrote is not None and numbers(wrote) > numbers(version):
         raise Stop(
             Exit.FOREIGN_DATA,
             f"{folder} was written by chdb-core {wrote}, but {version} is installed: install that one.",
         )
     return version
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", version)]
 
 
 def _bound_socket(folder: Path) -> socket.socket:

@@ -28,7 +28,7 @@ from shared.settings import Settings
 from tallybook.exits import Exit, Stop
 from tallybook.stack import clickhouse
 from tallybook.stack.backoff import Backoff
-from tallybook.stack.binaries import OLDEST_POSTGRES, OLDEST_REDIS, find_postgres, find_redis, version_of
+from tallybook.stack.binaries import OLDEST_POSTGRES, OLDEST_REDIS, find_postgres, find_redis, numbers, version_of
 from tallybook.stack.data_folder import DataFolder
 from tallybook.stack.launcher import SAME, Identity, can_walk_to, clean_environ, command_line, launch, server_identity
 from tallybook.stack.sockets import Sockets
@@ -309,7 +309,7 @@ class EmbeddedServers:
         if wrote is None:
             return
         (former, _, former_version), (name, _, version) = wrote.partition(" "), build.partition(" ")
-        if former != name or _numbers(former_version) > _numbers(version):
+        if former != name or numbers(former_version) > numbers(version):
             raise Stop(
                 Exit.FOREIGN_DATA,
                 f"{self._folder.path / 'redis'} was written by {wrote}, but {build} is installed: install that one.",
@@ -353,10 +353,6 @@ def _give(folder: Path, identity: Identity) -> None:
         os.chown(folder, identity.uid, identity.gid)
     elif identity.mode == "userns":
         os.chown(folder, 0, 0)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(map(int, version.split(".")))
 
 
 def redis_answers(path: Path) -> bool:

@@ -126,7 +126,7 @@ class Supervisor:
         metrics_dir = self._folder.path / "metrics"
         endpoint.prepare(metrics_dir)
         if settings.metrics_port:
-            self._endpoint = endpoint.serve(
+            self._endpoint = endpoint.Endpoint(
                 settings.metrics_host, settings.metrics_port, metrics_dir, self._folder.common / "lanes"
             )
         identity = self._identity(settings)

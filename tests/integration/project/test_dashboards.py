@@ -23,7 +23,7 @@ from shared.counting.lane import Lane
 from shared.record_log.record_log import Batch, Position, Record
 from shared.settings import Settings
 from shared.stores import clickhouse
-from tallybook.metrics.endpoint import prepare, serve
+from tallybook.metrics.endpoint import Endpoint, prepare
 from tests.harness.services import require
 from tests.harness.subjects.dashboards import ROOT, RULES, Query, alerts, promql, selectors, sql
 from tests.harness.subjects.pages import view
@@ -151,7 +151,7 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     lane.add("1", 3)
     environment = {**os.environ, "TALLYBOOK_METRICS_DIR": str(folder), "TALLYBOOK_METRICS_ROLE": "ingest"}
     feed = subprocess.Popen([sys.executable, "-c", FEED], cwd=ROOT, env=environment, stdin=subprocess.PIPE)
-    endpoint = serve("127.0.0.1", 0, folder, lanes)
+    endpoint = Endpoint("127.0.0.1", 0, folder, lanes)
     yield endpoint.port
     feed.communicate(timeout=PATIENCE_S)
     endpoint.close()

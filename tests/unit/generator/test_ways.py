@@ -120,14 +120,6 @@ def test_waits_double_up_to_a_bound_with_full_jitter() -> None:
         assert 0.9 * bound < max(of) <= bound
 
 
-def test_after_a_success_waits_begin_anew() -> None:
-    backoff = Backoff(0.1, 10.0)
-    for _ in range(10):
-        backoff.wait_s()
-    backoff.succeeded()
-    assert backoff.wait_s() <= 0.1
-
-
 # -- the view ----------------------------------------------------------------------------------------------------------
 
 

@@ -10,9 +10,11 @@ from typing import Any
 ROOT = Path(__file__).parents[3]
 SDK = ROOT / "sdk/python"
 EXAMPLE = ROOT / "examples/django"
-#: Modules of the SDK that a framework imports, and what of it they import.
-OF_FRAMEWORKS = {"outbox/django/apps.py": "django", "outbox/django/migrations/0001_outbox.py": "django"} | {
-    "outbox/pytest_plugin.py": "pytest"
+#: Modules of the SDK that a framework imports, and the framework.
+OF_FRAMEWORKS = {
+    "outbox/django/apps.py": "django",
+    "outbox/django/migrations/0001_outbox.py": "django",
+    "outbox/pytest_plugin.py": "pytest",
 }
 
 

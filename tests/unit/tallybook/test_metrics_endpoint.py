@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tallybook.metrics.endpoint import Endpoint, prepare, serve
+from tallybook.metrics.endpoint import Endpoint, prepare
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def endpoint(folder: Path, tmp_path: Path) -> Iterator[Endpoint]:
-    running = serve("127.0.0.1", 0, folder, tmp_path / "lanes")
+    running = Endpoint("127.0.0.1", 0, folder, tmp_path / "lanes")
     yield running
     running.close()
 
@@ -97,13 +97,13 @@ def test_a_silent_client_holds_up_nobody(endpoint: Endpoint) -> None:
 
 def test_a_busy_port_is_an_error(endpoint: Endpoint, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="in use"):
-        serve("127.0.0.1", endpoint.port, folder, tmp_path)
+        Endpoint("127.0.0.1", endpoint.port, folder, tmp_path)
 
 
 def test_close_gives_the_port_back(folder: Path, tmp_path: Path) -> None:
-    first = serve("127.0.0.1", 0, folder, tmp_path)
+    first = Endpoint("127.0.0.1", 0, folder, tmp_path)
     first.close()
-    second = serve("127.0.0.1", first.port, folder, tmp_path)
+    second = Endpoint("127.0.0.1", first.port, folder, tmp_path)
     assert ask(second)[0] == 200
     second.close()
 
