@@ -1,12 +1,12 @@
 """Background work is a table of loops, run by one small runner that survives whatever they meet."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 import structlog
 
+from shared.runtime.backoff import Backoff
 from shared.runtime.tasks import end
 from shared.stores.failures import noted
 from shared.telemetry.metrics import LOOP_ERRORS
@@ -36,6 +36,7 @@ async def run(loops: Sequence[Loop]) -> None:
 
 
 async def _run(loop: Loop) -> None:
+    backoff = Backoff(loop.period_s, max(_BACKOFF_MAX_S, loop.period_s), (0.75, 1.25))
     failures = 0
     while True:
         try:
@@ -51,5 +52,4 @@ async def _run(loop: Loop) -> None:
             if failures:
                 log.info("loop_recovered", loop=loop.name, failures=failures)
             failures = 0
-        wait_s = min(loop.period_s * 2.0 ** min(failures, 10), max(_BACKOFF_MAX_S, loop.period_s))
-        await asyncio.sleep(wait_s * random.uniform(0.75, 1.25))  # noqa: S311 - jitter
+        await asyncio.sleep(backoff.after(failures))

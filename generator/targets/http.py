@@ -15,7 +15,6 @@ import msgspec
 import structlog
 
 from generator.ledger import Ledger
-from generator.targets.backoff import Backoff
 from generator.targets.sender import Patience, TargetUnusable
 from generator.traffic.kinds import BROKEN_JSON
 from generator.traffic.traffic import Message
@@ -96,7 +95,7 @@ class HttpSender:
     async def _answered(self, body: bytes, began: float) -> tuple[int, bytes]:
         """Return status and body of the final response, or status 0 if it gave up."""
         assert self._session is not None  # noqa: S101 - for the type checker
-        backoff = Backoff(self._patience.first_wait_s, self._patience.longest_wait_s)
+        backoff = self._patience.backoff()
         while True:
             wait_s = 0.0
             try:
@@ -113,7 +112,7 @@ class HttpSender:
             if 0 < self._patience.give_up_s < time.perf_counter() - began:
                 GENERATOR_ERRORS.labels("given_up").inc()
                 return 0, b""
-            await asyncio.sleep(min(max(wait_s, backoff.wait_s()), self._patience.longest_wait_s))
+            await asyncio.sleep(min(max(wait_s, backoff.next_s()), self._patience.longest_wait_s))
             self.retries += 1
             GENERATOR_RETRIES.inc()
 

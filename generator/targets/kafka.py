@@ -18,7 +18,6 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from generator.ledger import Ledger
-from generator.targets.backoff import Backoff
 from generator.targets.sender import Patience, TargetUnusable
 from generator.traffic.partitioner import Partitioner
 from generator.traffic.traffic import Message
@@ -176,7 +175,7 @@ class KafkaSender:
 
     async def _transact(self, messages: Sequence[Message]) -> None:
         """Repeat a transaction until it is committed. After an unknown outcome, call `commit_transaction` again."""
-        backoff = Backoff(self._patience.first_wait_s, self._patience.longest_wait_s)
+        backoff = self._patience.backoff()
         async with self._transactions:
             is_aborted = self._aborts.random() < self._abort_ratio
             while True:
@@ -192,7 +191,7 @@ class KafkaSender:
                     await asyncio.to_thread(self._ended, "commit_transaction")
                 except KafkaException as error:
                     await self._recover(error.args[0])
-                    await asyncio.sleep(backoff.wait_s())
+                    await asyncio.sleep(backoff.next_s())
                     continue
                 for message, position in notes:
                     self._ledger.note(message, position or b"null", None if position else "unknown")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from generator.traffic.traffic import Message
+from shared.runtime.backoff import Backoff
 
 
 class Patience(NamedTuple):
@@ -14,6 +15,10 @@ class Patience(NamedTuple):
     longest_wait_s: float = 10.0
     #: Until a message is given up with an unknown outcome; 0 is never.
     give_up_s: float = 0.0
+
+    def backoff(self) -> Backoff:
+        """Return the waits of one message, with full jitter."""
+        return Backoff(self.first_wait_s, self.longest_wait_s, jitter=(0.0, 1.0))
 
 
 class TargetUnusable(Exception):

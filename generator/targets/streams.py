@@ -15,7 +15,6 @@ import structlog
 from redis.asyncio import Redis
 
 from generator.ledger import Ledger
-from generator.targets.backoff import Backoff
 from generator.targets.sender import Patience, TargetUnusable
 from generator.traffic.partitioner import Partitioner
 from generator.traffic.traffic import Message
@@ -105,7 +104,7 @@ class StreamsSender:
         self, way: str, partition: int, messages: Sequence[Message], began: float
     ) -> Callable[[int], bytes]:
         """Return the position of each message in the append."""
-        backoff = Backoff(self._patience.first_wait_s, self._patience.longest_wait_s)
+        backoff = self._patience.backoff()
         producer, seq = self._producer(way), messages[-1].number + 1
         records = [(message.key, message.value) for message in messages]
         while True:
@@ -120,7 +119,7 @@ class StreamsSender:
                 if 0 < self._patience.give_up_s < time.perf_counter() - began:
                     GENERATOR_ERRORS.labels("given_up").inc(len(messages))
                     return _nowhere
-                await asyncio.sleep(backoff.wait_s())
+                await asyncio.sleep(backoff.next_s())
                 self.retries += 1
                 GENERATOR_RETRIES.inc()
             else:

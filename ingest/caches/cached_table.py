@@ -7,7 +7,6 @@ most, and a "no" is believed for a while. While Postgres is away the known rows 
 """
 
 import asyncio
-import random
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
@@ -16,6 +15,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import structlog
 
 from shared.errors import Busy, PostgresUnavailable, TallybookError
+from shared.runtime.backoff import Backoff
 from shared.runtime.tasks import end
 from shared.stores.failures import noted
 from shared.stores.postgres import POSTGRES_ERRORS
@@ -174,13 +174,12 @@ class Followed(Generic[_Id, _Value]):
         self._answer(list(self._waiting), None)
 
     async def _follow(self) -> None:
-        wait_s = _AFTER_FAILURE_S[0]
+        backoff = Backoff(*_AFTER_FAILURE_S)
         while True:
             if self._is_failing:
-                await asyncio.sleep(wait_s * random.uniform(0.5, 1))  # noqa: S311 - jitter
-                wait_s = min(2 * wait_s, _AFTER_FAILURE_S[1])
+                await asyncio.sleep(backoff.next_s())
             else:
-                wait_s = _AFTER_FAILURE_S[0]
+                backoff.reset()
                 await asyncio.sleep(max(_LOOK_S, self._load_s / _LOAD_SHARE))
             await self._refresh()
 

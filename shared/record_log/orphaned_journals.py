@@ -13,6 +13,7 @@ from shared.errors import TooLarge
 from shared.record_log import journal as journals
 from shared.record_log.journal import Append, BadJournal, Journal
 from shared.record_log.record_log import Log, ProducerRewound
+from shared.runtime.backoff import Backoff
 from shared.runtime.tasks import end
 from shared.stores.failures import noted
 from shared.telemetry.metrics import APPENDS, LOOP_ERRORS
@@ -30,7 +31,7 @@ class Unsendable(Exception):
 
 
 class Orphans:
-    """Looks after the journals of one folder. Await `start` in an event loop."""
+    """Send the journals of one folder that nobody holds. Await `start` in an event loop."""
 
     def __init__(self, folder: Path, to: Log) -> None:
         self._folder = folder
@@ -76,7 +77,7 @@ class Orphans:
 
     async def _send(self, append: Append) -> None:
         """Repeat the append until the log has it. Raises Unsendable."""
-        wait_s = _BACKOFF_S[0]
+        backoff = Backoff(*_BACKOFF_S)
         while True:
             is_prepared = False
             try:
@@ -95,5 +96,4 @@ class Orphans:
             else:
                 APPENDS.labels("replayed").inc()
                 return
-            await asyncio.sleep(wait_s * random.uniform(0.5, 1))  # noqa: S311 - jitter
-            wait_s = min(2 * wait_s, _BACKOFF_S[1])
+            await asyncio.sleep(backoff.next_s())

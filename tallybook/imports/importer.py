@@ -24,6 +24,7 @@ from shared.events.insert_gate import IMPORTED, ImportGate
 from shared.events.known_ids import Range, content, contents, known
 from shared.events.rows import DAY_MS
 from shared.events.table import TABLE
+from shared.runtime.backoff import Backoff
 from shared.runtime.crash_points import crash_point
 from shared.stores.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify
 from shared.stores.postgres import POSTGRES_ERRORS
@@ -31,7 +32,7 @@ from tallybook.imports.event_file import FileBatch, Reading
 from tallybook.imports.event_layout import COLUMNS, REJECTED_COLUMNS
 
 #: Seconds of the first and of the longest wait before a step is repeated, and after which a wait is spoken of.
-_WAIT_S, _SAID_S = (0.02, 2.0), 3.0
+_WAIT_S, _GATE_S, _SAID_S = (0.02, 2.0), (0.02, 0.1), 3.0
 #: The table refused an insert that began too late (VIOLATED_CONSTRAINT): take the gate again.
 _LATE = 469
 
@@ -184,7 +185,7 @@ class EventImport:
         ids = batch.events.ids
         first = dict(zip(reversed(ids), range(len(ids) - 1, -1, -1), strict=True))
         own = Range(IMPORTED, self._run, batch.numbers[0], self._run, batch.numbers[-1] + 1)
-        wait_s = _WAIT_S[0]
+        backoff = Backoff(*_WAIT_S)
         while True:
             try:
                 before = await self._entered()
@@ -201,8 +202,7 @@ class EventImport:
                     raise ImportFailed(f"the table does not take rows: {str(error)[:300]}") from error
                 log.warning("import_waits", reason=str(error)[:200] or type(error).__name__)
             self._check()
-            await asyncio.sleep(wait_s)
-            wait_s = min(2 * wait_s, _WAIT_S[1])
+            await asyncio.sleep(backoff.next_s())
         return Stored(len(fresh), await self._conflicts(batch.events, first, there))
 
     async def _conflicts(self, events: Columns, first: dict[bytes, int], there: set[bytes]) -> int:
@@ -232,11 +232,11 @@ class EventImport:
         await self._clickhouse.insert(TABLE, block, token, "Native", PLACED_COLUMNS)
 
     async def _entered(self) -> int:
-        waited_s, wait_s = 0.0, _WAIT_S[0]
+        waited_s, backoff = 0.0, Backoff(*_GATE_S)
         while (before := await self._gate.enter()) is None:
             self._check()
-            await asyncio.sleep(wait_s)
+            await asyncio.sleep(wait_s := backoff.next_s())
             if waited_s < _SAID_S <= waited_s + wait_s:
                 log.warning("import_waits", reason=f"{await self._gate.holder()} writes into the table")
-            waited_s, wait_s = waited_s + wait_s, min(2 * wait_s, 0.1)
+            waited_s += wait_s
         return before

@@ -27,10 +27,10 @@ import structlog
 from shared.settings import Settings
 from tallybook.exits import Exit, Stop
 from tallybook.stack import clickhouse
-from tallybook.stack.backoff import Backoff
 from tallybook.stack.binaries import OLDEST_POSTGRES, OLDEST_REDIS, find_postgres, find_redis, numbers, version_of
 from tallybook.stack.data_folder import DataFolder
 from tallybook.stack.launcher import SAME, Identity, can_walk_to, clean_environ, command_line, launch, server_identity
+from tallybook.stack.restarts import Restarts
 from tallybook.stack.sockets import Sockets
 
 USER = "tallybook"
@@ -104,7 +104,7 @@ class EmbeddedServers:
         self.names = [name for name, is_wanted in wanted.items() if is_wanted]
         self._servers: dict[str, _Server] = {}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._backoffs = {name: Backoff() for name in self.names}
+        self._restarts = {name: Restarts() for name in self.names}
         self._identity = SAME
         self._sockets: Sockets | None = None
         self._files = contextlib.ExitStack()
@@ -212,7 +212,7 @@ class EmbeddedServers:
                 env=server.environ or clean_environ(),
                 pass_fds=(self._folder.servers_lock, *server.pass_fds),
             )
-        self._backoffs[name].started()
+        self._restarts[name].started()
 
     def revive(self) -> None:
         """Restart dead servers, each after its backoff. It returns at once: services bear their absence."""
@@ -221,12 +221,12 @@ class EmbeddedServers:
         for name, process in self.processes.items():
             if process.poll() is None:
                 continue
-            backoff = self._backoffs[name]
-            wait_s = backoff.died()
+            restarts = self._restarts[name]
+            wait_s = restarts.died()
             if wait_s is not None:
                 self._servers[name].died()
                 log.error("server_died", server=name, exit_code=process.returncode, restart_in_s=wait_s)
-            elif backoff.is_due():
+            elif restarts.is_due():
                 self._folder.kill_orphans(_FOLDERS[name])
                 self.launch(name)
 

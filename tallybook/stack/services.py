@@ -11,8 +11,8 @@ import structlog
 
 from shared.settings import PREFIX, Settings
 from tallybook.exits import Exit, Stop
-from tallybook.stack.backoff import Backoff
 from tallybook.stack.launcher import SAME, Identity, launch
+from tallybook.stack.restarts import Restarts
 
 #: Deaths in a row, each soon after a start, that end the supervisor.
 _DEATHS_MAX = 5
@@ -29,7 +29,7 @@ class Service:
         self.module = module
         self._identity = identity
         self._environ = {**environ, "TALLYBOOK_METRICS_ROLE": module}
-        self._backoff = Backoff()
+        self._restarts = Restarts()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -43,7 +43,7 @@ class Service:
         self._process = launch(
             command, log=None, env=self._environ, death_signal=signal.SIGKILL, identity=self._identity
         )
-        self._backoff.started()
+        self._restarts.started()
 
     def is_alive(self) -> bool:
         """Return whether the process runs."""
@@ -53,16 +53,16 @@ class Service:
         """Restart it if it has died, after its backoff. Raises Stop after five deaths at its start."""
         if self._process is None or self.is_alive():
             return
-        wait_s = self._backoff.died()
+        wait_s = self._restarts.died()
         if wait_s is not None:
-            if self._backoff.deaths >= _DEATHS_MAX:
+            if self._restarts.deaths >= _DEATHS_MAX:
                 raise Stop(
                     Exit.CHILD_FAILED,
-                    f"`python -m {self.module}` died {self._backoff.deaths} times at its start "
+                    f"`python -m {self.module}` died {self._restarts.deaths} times at its start "
                     f"(exit code {self._process.returncode}); its last lines above say why.",
                 )
             log.error("service_died", service=self.module, exit_code=self._process.returncode, restart_in_s=wait_s)
-        elif self._backoff.is_due():
+        elif self._restarts.is_due():
             self.start()
 
     def stop(self, timeout_s: float) -> None:

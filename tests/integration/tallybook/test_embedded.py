@@ -19,10 +19,10 @@ from redis.exceptions import RedisError
 
 from tallybook.exits import Exit, Stop
 from tallybook.stack import clickhouse
-from tallybook.stack.backoff import Backoff
 from tallybook.stack.data_folder import DataFolder
 from tallybook.stack.embedded import EmbeddedServers
 from tallybook.stack.launcher import SAME, server_identity
+from tallybook.stack.restarts import Restarts
 from tests.harness.owners import OWNER, ask, execute, need_root, read, write
 from tests.harness.processes import ROOT, Program, lives, program, wait_for
 from tests.harness.services import enterable, missing
@@ -272,10 +272,10 @@ def test_an_ordinary_user_starts_them_as_himself(folder: Path) -> None:
 
 
 def test_waiting_times_double_and_have_an_end() -> None:
-    backoff = Backoff()
+    restarts = Restarts()
     waits = []
     for _ in range(8):
-        backoff.started()
-        waits.append(backoff.died())
-        assert backoff.died() is None  # no news
+        restarts.started()
+        waits.append(restarts.died())
+        assert restarts.died() is None  # no news
     assert waits == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]

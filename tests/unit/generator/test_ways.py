@@ -11,7 +11,6 @@ from structlog.testing import capture_logs
 from generator import view
 from generator.ledger import Ledger
 from generator.run import Run
-from generator.targets.backoff import Backoff
 from generator.targets.ways import BatchLimit, Ways
 from generator.traffic.kinds import KINDS
 from generator.traffic.profile import Profile
@@ -107,17 +106,6 @@ async def test_kinds_of_other_ways_are_sent_on_their_own() -> None:
     assert [numbers for way, numbers in memory.posts if way == "sync"] == [
         [one.number] for one in sent if one.kind == "bounce"
     ]
-
-
-def test_waits_double_up_to_a_bound_with_full_jitter() -> None:
-    waits: list[list[float]] = []
-    for _ in range(500):
-        backoff = Backoff(0.1, 1.0)
-        waits.append([backoff.wait_s() for _ in range(7)])
-    for number, bound in enumerate((0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0)):
-        of = [one[number] for one in waits]
-        assert 0 <= min(of) < 0.1 * bound
-        assert 0.9 * bound < max(of) <= bound
 
 
 # -- the view ----------------------------------------------------------------------------------------------------------
