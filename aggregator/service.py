@@ -1,4 +1,4 @@
-"""The background service: everything that it runs, in one table."""
+"""Run the background service: everything that it does, in one table."""
 
 import asyncio
 import contextlib
@@ -77,7 +77,7 @@ async def serve(settings: Settings) -> None:
 
 @asynccontextmanager
 async def _sinks(settings: Settings, pool: Any) -> AsyncIterator[list[Loop]]:
-    """Records move from the log into ClickHouse, where there is one; answers what has to be done beside."""
+    """Move records from the log into ClickHouse, where there is one. Yield the loops that this needs."""
     if settings.clickhouse_url is None:
         yield []
         return
@@ -129,7 +129,7 @@ async def _sinks(settings: Settings, pool: Any) -> AsyncIterator[list[Loop]]:
 
 @asynccontextmanager
 async def _relay(settings: Settings, pool: Any) -> AsyncIterator[list[Loop]]:
-    """Events move from the outbox into ClickHouse, where there is one; answers what has to be done beside."""
+    """Relay events from the outbox into ClickHouse, where there is one. Yield the loops that this needs."""
     if settings.clickhouse_url is None:
         yield []
         return

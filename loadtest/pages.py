@@ -35,7 +35,7 @@ from aggregator.sink import audit
 from aggregator.sink.batch_policy import Policy
 from aggregator.sink.configured_pipelines import PAGE_VIEWS
 from aggregator.sink.partition import Stores
-from aggregator.sink.pipelines import Pipeline, Rows
+from aggregator.sink.pipelines import Pipeline
 from aggregator.sink.repeated_events import repeats
 from aggregator.sink.sink import Sink
 from loadtest.tools.servers import cores
@@ -204,7 +204,7 @@ async def _naive(tables: clickhouse.ClickHouse, log: Log) -> Cost:
     lines = PAGE_VIEWS.rows(0, batch).lines
     clock = Clock()
     for number, line in enumerate(lines):
-        await PAGE_VIEWS.insert(tables, Rows([line], []), f"naive {number}")
+        await PAGE_VIEWS.insert(tables, [line], f"naive {number}")
     return clock.cost(len(lines))
 
 

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from aggregator import patience
+from aggregator.delivery import waits
 from shared.migrations.migrate_clickhouse import migrate as migrate_clickhouse
 from shared.migrations.migrate_postgres import migrate
 from shared.settings import Settings
@@ -133,8 +133,8 @@ def quiet() -> None:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits of sinks and relays are short."""
-    monkeypatch.setattr(patience, "SETUP_S", 0.1)
-    monkeypatch.setattr(patience, "_WAITS", dict.fromkeys(("unknown", "overload", "readonly"), (0.02, 0.2)))
+    monkeypatch.setattr(waits, "SETUP_S", 0.1)
+    monkeypatch.setattr(waits, "_WAITS", dict.fromkeys(("unknown", "overload", "readonly"), (0.02, 0.2)))
 
 
 @pytest.fixture

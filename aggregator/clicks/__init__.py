@@ -1,1 +1,1 @@
-"""Closed minutes from Redis into Postgres, and the retention of their rows."""
+"""Flush closed minutes from Redis into Postgres, and keep their tables in shape."""

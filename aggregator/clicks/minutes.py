@@ -1,4 +1,4 @@
-"""Closed minutes from Redis into Postgres, each incarnation once.
+"""Flush closed minutes from Redis into Postgres, each incarnation once.
 
 Any number of aggregators may run: they hold no state and need no leader. The ledger is the fence: two that carry the
 same incarnation meet at its key, one waits for the other's commit and then adds nothing.
@@ -39,7 +39,7 @@ _PARTITIONS = statement("aggregator/clicks/minutes.partitions.sql")
 _BATCH, _BATCH_ROWS = 64, 25_000
 #: Transactions at the same time. Two of them cannot deadlock: each takes its ledger keys, then its rows, in order.
 _AT_ONCE = 2
-#: Fields that Redis answers at a time: larger hashes are read with a cursor, which is safe because they cannot change.
+#: Fields that Redis returns at a time: larger hashes are read with a cursor, which is safe because they cannot change.
 _FIELDS = 5000
 
 #: What Postgres says of a row that it will refuse however often it is sent.
@@ -57,7 +57,7 @@ class Minutes:
         self._pool = pool
 
     async def flush(self) -> int:
-        """Move everything that is sealed now; answers the clicks moved. Raises REDIS_ERRORS and POSTGRES_ERRORS."""
+        """Move everything sealed and return the clicks moved. Raises REDIS_ERRORS and POSTGRES_ERRORS."""
         began, clicks, waiting, still_open = time.perf_counter(), 0, [], 0
         try:
             for shard in range(self._settings.shards):
@@ -78,7 +78,7 @@ class Minutes:
         return clicks
 
     def _report(self, waiting: Sequence[str], live: int) -> None:
-        """How much waits, and for how long the oldest closed minute has."""
+        """Update the gauges of open minutes and of the age of the oldest closed one."""
         OPEN_MINUTES.set(live)
         ends = [(_minute_of(name) + 1) * self._settings.minute_s for name in waiting]
         OLDEST_OPEN_SECONDS.set(max(0.0, time.time() - min(ends)) if ends else 0.0)
@@ -107,7 +107,7 @@ class Minutes:
         return sum(task.result() for task in moving)
 
     async def _batches(self, shard: int, sealed: list[str]) -> AsyncIterator[dict[str, dict[bytes, bytes]]]:
-        """The incarnations with what they hold, in pieces that fit one transaction."""
+        """Yield the incarnations with their contents, in pieces that fit one transaction."""
         batch: dict[str, dict[bytes, bytes]] = {}
         rows = 0
         for name in sealed:
@@ -130,7 +130,7 @@ class Minutes:
         return cast("dict[bytes, bytes]", await self._redis.hgetall(key))
 
     async def _move(self, shard: int, batch: dict[str, dict[bytes, bytes]]) -> int:
-        """Persist one batch and drop it from Redis; answers the clicks that were new to Postgres."""
+        """Persist one batch and drop it from Redis. Return the clicks that were new to Postgres."""
         crash_point("read")
         try:
             clicks = await self._persist({name: content for name, content in batch.items() if content})
@@ -143,7 +143,7 @@ class Minutes:
         return clicks
 
     async def _move_apart(self, shard: int, batch: dict[str, dict[bytes, bytes]], error: Exception) -> int:
-        """One by one, so that a row that Postgres refuses holds up nothing but its own incarnation."""
+        """Move incarnations one by one, so that a refused row holds up its own incarnation only."""
         if len(batch) > 1:
             return sum([await self._move(shard, {name: content}) for name, content in batch.items()])
         prefix, name = keys.prefix(shard), next(iter(batch))

@@ -1,4 +1,4 @@
-"""What keeps the tables in shape: partitions made ahead, old ones dropped, old ledger rows pruned.
+"""Keep the tables in shape: make partitions ahead, drop old ones, prune old ledger rows.
 
 Whatever is removed on purpose is added to `click_carry` in the same transaction, so ledger and statistics stay
 comparable.
@@ -29,14 +29,14 @@ class Upkeep:
         self._pool = pool
 
     async def make_partitions(self) -> int:
-        """Make the partitions of this and the next months; answers how many were missing."""
+        """Make the partitions of this and the next months. Return how many were missing."""
         made = int(await self._pool.fetchval(_AHEAD, _MONTHS_AHEAD))
         if made:
             log.info("partitions_made", partitions=made)
         return made
 
     async def drop_expired(self) -> list[str]:
-        """Drop partitions of months that ended before the retention; answers their names."""
+        """Drop partitions of months that ended before the retention. Return their names."""
         if self._settings.retention_days is None:
             return []
         dropped = []
@@ -57,7 +57,7 @@ class Upkeep:
         log.info("partition_dropped", partition=partition, clicks=clicks)
 
     async def prune_ledger(self) -> int:
-        """Remove ledger rows that no Redis and no backup can bring back any more; answers how many."""
+        """Prune ledger rows that no Redis and no backup can bring back. Return how many."""
         pruned = int(await self._pool.fetchval(_PRUNE, self._settings.ledger_days))
         if pruned:
             log.info("ledger_pruned", rows=pruned)

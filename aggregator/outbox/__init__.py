@@ -1,1 +1,1 @@
-"""From an application's outbox in Postgres into ClickHouse: each committed event once."""
+"""Relay an application's outbox from Postgres into ClickHouse, each committed event once."""

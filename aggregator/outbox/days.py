@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 
 async def make_days(pool: Any) -> int:
-    """Make the partitions of today and the coming week; answers how many were missing. Raises POSTGRES_ERRORS: also
+    """Make the partitions of today and the coming week. Return how many were missing. Raises POSTGRES_ERRORS: also
     when the DEFAULT partition holds events of such a day, until `drop_relayed` has emptied it."""
     made = int(await pool.fetchval(_AHEAD, DAYS_AHEAD))
     if made:
@@ -34,7 +34,7 @@ async def make_days(pool: Any) -> int:
 
 
 async def drop_relayed(pool: Any) -> list[str]:
-    """Drop the partitions of days that are over and relayed, and empty the DEFAULT one if it is; answers their names.
+    """Drop the partitions of days that are over and relayed, and empty the DEFAULT one if it is. Return their names.
     One that somebody still writes to or reads is left for the next time."""
     dropped = []
     for row in [*await pool.fetch(_OVER), {"partition": DEFAULT}]:

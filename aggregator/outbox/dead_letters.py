@@ -39,7 +39,7 @@ async def listed(outbox: Outbox, most: int, *, event_id: UUID | None = None, set
 
 
 async def replay_mended(outbox: Outbox, event_id: UUID, event_context: str) -> int:
-    """Publish the letters of an event again, with another context, which is a JSON object; answers how many waited.
+    """Publish the letters of an event again, with another context, which is a JSON object. Return how many waited.
     Raises POSTGRES_ERRORS, and then nothing has changed."""
     async with outbox.pool.acquire() as connection, connection.transaction():
         await connection.execute(_MEND, outbox.name, event_id, event_context)
@@ -47,5 +47,5 @@ async def replay_mended(outbox: Outbox, event_id: UUID, event_context: str) -> i
 
 
 async def drop(outbox: Outbox, event_ids: Sequence[UUID]) -> int:
-    """Give letters up, for good; answers how many waited. Raises POSTGRES_ERRORS."""
+    """Give letters up, for good. Return how many waited. Raises POSTGRES_ERRORS."""
     return int(await outbox.pool.fetchval(_DROP, outbox.name, list(event_ids)))

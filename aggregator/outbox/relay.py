@@ -1,38 +1,34 @@
-"""The relay: from the outbox in Postgres into `event_log` in ClickHouse, each committed event once.
+"""Move events from the outbox in Postgres into `event_log` in ClickHouse, each committed event once.
 
-    claim     the cursor row, under the next epoch               held by another one: nothing to do
+    claim     the cursor row, under the next epoch               held by another relay: nothing to do
     pick      the rows behind the cursor whose transactions are over, in the order of (xid, id)
-    intend    note the range and the token of its insert         refused: another one has the cursor, drop the batch
-    insert    under that token
-    done      the cursor, and a dead letter if there is one, in one transaction
+    deliver   intend, insert and record (`aggregator/delivery/engine.py`)
 
-All that is known lies in the cursor row: whatever fails, whoever comes next claims the row and goes on from what it
-says. So these are plain functions: `aggregator/outbox/relay_loop.py` calls them for ever, a task of Celery or a line of
-cron calls `relay` now and then, and they may all do so at once.
+All that is known lies in the cursor row: whatever fails, the next relay claims the row and goes on from what it says.
+So these are plain functions. `aggregator/outbox/relay_loop.py` calls them for ever; a task of Celery or a line of cron
+calls `relay` now and then. They may all do so at once.
 
-**The range of a batch is final.** Rows of transactions older than every running one can neither come nor go, so what is
-pending gives the same rows again, byte for byte, and its token says so: it ends with a digest of them. Rows that are
-not what they were (a restored database, another version of this file) have another digest, and then the table is asked.
-
-**A batch that holds a row which ClickHouse refuses** shrinks to its first half, down to one row, which becomes a dead
-letter; then batches grow again. First the table is asked whether it has anything of the range: if so, a view failed
-after the rows were written, and another token would store them twice; that is a matter of set-up.
+**The range of a batch is final.** Rows of transactions older than every running one can neither come nor go. So a
+pending range gives the same rows again, byte for byte, and its token ends with a digest of them. Rows that have changed
+(a restored database, another version of this file) have another digest, and then the relay asks the table.
 """
 
 import asyncio
 import hashlib
 import json
 import time
+from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
+from aggregator.delivery.engine import Refusals, deliver
+from aggregator.delivery.waits import NeedsRepair
 from aggregator.outbox import traces
 from shared.integers import fitted_lines
-from shared.runtime.crash_points import crash_point
 from shared.runtime.process import is_gone
 from shared.runtime.tasks import end
-from shared.stores.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify
+from shared.stores.clickhouse import ClickHouse
 from shared.stores.postgres import POSTGRES_ERRORS, statement
 
 _CLAIM = statement("aggregator/outbox/relay.claim.sql")
@@ -65,8 +61,6 @@ AS_WRITTEN = {
     "input_format_json_read_bools_as_numbers": 0,
     "input_format_json_read_bools_as_strings": 0,
 }
-#: Rows in a row that ClickHouse refuses with one code, after which it is not the rows' fault.
-IN_A_ROW = 10
 #: Seconds for which the cursor is held without a word from its holder.
 LEASE_S = 10.0
 #: Bytes of the lines of one insert, beside the last row: well below what the gateway takes.
@@ -76,16 +70,18 @@ _END = (str((1 << 64) - 1), (1 << 63) - 1)
 #: Characters of an explanation that are kept.
 _DETAIL_MAX = 1000
 
+_T = TypeVar("_T")
+
 
 class Lost(Exception):
     """Another relay holds the cursor. What was begun is in the cursor row, and that one finishes it."""
 
 
-class Damaged(Exception):
+class Damaged(NeedsRepair):
     """What is pending is not what it was when it was noted, and the table has some of it. Audit it (docs/outbox.md)."""
 
 
-class Younger(Exception):
+class Younger(NeedsRepair):
     """The outbox holds ids of transactions that this cluster has not given out yet: it was restored into a younger one.
     New events would sort before the cursor and never be read. Rebase it (docs/outbox.md)."""
 
@@ -125,8 +121,13 @@ class Batch(NamedTuple):
 
     @property
     def pending(self) -> Pending:
-        """What the cursor row says while it is on its way."""
+        """Return what the cursor row says while the batch is on its way."""
         return Pending(self.xid, self.id, self.rows, self.token)
+
+    @property
+    def size(self) -> int:
+        """The number of its records."""
+        return self.rows
 
 
 class Claim(NamedTuple):
@@ -139,8 +140,7 @@ class Claim(NamedTuple):
     pending: Pending | None
     #: Rows of the next batch at most, while a bad one is looked for.
     most: int | None
-    #: The code with which ClickHouse refused the last rows, and how many in a row.
-    refused: tuple[str | None, int]
+    refused: Refusals
     #: The next batch, if it was read while the former one was on its way, and is a full one: those are final.
     ahead: Batch | None = None
 
@@ -192,7 +192,7 @@ async def claimed(outbox: Outbox, owner: str, lease_s: float = LEASE_S) -> Claim
 
 
 async def _is_freed(outbox: Outbox) -> bool:
-    """Whether the cursor was held by a process that has ended on this host; if so, it is free now."""
+    """Free the cursor if its holder has ended on this host. Return whether it is free now."""
     holder = await outbox.pool.fetchval("SELECT owner FROM tallybook_outbox_cursor WHERE name = $1", outbox.name)
     if holder is None or not is_gone(holder):
         return False
@@ -207,7 +207,7 @@ async def hold(outbox: Outbox, claim: Claim, lease_s: float) -> None:
 
 async def step(outbox: Outbox, claim: Claim, lease_s: float = LEASE_S) -> tuple[Claim, Moved]:
     """Bring one batch to its end: that which is pending, or the next. Raises Lost, Damaged, one of POSTGRES_ERRORS or
-    of CLICKHOUSE_ERRORS; `classify` says whether somebody has to mend something. Afterwards claim anew."""
+    of CLICKHOUSE_ERRORS; `explain` says whether somebody has to mend something. Afterwards claim anew."""
     began = time.time()
     after, moved = await _step(outbox, claim, lease_s)
     if claim.pending is not None or claim.most is not None:  # what lies behind it was never looked at
@@ -220,45 +220,109 @@ async def step(outbox: Outbox, claim: Claim, lease_s: float = LEASE_S) -> tuple[
 
 async def _step(outbox: Outbox, claim: Claim, lease_s: float) -> tuple[Claim, Moved]:
     most = min(claim.most or outbox.rows, outbox.rows)
+    delivery = _Delivery(outbox, claim._replace(ahead=None), lease_s)
     if claim.pending is not None:
         batch = await _again(outbox, claim, claim.pending)
         if batch.token != claim.pending.token and await _is_stored(outbox, claim, batch):
-            return await _done(outbox, claim, batch, lease_s)
+            await delivery.record(batch, None)
+            return delivery.claim, delivery.moved
     else:
         batch = claim.ahead or await pick(outbox, claim, most)
-        claim = claim._replace(ahead=None)
         if not batch.rows or (batch.rows < most and 0 <= batch.age_s < outbox.wait_s):
-            await _one(outbox, _RENEW, claim, lease_s)
-            return claim, Moved(age_s=batch.age_s, wait_s=outbox.wait_s - batch.age_s if batch.rows else None)
-    crash_point("outbox_picked")
-    while True:
-        if claim.pending != batch.pending:
-            claim = await _intend(outbox, claim, batch, lease_s)
-        crash_point("outbox_intended")
-        began, ahead = time.time(), asyncio.create_task(_ahead(outbox, claim, batch))
+            await delivery.hit(_RENEW)
+            return delivery.claim, Moved(age_s=batch.age_s, wait_s=outbox.wait_s - batch.age_s if batch.rows else None)
+    try:
+        await deliver(delivery, batch)
+    finally:
+        await delivery.close()
+    return delivery.claim, delivery.moved
+
+
+class _Delivery:
+    """One batch of an outbox on its way. `claim` and `moved` say how far it is."""
+
+    def __init__(self, outbox: Outbox, claim: Claim, lease_s: float) -> None:
+        self.claim = claim
+        self.moved = Moved()
+        self._outbox = outbox
+        self._lease_s = lease_s
+        self._ahead: asyncio.Task[Batch | None] | None = None
+        self._inserted: tuple[float, float] | None = None
+
+    @property
+    def refused(self) -> Refusals:
+        """How ClickHouse refused the last rows."""
+        return self.claim.refused
+
+    async def close(self) -> None:
+        """Drop what is still being read ahead."""
+        if self._ahead is not None:
+            await end(self._ahead)
+            self._ahead = None
+
+    async def intend(self, batch: Batch) -> None:
+        """Note the range and its token, unless a predecessor did."""
+        if self.claim.pending != batch.pending:
+            await self.hit(_INTEND, str(batch.xid), batch.id, batch.rows, batch.token, self.claim.most)
+            self.claim = self.claim._replace(pending=batch.pending)
+
+    def read_ahead(self, batch: Batch) -> None:
+        """Read what follows a full batch."""
+        if self.claim.most is None and batch.rows >= self._outbox.rows:
+            self._ahead = asyncio.create_task(_ahead(self._outbox, self.claim, batch))
+
+    async def insert(self, batch: Batch) -> None:
+        """Insert the rows once. Raises CLICKHOUSE_ERRORS."""
+        began = time.time()
+        await self._outbox.clickhouse.insert(TABLE, batch.lines, batch.token, FORMAT, COLUMNS, AS_WRITTEN)
+        self._inserted = (began, time.time())
+
+    async def found(self, batch: Batch) -> int:
+        """Return how many rows of the range the table has."""
+        return await _found(self._outbox, self.claim, batch)
+
+    def is_unfit(self, batch: Batch) -> bool:
+        """Return whether the only row of a batch is one that no such table would take."""
         try:
-            await outbox.clickhouse.insert(TABLE, batch.lines, batch.token, FORMAT, COLUMNS, AS_WRITTEN)
-        except CLICKHOUSE_ERRORS as error:
-            if not await _is_of_a_row(outbox, claim, batch, error):
-                raise
-            if batch.rows == 1:
-                return await _done(outbox, claim, batch, lease_s, error)
-            claim = claim._replace(most=batch.rows // 2)
-            batch = await pick(outbox, claim, batch.rows // 2)
-        else:
-            inserted = (began, time.time())
-            crash_point("outbox_inserted")
-            claim, moved = await _done(outbox, claim, batch, lease_s)
-            return claim._replace(ahead=await ahead), moved._replace(inserted=inserted)
-        finally:
-            if not ahead.done():
-                await end(ahead)
+            _, _, moment, _, event_context, version, context, *_ = json.loads(batch.lines)
+        except RecursionError:
+            return False
+        return moment == NO_TIME or version < 0 or not isinstance(event_context, dict) or not isinstance(context, dict)
+
+    async def half(self, batch: Batch) -> Batch:
+        """Return the first half of a batch."""
+        await self.close()
+        self.claim = self.claim._replace(most=batch.rows // 2)
+        return await pick(self._outbox, self.claim, batch.rows // 2)
+
+    async def record(self, batch: Batch, refusal: Exception | None) -> None:
+        """Move the cursor behind a batch that is stored, or whose only row becomes a dead letter."""
+        outbox, claim, dead = self._outbox, self.claim, int(refusal is not None)
+        refused = claim.refused.after(refusal)
+        async with outbox.pool.acquire() as connection, connection.transaction():
+            if refusal is not None:
+                await connection.execute(_BURY, outbox.name, claim.epoch, refused.code, _clean(str(refusal)))
+            await self.hit(_DONE, batch.rows - dead, dead, refused.code, outbox.rows, connection=connection)
+        is_full = batch.rows >= (claim.most or outbox.rows) or len(batch.lines) >= _BATCH_CHARACTERS
+        most = claim.most * 2 if claim.most and claim.most * 2 < outbox.rows else None
+        ahead = None if self._ahead is None else await self._ahead
+        self.claim = claim._replace(xid=batch.xid, id=batch.id, pending=None, most=most, refused=refused, ahead=ahead)
+        self.moved = Moved(batch.rows - dead, dead, batch.age_s, more=is_full, inserted=self._inserted)
+
+    async def patiently(self, store: str, step: Callable[[], Awaitable[_T]]) -> _T:
+        """Run the step once: whoever called the relay repeats it, from the cursor row."""
+        return await step()
+
+    async def hit(self, sql: str, *arguments: Any, connection: Any = None) -> None:
+        """Run an update of the cursor row, which has to be of our epoch. Raises Lost."""
+        name, epoch = self._outbox.name, self.claim.epoch
+        status = await (connection or self._outbox.pool).execute(sql, name, epoch, self._lease_s, *arguments)
+        if status != "UPDATE 1":
+            raise Lost(f"the outbox {name} is held by another relay, no more as epoch {epoch}")
 
 
 async def _ahead(outbox: Outbox, claim: Claim, batch: Batch) -> Batch | None:
-    """What follows a full batch that is on its way, if that is a full one, too."""
-    if claim.most is not None or batch.rows < outbox.rows:
-        return None
+    """Return what follows a full batch that is on its way, if that is a full one, too."""
     try:
         following = await pick(outbox, claim._replace(xid=batch.xid, id=batch.id), outbox.rows)
     except POSTGRES_ERRORS:  # it is read again, and then the error is dealt with
@@ -267,7 +331,7 @@ async def _ahead(outbox: Outbox, claim: Claim, batch: Batch) -> Batch | None:
 
 
 async def pick(outbox: Outbox, claim: Claim, most: int, end: tuple[str, int] = _END) -> Batch:
-    """The rows that follow the cursor, a number of them at most, up to `end`."""
+    """Return the rows that follow the cursor, a number of them at most, up to `end`."""
     row = await outbox.pool.fetchrow(_PICK, str(claim.xid), claim.id, *end, most, _BATCH_CHARACTERS, claim.source)
     if not row["rows"]:
         return Batch(0, claim.xid, claim.id, 0.0, b"", "")
@@ -284,14 +348,14 @@ async def release(outbox: Outbox, claim: Claim) -> None:
 
 
 async def replay_dead(outbox: Outbox, event_ids: list[UUID] | None = None) -> int:
-    """Publish dead letters again, those of these events or all that wait; answers how many. Can be repeated."""
+    """Publish dead letters again, those of these events or all that wait. Return how many. Can be repeated."""
     return int(await outbox.pool.fetchval(_REPLAY, outbox.name, event_ids))
 
 
 async def rebase(outbox: Outbox, opened_at: datetime) -> int:
     """After a restore into a younger cluster, with every relay stopped: let the old events that wait sort before all
     new ones, and forget those that were delivered. `opened_at` is when the application could first write to the
-    restored database. Answers how many events wait now. Raises Damaged, POSTGRES_ERRORS or CLICKHOUSE_ERRORS."""
+    restored database. Return how many events wait now. Raises Damaged, POSTGRES_ERRORS or CLICKHOUSE_ERRORS."""
     row = await outbox.pool.fetchrow("SELECT * FROM tallybook_outbox_cursor WHERE name = $1", outbox.name)
     claim = _claim(row)
     xid, id_, pending = claim.xid, claim.id, claim.pending
@@ -308,12 +372,12 @@ def _claim(row: Any) -> Claim:
     pending = None
     if row["pending_xid"] is not None:
         pending = Pending(row["pending_xid"], row["pending_id"], row["pending_rows"], row["pending_token"])
-    refused = (row["refused_code"], row["refused_times"])
+    refused = Refusals(row["refused_code"], row["refused_times"])
     return Claim(row["source"], row["epoch"], row["xid"], row["id"], pending, row["most"], refused)
 
 
 async def _again(outbox: Outbox, claim: Claim, pending: Pending) -> Batch:
-    """Exactly the range that is pending."""
+    """Read exactly the range that is pending."""
     batch = await pick(outbox, claim, pending.rows + 1, (str(pending.xid), pending.id))
     if batch.rows != pending.rows:
         raise Damaged(f"{pending.rows} rows were pending up to {pending.xid}.{pending.id}, and {batch.rows} are there")
@@ -330,7 +394,7 @@ async def _is_stored(outbox: Outbox, claim: Claim, batch: Batch) -> bool:
 
 
 async def _found(outbox: Outbox, claim: Claim, batch: Batch | Pending) -> int:
-    """Rows that the table has of a range."""
+    """Return how many rows of a range the table has."""
     places = {"of": str(claim.source), "x": claim.xid, "i": claim.id, "hx": batch.xid, "hi": batch.id}
     rows = await outbox.clickhouse.query(
         "SELECT count() FROM event_log WHERE outbox = {of:UUID} AND (outbox_xid, outbox_id) > ({x:UInt64}, {i:UInt64})"
@@ -338,59 +402,6 @@ async def _found(outbox: Outbox, claim: Claim, batch: Batch | Pending) -> int:
         places,
     )
     return int(rows[0][0])
-
-
-async def _intend(outbox: Outbox, claim: Claim, batch: Batch, lease_s: float) -> Claim:
-    await _one(outbox, _INTEND, claim, lease_s, str(batch.xid), batch.id, batch.rows, batch.token, claim.most)
-    return claim._replace(pending=batch.pending)
-
-
-async def _is_of_a_row(outbox: Outbox, claim: Claim, batch: Batch, error: Exception) -> bool:
-    """Whether one of the rows is to blame, and not the table or a view behind it."""
-    if classify(error) != "data":
-        return False
-    code, in_a_row = claim.refused
-    if batch.rows == 1 and code == _code(error) and in_a_row >= IN_A_ROW - 1 and not _is_unfit(batch):
-        return False
-    return await _found(outbox, claim, batch) == 0
-
-
-def _is_unfit(batch: Batch) -> bool:
-    """Whether the only row of a batch is one that no such table would take, however many of its kind there are."""
-    try:
-        _, _, moment, _, event_context, version, context, *_ = json.loads(batch.lines)
-    except RecursionError:
-        return False
-    return moment == NO_TIME or version < 0 or not isinstance(event_context, dict) or not isinstance(context, dict)
-
-
-async def _done(
-    outbox: Outbox, claim: Claim, batch: Batch, lease_s: float, refusal: Exception | None = None
-) -> tuple[Claim, Moved]:
-    dead = int(refusal is not None)
-    code = None if refusal is None else _code(refusal)
-    async with outbox.pool.acquire() as connection, connection.transaction():
-        if refusal is not None:
-            await connection.execute(_BURY, outbox.name, claim.epoch, code, _clean(str(refusal)))
-        arguments = (batch.rows - dead, dead, code, outbox.rows)
-        await _one(outbox, _DONE, claim, lease_s, *arguments, connection=connection)
-    crash_point("outbox_done")
-    is_full = batch.rows >= (claim.most or outbox.rows) or len(batch.lines) >= _BATCH_CHARACTERS
-    most = claim.most * 2 if claim.most and claim.most * 2 < outbox.rows else None
-    refused = (code, claim.refused[1] + 1 if code == claim.refused[0] else 1) if dead else (None, 0)
-    claim = claim._replace(xid=batch.xid, id=batch.id, pending=None, most=most, refused=refused)
-    return claim, Moved(batch.rows - dead, dead, batch.age_s, more=is_full)
-
-
-async def _one(outbox: Outbox, sql: str, claim: Claim, lease_s: float, *more: Any, connection: Any = None) -> None:
-    """Run an update that has to hit the one row of our epoch."""
-    status = await (connection or outbox.pool).execute(sql, outbox.name, claim.epoch, lease_s, *more)
-    if status != "UPDATE 1":
-        raise Lost(f"the outbox {outbox.name} is held by another relay, no more as epoch {claim.epoch}")
-
-
-def _code(error: Exception) -> str:
-    return str(getattr(error, "code", None) or type(error).__name__)
 
 
 def _clean(detail: str) -> str:

@@ -1,4 +1,4 @@
-"""The relay of this process: one batch of the outbox after the other, for ever, whatever is away.
+"""Run the relay of this process: one batch of the outbox after the other, whatever is away.
 
 Any number of processes may run one. Who has the cursor is decided in Postgres by its epoch; the others look now and
 then whether it is free.
@@ -11,11 +11,11 @@ from typing import get_args
 
 import structlog
 
-from aggregator import patience
-from aggregator.outbox.relay import LEASE_S, Claim, Damaged, Lost, Moved, Outbox, Younger, claimed, hold, release, step
+from aggregator.delivery.waits import NeedsRepair, explain, wait_s
+from aggregator.outbox.relay import LEASE_S, Claim, Lost, Moved, Outbox, claimed, hold, release, step
+from shared.runtime.backoff import Backoff
 from shared.runtime.tasks import end
 from shared.stores.clickhouse import CLICKHOUSE_ERRORS, Class
-from shared.stores.failures import classify, noted
 from shared.stores.postgres import POSTGRES_ERRORS, statement
 from shared.telemetry.metrics import (
     OUTBOX_ASTRAY,
@@ -94,16 +94,13 @@ class Relay:
                 return
             except Lost:
                 log.info("outbox_lost")
-            except (Damaged, Younger) as error:
-                await self._pause("setup", error)
-            except (*POSTGRES_ERRORS, *CLICKHOUSE_ERRORS) as error:
-                kind = classify(error)
-                await self._pause("setup" if kind == "data" else kind, error)
+            except (NeedsRepair, *POSTGRES_ERRORS, *CLICKHOUSE_ERRORS) as error:
+                await self._pause(error)
 
     async def _relay_while_well(self) -> None:
-        """Until told to leave, or until something fails; then the cursor is claimed anew."""
+        """Relay until told to leave or until something fails. Then claim the cursor anew."""
         claim: Claim | None = None
-        idle_s = _POLL_S
+        idle = Backoff(_POLL_S, _POLL_MAX_S, (1.0, 1.0))
         while not self._leaving.is_set():
             if claim is None:
                 claim = await claimed(self._outbox, self._owner, self._lease_s)
@@ -113,15 +110,16 @@ class Relay:
             began = time.perf_counter()
             claim, moved = await self._step(claim)
             self._count(moved, time.perf_counter() - began)
-            idle_s = _POLL_S if moved.stored or moved.dead else min(_POLL_MAX_S, idle_s * 2)
+            if moved.stored or moved.dead:
+                idle.reset()
             if not moved.more:
-                await self._sleep(idle_s if moved.wait_s is None else max(moved.wait_s, 0.0))
+                await self._sleep(idle.next_s() if moved.wait_s is None else max(moved.wait_s, 0.0))
         if claim is not None:
             with contextlib.suppress(*POSTGRES_ERRORS):  # the lease ends by itself
                 await release(self._outbox, claim)
 
     async def _step(self, claim: Claim) -> tuple[Claim, Moved]:
-        """One batch, with its lease renewed while it is on its way."""
+        """Deliver one batch and renew its lease meanwhile."""
         holding = asyncio.create_task(self._hold(claim))
         try:
             return await step(self._outbox, claim, self._lease_s)
@@ -146,21 +144,19 @@ class Relay:
             OUTBOX_DEAD_LETTERS.inc(moved.dead)
             log.warning("events_dead_lettered", events=moved.dead)
 
-    async def _pause(self, kind: Class, error: Exception) -> None:
+    async def _pause(self, error: Exception) -> None:
+        kind, code, reason = explain(error)
         OUTBOX_FAILURES.labels(kind).inc()
-        code = noted(error).code
-        reason = str(error)[:400]
         if self._failures == 0:
             log.warning("outbox_waits", kind=kind, code=code, reason=reason[:200])
         if kind == "setup":
             with contextlib.suppress(*POSTGRES_ERRORS):  # nothing depends on it
-                await self._outbox.pool.execute(_TROUBLE, self._outbox.name, f"{code}: {reason}".replace("\0", ""))
-        wait_s = patience.wait_s(kind, self._failures)
+                await self._outbox.pool.execute(_TROUBLE, self._outbox.name, f"{code}: {reason}")
         self._failures += 1
-        await self._sleep(wait_s)
+        await self._sleep(wait_s(kind, self._failures - 1))
 
     async def _sleep(self, wait_s: float) -> None:
-        """For a while, or until told to leave."""
+        """Sleep for a while, or until told to leave."""
         with contextlib.suppress(asyncio.TimeoutError):
             async with asyncio.timeout(wait_s):
                 await self._leaving.wait()

@@ -1,4 +1,4 @@
-"""How an outbox is, for people: what waits, who relays it, and what is wrong."""
+"""Report the status of an outbox: what waits, who relays it, and what is wrong."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ class Status(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 async def status(outbox: Outbox) -> Status:
-    """How it is now. Raises POSTGRES_ERRORS."""
+    """Return the status now. Raises POSTGRES_ERRORS."""
     cursor: Any = await outbox.pool.fetchrow(_CURSOR, outbox.name)
     state: Any = await outbox.pool.fetchrow(_STATE, outbox.name)
     return Status(

@@ -29,7 +29,7 @@ class Times(NamedTuple):
 
 
 def is_on() -> bool:
-    """Whether anybody would get a trace."""
+    """Return whether anybody would get a trace."""
     if "sentry_sdk" not in sys.modules:
         return False
     import sentry_sdk

@@ -1,1 +1,1 @@
-"""From the record log into ClickHouse: each record once."""
+"""Move the record log into ClickHouse, each record once."""

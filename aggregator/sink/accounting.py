@@ -1,4 +1,4 @@
-"""Takes stock of all pipelines from time to time, searches their tables for doubles, and lets the log forget."""
+"""Take stock of all pipelines, search their tables for doubles, and trim the record log."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ _SLICES = 24
 
 
 class Books:
-    """Looks at all pipelines from time to time; any number of processes may."""
+    """Take stock of all pipelines. Any number of processes may do so at once."""
 
     def __init__(self, log: Log, cursors: Cursors, clickhouse: ClickHouse, journals: Path) -> None:
         self._log = log
@@ -28,7 +28,7 @@ class Books:
         self._journals = journals
 
     async def take_stock(self) -> None:
-        """Lag and accounts into the metrics."""
+        """Update the metrics of lag and accounts."""
         waiting = await asyncio.to_thread(records_in, self._journals)
         for pipeline in PIPELINES:
             taken = await account(self._log, self._cursors.pool, pipeline, waiting[pipeline.topic])
@@ -37,7 +37,7 @@ class Books:
                 ACCOUNTING_RECORDS.labels(pipeline.table, state).set(getattr(taken, state))
 
     async def look_for_doubles(self) -> None:
-        """One slice of each table, so that a day of looks every hour sees all of it."""
+        """Search one slice of each table for doubles. Hourly calls cover each table in a day."""
         for pipeline in PIPELINES:
             slice_now = int(time.time() / 3600) % _SLICES
             DOUBLES.labels(pipeline.table).set(
@@ -45,6 +45,6 @@ class Books:
             )
 
     async def trim(self) -> None:
-        """Forget what every sink has."""
+        """Trim what every sink has."""
         for topic in {pipeline.topic for pipeline in PIPELINES}:
             await trim(self._log, self._cursors, topic)

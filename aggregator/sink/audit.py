@@ -1,4 +1,4 @@
-"""What a table really has, asked by the place in the log that each of its rows carries."""
+"""Compare a table with the record log, by the place that each of its rows carries."""
 
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ class Found(NamedTuple):
 
 
 async def in_range(clickhouse: ClickHouse, table: str, of: Range) -> Found:
-    """What the table has of a range of places. Raises CLICKHOUSE_ERRORS."""
+    """Return what the table has of a range of places. Raises CLICKHOUSE_ERRORS."""
     return Found(*map(int, (await clickhouse.query(_RANGE, {"table": table, **of._asdict()}))[0]))
 
 

@@ -1,4 +1,4 @@
-"""When the records that were read become a batch: by their number, by time, or by whatever comes first."""
+"""Cut records into batches by number, by time, or by whichever comes first."""
 
 import math
 from typing import Literal, NamedTuple
@@ -26,7 +26,7 @@ class Policy(NamedTuple):
     wait_s: float = 1.0
 
     def limit(self, most_bytes: int) -> Limit:
-        """The same as the readers of the log take it."""
+        """Return the policy as the limit of a read."""
         return Limit(
             records=RECORDS_MAX if self.cut == "time" else self.records,
             bytes=most_bytes,

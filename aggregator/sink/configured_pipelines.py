@@ -1,4 +1,4 @@
-"""Every pipeline there is, as the settings want it."""
+"""List the pipelines as the settings want them."""
 
 from aggregator.sink import event_blocks, page_views
 from aggregator.sink.batch_policy import Policy
@@ -39,7 +39,7 @@ PIPELINES = (HITS, EVENTS, PAGE_VIEWS)
 
 
 def configured(settings: Settings) -> list[tuple[Pipeline, Policy]]:
-    """Each pipeline, and when its batches are cut."""
+    """Return each pipeline with its batch policy."""
     views = PAGE_VIEWS._replace(
         delivery=settings.pages_delivery, repeats=repeats if settings.pages_drop_repeats else None
     )

@@ -14,7 +14,7 @@ from shared.stores.clickhouse import ClickHouse
 
 
 def rows(partition: int, record: Record) -> list[bytes]:
-    """The rows of a block, with their places. Raises Refused for what is none."""
+    """Return the rows of a block, with their places. Raises Refused for what is no block."""
     try:
         found = rows_of(record.value)
     except ValueError as error:
@@ -28,7 +28,7 @@ def rows(partition: int, record: Record) -> list[bytes]:
 
 
 def places(partition: int, start: Position, end: Position) -> Range:
-    """The places of [start, end)."""
+    """Return the places of [start, end)."""
     return Range(partition, start.offset, start.seq << ROW_BITS, end.offset, end.seq << ROW_BITS)
 
 

@@ -1,4 +1,4 @@
-"""Where product events are, hot or cold, as metrics."""
+"""Measure how many product events are hot and cold."""
 
 from shared.events.cold_storage import is_cold_ever
 from shared.settings import Settings
@@ -10,7 +10,7 @@ _PLACES = statement("aggregator/sink/event_storage.sql")
 
 
 async def report(settings: Settings, clickhouse: ClickHouse) -> None:
-    """Look, and say it. Raises CLICKHOUSE_ERRORS."""
+    """Update the storage gauges. Raises CLICKHOUSE_ERRORS."""
     days = settings.events_cold_days if is_cold_ever(settings) else 0
     found = {place: figures for place, *figures in await clickhouse.query(_PLACES, {"days": days})}
     for place in ("hot", "cold"):

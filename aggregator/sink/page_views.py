@@ -106,7 +106,7 @@ def view_of(record: Record) -> tuple[PageView, int]:
 
 
 def row(partition: int, record: Record) -> bytes:
-    """One row of RowBinary, of COLUMNS. Raises Refused."""
+    """Return the row of a record: COLUMNS in RowBinary. Raises Refused."""
     (view, event_ms), (offset, seq) = view_of(record), record.position
     page, user, region = view.page_id.encode(), view.user_id.encode(), (view.region or "").encode()
     agent = (view.user_agent or "")[:_USER_AGENT_MAX].encode()
@@ -124,7 +124,7 @@ def row(partition: int, record: Record) -> bytes:
 
 @lru_cache(maxsize=10_000)
 def _address(text: str) -> bytes:
-    """The 16 bytes of an address. Raises Refused for what is none of IPv4 or IPv6."""
+    """Return the 16 bytes of an address. Raises Refused for what is neither IPv4 nor IPv6."""
     for family, before in ((socket.AF_INET, _MAPPED), (socket.AF_INET6, b"")):
         try:
             return before + socket.inet_pton(family, text)

@@ -1,22 +1,11 @@
-"""One partition of the log on its way into one table: each record once, whatever dies in between.
+"""Move one partition of the record log into one table, each record once.
 
-    cut       read from the cursor on: a batch [next, end) and the rows that it makes
-    intend    note the range in Postgres                       refused: another one has the partition, drop the batch
-    insert    under a token made of the range                  until the table has it, for ever
-    record    the cursor, its marks, the dead letters and the books, in one transaction
-
-No transaction spans the log and ClickHouse. Instead there are the intent before the insert, the token on it, the same
-rows on replay, and the place in the log in each row. Without any one of them records would be lost or count twice.
-
-**A batch that holds a row which can never be stored** shrinks: the intent [next, end) is replaced by [next, middle),
-and so on down to one record, which becomes a dead letter; then batches grow again. A crash anywhere in there leaves an
-ordinary intent to replay. First the table is asked whether it has anything of the range: if so, a view failed after the
-rows were written, and another token would store them twice; that is a matter of set-up.
+`aggregator/delivery/engine.py` has the order of the steps. This is its source: the reader, the rows, the claim and the
+books of the partition. A range that another version of the transform left pending is audited, not sent again.
 """
 
 import asyncio
 import contextlib
-import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
@@ -24,7 +13,8 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import structlog
 
-from aggregator import patience
+from aggregator.delivery.engine import Refusals, deliver
+from aggregator.delivery.waits import NeedsRepair, Obstacle, explain, wait_s
 from aggregator.sink.audit import in_range
 from aggregator.sink.pipelines import Pipeline, Rows
 from shared.errors import LogUnavailable
@@ -34,10 +24,11 @@ from shared.record_log.cursors import Claim, Cursors, OwnershipLost, Pending
 from shared.record_log.dead_letters import DeadLetter, write
 from shared.record_log.partition_share import Share
 from shared.record_log.record_log import Batch, Limit, Log, LogDamaged, Position
+from shared.runtime.backoff import Backoff
 from shared.runtime.crash_points import crash_point
 from shared.runtime.tasks import end
-from shared.stores.clickhouse import CLICKHOUSE_ERRORS, Class, ClickHouse
-from shared.stores.failures import classify, noted
+from shared.stores.clickhouse import CLICKHOUSE_ERRORS, ClickHouse
+from shared.stores.failures import classify
 from shared.stores.postgres import POSTGRES_ERRORS, statement
 from shared.telemetry.metrics import (
     SINK_BATCH_ROWS,
@@ -52,12 +43,8 @@ from shared.telemetry.metrics import (
 _BOOK = statement("aggregator/sink/partition.book.sql")
 _TROUBLE = statement("aggregator/sink/partition.trouble.sql")
 
-#: Records in a row that ClickHouse refuses with one code, after which it is not the records' fault.
-IN_A_ROW = 10
 #: Failures in a row after which readiness shows a store that is only away: some ten seconds.
 _LONG = 8
-#: Characters of a reason that are kept.
-_REASON_MAX = 400
 
 _T = TypeVar("_T")
 
@@ -68,7 +55,7 @@ class Letters(Protocol):
     """A topic of dead letters (`shared/record_log/kafka/dead_letter_topic.py`)."""
 
     async def publish(self, claim: Claim, end: Position, letters: Sequence[DeadLetter]) -> None:
-        """Have them there, once, however often this is repeated. Raises LogUnavailable."""
+        """Publish the letters once, however often this is repeated. Raises LogUnavailable."""
         ...
 
 
@@ -83,7 +70,7 @@ class Stores(NamedTuple):
     letters: Letters | None = None
 
 
-class Mixed(Exception):
+class Mixed(NeedsRepair):
     """The table has some rows of a range and not the others, and this version makes other rows than the one that sent
     them (docs/sink.md)."""
 
@@ -104,8 +91,7 @@ class Partition:
         self._reading: asyncio.Task[Batch] | None = None
         #: Records of the next batch at most: fewer while the bad one is looked for.
         self._most = stores.limit.records
-        #: The code with which ClickHouse refused the last records, and how many in a row.
-        self._refused: tuple[int | None, int] = (None, 0)
+        self.refused = Refusals()
         #: Unix time at which the oldest record came that is read and not stored; None when none is.
         self.waits_since: float | None = None
         #: What somebody has to mend; None when all is well.
@@ -121,18 +107,18 @@ class Partition:
             self._reading.cancel()
 
     async def run(self) -> None:
-        """Until told to leave. Raises OwnershipLost."""
+        """Move records until told to leave. Raises OwnershipLost."""
         if self._claim.pending is not None:
             await self._replay(self._claim.pending)
         else:
-            await self._patient("postgres", self._leave_gate)
+            await self.patiently("postgres", self._leave_gate)
         while not self._is_leaving:
             batch = await self._next_unless_left()
             if batch is not None and batch.end != batch.start:
                 await self._store(batch)
 
     async def _next_unless_left(self) -> Batch | None:
-        """The next batch; None if it was told to leave meanwhile."""
+        """Return the next batch, or None if it was told to leave meanwhile."""
         self._reading = asyncio.create_task(self._next())
         await asyncio.wait({self._reading})
         reading, self._reading = self._reading, None
@@ -150,13 +136,13 @@ class Partition:
     # -- reading ---------------------------------------------------------------------------------------------------
 
     async def _next(self) -> Batch:
-        """What comes behind the cursor: read already while the former batch was on its way, or now."""
+        """Return the batch behind the cursor: read ahead while the former one was on its way, or now."""
         ahead = await self._read_before()
         await self._reader.note(self._claim.next)
         if ahead is not None and ahead.start == self._claim.next:
             batch = ahead
         else:
-            batch = await self._patient("log", self._read)
+            batch = await self.patiently("log", self._read)
         self.waits_since = self._came_at(batch) if batch.records else None
         return batch
 
@@ -164,13 +150,8 @@ class Partition:
         limit = self._stores.limit._replace(records=self._most)
         return await self._reader.read(self._claim.next, self._claim.marks, limit)
 
-    def _read_ahead(self, batch: Batch) -> None:
-        """Read behind a batch that is not stored yet, with the marks that it will leave."""
-        marks = {**self._claim.marks, **batch.marks}
-        self._ahead = asyncio.create_task(self._reader.read(batch.end, marks, self._stores.limit))
-
     async def _read_before(self) -> Batch | None:
-        """What was read ahead; None if nothing was. The reader is free afterwards."""
+        """Return the batch that was read ahead, or None. The reader is free afterwards."""
         ahead, self._ahead = self._ahead, None
         if ahead is None:
             return None
@@ -183,13 +164,13 @@ class Partition:
             raise
 
     def _came_at(self, batch: Batch) -> float:
-        """Unix time. The ids of a stream say it; in Kafka it is when the record was read."""
+        """Return a Unix time: that of the id of a stream, or of Kafka the moment of the read."""
         return batch.records[0].position.offset / 1000 if self._stores.log.name == "streams" else time.time()
 
     async def _again(self, pending: Pending) -> Batch:
-        """Exactly the range that is pending."""
+        """Read exactly the range that is pending."""
         of, marks = self._claim.next, self._claim.marks
-        return await self._patient("log", lambda: self._reader.replay(of, pending.end, pending.rows, marks))
+        return await self.patiently("log", lambda: self._reader.replay(of, pending.end, pending.rows, marks))
 
     # -- storing ---------------------------------------------------------------------------------------------------
 
@@ -203,26 +184,7 @@ class Partition:
 
     async def _store(self, batch: Batch) -> None:
         """Bring a batch to its end; or, if it cannot be stored as a whole, a piece of it."""
-        rows = await self._rows(batch)
-        crash_point("cut")
-        while rows.lines:
-            await self._intend(batch)
-            crash_point("intended")
-            if self._ahead is None and self._most == self._stores.limit.records:
-                self._read_ahead(batch)
-            error = await self._insert(batch, rows)
-            if error is None:
-                crash_point("inserted")
-                self._refused = (None, 0)
-                break
-            if len(batch.records) == 1:
-                rows = Rows([], [self._letter(batch, error)])
-                break
-            batch = await self._halved(batch)
-            rows = await self._rows(batch)
-        await self._record(batch, rows)
-        SINK_DUPLICATES.labels(self._pipeline.table).inc(rows.duplicates)
-        crash_point("recorded")
+        await deliver(self, await self._rows(batch))
         self._most = min(self._stores.limit.records, self._most * 2)
 
     async def _rows(self, batch: Batch) -> Rows:
@@ -230,87 +192,85 @@ class Partition:
         here on until it is recorded."""
         find, sift, left_out = self._pipeline.repeats, self._pipeline.sift, frozenset[Position]()
         if find is not None:
-            left_out = await self._patient("clickhouse", lambda: find(self._stores.clickhouse, self._number, batch))
+            left_out = await self.patiently("clickhouse", lambda: find(self._stores.clickhouse, self._number, batch))
         rows, own = self._pipeline.rows(self._number, batch, left_out), self._own(batch)
         if sift is None:
             return rows
         await self._enter()
-        lines = await self._patient("clickhouse", lambda: sift(self._stores.clickhouse, rows.lines, own))
+        lines = await self.patiently("clickhouse", lambda: sift(self._stores.clickhouse, rows.lines, own))
         return rows._replace(lines=lines, duplicates=len(rows.lines) - len(lines))
 
     async def _enter(self) -> None:
         """Take the gate; having it already is fine. Raises OwnershipLost."""
-        cursors, wait_s = self._stores.cursors, insert_gate.WAIT_S[0]
-        while not await self._patient("postgres", lambda: insert_gate.enter(cursors.pool, cursors.log, self._claim)):
+        cursors, backoff = self._stores.cursors, Backoff(*insert_gate.WAIT_S)
+        while not await self.patiently("postgres", lambda: insert_gate.enter(cursors.pool, cursors.log, self._claim)):
             if self._number not in self._share.claims:
                 raise OwnershipLost(f"{self._pipeline.table} has lost {self._claim.topic}.{self._number}")
-            await asyncio.sleep(random.uniform(wait_s / 2, wait_s))  # noqa: S311 - jitter
-            wait_s = min(2 * wait_s, insert_gate.WAIT_S[1])
+            await asyncio.sleep(backoff.next_s())
 
     async def _leave_gate(self) -> None:
-        """Unless a batch may be on its way, the gate is for others: also one that a predecessor took and died."""
+        """Leave the gate to others unless a batch may be on its way, also where a predecessor died in it."""
         if self._pipeline.sift and self._claim.pending is None:
             await insert_gate.leave(self._stores.cursors.pool, self._stores.cursors.log, self._claim)
 
-    async def _intend(self, batch: Batch) -> None:
-        """Note the range, for whoever has to repeat it; at least once, only this process knows it."""
-        cursors, claim, version = self._stores.cursors, self._claim, self._pipeline.version
+    async def intend(self, rows: Rows) -> None:
+        """Note the range, for whoever has to repeat it. At least once, only this process knows it."""
+        cursors, claim, pending = self._stores.cursors, self._claim, self._pending(rows.batch)
         if self._pipeline.delivery == "at_least_once":
-            self._put(claim._replace(pending=Pending(batch.end, len(batch.records), version)))
+            self._put(claim._replace(pending=pending))
             return
-        self._put(
-            await self._patient("postgres", lambda: cursors.intend(claim, batch.end, len(batch.records), version))
-        )
+        self._put(await self.patiently("postgres", lambda: cursors.intend(claim, *pending)))
 
-    async def _insert(self, batch: Batch, rows: Rows) -> Exception | None:
-        """Until the table has the rows. Answers the error if it never will, because of one of them."""
-        table, token = self._pipeline.table, self.token(batch)
-        for failures in count():
-            began = time.perf_counter()
-            try:
-                await self._pipeline.insert(self._stores.clickhouse, rows, token)
-            except CLICKHOUSE_ERRORS as error:
-                kind = classify(error)
-                SINK_INSERTS.labels(table, kind).inc()
-                if kind == "data" and await self._is_of_a_record(batch, error):
-                    return error
-                await self._pause("clickhouse", "setup" if kind == "data" else kind, error, failures)
-            else:
-                SINK_INSERTS.labels(table, "ok").inc()
-                SINK_SECONDS.labels(table).observe(time.perf_counter() - began)
-                SINK_BATCH_ROWS.labels(table).observe(len(rows.lines))
-                await self._went_well(failures)
-                return None
-        raise AssertionError("unreachable")
+    def _pending(self, batch: Batch) -> Pending:
+        return Pending(batch.end, len(batch.records), self._pipeline.version)
+
+    def read_ahead(self, rows: Rows) -> None:
+        """Read behind a batch that is on its way, with the marks that it will leave."""
+        if self._ahead is None and self._most == self._stores.limit.records:
+            marks = {**self._claim.marks, **rows.batch.marks}
+            self._ahead = asyncio.create_task(self._reader.read(rows.batch.end, marks, self._stores.limit))
+
+    async def insert(self, rows: Rows) -> None:
+        """Insert the rows once. Raises CLICKHOUSE_ERRORS."""
+        table, began = self._pipeline.table, time.perf_counter()
+        try:
+            await self._pipeline.insert(self._stores.clickhouse, rows.lines, self.token(rows.batch))
+        except CLICKHOUSE_ERRORS as error:
+            SINK_INSERTS.labels(table, classify(error)).inc()
+            raise
+        SINK_INSERTS.labels(table, "ok").inc()
+        SINK_SECONDS.labels(table).observe(time.perf_counter() - began)
+        SINK_BATCH_ROWS.labels(table).observe(len(rows.lines))
 
     def token(self, batch: Batch) -> str:
-        """What stands for the rows of a range, and for nothing else."""
+        """Return what stands for the rows of a range, and for nothing else."""
         return f"{self._stores.log.name}-{self._pipeline.topic}-{self._number}-{batch.start}-{batch.end}"
 
-    async def _is_of_a_record(self, batch: Batch, error: Exception) -> bool:
-        """Whether one of the records is to blame, and not the table or a view behind it."""
-        code, in_a_row = self._refused
-        if len(batch.records) == 1 and code == _code(error) and in_a_row >= IN_A_ROW - 1:
-            return False
-        return (await self._patient("clickhouse", lambda: self._found(batch)))[0] == 0
+    async def found(self, rows: Rows) -> int:
+        """Return how many rows of the range the table has."""
+        return (await self.patiently("clickhouse", lambda: self._found(rows.batch)))[0]
 
-    async def _halved(self, batch: Batch) -> Batch:
-        """The first half of a range that is pending, pending itself."""
+    def is_unfit(self, rows: Rows) -> bool:
+        """Return False: the transform has refused what fits no table."""
+        return False
+
+    async def half(self, rows: Rows) -> Rows:
+        """Return the first half of a range that is pending, pending itself."""
         if self._ahead is not None:
             await self._read_before()
+        batch = rows.batch
         self._most = len(batch.records) // 2
-        middle = batch.records[self._most].position
-        await self._intend(Batch(batch.start, middle, batch.records[: self._most], {}))
-        half = Pending(middle, self._most, self._pipeline.version)
-        return await self._again(half)  # with the marks of this half
+        half = Batch(batch.start, batch.records[self._most].position, batch.records[: self._most], {})
+        await self.intend(rows._replace(batch=half))
+        return await self._rows(await self._again(self._pending(half)))  # with the marks of this half
 
-    def _letter(self, batch: Batch, error: Exception) -> DeadLetter:
-        code, in_a_row = self._refused
-        self._refused = (_code(error), in_a_row + 1 if code == _code(error) else 1)
-        return self._pipeline.letter(batch.records[0], str(_code(error)), str(error))
-
-    async def _record(self, batch: Batch, rows: Rows) -> None:
-        """Move the cursor behind the batch, and say what became of its records and of the rows in them."""
+    async def record(self, rows: Rows, refusal: Exception | None) -> None:
+        """Move the cursor behind the batch, and note what became of its records and of the rows in them."""
+        batch = rows.batch
+        if rows.lines:
+            self.refused = self.refused.after(refusal)
+        if refusal is not None:
+            rows = Rows(batch, [], [self._pipeline.letter(batch.records[0], str(self.refused.code), str(refusal))])
         letters, size = rows.letters, self._pipeline.size
         stored = len(batch.records) - len(letters) - rows.left_out
         dead = size(letter.record for letter in letters)
@@ -318,22 +278,22 @@ class Partition:
         books = (*records, size(batch.records) - dead - rows.duplicates, rows.duplicates, dead)
         cursors, claim, copies = self._stores.cursors, self._claim, self._stores.letters
         if copies is not None:
-            await self._patient("log", lambda: copies.publish(claim, batch.end, letters))
+            await self.patiently("log", lambda: copies.publish(claim, batch.end, letters))
             crash_point("published")
 
         async def once() -> Claim:
-            of = (cursors.log, claim.topic, claim.partition, claim.sink, claim.epoch)
             async with cursors.pool.acquire() as connection, connection.transaction():
-                await connection.execute(_BOOK, *of, *claim.next, *books)
+                await connection.execute(_BOOK, *self._key(), *claim.next, *books)
                 await write(connection, cursors.log, claim, letters)
                 moved = await cursors.done(claim, batch.end, batch.marks, connection)
                 if self._pipeline.sift:
                     await insert_gate.leave(connection, cursors.log, claim)
                 return moved
 
-        self._put(await self._patient("postgres", once))
+        self._put(await self.patiently("postgres", once))
         self.waits_since, self.trouble, self._is_stale = None, None, False
         SINK_ROWS.labels(self._pipeline.table).inc(stored)
+        SINK_DUPLICATES.labels(self._pipeline.table).inc(rows.duplicates)
         for letter in letters:
             reason = letter.reason if letter.reason in self._pipeline.reasons else "refused"
             SINK_DEAD_LETTERS.labels(self._pipeline.table, reason).inc()
@@ -344,8 +304,9 @@ class Partition:
     # -- another version -------------------------------------------------------------------------------------------
 
     async def _is_stored(self, batch: Batch, version: int) -> bool:
-        """Whether the rows of a transform that is no more are in the table; if so, they are recorded. Some of them is
-        nothing that could be decided here."""
+        """Return whether the table has the rows of another version of the transform; if so, record them.
+
+        Raises Mixed, which is tried again, while the table has some of them."""
         rows = await self._rows(batch)
 
         async def compared() -> bool:
@@ -357,14 +318,11 @@ class Partition:
                 raise Mixed(
                     f"[{batch.start}, {batch.end}) has {len(rows.lines)} rows, and the table {found[0]} of them"
                 )
-            if found[0] == len(rows.lines):
-                await self._record(batch, rows)
-            else:
-                await self._record(batch, Rows([], []))
+            await self.record(rows if found[0] == len(rows.lines) else Rows(batch, [], []), None)
             return True
 
         self._log.warning("sink_audits", start=str(batch.start), end=str(batch.end), version=version)
-        return await self._patient("clickhouse", compared)
+        return await self.patiently("clickhouse", compared)
 
     async def _found(self, batch: Batch) -> tuple[int, int]:
         return await in_range(self._stores.clickhouse, self._pipeline.table, self._own(batch))
@@ -374,32 +332,29 @@ class Partition:
 
     # -- waiting ---------------------------------------------------------------------------------------------------
 
-    async def _patient(self, store: str, step: Callable[[], Awaitable[_T]]) -> _T:
+    async def patiently(self, store: str, step: Callable[[], Awaitable[_T]]) -> _T:
         """Repeat a step until it works."""
         for failures in count():
             try:
                 result = await step()
-            except (LogDamaged, Mixed) as error:
-                await self._pause(store, "setup", error, failures)
-            except (LogUnavailable, *POSTGRES_ERRORS, *CLICKHOUSE_ERRORS) as error:
-                kind = classify(error)
-                await self._pause(store, "setup" if kind == "data" else kind, error, failures)
+            except (LogUnavailable, LogDamaged, NeedsRepair, *POSTGRES_ERRORS, *CLICKHOUSE_ERRORS) as error:
+                await self._pause(store, explain(error), failures)
             else:
                 await self._went_well(failures)
                 return result
         raise AssertionError("unreachable")
 
-    async def _pause(self, store: str, kind: Class, error: Exception, failures: int) -> None:
+    async def _pause(self, store: str, obstacle: Obstacle, failures: int) -> None:
         SINK_RETRIES.labels(store).inc()
-        failure, reason = noted(error), _reason(error)
+        kind, code, reason = obstacle
         if failures == 0:
-            self._log.warning("sink_waits", store=store, kind=kind, code=failure.code, reason=reason)
+            self._log.warning("sink_waits", store=store, kind=kind, code=code, reason=reason)
         if kind == "setup":
-            await self._say(f"{failure.code}: {reason}")
+            await self._say(f"{code}: {reason}")
         elif failures == _LONG:
             self._is_stale = False
-            await self._note(f"{store} away: {failure.code}")
-        await asyncio.sleep(patience.wait_s(kind, failures))
+            await self._note(f"{store} away: {code}")
+        await asyncio.sleep(wait_s(kind, failures))
 
     async def _went_well(self, failures: int) -> None:
         """Forget what is overcome. A step that did not fail says nothing of the one that did."""
@@ -415,31 +370,23 @@ class Partition:
         if self.trouble is None:
             self._log.error("sink_stopped", reason=trouble)
         self.trouble, self._is_stale = trouble, False
-        await self._note(trouble.replace("\0", ""))
+        await self._note(trouble)
 
     async def _note(self, trouble: str | None) -> bool:
-        """Whether Postgres has it now. Only readiness depends on it."""
-        claim, cursors = self._claim, self._stores.cursors
-        of = (cursors.log, claim.topic, claim.partition, claim.sink, claim.epoch)
+        """Return whether Postgres has it now. Only readiness depends on it."""
         try:
-            await cursors.pool.execute(_TROUBLE, *of, trouble)
+            await self._stores.cursors.pool.execute(_TROUBLE, *self._key(), trouble)
         except POSTGRES_ERRORS:
             self._log.debug("sink_trouble_unknown")
             return False
         return True
+
+    def _key(self) -> tuple[str, str, int, str, int]:
+        claim = self._claim
+        return self._stores.cursors.log, claim.topic, claim.partition, claim.sink, claim.epoch
 
     def _put(self, claim: Claim) -> None:
         """Keep the claim of a step that worked, unless the share has found out that it is lost."""
         self._claim = claim
         if self._number in self._share.claims:
             self._share.claims[self._number] = claim
-
-
-def _code(error: Exception) -> int | None:
-    return getattr(error, "code", None)
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong in words: of a log that is away, what its client said."""
-    cause = error.__cause__ if isinstance(error, LogUnavailable) and error.__cause__ is not None else error
-    return str(cause)[:_REASON_MAX] or type(cause).__name__

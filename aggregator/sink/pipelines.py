@@ -1,7 +1,7 @@
-"""Which topic of the log goes into which table, and how a record becomes a row.
+"""Say which topic of the record log goes into which table, and how a record becomes a row.
 
 A transform is a pure function of the record: no clock, no chance, no look at a table that changes. Whoever replays a
-range makes the same rows of it, byte for byte. A change of what it answers is a new `version`; what was pending under
+range makes the same rows of it, byte for byte. A change of what it returns is a new `version`; what was pending under
 the old one is then audited instead of sent again (`aggregator/sink/partition.py`).
 """
 
@@ -16,10 +16,10 @@ from shared.record_log.dead_letters import DeadLetter
 from shared.record_log.record_log import Batch, Position, Record
 from shared.stores.clickhouse import ClickHouse
 
-#: A number of the record's partition, and the record; answers rows in the format of the pipeline or raises Refused.
+#: A number of the record's partition, and the record. Returns rows in the format of the pipeline or raises Refused.
 Transform = Callable[[int, Record], Sequence[bytes]]
 
-#: The ClickHouse of the table, a number of a partition, and a batch; answers the records that are to be left out.
+#: The ClickHouse of the table, a number of a partition, and a batch. Returns the records to leave out.
 Repeats = Callable[[ClickHouse, int, Batch], Awaitable[frozenset[Position]]]
 
 #: The ClickHouse of the table, rows, and the places in the table of the batch that they are of; answers the rows that
@@ -49,12 +49,18 @@ class Rows(NamedTuple):
     """What a batch becomes: lines for the table, and letters for those that can be none. What is in neither was left
     out as a repeat."""
 
+    batch: Batch
     lines: list[bytes]
     letters: list[DeadLetter]
     #: Rows left out because the table has their like.
     duplicates: int = 0
     #: Records of which nothing is left for that reason.
     left_out: int = 0
+
+    @property
+    def size(self) -> int:
+        """The number of records of the batch, or 0 if none has a line."""
+        return len(self.batch.records) if self.lines else 0
 
 
 def _places(partition: int, start: Position, end: Position) -> Range:
@@ -88,12 +94,12 @@ class Pipeline(NamedTuple):
     #: Rows that a record holds, for the books; None where each is one.
     rows_in: Callable[[bytes], int] | None = None
 
-    async def insert(self, clickhouse: ClickHouse, rows: Rows, token: str) -> None:
-        """Store the rows. Raises CLICKHOUSE_ERRORS."""
-        await clickhouse.insert(self.table, b"".join(rows.lines), token, self.form, self.columns, self.settings)
+    async def insert(self, clickhouse: ClickHouse, lines: Iterable[bytes], token: str) -> None:
+        """Store rows. Raises CLICKHOUSE_ERRORS."""
+        await clickhouse.insert(self.table, b"".join(lines), token, self.form, self.columns, self.settings)
 
     def rows(self, partition: int, batch: Batch, left_out: frozenset[Position] = frozenset()) -> Rows:
-        """The rows of a batch, in its order."""
+        """Return the rows of a batch, in its order."""
         lines, letters, transform, repeats = list[bytes](), list[DeadLetter](), self.transform, 0
         for record in batch.records:
             if record.position in left_out:
@@ -103,20 +109,20 @@ class Pipeline(NamedTuple):
                 lines += transform(partition, record)
             except Refused as refused:
                 letters.append(self.letter(record, refused.reason, str(refused)))
-        return Rows(lines, letters, repeats, repeats)
+        return Rows(batch, lines, letters, repeats, repeats)
 
     def size(self, records: Iterable[Record]) -> int:
-        """Rows that so many records hold."""
+        """Return how many rows the records hold."""
         count = self.rows_in
         return sum(1 if count is None else count(record.value) for record in records)
 
     def letter(self, record: Record, reason: str, detail: str) -> DeadLetter:
-        """The record as a dead letter."""
+        """Return the record as a dead letter."""
         return DeadLetter(record, reason, detail, self.version)
 
 
 def alone(row: Callable[[int, Record], bytes]) -> Transform:
-    """The transform of records that are one row each."""
+    """Return the transform of records that are one row each."""
     return lambda partition, record: (row(partition, record),)
 
 

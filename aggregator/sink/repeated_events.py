@@ -31,7 +31,7 @@ class _Event(NamedTuple):
 
 
 async def repeats(clickhouse: ClickHouse, partition: int, batch: Batch) -> frozenset[Position]:
-    """The records of a batch whose event lies before them. Raises CLICKHOUSE_ERRORS."""
+    """Return the records of a batch whose event the table has from before. Raises CLICKHOUSE_ERRORS."""
     first, again = dict[_Event, Position](), set[Position]()
     for record in batch.records:
         event = _event(record)
@@ -53,7 +53,7 @@ def _event(record: Record) -> _Event | None:
 
 
 async def _known(clickhouse: ClickHouse, partition: int, start: Position, events: Sequence[_Event]) -> list[_Event]:
-    """Those that the table has from before the position."""
+    """Return those that the table has from before the position."""
     rows = await clickhouse.query(
         _KNOWN,
         {

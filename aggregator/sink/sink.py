@@ -1,4 +1,4 @@
-"""The sinks of this process: its share of the partitions of each topic, each partition on its way into its table.
+"""Run the sinks of this process: move its share of the partitions of each topic into their table.
 
 Any number of processes may run. Who has a partition is decided in Postgres (`shared/record_log/cursors.py`); losing one
 drops what was read of it and nothing else. A process that is told to stop finishes the batches that are on their way,
@@ -12,7 +12,7 @@ from typing import get_args
 
 import structlog
 
-from aggregator import patience
+from aggregator.delivery import waits
 from aggregator.sink.partition import Partition, Stores
 from aggregator.sink.pipelines import Pipeline
 from shared.errors import LogUnavailable
@@ -97,7 +97,7 @@ class Sink:
                 if failures == 0:
                     reason = str(error) or failure.code
                     log.warning("sink_unbalanced", table=self.pipeline.table, code=failure.code, reason=reason)
-                wait_s = min(wait_s, patience.wait_s("unknown", failures))
+                wait_s = min(wait_s, waits.wait_s("unknown", failures))
                 failures += 1
             else:
                 failures = 0
@@ -132,7 +132,7 @@ class Sink:
         task.add_done_callback(lambda done: self._ended(number, done))
 
     async def _run(self, partition: Partition) -> None:
-        """A partition, and its end in order: also when it is cancelled more than once."""
+        """Run a partition and close it in order, also when it is cancelled more than once."""
         try:
             await partition.run()
         finally:
@@ -153,7 +153,7 @@ class Sink:
             log.error("sink_broke", table=self.pipeline.table, partition=number, exc_info=error)
 
     async def _drop(self, number: int) -> None:
-        """Somebody else has it."""
+        """End a partition that another process has now."""
         if one := self._partitions.get(number):
             await end(one[1])
 

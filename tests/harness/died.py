@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from aggregator.sink import partition
+from aggregator.delivery import engine
 from tests.harness.processes import ROOT
 
 
@@ -16,7 +16,7 @@ class Died(Exception):
 
 
 def arm(monkeypatch: pytest.MonkeyPatch, name: str, at: int) -> asyncio.Event:
-    """Let a crash point of a partition raise when it is passed for the n-th time; the event is set then."""
+    """Let a crash point of a delivery raise when it is passed for the n-th time; the event is set then."""
     died, passes = asyncio.Event(), itertools.count(1)
 
     def crash_point(here: str) -> None:
@@ -25,7 +25,7 @@ def arm(monkeypatch: pytest.MonkeyPatch, name: str, at: int) -> asyncio.Event:
         if died.is_set():
             raise Died(name)
 
-    monkeypatch.setattr(partition, "crash_point", crash_point)
+    monkeypatch.setattr(engine, "crash_point", crash_point)
     return died
 
 

@@ -18,10 +18,6 @@ ARMED_BY = {
     "published": "tests/integration/aggregator/test_page_views_kafka.py",
 }
 ARMED_BY |= dict.fromkeys(
-    ("outbox_picked", "outbox_intended", "outbox_inserted", "outbox_done"),
-    "tests/integration/aggregator/test_outbox_relay.py",
-)
-ARMED_BY |= dict.fromkeys(
     ("import_noted", "import_sifted", "import_inserted"), "tests/integration/tallybook/test_event_import.py"
 )
 #: Seconds of attack. `make chaos SECONDS=600` is the long one.

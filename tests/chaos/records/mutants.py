@@ -19,6 +19,7 @@ from shared.record_log.producer import new_name
 from shared.runtime.crash_points import crash_point
 from shared.stores import clickhouse
 from tests.chaos.clicks.mutants import Mutant
+from tests.harness.record_first import record_before_insert
 
 
 def _no_token() -> None:
@@ -43,36 +44,31 @@ def _no_intent() -> None:
 def _advanced_before_the_insert() -> None:
     """The cursor moves first."""
 
-    async def store(self: Any, batch: Any) -> None:
-        rows = await self._rows(batch)
-        await self._intend(batch)
-        await self._record(batch, rows)
-        crash_point("recorded")
-        if rows.lines:
-            await self._insert(batch, rows)
-
-    Partition._store = store  # type: ignore[method-assign]
+    partition.deliver = record_before_insert
 
 
 def _letters_twice() -> None:
     """A letter has a name of its own, not that of its place, and is written before the cursor moves."""
-    record = Partition._record
+    record = Partition.record
 
-    async def apart(self: Any, batch: Any, rows: Any) -> None:
-        if rows.letters:
+    async def apart(self: Any, rows: Any, refusal: Any) -> None:
+        letters = rows.letters
+        if refusal is not None:
+            letters = [self._pipeline.letter(rows.batch.records[0], "refused", str(refusal))]
+        if letters:
             cursors = self._stores.cursors
             async with cursors.pool.acquire() as connection:
                 named = [
-                    one._replace(record=one.record._replace(position=(secrets.randbits(48), 0))) for one in rows.letters
+                    one._replace(record=one.record._replace(position=(secrets.randbits(48), 0))) for one in letters
                 ]
                 await dead_letters.write(connection, cursors.log, self._claim, named)
             crash_point("lettered")
-        await record(self, batch, rows)
+        await record(self, rows, refusal)
 
     async def nothing(*_: Any) -> None:
         """They are written already."""
 
-    Partition._record = apart  # type: ignore[method-assign]
+    Partition.record = apart  # type: ignore[method-assign]
     partition.write = nothing
 
 
@@ -83,14 +79,14 @@ def _no_fence() -> None:
     _rid(cursor, "_INTEND", ("AND (next_offset, next_seq) = ($7, $8)", "AND ($7::bigint, $8::bigint) IS NOT NULL"))
     _rid(cursor, "_DONE", ("AND (next_offset, next_seq) <= ($7, $8)", ""))
     _rid(partition, "_BOOK", ("AND epoch = $5", "AND $5::bigint IS NOT NULL"))
-    insert = Partition._insert
+    insert = Partition.insert
 
     async def asleep(self: Any, *what: Any) -> Any:
         if random.random() < ASLEEP:
             time.sleep(ASLEEP_S)  # noqa: ASYNC251 - nothing in this process lives on, as under SIGSTOP
         return await insert(self, *what)
 
-    Partition._insert = asleep  # type: ignore[method-assign]
+    Partition.insert = asleep  # type: ignore[method-assign]
 
 
 def _rid(module: Any, name: str, change: tuple[str, str]) -> None:
@@ -141,7 +137,7 @@ RECORD_MUTANTS = {
     "no token": Mutant(_no_token, ("swallow_inserts", "kill_aggregator"), _SINK),
     "no intent": Mutant(_no_intent, ("swallow_inserts", "kill_aggregator"), _SINK),
     "advanced before the insert": Mutant(
-        _advanced_before_the_insert, ("kill_clickhouse", "kill_aggregator"), "recorded=0.05"
+        _advanced_before_the_insert, ("kill_clickhouse", "kill_aggregator"), "inserted=0.05"
     ),
     "letters twice": Mutant(_letters_twice, ("kill_aggregator", "swallow_commits"), "lettered=0.5"),
     "no fence": Mutant(_no_fence, ("stop_aggregator",)),

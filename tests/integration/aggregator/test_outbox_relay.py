@@ -17,10 +17,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from aggregator.delivery import engine
 from aggregator.outbox import days
 from aggregator.outbox import relay as outbox_module
 from aggregator.outbox.relay import (
-    Batch,
     Claim,
     Damaged,
     Lost,
@@ -46,13 +46,14 @@ from tallybook_sdk.outbox import publish_async
 from tests.harness.died import Died, dead_owner
 from tests.harness.processes import ROOT
 from tests.harness.proxy import Proxy, behind
+from tests.harness.record_first import record_before_insert
 from tests.harness.subjects.gateway import Gateway
 from tests.harness.subjects.outbox import Stage, connect
 from tests.harness.until import until
 
 pytestmark = pytest.mark.usefixtures("quiet", "hurried")
 
-POINTS = ("outbox_picked", "outbox_intended", "outbox_inserted", "outbox_done")
+POINTS = ("cut", "intended", "inserted", "recorded")
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def crash(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
             if is_dead:
                 raise Died(name)
 
-        monkeypatch.setattr(outbox_module, "crash_point", crash_point)
+        monkeypatch.setattr(engine, "crash_point", crash_point)
 
     return arm
 
@@ -418,21 +419,7 @@ def _no_intent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _advance_before_insert(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def step_backwards(outbox: Outbox, claim: Claim, lease_s: float = 30.0) -> Any:
-        batch: Batch = await outbox_module.pick(outbox, claim, outbox.rows)
-        outbox_module.crash_point("outbox_picked")
-        if not batch.rows:
-            return claim, outbox_module.Moved()
-        claim = await outbox_module._intend(outbox, claim, batch, lease_s)
-        outbox_module.crash_point("outbox_intended")
-        claim, moved = await outbox_module._done(outbox, claim, batch, lease_s)
-        outbox_module.crash_point("outbox_inserted")
-        await outbox.clickhouse.insert(
-            "event_log", batch.lines, batch.token, outbox_module.FORMAT, outbox_module.COLUMNS
-        )
-        return claim, moved
-
-    monkeypatch.setattr(outbox_module, "step", step_backwards)
+    monkeypatch.setattr(outbox_module, "deliver", record_before_insert)
 
 
 @pytest.mark.parametrize("mutant", [_by_sequence, _without_xmin], ids=lambda one: one.__name__)
@@ -501,7 +488,7 @@ async def test_a_zombie_that_wakes_up_changes_nothing(
     stalled, woken = asyncio.Event(), asyncio.Event()
     me = asyncio.create_task(_stalling(stage, zombie, point, monkeypatch, stalled, woken))
     await asyncio.wait_for(stalled.wait(), 60)
-    monkeypatch.setattr(outbox_module, "crash_point", lambda name: None)
+    monkeypatch.setattr(engine, "crash_point", lambda name: None)
     await stage.end_leases()
     await stage.relayed(rows=7)
     woken.set()
@@ -520,7 +507,7 @@ async def _stalling(
 ) -> None:
     """`step` with a wait behind a point. Its calls are what it awaits next, so the wait is put there."""
     here: list[str] = []
-    monkeypatch.setattr(outbox_module, "crash_point", here.append)
+    monkeypatch.setattr(engine, "crash_point", here.append)
 
     class Stalls:
         def __init__(self, real: Any) -> None:
@@ -668,17 +655,17 @@ async def test_many_rows_in_a_row_with_one_error_are_no_fault_of_theirs(stage: S
         await stage.poison()
     with pytest.raises(CLICKHOUSE_ERRORS):
         await stage.relayed(rows=16)
-    assert await stage.pool.fetchval("SELECT count(*) FROM tallybook_outbox_dead") == outbox_module.IN_A_ROW - 1
+    assert await stage.pool.fetchval("SELECT count(*) FROM tallybook_outbox_dead") == engine.IN_A_ROW - 1
 
 
 async def test_many_rows_in_a_row_that_no_table_would_take_are_dead_letters_each(stage: Stage) -> None:
     await stage.pool.execute(
         "INSERT INTO tallybook_outbox (event_type, environment, event_context)"
-        f" SELECT 'bad', 'test', '[1]' FROM generate_series(1, {outbox_module.IN_A_ROW + 5})"
+        f" SELECT 'bad', 'test', '[1]' FROM generate_series(1, {engine.IN_A_ROW + 5})"
     )
     await stage.publish(3)
     await stage.relayed(rows=30)
-    await stage.check(dead=outbox_module.IN_A_ROW + 5)
+    await stage.check(dead=engine.IN_A_ROW + 5)
 
 
 @pytest.mark.parametrize(
@@ -783,7 +770,7 @@ async def test_a_view_that_refuses_is_a_matter_of_set_up(stage: Stage) -> None:
 # -- rows that are not what they were ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("point", ["outbox_intended", "outbox_inserted"])
+@pytest.mark.parametrize("point", ["intended", "inserted"])
 async def test_pending_rows_that_another_version_writes_otherwise_are_looked_up(
     stage: Stage, crash: Callable[[str, int], None], monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
@@ -804,7 +791,7 @@ async def test_pending_rows_of_which_some_are_stored_are_an_alarm(
     stage: Stage, crash: Callable[[str, int], None]
 ) -> None:
     await stage.publish(9)
-    crash("outbox_inserted", 1)
+    crash("inserted", 1)
     with pytest.raises(Died):
         await stage.relayed()
     crash("nowhere", 0)
@@ -817,7 +804,7 @@ async def test_pending_rows_of_which_some_are_stored_are_an_alarm(
 # -- restore into a younger cluster ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("point", ["nowhere", "outbox_intended", "outbox_inserted"])
+@pytest.mark.parametrize("point", ["nowhere", "intended", "inserted"])
 async def test_a_restore_into_a_younger_cluster_is_noticed_and_mended(
     stage: Stage, crash: Callable[[str, int], None], point: str
 ) -> None:
@@ -844,7 +831,7 @@ async def test_a_restore_into_a_younger_cluster_is_noticed_and_mended(
     await until(lambda: _trouble(stage, "Younger"))
     await one.stop()
     waiting = await rebase(stage.outbox(), opened_at)
-    assert waiting == (7 if point == "outbox_inserted" else 12)
+    assert waiting == (7 if point == "inserted" else 12)
     await stage.publish(1)
     await stage.relayed()
     stored = [row[0] for row in await stage.stored()]

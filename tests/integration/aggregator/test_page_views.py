@@ -15,7 +15,7 @@ from aggregator.sink import partition as partition_module
 from aggregator.sink.batch_policy import Policy
 from aggregator.sink.configured_pipelines import PAGE_VIEWS
 from aggregator.sink.partition import Partition
-from aggregator.sink.pipelines import Pipeline, Rows
+from aggregator.sink.pipelines import Pipeline
 from aggregator.sink.repeated_events import repeats
 from shared.record_log import dead_letters
 from shared.record_log.accounting import account
@@ -25,6 +25,7 @@ from shared.settings import Settings
 from shared.stores import clickhouse
 from shared.stores.clickhouse import ClickHouse
 from shared.stores.postgres import create_pool
+from tests.harness.record_first import record_before_insert
 from tests.harness.subjects.page_stage import POLICY, TOPIC, Stage
 from tests.harness.subjects.pages import HOUR_MS, MINUTE_MS, Sent, faulty, generate, view
 from tests.harness.until import PATIENCE_S, until
@@ -188,9 +189,9 @@ async def _inserted(stage: Stage, policy: Policy, sent: list[Sent]) -> list[int]
 
         __slots__ = ()
 
-        async def insert(self, clickhouse: ClickHouse, rows: Rows, token: str) -> None:
-            await super().insert(clickhouse, rows, token)
-            inserted.append(len(rows.lines))
+        async def insert(self, clickhouse: ClickHouse, lines: Any, token: str) -> None:
+            await super().insert(clickhouse, lines, token)
+            inserted.append(len(lines))
 
     await stage.append(sent)
     stage.sink(Noted(*PAGE_VIEWS), policy)
@@ -315,18 +316,7 @@ def _cut_anew_on_replay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _commit_before_insert(monkeypatch: pytest.MonkeyPatch) -> None:
-    insert, record = Partition._insert, Partition._record
-
-    async def first_record(self: Any, batch: Batch, rows: Rows) -> Any:
-        await record(self, batch, rows)
-        partition_module.crash_point("inserted")
-        return await insert(self, batch, rows)
-
-    async def nothing(self: Any, batch: Batch, rows: Rows) -> None:
-        """It was recorded before."""
-
-    monkeypatch.setattr(Partition, "_insert", first_record)
-    monkeypatch.setattr(Partition, "_record", nothing)
+    monkeypatch.setattr(partition_module, "deliver", record_before_insert)
 
 
 def _marks_as_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ import pytest
 from click.testing import CliRunner
 from redis.asyncio import Redis
 
+from aggregator.delivery import engine
 from aggregator.sink import audit
 from aggregator.sink import partition as partition_module
 from aggregator.sink.configured_pipelines import PIPELINES
@@ -35,7 +36,7 @@ from shared.record_log.cursors import Cursors, OwnershipLost
 from shared.record_log.journal import Append, Journal
 from shared.record_log.kafka.kafka_log import KafkaLog
 from shared.record_log.partition_share import Share
-from shared.record_log.record_log import Batch, Limit, Log, Position
+from shared.record_log.record_log import Limit, Log, Position
 from shared.record_log.streams import StreamsLog
 from shared.settings import Settings
 from shared.stores import clickhouse
@@ -47,6 +48,7 @@ from tallybook.exits import Exit
 from tests.harness.kafka.broker import kafka
 from tests.harness.processes import ROOT
 from tests.harness.proxy import Proxy, behind
+from tests.harness.record_first import record_before_insert
 from tests.harness.services import with_user
 from tests.harness.subjects.gateway import Gateway
 from tests.harness.subjects.sinks import LEASE_S, Sinks
@@ -273,25 +275,14 @@ def _random_token(monkeypatch: pytest.MonkeyPatch) -> None:
 def _no_intent(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was on its way is cut anew."""
 
-    async def intend(self: Any, batch: Batch) -> None:
+    async def intend(self: Any, rows: Rows) -> None:
         """Nothing is noted."""
 
-    monkeypatch.setattr(Partition, "_intend", intend)
+    monkeypatch.setattr(Partition, "intend", intend)
 
 
 def _done_before_insert(monkeypatch: pytest.MonkeyPatch) -> None:
-    insert, record = Partition._insert, Partition._record
-
-    async def first_record(self: Any, batch: Batch, rows: Rows) -> Any:
-        await record(self, batch, rows)
-        partition_module.crash_point("inserted")
-        return await insert(self, batch, rows)
-
-    async def nothing(self: Any, batch: Batch, rows: Rows) -> None:
-        """It was recorded before."""
-
-    monkeypatch.setattr(Partition, "_insert", first_record)
-    monkeypatch.setattr(Partition, "_record", nothing)
+    monkeypatch.setattr(partition_module, "deliver", record_before_insert)
 
 
 @pytest.mark.parametrize("mutant", [_random_token, _no_intent, _done_before_insert], ids=lambda one: one.__name__)
@@ -532,7 +523,7 @@ async def test_many_records_in_a_row_with_one_error_are_no_fault_of_theirs(stage
     await stage.append(*(hit(date="x") for _ in range(20)), hit())
     stage.sink(records=21)
     await until(lambda: _trouble(stage, "date"))
-    assert len(await dead_letters.listed(stage.pool, 100)) == partition_module.IN_A_ROW - 1
+    assert len(await dead_letters.listed(stage.pool, 100)) == engine.IN_A_ROW - 1
     # Somebody mends it: a date may be any text.
     await stage.tables.execute("RENAME TABLE tracker_events TO strict")
     await stage.tables.execute(
@@ -626,7 +617,7 @@ async def _shared(one: Sink, two: Sink) -> bool:
     return len(one._partitions) == len(two._partitions) == 1
 
 
-@pytest.mark.parametrize("step", ["_intend", "_insert", "_record"])
+@pytest.mark.parametrize("step", ["intend", "insert", "record"])
 async def test_a_zombie_is_refused_and_doubles_nothing(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from aggregator import patience
+from aggregator.delivery import waits
 from aggregator.sink.configured_pipelines import PIPELINES
 from aggregator.sink.partition import Partition, Stores
 from shared.record_log.cursors import Claim
@@ -28,7 +28,7 @@ class Pool:
 
 @pytest.fixture
 def pool(monkeypatch: pytest.MonkeyPatch) -> Pool:
-    monkeypatch.setattr(patience, "wait_s", lambda *_: 0.0)
+    monkeypatch.setattr(waits, "wait_s", lambda *_: 0.0)
     return Pool()
 
 
@@ -51,11 +51,11 @@ async def test_a_step_that_works_at_once_hides_no_other_that_does_not(partition:
     async def step() -> None:
         nonlocal tries
         tries += 1
-        await partition._patient("clickhouse", works)
+        await partition.patiently("clickhouse", works)
         if tries < 4:
             raise asyncpg.UndefinedTableError("no table")
 
-    await partition._patient("postgres", step)
+    await partition.patiently("postgres", step)
     assert pool.notes == ["42P01: no table"] * 3 + [None]
     assert partition.trouble is None
 
@@ -68,9 +68,9 @@ async def test_a_trouble_that_is_overcome_while_postgres_is_away_is_forgotten_wh
             raise asyncpg.UndefinedTableError("no table")
         pool.is_away = True
 
-    await partition._patient("log", step)
+    await partition.patiently("log", step)
     assert pool.notes == ["42P01: no table"]
     pool.is_away = False
-    await partition._patient("log", works)
-    await partition._patient("log", works)
+    await partition.patiently("log", works)
+    await partition.patiently("log", works)
     assert pool.notes == ["42P01: no table", None]
