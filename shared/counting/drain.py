@@ -1,5 +1,4 @@
-"""The drain moves the sealed pages of lanes into Redis: in order, one in flight per lane, each until its outcome is
-known."""
+"""Move the sealed pages of lanes into Redis: in order, one in flight per lane, each until its outcome is known."""
 
 import asyncio
 import contextlib
@@ -16,6 +15,7 @@ from redis.asyncio import Redis
 from shared.counting import keys, lane
 from shared.counting.lane import Lane
 from shared.errors import LanesFull, RedisUnavailable, TooManyNewBanners
+from shared.runtime.backoff import Backoff
 from shared.runtime.crash_points import crash_point
 from shared.runtime.tasks import end
 from shared.settings import Settings
@@ -57,7 +57,7 @@ class Counter:
         self._take(self._acquire())
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
-        #: Of those who wait for Redis. A deque, because other threads append while the drain takes from its other end.
+        #: Of those who wait for Redis, oldest first.
         self._tickets: deque[object] = deque()
         self._redeemed = 0
         #: What to do with a ticket that is no future: the hot path answers its request.
@@ -102,13 +102,9 @@ class Counter:
             raise LanesFull
 
     def promise(self, ticket: object) -> None:
-        """Hand the ticket to `redeem` once everything counted before this call is in Redis, or will not be in time.
-
-        May be called from any thread.
-        """
+        """Hand the ticket to `redeem` once everything counted before this call is in Redis, or will not be in time."""
         self._tickets.append(ticket)
-        if len(self._tickets) == 1:
-            self._loop.call_soon_threadsafe(self._wake.set)
+        self._wake.set()
 
     async def durable(self) -> None:
         """Wait until everything counted before this call is in Redis, on its disk. Raises RedisUnavailable.
@@ -137,11 +133,11 @@ class Counter:
     # -- health ----------------------------------------------------------------------------------------------------
 
     def fill_ratio(self) -> float:
-        """How much of the ring is in use, 0..1."""
+        """Return how much of the ring is in use, 0..1."""
         return (self._lane.head - self._lane.tail) / (self._lane.pages - 1)
 
     def redis_failing_s(self) -> float:
-        """Seconds for which Redis has not taken a page; 0 while it does."""
+        """Return the seconds for which Redis has taken no page; 0 while it does."""
         return 0.0 if self._failing_since is None else time.monotonic() - self._failing_since
 
     # -- draining --------------------------------------------------------------------------------------------------
@@ -162,7 +158,7 @@ class Counter:
             await asyncio.sleep(self._pause_s())
 
     def _pause_s(self) -> float:
-        """Seconds until the next drain."""
+        """Return the seconds until the next drain."""
         if self._settings.ack == "redis":
             return _GRID_S - time.time() % _GRID_S
         return self._settings.drain_interval_ms / 1000
@@ -237,7 +233,7 @@ class Counter:
         prefix = keys.prefix(shard)
         names = [prefix + "cur", prefix + "live", keys.lane_key(shard, source.id), prefix + "lanes"]
         tail = [source.total(seq), prefix, source.id, source.blob(seq)]
-        wait_s = _BACKOFF_S[0]
+        backoff = Backoff(*_BACKOFF_S)
         while True:
             # A fresh nonce each time: an id made of lane and seq could come back with other content after a rewind of
             # Redis.
@@ -247,8 +243,7 @@ class Counter:
             except REDIS_ERRORS as error:
                 self._note_failure(error)
                 self._redeem_all(False)  # nobody waits longer than one call to Redis may take
-                await asyncio.sleep(wait_s * random.uniform(0.5, 1))  # noqa: S311 - jitter
-                wait_s = min(2 * wait_s, _BACKOFF_S[1])
+                await asyncio.sleep(backoff.next_s())
             else:
                 self._note_success()
                 return state, last
@@ -280,8 +275,6 @@ class Counter:
 
     def _take(self, new: Lane) -> None:
         new.gate = self.admit
-        if hasattr(self, "_lane"):
-            self._lane.retire()  # another thread may be about to count in it
         self._lane, self.add = new, new.add
         log.info("lane_taken", file=new.path.name, clicks_left=new.pending())
 

@@ -15,7 +15,7 @@ to be undone:
     free                      TAIL is raised
 
 `base` is the sum of all clicks in the pages before this one, so a lane knows what it ever accepted without a second
-counter. The owner holds flock on the file, and a mutex lets one of its threads write at a time: `count += n` is not
+counter. The owner holds flock on the file and writes from one thread, that of its event loop: `count += n` is not
 atomic across threads. Eight aligned bytes are stored and read whole on x86-64 and AArch64; only x86-64 also shows the
 stores in order to other processes.
 """
@@ -24,7 +24,6 @@ import fcntl
 import mmap
 import os
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -123,7 +122,7 @@ class View:
         return self._words[_TAIL]
 
     def page(self, seq: int) -> Page:
-        """What page `seq` holds now."""
+        """Return what page `seq` holds now."""
         at = self._at(seq)
         used = min(self._words[at + _USED], self.entries)
         entries = self._words[at + _FIRST : at + _FIRST + _ENTRY * used].tolist()
@@ -176,8 +175,6 @@ class Lane(View):
         self.gate: Callable[[int, int], None] | None = None
         self._descriptor = descriptor
         self._minute_s = minute_s
-        self._mutex = threading.Lock()
-        self._is_retired = False
         try:
             self._check()
             check_shards(path.parent, self.shards, shards)
@@ -212,20 +209,19 @@ class Lane(View):
         True: kept for good. False: the ring is full and nothing was counted. Raises ValueError when it is no id, and
         what `gate` raises.
         """
-        with self._mutex:
-            if not self._starts <= time.time() < self._ends:
-                self._roll()
-            slot = self._slots.get(banner)
-            if slot is None:
-                return self._add_new(banner, n)
-            self._words[slot] += n
-            return True
+        if not self._starts <= time.time() < self._ends:
+            self._roll()
+        slot = self._slots.get(banner)
+        if slot is None:
+            return self._add_new(banner, n)
+        self._words[slot] += n
+        return True
 
     def _add_new(self, banner: str, n: int) -> bool:
         number = banner_id(banner)
         if self.gate is not None:
             self.gate(self._minute, number)
-        if self._used == self.entries and not self._seal():
+        if self._used == self.entries and not self.seal():
             return False
         self._slots[banner] = self._publish(self._minute, number, n)
         return True
@@ -235,16 +231,15 @@ class Lane(View):
 
         `gate` is asked for each banner, with the current minute; what it raises leaves nothing counted either.
         """
-        with self._mutex:
-            if self._is_retired or len(clicks) > self._room():
-                return False
-            if self.gate is not None:
-                now = int(time.time()) // self._minute_s
-                for _, banner in clicks:
-                    self.gate(now, banner)
-            for (minute, banner), n in clicks.items():
-                self._add_at(minute, banner, n)
-            return True
+        if len(clicks) > self._room():
+            return False
+        if self.gate is not None:
+            now = int(time.time()) // self._minute_s
+            for _, banner in clicks:
+                self.gate(now, banner)
+        for (minute, banner), n in clicks.items():
+            self._add_at(minute, banner, n)
+        return True
 
     def _add_at(self, minute: int, banner: int, n: int) -> None:
         slot = self._slots_at.get((minute, banner))
@@ -252,7 +247,7 @@ class Lane(View):
             self._words[slot] += n
             return
         if self._used == self.entries:
-            self._seal()  # there is a free page: the caller has looked
+            self.seal()  # there is a free page: the caller has looked
         self._slots_at[minute, banner] = self._publish(minute, banner, n)
 
     def _room(self) -> int:
@@ -271,8 +266,6 @@ class Lane(View):
         return slot + 2
 
     def _roll(self) -> None:
-        if self._is_retired:
-            raise ValueError("this lane takes no more clicks")
         self._minute = int(time.time()) // self._minute_s
         self._starts = self._minute * self._minute_s
         self._ends = self._starts + self._minute_s
@@ -288,10 +281,6 @@ class Lane(View):
 
     def seal(self) -> bool:
         """Close the page that is being filled. False: it is empty, or no page is free."""
-        with self._mutex:
-            return self._seal()
-
-    def _seal(self) -> bool:
         words, seq = self._words, self.head + 1
         if not self._used or seq - self.tail >= self.pages:
             return False
@@ -304,7 +293,7 @@ class Lane(View):
         return True
 
     def is_empty(self) -> bool:
-        """Whether the page that is being filled holds nothing yet."""
+        """Return whether the page that is being filled is empty."""
         return self._used == 0
 
     def total(self, seq: int) -> int:
@@ -322,12 +311,6 @@ class Lane(View):
         if seq != self.tail or seq >= self.head:
             raise AssertionError(f"page {seq} is not the oldest sealed page")
         self._words[_TAIL] = seq + 1
-
-    def retire(self) -> None:
-        """Take no more clicks: from now on `add` raises ValueError and `add_all` answers False."""
-        with self._mutex:
-            self._is_retired = True
-            self._starts = self._ends = 0
 
     # -- the file --------------------------------------------------------------------------------------------------
 
@@ -348,7 +331,7 @@ class Lane(View):
 
     @classmethod
     def create(cls, folder: Path, *, minute_s: int, pages: int, entries: int, shards: int = 1) -> Self:
-        """A new lane. The file appears under its name complete and locked. Raises OSError when the disk is full."""
+        """Create a lane. The file appears under its name complete and locked. Raises OSError when the disk is full."""
         draft = folder / f".{os.getpid()}-{secrets.token_hex(4)}.tmp"
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
@@ -387,7 +370,7 @@ class Lane(View):
 
     @classmethod
     def acquire(cls, folder: Path, *, minute_s: int, pages: int, entries: int, shards: int = 1) -> Self:
-        """The lane of a starting worker: one that nobody holds, else a new one of this size. Raises SettingsError."""
+        """Return a lane for a starting worker: one that nobody holds, or a new one. Raises SettingsError."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _remove_stale_drafts(folder)
         for path in paths(folder):
@@ -448,5 +431,5 @@ def check_shards(folder: Path, began_with: int, shards: int) -> None:
 
 
 def paths(folder: Path) -> list[Path]:
-    """The lane files of a folder, in a stable order."""
+    """Return the lane files of a folder, in a stable order."""
     return sorted(folder.glob("*.lane"))

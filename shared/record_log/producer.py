@@ -31,6 +31,7 @@ import structlog
 from shared.errors import LogFull, LogUnavailable, TallybookError, TooLarge
 from shared.record_log.journal import Append, Journal
 from shared.record_log.record_log import RECORD_MAX_BYTES, Log
+from shared.runtime.backoff import Backoff
 from shared.runtime.crash_points import crash_point
 from shared.runtime.tasks import end
 from shared.stores.failures import noted
@@ -73,7 +74,7 @@ class _Batch:
 
 
 class _Line:
-    """What waits for one partition."""
+    """The records and appends that wait for one partition."""
 
     def __init__(self, topic: str, partition: int, producer: str, records_max: int) -> None:
         self.queue: deque[_Waiting] = deque()
@@ -84,7 +85,7 @@ class _Line:
         self._topic, self._partition, self._producer, self._records_max = topic, partition, producer, records_max
 
     def take(self) -> _Batch | None:
-        """The next records as a batch at the end of the backlog; None when none waits."""
+        """Put the next records as a batch at the end of the backlog and return it, or None when none waits."""
         records: list[tuple[bytes, bytes]] = []
         waiting, size = list[Done](), 0
         while self.queue and len(records) < self._records_max and size < _BATCH_BYTES:
@@ -100,19 +101,19 @@ class _Line:
         return batch
 
     def is_busy(self) -> bool:
-        """Whether something waits that a log which answers would take."""
+        """Return whether something waits that a log which answers would take."""
         return bool(self.queue or (self.backlog and not self.is_failing))
 
     def is_behind(self) -> bool:
-        """Whether what comes now would wait too long for the log."""
+        """Return whether a new record would wait too long for the log."""
         return self.is_failing or len(self.backlog) > _AHEAD_MAX
 
     def is_awaited(self) -> bool:
-        """Whether somebody waits for what became of a record."""
+        """Return whether a request waits for the outcome of a record."""
         return bool(self.queue or any(batch.waiting for batch in self.backlog))
 
     def is_unsafe(self) -> bool:
-        """Whether somebody waits whose record has to be written to the journal."""
+        """Return whether a request waits whose record has to go to the journal."""
         return self.is_behind() and self.is_awaited()
 
 
@@ -150,14 +151,10 @@ class Producer:
         self._has_unsafe = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._writing: asyncio.Task[None] | None = None
-        #: What other threads handed over, and whether the loop is on its way to fetch it.
-        self._offered: deque[_Waiting] = deque()
-        self._is_called = False
 
     async def start(self) -> None:
         """Make sure that the topic can be used, if the log answers soon, and begin. Raises ValueError for a topic of
         another shape."""
-        self._loop = asyncio.get_running_loop()
         with contextlib.suppress(LogUnavailable, TimeoutError):
             async with asyncio.timeout(_START_S):
                 await self._prepare()
@@ -174,7 +171,6 @@ class Producer:
         await end(*self._tasks)
         if self._writing is not None:  # its thread has the file
             await self._writing
-        self._take_offered()
         await self._write([line for line in self._lines if line.is_awaited()])
         if self._journal is not None:
             log.info("journal_closed", bytes_left=0 if self._journal.is_empty() else self._journal.size)
@@ -207,23 +203,15 @@ class Producer:
         return await future
 
     def offer(self, key: bytes, value: bytes, done: Done) -> bool:
-        """Hand a record over without waiting, from any one thread; `done` is called in the event loop.
+        """Hand a record over without waiting; `done` is called later.
 
         False: it was not taken, for a reason that `append` knows to say.
         """
         size = len(key) + len(value)
         if size > RECORD_MAX_BYTES or not self._has_room(size) or self._is_stopped:
             return False
-        self._offered.append((key, value, done))
-        if not self._is_called:  # one call of the loop for all that come until it runs
-            self._is_called = True
-            self._loop.call_soon_threadsafe(self._take_offered)
+        self._take(key, value, done)
         return True
-
-    def _take_offered(self) -> None:
-        self._is_called = False  # first: what is offered from here on calls again, or is found below
-        while self._offered:
-            self._take(*self._offered.popleft())
 
     def _take(self, key: bytes, value: bytes, done: Done) -> None:
         line = self._lines[self._log.partition_of(key)] if self._is_ordered else self._line_of_turn()
@@ -243,19 +231,19 @@ class Producer:
         return line
 
     def _has_room(self, size: int) -> bool:
-        return self._records + len(self._offered) < self._records_max and self._bytes + size <= self._bytes_max
+        return self._records < self._records_max and self._bytes + size <= self._bytes_max
 
     # -- health ----------------------------------------------------------------------------------------------------
 
     def failing_s(self) -> float:
-        """Seconds for which the log has not taken an append; 0 while it does."""
+        """Return the seconds for which the log has taken no append; 0 while it does."""
         return 0.0 if self._failing_since is None else time.monotonic() - self._failing_since
 
     # -- to the log ------------------------------------------------------------------------------------------------
 
     async def _serve(self, line: _Line) -> None:
         """Send the line's appends in order, each until its outcome is known."""
-        wait_s = _BACKOFF_S[0]
+        backoff = Backoff(*_BACKOFF_S)
         while True:
             await line.has_work.wait()
             batch = line.backlog[0] if line.backlog else line.take()
@@ -278,15 +266,14 @@ class Producer:
                     log.exception("append_broke", error=type(error).__name__)
                 self._note_failure(line, error)
             else:
-                wait_s = _BACKOFF_S[0]
+                backoff.reset()
                 APPENDS.labels("replayed" if batch.at is not None else "ok").inc()
                 line.backlog.popleft()
                 self._note_success(line)
                 self._tell(batch, "log")
                 await self._clear()
                 continue
-            await asyncio.sleep(wait_s * random.uniform(0.5, 1))  # noqa: S311 - jitter
-            wait_s = min(2 * wait_s, _BACKOFF_S[1])
+            await asyncio.sleep(backoff.next_s())
 
     async def _send(self, batch: _Batch) -> None:
         append = batch.append
@@ -382,5 +369,5 @@ class Producer:
 
 
 def new_name() -> str:
-    """A producer's name that no life had before."""
+    """Return a name that no producer had before."""
     return secrets.token_hex(8)

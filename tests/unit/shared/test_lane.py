@@ -116,15 +116,6 @@ def test_many_clicks_are_taken_all_or_not_at_all(lane: Lane) -> None:
     assert drain(lane) == {1: 3, 2: 2, 3: 2, 4: 2, 5: 2}
 
 
-def test_a_retired_lane_takes_nothing_more(lane: Lane) -> None:
-    assert lane.add("1")
-    lane.retire()
-    with pytest.raises(ValueError, match="no more clicks"):
-        lane.add("1")
-    assert not lane.add_all({(7, 1): 1})
-    assert lane.accepted() == 1
-
-
 def test_the_gate_is_asked_before_a_banner_gets_a_slot(lane: Lane) -> None:
     def refuse(minute: int, banner: int) -> None:
         if banner == 666:

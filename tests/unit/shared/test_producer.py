@@ -360,19 +360,14 @@ async def test_a_stop_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.Mon
     assert log.records == [b"1"]
 
 
-async def test_what_a_thread_offers_is_stored_and_told(tmp_path: Path) -> None:
+async def test_what_is_offered_is_stored_and_told(tmp_path: Path) -> None:
     log = Log()
     told: list[object] = []
     async with producing(log, tmp_path) as producer:
-        offer = producer.offer
-
-        def offering() -> None:
-            assert all(offer(KEY, str(number).encode(), told.append) for number in range(1000))
-
-        await asyncio.to_thread(offering)
+        assert all(producer.offer(KEY, str(number).encode(), told.append) for number in range(1000))
         await until(lambda: len(told) == 1000)
         log.is_away = True
-        await asyncio.to_thread(offer, KEY, b"last", told.append)
+        assert producer.offer(KEY, b"last", told.append)
         await until(lambda: len(told) == 1001)
         log.is_away = False
         await until(lambda: waiting(tmp_path) == 0)
