@@ -125,7 +125,7 @@ class Reader:
         """Clicks of the banners in [start, end), epoch seconds on whole minutes.
 
         `bounds` cuts the range into buckets: their sorted starts and, last, the end; None means one bucket per minute.
-        Raises RedisUnavailable or PostgresUnavailable; with `partial` it answers what is known and names what is
+        Raises RedisUnavailable or PostgresUnavailable; with `partial` it returns what is known and names what is
         missing.
         """
         as_of = time.time()
@@ -150,7 +150,7 @@ class Reader:
         return Reading(as_of, points, missing)
 
     async def top(self, start: int, end: int, limit: int, *, partial: bool = False) -> Ranking:
-        """The most clicked banners of [start, end), ties by id. Raises as `read` does."""
+        """Return the most clicked banners of [start, end), ties by id. Raises as `read` does."""
         as_of = time.time()
         ask = functools.partial(_top_question, start, end, limit)
         snapshot, rows, missing = await self._look([], start, end, ask, partial)
@@ -283,7 +283,7 @@ class _Buckets:
         return second if self._bounds is None else self._bounds[bisect_right(self._bounds, second) - 1]
 
     def last_over(self) -> int:
-        """The start of the last bucket that is over, or -1. Empty ones count as well."""
+        """Return the start of the last bucket that is over, or -1. Empty ones count as well."""
         if self._bounds is None:
             return int(self._closed_before) // self._minute_s * self._minute_s - self._minute_s
         over = bisect_right(self._bounds, self._closed_before) - 1
@@ -291,7 +291,7 @@ class _Buckets:
 
 
 def _counts(banners: Sequence[int], values: list[Any]) -> Iterator[tuple[int, int]]:
-    """(banner, count) from what read.lua answers: counts in the order asked, or every banner with its count."""
+    """(banner, count) from what read.lua returns: counts in the order asked, or every banner with its count."""
     if banners:
         pairs = zip(banners, values, strict=True)
         return ((banner, int(n)) for banner, n in pairs if n is not None)

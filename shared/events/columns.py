@@ -54,7 +54,7 @@ class Columns(NamedTuple):
             column.extend(values)
 
     def at(self, places: Sequence[int]) -> "Columns":
-        """Those at some places."""
+        """Return the events at some places."""
         own: tuple[list[Any], ...] = self
         return Columns(*([column[at] for at in places] for column in own))
 

@@ -30,12 +30,12 @@ _HOLDER = "SELECT holder FROM event_gate"
 
 
 async def enter(connection: Any, log: str, claim: "Claim") -> bool:
-    """Whether the sink has the gate now. Raises POSTGRES_ERRORS."""
+    """Take the gate if it is free. Return whether the sink has it now. Raises POSTGRES_ERRORS."""
     return bool(await connection.fetchval(_ENTER, *_of(log, claim)))
 
 
 async def leave(connection: Any, log: str, claim: "Claim") -> None:
-    """The sink's batch is recorded, or was never begun. Raises POSTGRES_ERRORS."""
+    """Leave the gate once the sink's batch is recorded, or was never begun. Raises POSTGRES_ERRORS."""
     await connection.execute(_LEAVE, *_of(log, claim))
 
 
@@ -48,17 +48,19 @@ class ImportGate:
         self._holder = f"import:{secrets.token_hex(8)}"
 
     async def enter(self) -> int | None:
-        """The Unix second before which an insert has to begin; None while somebody else has the gate. Raises
-        POSTGRES_ERRORS."""
+        """Take the gate. Return the Unix second before which an insert has to begin, or None while another holds it.
+
+        Raises POSTGRES_ERRORS.
+        """
         found = await self._connection.fetchval(_IMPORT, self._holder, BEGIN_S, self._insert_s + CLOCKS_S)
         return None if found is None else int(found)
 
     async def leave(self) -> None:
-        """No insert is on its way. Raises POSTGRES_ERRORS."""
+        """Leave the gate: no insert is on its way. Raises POSTGRES_ERRORS."""
         await self._connection.execute(_END, self._holder)
 
     async def holder(self) -> str | None:
-        """Who has the gate."""
+        """Return the name of the gate's holder, or None."""
         name: str | None = await self._connection.fetchval(_HOLDER)
         return name
 

@@ -1,4 +1,4 @@
-"""Which ids the table of events has already, and what it says of them."""
+"""Look up which ids the table of events has, and what it says of them."""
 
 from collections.abc import Collection, Sequence
 from hashlib import md5
@@ -64,13 +64,13 @@ async def contents(clickhouse: ClickHouse, events: Collection[tuple[int, bytes]]
 
 
 def content(events: Columns, at: int) -> bytes:
-    """The same hash of an event that is not in the table."""
+    """Return the same hash of an event that is not in the table."""
     texts = (_text(column[at]) for column in (events.users, events.types, events.properties))
     return md5(b"\0".join((str(events.moments[at]).encode(), *texts)), usedforsecurity=False).digest()
 
 
 def _text(sized: bytes) -> bytes:
-    """A text without its length in front."""
+    """Return a text without its length in front."""
     begin = 0
     while sized[begin] > 127:
         begin += 1

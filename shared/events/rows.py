@@ -101,7 +101,7 @@ class Packer:
         self.types = _Types()
 
     def row(self, event: Event) -> bytes:
-        """The row of an event. Raises Unfit for what its type does not rule out."""
+        """Return the row of an event. Raises Unfit for what its type does not rule out."""
         since = event.occurred_at - EPOCH
         ms = since.days * DAY_MS + since.seconds * 1000 + since.microseconds // 1000
         if not self._oldest <= ms <= self._latest:
@@ -136,17 +136,17 @@ class Packer:
 
 
 def named(row: bytes) -> bytes:
-    """The name of an event: its id, and eight bytes that stand for what it says, whenever it came."""
+    """Return the name of an event: its id, and eight bytes that stand for what it says, whenever it came."""
     return row[ID] + blake2b(row[: -_RECEIVED.size], digest_size=8).digest()
 
 
 def user_of(row: bytes) -> str:
-    """Whose event it is."""
+    """Return the user of the event."""
     return _text(row, ID.stop)[0]
 
 
 def event_of(row: bytes) -> dict[str, Any]:
-    """The event as it could be sent."""
+    """Return the event as it could be sent."""
     _, ms, high, low = _HEAD.unpack_from(row)
     user, end = _text(row, ID.stop)
     name, end = _text(row, end)
@@ -160,7 +160,7 @@ def event_of(row: bytes) -> dict[str, Any]:
 
 
 def _text(row: bytes, begin: int) -> tuple[str, int]:
-    """The text that begins there, and where it ends."""
+    """Return the text that begins there, and where it ends."""
     size, shift = 0, 0
     while row[begin] > 127:
         size |= (row[begin] & 127) << shift
@@ -171,7 +171,7 @@ def _text(row: bytes, begin: int) -> tuple[str, int]:
 
 
 def placed(rows: Iterable[bytes], partition: int, offset: int, first: int) -> list[bytes]:
-    """The rows with their places behind them, numbered from `first` on."""
+    """Return the rows with their places behind them, numbered from `first` on."""
     pack = _PLACE.pack
     return [row + pack(partition, offset, first + number) for number, row in enumerate(rows)]
 
@@ -180,7 +180,7 @@ def placed(rows: Iterable[bytes], partition: int, offset: int, first: int) -> li
 
 
 class Cut(NamedTuple):
-    """How large a block may be."""
+    """Return how large a block may be."""
 
     rows: int
     bytes: int
@@ -204,12 +204,12 @@ def _block(rows: Sequence[bytes]) -> bytes:
 
 
 def is_block(value: bytes) -> bool:
-    """Whether a record begins as a block does."""
+    """Return whether a record begins as a block does."""
     return value[:4] == _MAGIC
 
 
 def rows_in(value: bytes) -> int:
-    """The number of events that a record holds, as its head says; 1 for what is no block."""
+    """Return the number of events in a record, as its head says; 1 for what is no block."""
     if len(value) < _BLOCK.size or not is_block(value):
         return 1
     count: int = _BLOCK.unpack_from(value)[1]
@@ -217,7 +217,7 @@ def rows_in(value: bytes) -> int:
 
 
 def rows_of(block: bytes) -> list[bytes]:
-    """The rows of a block. Raises ValueError for what is none."""
+    """Return the rows of a block. Raises ValueError for what is no block."""
     if len(block) < _BLOCK.size or block[:4] != _MAGIC:
         raise ValueError("this is no block of events")
     _, count, checksum = _BLOCK.unpack_from(block)
@@ -248,13 +248,13 @@ def _check_shape(properties: dict[str, Any], names_max: int, depth_max: int) -> 
 
 
 def sized(text: bytes) -> bytes:
-    """A text of RowBinary: its length, and itself."""
+    """Return a text of RowBinary: its length, and itself."""
     size = len(text)
     return (_SIZES[size] if size < _SIZES_MAX else varint(size)) + text
 
 
 def varint(number: int) -> bytes:
-    """A number as ClickHouse writes lengths: LEB128."""
+    """Return a number as ClickHouse writes lengths: LEB128."""
     parts = bytearray()
     while number > 127:
         parts.append(number & 127 | 128)

@@ -68,7 +68,7 @@ class NotErased(Exception):
 
 
 def check(user: str) -> str:
-    """The id itself. Raises ValueError for one that is nobody's."""
+    """Return the id. Raises ValueError for one that is nobody's."""
     if not user or user == str(NIL):
         raise ValueError("that is the id of everybody who opted out" if user else "an id has at least one character")
     return user
@@ -78,7 +78,7 @@ def check(user: str) -> str:
 
 
 async def counted(clickhouse: ClickHouse, user: str) -> dict[str, int]:
-    """Rows of the user by table. Repeats that are not merged yet are rows, too."""
+    """Count the rows of the user by table. Repeats that are not merged yet are rows, too."""
     found = {}
     for table in USER_TABLES:
         sql = f"SELECT count() FROM {table.name} WHERE {table.user} = {{user:String}}"  # noqa: S608 - constants
@@ -87,7 +87,7 @@ async def counted(clickhouse: ClickHouse, user: str) -> dict[str, int]:
 
 
 async def columns(clickhouse: ClickHouse) -> list[str]:
-    """The columns that rows of `exported` can have, each once."""
+    """Return the columns that rows of `exported` can have, each once."""
     names = [str(name) for table in USER_TABLES for [name] in await clickhouse.query(_COLUMNS, {"table": table.name})]
     return list(dict.fromkeys((*names, *letters_of_a_user.COLUMNS)))
 
@@ -149,7 +149,7 @@ async def _mutated(clickhouse: ClickHouse, table: str) -> None:
 
 
 async def sweep(clickhouse: ClickHouse, pool: Any) -> int:
-    """Begin to erase again what came back of users who were erased; answers how many rows those are."""
+    """Begin to erase again what came back of users who were erased. Return how many rows those are."""
     remembered = [(str(digest).upper(), int(second) + _CLOCKS_S) for digest, second in await pool.fetch(_REMEMBERED)]
     found = 0
     for begin in range(0, len(remembered), _SWEPT):

@@ -18,7 +18,7 @@ from shared.record_log.record_log import Position
 from shared.stores.postgres import statement
 
 TABLE = "processing_errors"
-#: Names of what `exported` answers of a letter.
+#: Names of what `exported` returns of a letter.
 COLUMNS = ("letter", "created_at", "reason", "record")
 
 _FOUND = statement("shared/privacy/letters_of_a_user.found.sql")
@@ -47,7 +47,7 @@ class Named:
         self._word = re.compile(rf"(?<![\w.-]){re.escape(user)}(?![\w-])", re.IGNORECASE if _is_uuid(user) else 0)
 
     def holds(self, key: bytes | None, value: bytes | None) -> bool:
-        """Whether a record names the user."""
+        """Return whether a record names the user."""
         if value is None:
             return False
         if is_block(value):
@@ -67,7 +67,7 @@ class Named:
 
 
 class _Digits(str):
-    """A number, by its characters."""
+    """Return a number, by its characters."""
 
 
 def values_of(value: bytes) -> Iterator[str]:
@@ -91,7 +91,7 @@ def values_of(value: bytes) -> Iterator[str]:
 
 
 def _is_of_users(name: str, is_of_user: bool) -> bool:
-    """Whether a number of that name, maybe of an object that is a user, is an id of one."""
+    """Return whether a number of that name, maybe of an object that is a user, is an id of one."""
     plain = _JOINT.sub("", name).lower()
     return plain in _OF_USERS or (is_of_user and plain == "id")
 
@@ -145,7 +145,7 @@ def _records(value: bytes, user: str) -> list[str | None]:
 
 
 async def erase(pool: Any, user: str) -> int:
-    """Take the user out of letters; answers out of how many. What a replay began to send is cut alike: the one that is
+    """Take the user out of letters. Return out of how many. What a replay began to send is cut alike: the one that is
     in the log already, if it is, has the same events of others."""
     named, found = Named(user), 0
     detail = user.replace("\0", "\\0")
@@ -162,7 +162,7 @@ async def erase(pool: Any, user: str) -> int:
 
 
 def _without(value: bytes, user: str) -> bytes | None:
-    """A record without what is of the user; None when nothing is left, or when it is no longer readable."""
+    """Return a record without what is of the user, or None when nothing is left or it is no longer readable."""
     if not is_block(value):
         return None
     try:

@@ -1,4 +1,4 @@
-"""How far each sink is, in Postgres: the one thing about the log that must not be lost.
+"""Keep the cursor of each sink in Postgres: the one thing about the record log that must not be lost.
 
 A sink's life with one partition:
 
@@ -14,7 +14,7 @@ stopped for a minute, lost its partition and goes on, hits no row and learns it 
 when a partition may be taken over; being late costs work, never correctness. Nobody waits for the lease of a process
 that ran on this host and has ended.
 
-A Claim is a value: each step answers the next one. If Postgres did not answer, the step is repeated with the same
+A Claim is a value: each step returns the next one. If Postgres did not answer, the step is repeated with the same
 claim; if the transaction around a `done` was rolled back, the former claim is still the true one.
 """
 
@@ -100,7 +100,7 @@ class Cursors:
             ]
 
     async def free(self) -> list[str]:
-        """Free the partitions of processes that ended here without giving them back; answers their names."""
+        """Free the partitions of processes that ended here without giving them back. Return their names."""
         async with self._freeing:  # or a claim would pass over the rows that another task is freeing
             owners = [row["owner"] for row in await self.pool.fetch(_OWNERS, self.log)]
             gone = [owner for owner in owners if owner != self.owner and is_gone(owner)]
@@ -143,12 +143,12 @@ class Cursors:
         await self.pool.execute(_RELEASE, *self._key(claim))
 
     async def slowest(self, topic: str, partition: int) -> Position | None:
-        """The least position of all sinks; None if no sink reads the partition."""
+        """Return the least position of all sinks, or None if no sink reads the partition."""
         row = await self.pool.fetchrow(_SLOWEST, self.log, topic, partition)
         return None if row is None else Position(*row)
 
     async def prune_marks(self, days: int) -> int:
-        """Forget the marks of producers that sent nothing for so many days; answers how many. A repeat that comes
+        """Forget the marks of producers that sent nothing for so many days. Return how many. A repeat that comes
         later than that would count again."""
         return int(await self.pool.fetchval(_PRUNE, self.log, days))
 

@@ -1,4 +1,4 @@
-"""How a reader drops what a producer sent twice.
+"""Drop what a producer sent twice.
 
 Each record carries its producer, the number of the append (seq) and its place in that append. A producer goes on to the
 next seq only when the former one is acknowledged, so within a partition whatever is new lies above the highest (seq,
@@ -34,7 +34,7 @@ class Sieve:
         self.skipped = 0
 
     def passes(self, producer: str, mark: Mark) -> bool:
-        """Whether the record is new, and for this sink. One without a producer, from some other program, always is."""
+        """Return whether the record is new and for this sink. One without a producer, of another program, always is."""
         if not producer:
             return True
         if producer.startswith(REPLAY) and not producer.endswith("/" + self._sink):

@@ -21,7 +21,7 @@ _KAFKA = "kafka://"
 
 @asynccontextmanager
 async def chosen_log(settings: Settings) -> AsyncIterator[Log]:
-    """The log, which connects at first use. Raises ModuleNotFoundError for Kafka without its client."""
+    """Return the log, which connects at first use. Raises ModuleNotFoundError for Kafka without its client."""
     url, records_max = settings.log_url, settings.log_records_max
     topics = {EVENTS: settings.events_blocks_max}
     if url is not None and url.startswith(_KAFKA):
@@ -45,7 +45,7 @@ async def chosen_log(settings: Settings) -> AsyncIterator[Log]:
 
 @asynccontextmanager
 async def chosen_letters(settings: Settings) -> "AsyncIterator[LetterTopic | None]":
-    """The topic for copies of dead letters, if there is to be one."""
+    """Return the topic for copies of dead letters, if there is to be one."""
     if settings.dead_letters_topic is None or settings.log_url is None:
         yield None
         return

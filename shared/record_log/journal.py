@@ -81,7 +81,7 @@ class Journal:
         self._look_through()
 
     def is_empty(self) -> bool:
-        """Whether nothing waits in it."""
+        """Return whether nothing waits in it."""
         return self.size == len(_MAGIC)
 
     def write(self, appends: Sequence[Append]) -> list[int]:
@@ -111,7 +111,7 @@ class Journal:
         return places
 
     def read(self, at: int) -> Append:
-        """The append that lies there. Raises BadJournal if it is not whole."""
+        """Return the append that lies there. Raises BadJournal if it is not whole."""
         append, _ = _frame_at(self._descriptor, at)
         return append
 
@@ -180,7 +180,7 @@ class Journal:
 
     @classmethod
     def create(cls, folder: Path, name: str, bytes_max: int) -> Self:
-        """A new one, which appears under its name complete and locked. Raises OSError when the disk refuses."""
+        """Create a journal, which appears under its name complete and locked. Raises OSError when the disk refuses."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _remove_stale_drafts(folder)
         draft, path = folder / f".{os.getpid()}-{secrets.token_hex(4)}.tmp", folder / f"{name}.journal"
@@ -217,7 +217,7 @@ class Journal:
 
 
 def paths(folder: Path) -> list[Path]:
-    """The journals of a folder, oldest name first."""
+    """Return the journals of a folder, oldest name first."""
     return sorted(folder.glob("*.journal"))
 
 
@@ -250,7 +250,7 @@ def _framed(append: Append) -> bytes:
 
 
 def _frame_at(descriptor: int, at: int) -> tuple[Append, int]:
-    """The append at this place and the place behind it. Raises BadJournal if it is not whole."""
+    """Return the append at this place and the place behind it. Raises BadJournal if it is not whole."""
     head = os.pread(descriptor, _FRAME.size, at)
     if len(head) < _FRAME.size:
         raise BadJournal("torn")

@@ -1,4 +1,4 @@
-"""How any number of processes share the partitions of a topic: each alone works out its share and takes no more.
+"""Share the partitions of a topic among any number of processes: each works out its share and takes no more.
 
 Of p partitions and n processes the first p mod n in an order that all agree on take one more than the others. Nobody
 assigns anything, so nobody has to be elected; while the list of processes changes, a partition may stay without an

@@ -119,7 +119,7 @@ class Log(Protocol):
     partitions: int
 
     def partition_of(self, key: bytes) -> int:
-        """The partition whose order the key belongs to."""
+        """Return the partition whose order the key belongs to."""
         ...
 
     async def prepare(self, topic: str) -> None:
@@ -143,7 +143,7 @@ class Log(Protocol):
         ...
 
     async def stock(self, topic: str, partition: int, start: Position) -> Stock:
-        """How many records there ever were, and how many lie from `start` on. Raises LogUnavailable."""
+        """Return how many records there ever were, and how many lie from `start` on. Raises LogUnavailable."""
         ...
 
     async def trim(self, topic: str, partition: int, before: Position, keep_s: float) -> None:
@@ -152,7 +152,7 @@ class Log(Protocol):
         ...
 
     def reader(self, topic: str, partition: int, sink: str) -> Reader:
-        """A reader for one sink. Close it before the log."""
+        """Return a reader for one sink. Close it before the log."""
         ...
 
     async def close(self) -> None:
@@ -171,7 +171,7 @@ def check(records: Sequence[tuple[bytes, bytes]], seq: int, most: int) -> None:
 
 
 def check_replay(batch: Batch, rows: int) -> Batch:
-    """The batch itself. Raises LogDamaged if it has not as many records as it had."""
+    """Return the batch. Raises LogDamaged if it has another number of records than it had."""
     if len(batch.records) != rows:
         raise LogDamaged(f"[{batch.start}, {batch.end}) had {rows} records and has {len(batch.records)} now")
     return batch

@@ -1,4 +1,4 @@
-"""How clients of Kafka are started and stopped: within a time, and leaving nothing behind."""
+"""Start and stop clients of Kafka within a time, and leave nothing behind."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ _unwanted: set[asyncio.Task[None]] = set()
 
 
 def client_options(servers: str, timeout_s: float) -> dict[str, Any]:
-    """What every client is made with."""
+    """Return the options of every client."""
     return {"bootstrap_servers": servers, "request_timeout_ms": int(timeout_s * 1000)}
 
 

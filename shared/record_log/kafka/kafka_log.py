@@ -207,7 +207,7 @@ class KafkaLog:
     # -- asking ----------------------------------------------------------------------------------------------------
 
     async def _ends(self, where: TopicPartition) -> tuple[int, int]:
-        """The first offset that is there, and the one behind the last."""
+        """Return the first offset that is there, and the one behind the last."""
         asked = await self._asked()
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -226,7 +226,7 @@ class KafkaLog:
             raise for_code(code)(topic)
 
     async def _first_since(self, where: TopicPartition, keep_s: float, end: int) -> int:
-        """The offset of the first record that is younger than `keep_s` seconds."""
+        """Return the offset of the first record that is younger than `keep_s` seconds."""
         since = int((time.time() - keep_s) * 1000)
         asked = await self._asked()
         async with asyncio.timeout(self._timeout_s):
@@ -253,7 +253,7 @@ class KafkaLog:
             return self._admin
 
     async def _asked(self) -> AIOKafkaConsumer:
-        """A consumer that reads nothing and is asked for offsets."""
+        """Return a consumer that reads nothing and is asked for offsets."""
         async with self._connecting:
             if self._offsets is None:
                 made = client_options(self._servers, self._timeout_s)
@@ -264,7 +264,7 @@ class KafkaLog:
 
 
 async def _is_compacted(admin: AIOKafkaAdminClient, topic: str) -> bool:
-    """Whether Kafka forgets records of the topic that have an equal key. False where we may not ask."""
+    """Return whether Kafka compacts the topic. False where we may not ask."""
     asked = ConfigResource(ConfigResourceType.TOPIC, topic, {_POLICY: None})
     entries = [
         entry for answer in await admin.describe_configs([asked]) for one in answer.resources for entry in one[4]

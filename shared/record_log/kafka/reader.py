@@ -28,7 +28,7 @@ from shared.stores.failures import UnreadableRecords
 #: The header in which each record carries where it belongs in its producer's appends.
 HEADER = "tallybook"
 
-#: Answers the first offset that is there and the one behind the last. Raises KAFKA_ERRORS.
+#: Returns the first offset that is there and the one behind the last. Raises KAFKA_ERRORS.
 Ends = Callable[[TopicPartition], Awaitable[tuple[int, int]]]
 
 #: Records that the client hands over at a time.
