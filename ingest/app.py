@@ -178,7 +178,6 @@ async def _producer(settings: Settings, log: Log) -> AsyncIterator[Producer]:
         records_max=settings.log_waiting_max,
         bytes_max=settings.log_waiting_bytes_max,
         most=settings.log_records_max,
-        is_ordered=False,  # hits know when they were
     )
     orphans = Orphans(settings.journal_dir, log)
     await hits_to.start()
@@ -201,7 +200,6 @@ async def _events(settings: Settings, log: Log) -> AsyncIterator[Producer]:
         records_max=settings.log_waiting_max,
         bytes_max=settings.log_waiting_bytes_max,
         most=settings.events_blocks_max,
-        is_ordered=False,  # whoever is first is found out behind the gate
     )
     await to.start()
     try:

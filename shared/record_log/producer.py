@@ -9,8 +9,8 @@ way too, so none of them counts twice: not when the log had taken it before its 
 killed and another one sends them. While more than a few appends wait, new records go behind them in the journal;
 otherwise they wait for their turn.
 
-Records go to the partition of their key. Where their order does not matter they need not: then all go to one line, so
-that an append holds as many as there are, and to another one after a while, or when that one fails.
+The order of records does not matter, so none has to go to the partition of its key. All go to one line, so that an
+append holds as many as there are, and to another line after a while, or when that one fails.
 
     record    waiting -> under way -> in the log
                  |           `-----> unknown -> in the journal too, and repeated until the log has it
@@ -43,7 +43,7 @@ _BATCH_RECORDS, _BATCH_BYTES = 500, 512 * 1024
 _AHEAD_MAX = 8
 #: Seconds of the first and of the longest wait before an append is sent again.
 _BACKOFF_S = (0.02, 0.5)
-#: Seconds for which records without an order go to one partition.
+#: Seconds for which records go to one partition.
 _TURN_S = 1.0
 #: Seconds that a start waits for the log before it goes on without.
 _START_S = 2.0
@@ -131,10 +131,8 @@ class Producer:
         records_max: int,
         bytes_max: int,
         most: int,
-        is_ordered: bool = True,
     ) -> None:
-        """`name` is used in no other life (`new_name`); `most` records fit into one partition of the log. `is_ordered`:
-        records of one key have an order, which is that of their partition."""
+        """`name` is used in no other life (`new_name`); `most` records fit into one partition of the log."""
         self._log = to
         self._topic = topic
         self._journal = journal
@@ -143,7 +141,6 @@ class Producer:
         self._records = self._bytes = 0
         self._lines = [_Line(topic, number, name, min(_BATCH_RECORDS, most)) for number in range(to.partitions)]
         self._is_prepared = self._is_stopped = False
-        self._is_ordered = is_ordered
         self._turn, self._turn_until = random.randrange(to.partitions), 0.0  # noqa: S311 - workers differ
         self._failing_since: float | None = None
         #: The code of the error with which the log refuses appends, while it does.
@@ -214,7 +211,7 @@ class Producer:
         return True
 
     def _take(self, key: bytes, value: bytes, done: Done) -> None:
-        line = self._lines[self._log.partition_of(key)] if self._is_ordered else self._line_of_turn()
+        line = self._line_of_turn()
         line.queue.append((key, value, done))
         line.has_work.set()
         if line.is_behind():
