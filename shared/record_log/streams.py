@@ -42,6 +42,7 @@ from shared.record_log.record_log import (
     check,
     check_replay,
 )
+from shared.runtime.backoff import Backoff
 from shared.stores.redis_client import REDIS_ERRORS, Script
 from shared.stores.redis_cluster import Cluster
 
@@ -51,12 +52,13 @@ _LAG = Script("shared/record_log/streams.lag.lua")
 _STOCK = Script("shared/record_log/streams.stock.lua")
 _TRIM = Script("shared/record_log/streams.trim.lua")
 
-#: Entries that Redis answers at a time: it does nothing else meanwhile.
+#: Entries that Redis returns at a time: it does nothing else meanwhile.
 _PAGE = 1000
 #: Bytes that a partition of a topic without a bound of its own may take.
 _BYTES_MAX = 16 << 20
-#: Seconds between two looks at a partition with nothing new. A blocking read would need a connection for each.
-_POLL_S = 0.05
+#: Seconds between two looks at a partition with nothing new: the first wait and the longest. A blocking read would need
+#: a connection for each partition. What comes meanwhile is visible no later, since a read lasts until its deadline.
+_POLL_S = (0.05, 1.0)
 #: The largest sequence of an id within one millisecond.
 _SEQ_MAX = 2**64 - 1
 
@@ -164,11 +166,14 @@ class StreamsReader:
         self._where = f"{topic}.{partition}"
         of = prefix(topic, partition)
         self._keys = [of + "log", of + "book"]
+        self._idle = Backoff(*_POLL_S, jitter=(1.0, 1.0))
 
     async def read(self, start: Position, marks: Mapping[str, Mark], limit: Limit) -> Batch:
         """See Reader."""
         sieve, records, at, read, size = Sieve(marks, self._sink), list[Record](), start, 0, 0
         deadline = time.monotonic() + limit.wait_s
+        if self._idle.failures:  # the former read has just looked
+            await asyncio.sleep(min(self._idle.next_s(), limit.wait_s))
         while True:
             entries = await self._entries(at, None, min(_PAGE, limit.records - read))
             last = None
@@ -180,12 +185,14 @@ class StreamsReader:
                 if sieve.passes(producer, mark):
                     records.append(record)
                 last, read = record.position, read + 1
+            if entries:
+                self._idle.reset()
             at = at if last is None else _behind(last)
             wait_s = deadline - time.monotonic()
             if read >= limit.records or wait_s <= 0:
                 return Batch(start, at, records, sieve.moved, sieve.skipped)
             if not entries:
-                await asyncio.sleep(min(_POLL_S, wait_s))
+                await asyncio.sleep(min(self._idle.next_s(), wait_s))
 
     async def replay(self, start: Position, end: Position, rows: int, marks: Mapping[str, Mark]) -> Batch:
         """See Reader."""
@@ -229,7 +236,7 @@ class StreamsReader:
 
 
 def prefix(topic: str, partition: int) -> str:
-    """What every key of the partition begins with."""
+    """Return the prefix of every key of the partition."""
     return f"tallybook:{{{topic}.{partition}}}:"
 
 
@@ -239,13 +246,13 @@ def _position(entry_id: bytes) -> Position:
 
 
 def _behind(position: Position) -> Position:
-    """The next position."""
+    """Return the next position."""
     ms, seq = position
     return Position(ms, seq + 1) if seq < _SEQ_MAX else Position(ms + 1, 0)
 
 
 def _last_before(position: Position) -> str:
-    """The greatest id before the position."""
+    """Return the greatest id before the position."""
     if position == BEGIN:
         return "0-0"
     ms, seq = position
