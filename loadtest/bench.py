@@ -1,60 +1,66 @@
-"""The side-by-side benchmark: `python -m loadtest.bench`.
+"""Run the benchmark, side by side with other programs: `python -m loadtest.bench`.
 
     tallybook              answers when a click is in shared memory (the default)
     tallybook ack=redis    answers when Redis has it on disk
     gin-memory             Go, gin, a map under a mutex; nothing survives
+    fiber-memory           the same behind fiber (fasthttp)
     gin-redis              Go, gin, one HINCRBY per click
 
-Every Redis is the same server with the same `appendfsync always`. One side runs at a time, all cores are shared with
-the generator (wrk), and after each run the acknowledged clicks are compared with the counted ones: a difference fails
-the benchmark, whatever it measured.
+Every Redis is the same server with the same `appendfsync always`. One side runs at a time and shares all cores with the
+generator (wrk). Each run compares acknowledged with counted clicks: a difference fails the benchmark.
 """
 
 import argparse
-import json
 import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from loadtest import report
-from loadtest.parts import bulk, clicks, flush, read
+from loadtest import hits, idle, report
+from loadtest.parts import bulk, clicks, flush, others, read
 from loadtest.peers.build import PeerError, build
 from loadtest.tools.machine import describe
+from loadtest.tools.result import RESULT, Result
 from loadtest.tools.servers import Side, peer, tallybook
 from loadtest.tools.stack import StartError
 from loadtest.tools.wrk import WrkError
 
-RESULT = Path(__file__).parent / "results" / "bench.json"
-PARTS = ("clicks", "bulk", "read", "flush")
+PARTS = ("clicks", "hits", "others", "bulk", "read", "flush", "idle")
 
 EXIT_MISMATCH, EXIT_UNUSABLE, EXIT_INTERRUPTED = 1, 2, 130
 
 
 class Bench:
-    """One run: measures the parts asked for and writes after each round, so that an interruption loses one round."""
+    """One run. Measure the parts asked for and write after each round, so that an interruption loses one round."""
 
     def __init__(self, options: argparse.Namespace, folder: Path) -> None:
         self._options = options
         self._folder = folder
         self._plan = clicks.Plan(rounds=options.rounds, seconds=options.seconds)
-        self.result = self._former() | {"machine": describe(options.date, folder)}
+        self.result = Result(options.output, describe(options.date, folder))
 
     def run(self) -> None:
         """Measure. Raises StartError, WrkError, PeerError."""
+        rounds, folder, keep = self._plan.rounds, self._folder, self.result.keep
         measures: Mapping[str, Callable[[], None]] = {
             "clicks": self._clicks,
+            "hits": self._hits,
+            "others": lambda: keep("others", others.run(self._plan, folder, say, self._options.connections)),
             "bulk": self._bulk,
-            "read": lambda: self._keep("read", read.run(self._plan.rounds, self._folder, say)),
-            "flush": lambda: self._keep("flush", flush.run(self._plan.rounds, self._folder, say)),
+            "read": lambda: keep("read", read.run(rounds, folder, say)),
+            "flush": lambda: keep("flush", flush.run(rounds, folder, say)),
+            "idle": lambda: keep("idle", idle.run(self._options.idle_seconds, folder, say)),
         }
-        for part in self._options.only or PARTS:
+        for part in self._options.parts:
+            began = time.monotonic()
             say(f"-- {part}")
             measures[part]()
+            say(f"-- {part} took {time.monotonic() - began:.0f} s")
 
     def _clicks(self) -> None:
         binaries = build()
@@ -63,53 +69,59 @@ class Bench:
             Side(clicks.GIN_REDIS, peer(binaries["gin-redis"], needs_redis=True)),
             Side(clicks.ACK_REDIS, tallybook("redis")),
             Side(clicks.GIN_MEMORY, peer(binaries["gin-memory"], needs_redis=False)),
+            Side(clicks.FIBER, peer(binaries["fiber-memory"], needs_redis=False)),
         ]
         if workers := self._options.workers:
             sides.append(Side(f"{clicks.LANE} workers={workers}", tallybook("lane", workers)))
         rows: list[clicks.Row] = []
         for new in clicks.race(sides, self._plan, self._folder, say):
             rows += new
-            self._keep("clicks", clicks.summary(rows))
+            self.result.keep("clicks", clicks.summary(rows))
 
     def _bulk(self) -> None:
         rows: list[bulk.Row] = []
         for new in bulk.race(tallybook("lane"), self._plan, self._folder, say):
             rows += new
-            self._keep("bulk", bulk.summary(rows))
+            self.result.keep("bulk", bulk.summary(rows))
 
-    def _keep(self, part: str, measured: dict[str, Any]) -> None:
-        self.result[part] = measured
-        target: Path = self._options.output
-        target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_suffix(".unfinished")
-        unfinished.write_text(json.dumps(self.result, indent=1) + "\n")
-        unfinished.replace(target)
-
-    def _former(self) -> dict[str, Any]:
-        """With --only, the other parts stay as they were measured before."""
-        if self._options.only and self._options.output.exists():
-            former: dict[str, Any] = json.loads(self._options.output.read_text())
-            return former
-        return {}
+    def _hits(self) -> None:
+        hits.install()
+        rows: list[hits.Row] = []
+        for new in hits.race((hits.HITS, hits.PEER), range(self._plan.rounds), self._plan.seconds, self._folder):
+            rows += new
+            self.result.keep("hits", hits.summary(rows, ("vs_node", "cpu_vs_node")))
 
 
 def say(text: str) -> None:
-    """A line of progress, on standard error."""
+    """Print a line of progress on standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
 def mismatches(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """All rows in which acknowledged and counted differ."""
-    tables = [table for name, table in result.items() if name in PARTS and name != "clicks"]
-    tables += result.get("clicks", {}).values()
-    return [row for table in tables for row in table["rows"] if not row["exact"]]
+    """Return all rows, at any depth, in which acknowledged and counted differ."""
+    wrong = [row for row in result.get("rows", ()) if not row["exact"]]
+    for value in result.values():
+        if isinstance(value, dict):
+            wrong += mismatches(value)
+    return wrong
+
+
+def _parts(text: str) -> list[str]:
+    names = text.split(",")
+    if unknown := [name for name in names if name not in PARTS]:
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: no part; the parts are {', '.join(PARTS)}")
+    return names
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m loadtest.bench", description="The side-by-side benchmark.")
-    parser.add_argument("--only", action="append", choices=PARTS, help="measure this part only; may be repeated")
+    parser.add_argument("--parts", type=_parts, default=PARTS, help=f"parts to measure (default {','.join(PARTS)})")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default 5)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="length of one run of wrk (default 5)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of one run of wrk (default 3)")
+    parser.add_argument("--idle-seconds", type=float, default=30.0, help="length of the part `idle` (default 30)")
+    parser.add_argument(
+        "--connections", type=int, default=others.IDLE_CONNECTIONS, help="idle connections of `others` (default 5000)"
+    )
     parser.add_argument("--quick", action="store_true", help="2 rounds of 2 s: shows that it works, measures nothing")
     parser.add_argument("--workers", type=int, help="also measure tallybook with this many workers")
     parser.add_argument("--date", default=f"{datetime.now(UTC):%Y-%m-%d}", help="day to be published (default today)")
@@ -123,7 +135,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run it; answers the exit code: 0 measured, 1 counts differ, 2 something is missing, 130 interrupted."""
+    """Return the exit code: 0 measured, 1 counts differ, 2 something is missing, 130 interrupted."""
     options = _options(arguments)
     signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
     with tempfile.TemporaryDirectory(prefix="tallybook-bench-") as folder:
@@ -132,15 +144,13 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             bench.run()
         except KeyboardInterrupt:
-            say(
-                f"interrupted; the rounds of clicks and bulk, and the parts, that were complete are in {options.output}"
-            )
+            say(f"interrupted; complete rounds of clicks, hits and bulk, and complete parts, are in {options.output}")
             code = EXIT_INTERRUPTED
         except (StartError, WrkError, PeerError) as error:
             say(f"cannot measure: {error}")
             code = EXIT_UNUSABLE
-    print(report.tables(bench.result))
-    if wrong := mismatches(bench.result):
+    print(report.tables(bench.result.parts))
+    if wrong := mismatches(bench.result.parts):
         say(f"{len(wrong)} runs counted something else than they acknowledged; none of these figures is worth anything")
         return EXIT_MISMATCH
     return code

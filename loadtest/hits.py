@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -208,23 +208,34 @@ def measured(side: Side, name: str, number: int, connections: int, seconds: floa
     }
 
 
-def race(options: argparse.Namespace, names: Sequence[str], folder: Path) -> list[Row]:
-    """All sides in each round."""
-    rows = list[Row]()
-    for number in range(options.first, options.first + options.rounds):
+def race(
+    names: Sequence[str], rounds: Sequence[int], seconds: float, folder: Path, connections: Sequence[int] = CONNECTIONS
+) -> Iterator[list[Row]]:
+    """Yield the rows of one round after the other."""
+    for number in rounds:
+        rows = list[Row]()
         at = number % len(names)
         for name in (*names[at:], *names[:at]):
             place = folder / f"{number}-{names.index(name)}"
             side = SIDES[name](place)
             try:
                 side.start()
-                for connections in options.connections or CONNECTIONS:
-                    rows.append(measured(side, name, number, connections, options.seconds))
+                for several in connections:
+                    rows.append(measured(side, name, number, several, seconds))
                     print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
             finally:
                 side.stop()
                 shutil.rmtree(place, ignore_errors=True)
-    return rows
+        yield rows
+
+
+def summary(rows: Sequence[Row], names: Sequence[str] = tuple(_RATIOS)) -> dict[str, Any]:
+    """Return these median paired ratios per number of connections, and the rows behind them."""
+    result: dict[str, Any] = {}
+    for connections in sorted({row["connections"] for row in rows}):
+        of = [row for row in rows if row["connections"] == connections]
+        result[f"c{connections}"] = {**{name: paired(of, *_RATIOS[name]) for name in names}, "rows": of}
+    return result
 
 
 def _former(options: argparse.Namespace) -> list[Row]:
@@ -252,17 +263,17 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             if PEER in names:
                 install()
-            rows = _former(options) + race(options, names, Path(text))
+            rounds = range(options.first, options.first + options.rounds)
+            rows = _former(options)
+            for new in race(names, rounds, options.seconds, Path(text), options.connections or CONNECTIONS):
+                rows += new
             machine = describe(f"{datetime.now(UTC):%Y-%m-%d}", Path(text))
         except (StartError, WrkError, PeerError) as error:
             print(f"cannot measure: {error}", file=sys.stderr)
             return 2
-    result: dict[str, Any] = {"machine": machine}
+    result: dict[str, Any] = {"machine": machine, **summary(rows)}
     for connections in sorted({row["connections"] for row in rows}):
-        of = [row for row in rows if row["connections"] == connections]
-        ratios = {name: paired(of, *sides) for name, sides in _RATIOS.items()}
-        result[f"c{connections}"] = {**ratios, "rows": of}
-        print(f"c{connections}: {ratios}")
+        print(f"c{connections}: { {name: result[f'c{connections}'][name] for name in _RATIOS} }")
     options.output.write_text(json.dumps(result, indent=1) + "\n")
     return 0 if all(row["exact"] for row in rows) else 1
 

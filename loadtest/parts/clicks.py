@@ -1,4 +1,4 @@
-"""The race of single clicks: all sides in each round, one at a time, in another order each round."""
+"""Race single clicks: all sides in each round, one at a time, in another order each round."""
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,8 @@ from loadtest.tools.ratios import paired
 from loadtest.tools.servers import Server, Side
 from loadtest.tools.settled import settled
 
-LANE, ACK_REDIS, GIN_MEMORY, GIN_REDIS = "tallybook", "tallybook ack=redis", "gin-memory", "gin-redis"
+LANE, ACK_REDIS = "tallybook", "tallybook ack=redis"
+GIN_MEMORY, GIN_REDIS, FIBER = "gin-memory", "gin-redis", "fiber-memory"
 
 #: Banners that are clicked, round-robin.
 BANNERS = range(1, 101)
@@ -25,22 +26,29 @@ _RATIOS = {
     "p99_vs_gin_redis": (LANE, GIN_REDIS, "p99_ms"),
     "cpu_vs_gin_redis": (LANE, GIN_REDIS, "cpu_us"),
     "cpu_vs_gin_memory": (LANE, GIN_MEMORY, "cpu_us"),
+    "vs_fiber_memory": (LANE, FIBER, "rps"),
+    "cpu_vs_fiber_memory": (LANE, FIBER, "cpu_us"),
 }
+#: Headers of the requests -> the script that sends them.
+_SCRIPTS = {"wrk": "click.lua", "browser": "browser.lua"}
+#: Sides that are loaded with the headers of browsers as well, and the ratios of those runs.
+_BROWSED = (LANE, GIN_MEMORY, FIBER)
+_BROWSER_RATIOS = ("vs_gin_memory", "cpu_vs_gin_memory", "vs_fiber_memory", "cpu_vs_fiber_memory")
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long and how often."""
+    """Rounds, and the seconds of each run of wrk."""
 
     rounds: int = 5
-    seconds: float = 5.0
+    seconds: float = 3.0
     warmup_s: float = 1.0
 
 
 def race(sides: Sequence[Side], plan: Plan, folder: Path, say: Callable[[str], None]) -> Iterator[list[Row]]:
-    """The rows of one round after the other."""
+    """Yield the rows of one round after the other."""
     for number in range(plan.rounds):
         at = number % len(sides)
         rows: list[Row] = []
@@ -49,25 +57,27 @@ def race(sides: Sequence[Side], plan: Plan, folder: Path, say: Callable[[str], N
             server = side.make(place)
             try:
                 server.start()
-                for connections in CONNECTIONS:
-                    rows.append(measure(server, side.name, number, connections, plan))
-                    say(line(rows[-1]))
+                for headers in _SCRIPTS if side.name in _BROWSED else ("wrk",):
+                    for connections in CONNECTIONS:
+                        rows.append(measure(server, side.name, number, connections, plan, headers))
+                        say(line(rows[-1]))
             finally:
                 server.stop()
                 shutil.rmtree(place, ignore_errors=True)
         yield rows
 
 
-def measure(server: Server, name: str, number: int, connections: int, plan: Plan) -> Row:
+def measure(server: Server, name: str, number: int, connections: int, plan: Plan, headers: str = "wrk") -> Row:
     """Warm up, load, and compare what was acknowledged with what was counted."""
-    wrk.run(server.url, "click.lua", connections, plan.warmup_s, [len(BANNERS)])
+    wrk.run(server.url, _SCRIPTS[headers], connections, plan.warmup_s, [len(BANNERS)])
     counted_before, cpu_before = settled(lambda: server.total(BANNERS)), server.cpu()
-    seen = wrk.run(server.url, "click.lua", connections, plan.seconds, [len(BANNERS)])
+    seen = wrk.run(server.url, _SCRIPTS[headers], connections, plan.seconds, [len(BANNERS)])
     spent = cpu.per_request_us(cpu_before, server.cpu(), seen.requests)
     counted = settled(lambda: server.total(BANNERS)) - counted_before
     return {
         "round": number,
         "side": name,
+        "headers": headers,
         "connections": connections,
         "rps": round(seen.per_second, 1),
         "p50_ms": round(seen.p50_ms, 3),
@@ -83,26 +93,31 @@ def measure(server: Server, name: str, number: int, connections: int, plan: Plan
 
 
 def is_exact(acknowledged: int, counted: int, unknown: int) -> bool:
-    """Nothing acknowledged is missing, and nothing is counted beyond the requests whose answer nobody waited for."""
+    """Return whether every acknowledged request is counted, and at most `unknown` more."""
     return acknowledged <= counted <= acknowledged + unknown
 
 
 def summary(rows: Sequence[Row]) -> dict[str, Any]:
-    """Per number of connections: the median paired ratios, and the rows they are made of."""
+    """Return the median paired ratios per number of connections, and the rows behind them."""
     result: dict[str, Any] = {}
     for connections in CONNECTIONS:
         chosen = [row for row in rows if row["connections"] == connections]
-        ratios = {name: paired(chosen, *sides) for name, sides in _RATIOS.items()}
-        result[f"c{connections}"] = {**ratios, "rows": chosen}
+        plain, browser = ([row for row in chosen if row["headers"] == headers] for headers in _SCRIPTS)
+        result[f"c{connections}"] = {
+            **{name: paired(plain, *sides) for name, sides in _RATIOS.items()},
+            "browser": {**{name: paired(browser, *_RATIOS[name]) for name in _BROWSER_RATIOS}, "rows": browser},
+            "rows": plain,
+        }
     return result
 
 
 def line(row: Row) -> str:
-    """One row for the terminal."""
+    """Format a row for the terminal."""
     verdict = "exact" if row["exact"] else f"MISMATCH: {row['acknowledged']} acknowledged, {row['counted']} counted"
     trouble = f", {row['non_2xx']} refused" if row["non_2xx"] else ""
     trouble += f", {row['socket_errors']} socket errors" if row["socket_errors"] else ""
     return (
-        f"round {row['round'] + 1}  {row['side']:<22} c{row['connections']:<4} {row['rps']:>9,.0f} rps  "
+        f"round {row['round'] + 1}  {row['side']:<20} {row['headers']:<7} c{row['connections']:<4} "
+        f"{row['rps']:>9,.0f} rps  "
         f"p50 {row['p50_ms']:.2f} ms  p99 {row['p99_ms']:.2f} ms  CPU {row['cpu_us']:.1f} us  {verdict}{trouble}"
     )

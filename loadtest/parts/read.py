@@ -51,18 +51,29 @@ def run(rounds: int, folder: Path, say: Callable[[str], None]) -> dict[str, Any]
 
 
 async def _measure(stack: Stack, rounds: int, say: Callable[[str], None]) -> list[Row]:
-    end = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    start = end - timedelta(days=1)
+    start, end = day()
     connection = await asyncpg.connect(stack.urls()["TALLYBOOK_DATABASE_URL"])
     try:
-        await _fill(connection, start, end)
+        await fill(connection, start, end)
         return [await _round(connection, stack.url, number, start, end, say) for number in range(rounds)]
     finally:
         await connection.close()
 
 
-async def _fill(connection: Any, start: datetime, end: datetime) -> None:
-    """A persisted day: rows and their ledger, in one transaction as the aggregator would have it."""
+def day() -> tuple[datetime, datetime]:
+    """Return the bounds of yesterday (UTC)."""
+    end = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return end - timedelta(days=1), end
+
+
+def day_path() -> str:
+    """Return the path that asks for yesterday's minutes of one banner."""
+    start, end = day()
+    return f"/stats/{_BANNER}?tsFrom={rfc3339(start)}&tsTo={rfc3339(end)}&step=minute"
+
+
+async def fill(connection: Any, start: datetime, end: datetime) -> None:
+    """Persist a day: rows and their ledger, in one transaction as the aggregator does."""
     async with connection.transaction():
         await connection.execute("SELECT click_stats_make_partition($1)", start)
         await connection.execute(_FILL, start, end, _BANNERS)
@@ -73,7 +84,7 @@ async def _fill(connection: Any, start: datetime, end: datetime) -> None:
 async def _round(
     connection: Any, url: str, number: int, start: datetime, end: datetime, say: Callable[[str], None]
 ) -> Row:
-    path = f"/stats/{_BANNER}?tsFrom={rfc3339(start)}&tsTo={rfc3339(end)}&step=minute"
+    path = day_path()
     with Client(url) as client:
         bare = await connection.fetch(_BARE, _BANNER, start, end)
         answer = client.get(path)

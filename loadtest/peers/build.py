@@ -1,4 +1,4 @@
-"""Builds the Go peers into `loadtest/peers/bin`: `python -m loadtest.peers.build`."""
+"""Build the Go peers into `loadtest/peers/bin`: `python -m loadtest.peers.build`."""
 
 import shutil
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 BINARIES = FOLDER / "bin"
-PEERS = ("gin-memory", "gin-redis")
+PEERS = ("gin-memory", "gin-redis", "fiber-memory")
 
 #: Where Go's own archive installs it, which is often not on PATH.
 _USUAL = "/usr/local/go/bin/go"
@@ -18,7 +18,7 @@ class PeerError(Exception):
 
 
 def go() -> str:
-    """The path of the go command. Raises PeerError."""
+    """Return the path of the go command. Raises PeerError."""
     found = shutil.which("go") or shutil.which(_USUAL)
     if found is None:
         raise PeerError(
@@ -28,12 +28,12 @@ def go() -> str:
 
 
 def version() -> str:
-    """The version of Go, like `go1.26.8`. Raises PeerError."""
+    """Return the version of Go, like `go1.26.8`. Raises PeerError."""
     return subprocess.run([go(), "env", "GOVERSION"], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def build() -> dict[str, Path]:
-    """Build both peers (a few seconds when nothing changed, a minute at first) and answer their binaries."""
+    """Build the peers (seconds when nothing changed, a minute or two at first) and return their binaries."""
     compiler, built = go(), {}
     for peer in PEERS:
         built[peer] = BINARIES / peer
@@ -45,7 +45,7 @@ def build() -> dict[str, Path]:
 
 
 def main() -> int:
-    """Build and say where."""
+    """Build, and print where the binaries are."""
     try:
         for peer, binary in build().items():
             print(f"{peer}: {binary}")

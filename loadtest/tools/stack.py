@@ -126,10 +126,15 @@ class Stack:
             self._child.stop()
             self._child = None
 
-    def cpu(self) -> dict[str, float]:
-        """CPU seconds used so far, per kind of process."""
+    @property
+    def pid(self) -> int:
+        """Return the id of the supervisor, the root of the tree of processes."""
         assert self._child is not None
-        return cpu.seconds(self._child.pid)
+        return self._child.pid
+
+    def cpu(self) -> dict[str, float]:
+        """Return the CPU seconds used so far, per kind of process."""
+        return cpu.seconds(self.pid)
 
     def total(self, banners: Sequence[int]) -> int:
         """Clicks of these banners in the last hours."""
