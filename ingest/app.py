@@ -1,11 +1,10 @@
 """The Starlette application: every route, what they share, and what is started and stopped around them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Any, TypedDict
+from typing import Any
 
-from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
@@ -15,23 +14,24 @@ from ingest.auth.api_keys import Keys
 from ingest.auth.jwt import Tokens
 from ingest.caches.banners import Banners
 from ingest.caches.trackers import Trackers
-from ingest.clicks import routes as clicks
-from ingest.events import routes as events
+from ingest.clicks import operations as clicks
+from ingest.events import operations as events
+from ingest.events import routes as uploads
 from ingest.events.recent_ids import EventWindow
 from ingest.events.upload_keys import Uploads
-from ingest.hits import routes as track
+from ingest.hits import operations as hits
 from ingest.hits.record import Recorder
-from ingest.http import health
+from ingest.http import operations as service
 from ingest.http.access_log import AccessLine
 from ingest.http.body_limit import BodyLimit, read_first
 from ingest.http.client_address import ClientAddress
 from ingest.http.cors import Origins
+from ingest.http.health import Probe
 from ingest.http.openapi import Operation, published, routes
 from ingest.http.problems import HANDLERS
 from ingest.http.rate_limits import Allowance, Limiter
-from ingest.statistics import event_logs, pages
-from ingest.statistics import events as event_statistics
-from ingest.statistics import routes as stats
+from ingest.state import State
+from ingest.statistics import operations as statistics
 from ingest.statistics.clickhouse_reads import Reads
 from shared.counting.drain import Counter
 from shared.counting.keyed import Keyed
@@ -45,57 +45,23 @@ from shared.record_log.producer import Producer, new_name
 from shared.record_log.record_log import Log
 from shared.settings import Settings
 from shared.stores import redis_memory
-from shared.stores.clickhouse import ClickHouse
-from shared.stores.postgres import create_pool
+from shared.stores.postgres import Pool, create_pool
 from shared.stores.redis_client import connect
 
 OPERATIONS: list[Operation] = [
     *clicks.OPERATIONS,
-    *stats.OPERATIONS,
-    *pages.OPERATIONS,
-    *track.OPERATIONS,
+    *hits.OPERATIONS,
     *events.OPERATIONS,
-    *event_statistics.OPERATIONS,
-    *event_logs.OPERATIONS,
-    *health.OPERATIONS,
+    *statistics.OPERATIONS,
+    *service.OPERATIONS,
     *docs.OPERATIONS,
 ]
 
 
-class State(TypedDict):
-    """What the handlers find in `request.state`."""
-
-    settings: Settings
-    counter: Counter
-    keyed: Keyed
-    reader: Reader
-    banners: Banners
-    limiter: Limiter
-    key_limiter: Limiter
-    allowance: Allowance
-    keys: Keys | None
-    tokens: Tokens | None
-    client: ClientAddress
-    trackers: Trackers
-    recorder: Recorder
-    log: Log
-    hits: Producer
-    events: Producer
-    window: EventWindow
-    uploads: Uploads
-    origins: Origins
-    clickhouse: ClickHouse | None
-    probe: health.Probe
-    stock_taking: asyncio.Lock
-    redis: "Redis"
-    pool: Any
-    outbox_pool: Any
-
-
 def create_app(settings: Settings) -> Starlette:
     """The application of one worker. Nothing connects before its lifespan begins."""
-    limits = {"/stats": settings.bulk_body_max_bytes, events.PATH: settings.events_body_max_bytes}
-    bodies = Middleware(BodyLimit, settings=settings, limits=limits, packed=frozenset({events.PATH}))
+    limits = {"/stats": settings.bulk_body_max_bytes, uploads.PATH: settings.events_body_max_bytes}
+    bodies = Middleware(BodyLimit, settings=settings, limits=limits, packed=frozenset({uploads.PATH}))
     app = Starlette(
         routes=routes(guarded(read_first(published(OPERATIONS, settings)), settings)),
         middleware=[Middleware(AccessLine), bodies],
@@ -106,9 +72,9 @@ def create_app(settings: Settings) -> Starlette:
     return app
 
 
-def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextManager[State]]:
+def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextManager[Mapping[str, Any]]]:
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[State]:
+    async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:  # as ASGI carries it
         async with AsyncExitStack() as stack:
             redis = connect(settings)
             stack.push_async_callback(lambda: asyncio.shield(redis.aclose()))
@@ -127,7 +93,7 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
             limits: dict[str, Any] = {"kept_max": kept_max, "shards": settings.shards}
             stack.push_async_callback(counter.stop, settings.redis_timeout_s)
             client = ClientAddress(settings.trusted_proxies)
-            yield State(
+            state = State(
                 settings=settings,
                 counter=counter,
                 keyed=Keyed(settings, redis),
@@ -155,12 +121,13 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
                 uploads=Uploads(settings, redis),
                 origins=Origins(settings.track_origins),
                 clickhouse=await _clickhouse(settings, stack),
-                probe=health.Probe(),
+                probe=Probe(),
                 stock_taking=asyncio.Lock(),
                 redis=redis,
                 pool=pool,
                 outbox_pool=await _outbox_pool(settings, pool, stack),
             )
+            yield state.fields
 
     return lifespan
 
@@ -208,7 +175,7 @@ async def _events(settings: Settings, log: Log) -> AsyncIterator[Producer]:
         await to.stop(settings.redis_timeout_s)
 
 
-async def _outbox_pool(settings: Settings, pool: Any, stack: AsyncExitStack) -> Any:
+async def _outbox_pool(settings: Settings, pool: Pool, stack: AsyncExitStack) -> Pool:
     """Connections to the database of the outbox, for readiness: often that of everything else."""
     if settings.outbox_url is None:
         return pool

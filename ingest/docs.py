@@ -7,10 +7,10 @@ same page.
 
 from importlib.resources import files
 
-from starlette.requests import Request
 from starlette.responses import Response
 
-from ingest.http.openapi import Answer, Handler, Operation
+from ingest.http.openapi import Answer, Operation
+from ingest.state import Handler, Request
 
 #: The page may load its own style and script and ask this host, nothing else; nobody may frame it.
 POLICY = (

@@ -5,11 +5,10 @@ Where they ask for none because this host alone reaches the service, requests ha
 in the Authorization header and nowhere else; it stands in no log, no metric and no error.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from functools import wraps
 
 from msgspec.structs import replace
-from starlette.requests import Request
 from starlette.responses import Response
 
 from ingest.auth.jwt import Caller
@@ -17,6 +16,7 @@ from ingest.auth.own_host import OwnHost
 from ingest.http.openapi import Operation
 from ingest.http.rate_limits import CALLER as CALLER
 from ingest.http.rate_limits import TAKEN
+from ingest.state import Handler, Request
 from shared.api_keys import allows, parsed
 from shared.errors import Forbidden, Limited, TallybookError, Unauthorized
 from shared.settings import Settings
@@ -36,7 +36,7 @@ def guarded(operations: Iterable[Operation], settings: Settings) -> list[Operati
     """The operations; those whose scope needs a key look at it first, and those of this host at where it comes from."""
     own = OwnHost(settings.allowed_hosts) if settings.is_for_this_host else None
 
-    def handler(operation: Operation) -> Callable[..., Awaitable[Response]]:
+    def handler(operation: Operation) -> Handler:
         if operation.scope in settings.keyed:
             return _guarded(operation.handler, operation.scope)
         if own is not None and operation.scope not in _OF_PAGES:
@@ -46,7 +46,7 @@ def guarded(operations: Iterable[Operation], settings: Settings) -> list[Operati
     return [replace(one, handler=handler(one)) if one.scope else one for one in operations]
 
 
-def _own(handler: Callable[[Request], Awaitable[Response]], own: OwnHost) -> Callable[..., Awaitable[Response]]:
+def _own(handler: Handler, own: OwnHost) -> Handler:
     @wraps(handler)
     async def checked(request: Request) -> Response:
         own.check(request)
@@ -55,9 +55,7 @@ def _own(handler: Callable[[Request], Awaitable[Response]], own: OwnHost) -> Cal
     return checked
 
 
-def _guarded(
-    handler: Callable[[Request], Awaitable[Response]], scope: str | None
-) -> Callable[..., Awaitable[Response]]:
+def _guarded(handler: Handler, scope: str | None) -> Handler:
     needed = scope or "admin"
 
     @wraps(handler)
@@ -95,7 +93,7 @@ async def _admitted(request: Request, needed: str) -> dict[str, str]:
     if not allows(caller.scopes, needed):
         challenge = f'{_REALM}, error="insufficient_scope", scope="{needed}"'
         raise Forbidden(f"This route needs the scope {needed}.", headers={"www-authenticate": challenge})
-    headers: dict[str, str] = await request.state.key_limiter.take(caller.name)
+    headers = await request.state.key_limiter.take(caller.name)
     request.scope[TAKEN] = request.state.key_limiter.is_on
     request.scope[CALLER] = caller.name
     return headers
@@ -109,13 +107,12 @@ async def _caller(request: Request) -> Caller:
     text = text.lstrip(" ")  # several blanks are as good as one (RFC 9110, 11.4)
     if len(given) > 1 or scheme.lower() != "bearer":
         raise Unauthorized("Send one Authorization header, as Bearer and the key.")
-    key = parsed(text)
-    if key is not None:
-        return Caller(f"key {key.prefix}", await request.state.keys.scopes(key))
+    key, keys = parsed(text), request.state.keys
+    if key is not None and keys is not None:
+        return Caller(f"key {key.prefix}", await keys.scopes(key))
     if request.state.tokens is None:
         raise Unauthorized("This is not a key.")
-    caller: Caller = request.state.tokens.caller(text)
-    return caller
+    return request.state.tokens.caller(text)
 
 
 def _outcome(error: TallybookError) -> str:

@@ -15,7 +15,7 @@ from ingest.caches.cached_table import Followed, Table
 from shared.api_keys import Key, is_equal
 from shared.errors import Unauthorized
 from shared.runtime.tasks import end
-from shared.stores.postgres import POSTGRES_ERRORS, statement
+from shared.stores.postgres import POSTGRES_ERRORS, Pool, statement
 from shared.telemetry.metrics import LOOP_ERRORS
 
 #: Seconds between two writes of uses, the most that a stop waits for the last one, and keys of one statement.
@@ -57,7 +57,7 @@ def _now() -> datetime:
 class Keys(Followed[str, Stored]):
     """The keys of one worker. `clock` tells the time; keys expire by it."""
 
-    def __init__(self, pool: Any, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(self, pool: Pool, clock: Callable[[], datetime] = _now) -> None:
         super().__init__(pool, _TABLE, _made)
         self._clock = clock
         self._used: dict[str, datetime] = {}

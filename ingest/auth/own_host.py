@@ -9,8 +9,7 @@ rebinding). Clicks and hits come from pages anyway and stay open.
 import re
 from collections.abc import Iterable
 
-from starlette.requests import Request
-
+from ingest.state import Request
 from shared.errors import ForeignHost, ForeignRequest
 from shared.settings import is_loopback
 

@@ -2,12 +2,11 @@
 each worker (`ingest/caches/cached_table.py`). Else every banner counts, and nobody is asked."""
 
 from collections.abc import Collection
-from typing import Any
 
 from ingest.caches.cached_table import Followed, Table
 from shared.errors import TallybookError, UnknownBanner
 from shared.settings import Settings
-from shared.stores.postgres import statement
+from shared.stores.postgres import Pool, statement
 
 _TABLE = Table(
     name="banners",
@@ -21,7 +20,7 @@ _TABLE = Table(
 class Banners(Followed[int, bool]):
     """The registry as one worker knows it. Await `start` in its event loop; `gate` may be asked from any thread."""
 
-    def __init__(self, settings: Settings, pool: Any) -> None:
+    def __init__(self, settings: Settings, pool: Pool) -> None:
         super().__init__(pool, _TABLE, lambda row: True)
         self._is_open = settings.banners == "open"
         #: Asked before a banner takes a slot in the lane, and raises what `check` raises; None when all banners count.

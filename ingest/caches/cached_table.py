@@ -18,7 +18,7 @@ from shared.errors import Busy, PostgresUnavailable, TallybookError
 from shared.runtime.backoff import Backoff
 from shared.runtime.tasks import end
 from shared.stores.failures import noted
-from shared.stores.postgres import POSTGRES_ERRORS
+from shared.stores.postgres import POSTGRES_ERRORS, Pool
 from shared.telemetry.metrics import LOOP_ERRORS
 
 _Id = TypeVar("_Id")
@@ -59,7 +59,7 @@ class Table(NamedTuple):
 class Followed(Generic[_Id, _Value]):
     """The rows of a table as one worker knows them; `made` makes a value of a row. Await `start` in its event loop."""
 
-    def __init__(self, pool: Any, table: Table, made: Callable[[Any], _Value]) -> None:
+    def __init__(self, pool: Pool, table: Table, made: Callable[[Any], _Value]) -> None:
         self._pool, self._table, self._made = pool, table, made
         self._values: dict[_Id, _Value] = {}
         self._version: int | None = None

@@ -1,12 +1,11 @@
 """Which trackers there are, and their values: all of them in the memory of each worker
 (`ingest/caches/cached_table.py`)."""
 
-from typing import Any
 from uuid import UUID
 
 from ingest.caches.cached_table import Followed, Table
 from shared.errors import UnknownTracker
-from shared.stores.postgres import statement
+from shared.stores.postgres import Pool, statement
 from shared.uuid7 import NIL
 
 _TABLE = Table(
@@ -21,7 +20,7 @@ _TABLE = Table(
 class Trackers(Followed[UUID, str]):
     """The trackers as one worker knows them. Await `start` in its event loop."""
 
-    def __init__(self, pool: Any) -> None:
+    def __init__(self, pool: Pool) -> None:
         super().__init__(pool, _TABLE, lambda row: str(row["value"]))
 
     async def value(self, tracker: UUID) -> str:

@@ -12,25 +12,22 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from hashlib import blake2b
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
-from starlette.requests import Request
 
+from ingest.http.idempotency_key import KEY_MAX, KEY_PATTERN, is_key
 from ingest.http.json_array import UNREADABLE, raw_items, why
 from ingest.http.openapi import BannerId
 from ingest.http.problems import explained
+from ingest.state import State
 from shared.counting.keyed import KeyedClick
 from shared.errors import Invalid, Malformed, PostgresUnavailable, TallybookError, Unavailable, UnknownBanner
 from shared.moments import TimedDecoder
 from shared.settings import Settings
 from shared.telemetry.metrics import CLICKS_DUPLICATE, CLICKS_REJECTED, REASONS
 
-#: Characters of an Idempotency-Key or an item's id, all of them visible ASCII.
-KEY_MAX = 128
-#: What such a key looks like, for schemas.
-KEY_PATTERN = rf"^[!-~]{{1,{KEY_MAX}}}$"
 #: Clicks that one item may stand for.
 COUNT_MAX = 1_000_000
 #: Faults that one answer lists. `rejected` counts all of them.
@@ -82,21 +79,6 @@ _CLICK = TimedDecoder(Click, "timestamp")
 Charge = Callable[[int, int], None]
 
 
-def is_key(text: str) -> bool:
-    """Whether the text may be an Idempotency-Key or an item's id: 1 to 128 visible ASCII characters."""
-    return 0 < len(text) <= KEY_MAX and text.isascii() and text.isprintable() and " " not in text
-
-
-def key_of(request: Request) -> str | None:
-    """The Idempotency-Key of a request. Raises Malformed."""
-    keys = request.headers.getlist("idempotency-key")
-    if not keys:
-        return None
-    if len(keys) > 1 or not is_key(keys[0]):
-        raise Malformed(f"Idempotency-Key has to be given once, as 1 to {KEY_MAX} visible ASCII characters.")
-    return keys[0]
-
-
 def keyed_click(kind: bytes, minute: int, banner: int, count: int, key: str) -> KeyedClick:
     """The clicks under 128 bits that name kind, banner and key: one key on two banners, or as a header and as an item's
     id, names two clicks."""
@@ -104,7 +86,7 @@ def keyed_click(kind: bytes, minute: int, banner: int, count: int, key: str) -> 
     return KeyedClick(minute, banner, count, blake2b(name, digest_size=16, person=b"tallybook.click").digest())
 
 
-async def count_all(state: Any, body: bytes, charge: Charge) -> Counted:
+async def count_all(state: State, body: bytes, charge: Charge) -> Counted:
     """Count every item of the body that can be counted; `state` is that of the request. `charge` gets the number of
     items with ids, and of minutes other than this one; it may raise Limited.
 
@@ -124,7 +106,7 @@ async def count_all(state: Any, body: bytes, charge: Charge) -> Counted:
 class _Bulk:
     """One request on its way."""
 
-    def __init__(self, state: Any, charge: Charge) -> None:
+    def __init__(self, state: State, charge: Charge) -> None:
         self._state = state
         self._charge = charge
         self._settings: Settings = state.settings

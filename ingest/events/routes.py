@@ -6,20 +6,17 @@ the table has already. While Redis is away, nothing is kept: 503. After any erro
 
 import asyncio
 import contextlib
-from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
-from starlette.requests import Request
 from starlette.responses import Response
 
 from ingest.auth.access import CALLER
-from ingest.clicks.bulk import KEY_PATTERN, key_of
 from ingest.events.recent_ids import CLAIMED, NEW, STORED
-from ingest.events.upload import ACCEPTED, CONFLICT, DUPLICATE, Taken, Uploaded, unpacked
+from ingest.events.upload import ACCEPTED, CONFLICT, DUPLICATE, Uploaded, unpacked
 from ingest.http.body_limit import hold
-from ingest.http.openapi import Answer, Body, Operation, Parameter
+from ingest.http.idempotency_key import key_of
 from ingest.http.rate_limits import limited
+from ingest.state import Request, State
 from shared.errors import (
     BodyTimeout,
     Busy,
@@ -34,12 +31,29 @@ from shared.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
-from shared.events.rows import Cut, Event, blocks
+from shared.events.rows import Cut, blocks
 from shared.runtime.crash_points import crash_point
 from shared.stores.redis_client import REDIS_ERRORS
 from shared.telemetry.metrics import EVENTS, UPLOADS_REFUSED
 
 PATH = "/events"
+#: Everything that refuses an upload.
+ERRORS = (
+    Malformed,
+    Conflict,
+    BodyTimeout,
+    TooLarge,
+    UnsupportedMediaType,
+    Invalid,
+    Limited,
+    LogFull,
+    LogUnavailable,
+    RedisUnavailable,
+    Busy,
+)
+#: Labels of the metric of refused uploads.
+REASONS = frozenset(error.code for error in ERRORS)
+
 #: How events are put together as records of the log: a block is what a sink reads, stores or lays aside as a whole.
 CUT = Cut(rows=1000, bytes=64 << 10)
 
@@ -60,7 +74,7 @@ async def take_events(request: Request) -> Response:
     """An upload: each event by itself is accepted, a duplicate, a conflict or rejected."""
     state = request.state
     try:
-        headers: dict[str, str] = await limited(request)
+        headers = await limited(request)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in _ARRAYS | _LINES:
             raise UnsupportedMediaType("Send application/json or application/x-ndjson, plain or with gzip.")
@@ -102,7 +116,7 @@ async def _taken_once(request: Request, key: str, body: bytes, kind: str) -> tup
     return await state.uploads.finish(attempt, answer), False
 
 
-async def _taken(state: Any, body: bytes, *, is_lines: bool) -> bytes:
+async def _taken(state: State, body: bytes, *, is_lines: bool) -> bytes:
     """Take what can be taken; answers the encoded results."""
     upload = Uploaded(state.settings, body, is_lines=is_lines)
     if upload.rows:
@@ -113,7 +127,7 @@ async def _taken(state: Any, body: bytes, *, is_lines: bool) -> bytes:
     return msgspec.json.encode(taken)
 
 
-async def _store(state: Any, upload: Uploaded) -> None:
+async def _store(state: State, upload: Uploaded) -> None:
     """Into the log with everything that is not known to be in it."""
     claim = await state.window.claim(upload.names)
     crash_point("events_claimed")
@@ -132,93 +146,3 @@ async def _store(state: Any, upload: Uploaded) -> None:
     crash_point("events_appended")
     with contextlib.suppress(*REDIS_ERRORS):  # they are in the log; a repeat will go there too, and count once
         await state.window.confirm(claim)
-
-
-# -- operations --------------------------------------------------------------------------------------------------------
-
-_ERRORS = (
-    Malformed,
-    Conflict,
-    BodyTimeout,
-    TooLarge,
-    UnsupportedMediaType,
-    Invalid,
-    Limited,
-    LogFull,
-    LogUnavailable,
-    RedisUnavailable,
-    Busy,
-)
-#: Labels of the metric of refused uploads.
-REASONS = frozenset(error.code for error in _ERRORS)
-
-_EXAMPLE = {
-    "event_id": "01980a4c-5c1e-7a11-9b1e-3f2a4b5c6d7e",
-    "occurred_at": "2026-03-01T12:00:00.250+02:00",
-    "user_id": "u-17",
-    "event_type": "purchase",
-    "properties": {"country": "UA", "price": 12.5},
-}
-
-OPERATIONS = [
-    Operation(
-        method="GET",
-        path=PATH,
-        handler=may_upload,
-        scope="events:write",
-        summary="Ask whether a key may upload",
-        description="Answers as an upload would as far as its headers go. A proxy asks it before it reads a body.",
-        tag="events",
-        answers={204: Answer("It may")},
-    ),
-    Operation(
-        method="POST",
-        path=PATH,
-        handler=take_events,
-        scope="events:write",
-        body_use="read",
-        summary="Take product events",
-        description="Up to ${events_max} events in ${events_body_max_bytes} bytes: a JSON array, or NDJSON "
-        "(`application/x-ndjson`), either of them plain or with `Content-Encoding: gzip`. `text/plain` and no type at "
-        "all are read as an array. Each event has its own result; blank lines of NDJSON have none. The same "
-        "`event_id` is stored and counted once, for ever; the first one counts. What comes again "
-        "within ${events_window_s} seconds at least is reported as `duplicate`, or `conflict` if it says other things. "
-        "Send the same upload again after any error. With an `Idempotency-Key` the first answer is given again for "
-        "24 hours, or less when very many uploads have one.",
-        tag="events",
-        parameters=(
-            Parameter(
-                "Idempotency-Key",
-                Annotated[str, Meta(pattern=KEY_PATTERN)],
-                "Names the upload, of this API key",
-                "header",
-                example="2026-03-01/7",
-            ),
-        ),
-        body=Body(list[Event], "The events", example=[_EXAMPLE]),
-        answers={
-            202: Answer(
-                "What became of the events",
-                Taken,
-                headers={"Idempotent-Replayed": "`true`: the answer of an earlier upload under the key"},
-                example={
-                    "accepted": 1,
-                    "duplicate": 0,
-                    "conflict": 0,
-                    "rejected": 1,
-                    "results": [
-                        {"status": "accepted"},
-                        {
-                            "status": "rejected",
-                            "code": "too_old",
-                            "pointer": "/1/occurred_at",
-                            "detail": "It lies more than 1830 days back",
-                        },
-                    ],
-                },
-            )
-        },
-        errors=_ERRORS,
-        order=400,
-    ),
-]

@@ -8,9 +8,8 @@ to be refused, goes to the same routes behind Granian (`ingest/hits/routes.py`);
 import re
 import time
 from collections import Counter
-from collections.abc import Mapping
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
@@ -23,6 +22,7 @@ from ingest.hits.request_facts import Asked
 from ingest.hits.routes import ANSWER_HEADERS, GIF, REASONS, UUID_PATTERN
 from ingest.http.body_limit import PARAMETERS_MAX, URL_MAX
 from ingest.http.problems import rendered
+from ingest.state import State
 from shared.errors import LogUnavailable, TallybookError
 from shared.record_log.producer import Stored
 from shared.settings import Settings
@@ -67,15 +67,14 @@ class _Ticket(NamedTuple):
 class Hits:
     """Those of one worker. `state` is what the application's lifespan made; `server` is where the front listens."""
 
-    def __init__(self, settings: Settings, state: Mapping[str, Any], answers: Answers, server: str) -> None:
+    def __init__(self, settings: Settings, state: State, answers: Answers, server: str) -> None:
         self._is_on = settings.rate_limit_per_s == 0 and "hits:write" not in settings.keyed
-        self._value = state["trackers"].known
-        self._offer = state["hits"].offer
-        self._recorded = state["recorder"].recorded
+        self._value = state.trackers.known
+        self._offer = state.hits.offer
+        self._recorded = state.recorder.recorded
         self._answers, self._server = answers, server
         fixed = [*ANSWER_HEADERS.items(), ("x-content-type-options", "nosniff")]
-        origins = state["origins"]
-        self._of_origin = lru_cache(64)(lambda origin: [*fixed, *origins.headers(origin).items()])
+        self._of_origin = lru_cache(64)(lambda origin: [*fixed, *state.origins.headers(origin).items()])
         self._taken = 0
         self._stored: Counter[str] = Counter()
         self._bots = 0

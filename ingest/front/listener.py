@@ -4,8 +4,6 @@ import asyncio
 import contextlib
 import itertools
 import socket
-from collections.abc import Mapping
-from typing import Any
 
 import structlog
 
@@ -17,6 +15,7 @@ from ingest.front.hits import Hits
 from ingest.front.plain import Plain
 from ingest.front.relay import Relay
 from ingest.http.problems import rendered
+from ingest.state import State
 from shared.errors import Busy
 from shared.runtime.tasks import end
 from shared.settings import Settings
@@ -63,13 +62,13 @@ def bound(host: str, port: int) -> socket.socket:
 class Front:
     """The front of one worker. `state` is what the application's lifespan made. Await `start` in its event loop."""
 
-    def __init__(self, settings: Settings, state: Mapping[str, Any], folder: Folder) -> None:
+    def __init__(self, settings: Settings, state: State, folder: Folder) -> None:
         self._folder = folder
         self._listener = bound(settings.host, settings.port)
         host, port, *_ = self._listener.getsockname()
         self.address = (host, port)
         self._answers = Answers()
-        self._clicks = Clicks(settings, state["counter"], self._answers)
+        self._clicks = Clicks(settings, state.counter, self._answers)
         server = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._hits = Hits(settings, state, self._answers, server)
         self._connections: dict[Connection, None] = {}  # oldest first

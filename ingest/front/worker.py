@@ -17,6 +17,7 @@ from ingest.app import create_app
 from ingest.front.folder import Folder
 from ingest.front.inside import Inside
 from ingest.front.listener import CONNECTIONS, Front
+from ingest.state import State
 from shared.runtime.gc_tuning import collect_seldom
 from shared.runtime.process import die_with_parent
 from shared.runtime.tasks import end
@@ -50,9 +51,10 @@ async def _serve(settings: Settings) -> bool:
     app = create_app(settings)
     folder = Folder(settings.front_dir)
     try:
-        async with app.router.lifespan_context(app) as state:
-            front = Front(settings, state or {}, folder)
-            server = granian(Inside(app, state or {}, front.address), folder)
+        async with app.router.lifespan_context(app) as fields:
+            fields = fields or {}
+            front = Front(settings, State(**fields), folder)
+            server = granian(Inside(app, fields, front.address), folder)
             serving = asyncio.create_task(server.serve())
             await listens(folder, serving)
             await front.start()

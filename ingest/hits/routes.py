@@ -5,39 +5,28 @@ neither, but for LogUnavailable, after which nobody knows. What never counts: HE
 """
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Annotated
 from uuid import UUID
 
 from msgspec import Meta
-from starlette.requests import Request
 from starlette.responses import Response
 
 from ingest.hits import record as hits
 from ingest.hits.request_facts import asked
-from ingest.http.cors import preflight, preflighted
-from ingest.http.openapi import Answer, Operation, Parameter
+from ingest.http.cors import preflighted
 from ingest.http.query import malformed, quoted
 from ingest.http.rate_limits import limited
-from shared.errors import (
-    BodyTimeout,
-    Busy,
-    JournalFull,
-    Limited,
-    LogFull,
-    LogUnavailable,
-    Malformed,
-    PostgresUnavailable,
-    TallybookError,
-    TooLarge,
-    UnknownTracker,
-    UnsupportedMediaType,
-)
+from ingest.state import Request
+from shared.errors import TallybookError
 from shared.telemetry.metrics import HITS, HITS_BOT, HITS_REJECTED
 
 #: A UUID in its usual form, of any version.
 UUID_PATTERN = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
 _UUID = re.compile(UUID_PATTERN[1:-1])
+#: A tracker wherever a schema needs one.
+TrackerId = Annotated[str, Meta(pattern=UUID_PATTERN, description="A tracker: a UUID")]
+EXAMPLE = "01980a4c-5c1e-7a11-9b1e-3f2a4b5c6d7e"
 
 #: One transparent pixel.
 GIF = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b")
@@ -99,7 +88,7 @@ async def _counted(request: Request) -> dict[str, str]:
     if request.method == "HEAD" or hits.is_prefetched(facts.headers):
         await state.trackers.value(tracker)
         return {}
-    added: dict[str, str] = await limited(request)
+    added = await limited(request)
     value = await state.trackers.value(tracker)
     made = state.recorder.recorded(facts, str(tracker), value)
     stored = await state.hits.append(tracker.bytes, made.record)
@@ -122,57 +111,3 @@ def parsed_tracker(name: str, text: str) -> UUID:
     if not _UUID.fullmatch(text):
         raise malformed(name, f"is {quoted(text)}, but has to be a UUID, as 01980a4c-5c1e-7a11-9b1e-3f2a4b5c6d7e.")
     return UUID(text)
-
-
-# -- operations --------------------------------------------------------------------------------------------------------
-
-TrackerId = Annotated[str, Meta(pattern=UUID_PATTERN, description="A tracker: a UUID")]
-EXAMPLE = "01980a4c-5c1e-7a11-9b1e-3f2a4b5c6d7e"
-
-_PARAMETERS = (Parameter("id", TrackerId, "The tracker", required=True, example=EXAMPLE),)
-_HEADERS_ADDED = {
-    "Set-Cookie": "`user_id`, unless the client opts out",
-    "Access-Control-Allow-Origin": "The origin of the page, if it is an allowed one",
-}
-_ERRORS = (
-    Malformed,
-    UnknownTracker,
-    Limited,
-    LogFull,
-    LogUnavailable,
-    JournalFull,
-    PostgresUnavailable,
-    Busy,
-)
-_DESCRIPTION = (
-    "The hit is in the record log when this is answered, or in its journal on the disk while the log is away. "
-    "Parameters other than `id` are kept as a part of the address. HEAD, prefetches and previews are answered, but "
-    "not counted. `Sec-GPC: 1` is counted without cookie, user id and full address."
-)
-
-
-def _operation(method: str, path: str, handler: Callable[[Request], Awaitable[Response]], summary: str) -> Operation:
-    is_pixel = path.endswith(".gif")
-    answers = {200: Answer("A pixel", str, ("image/gif",), _HEADERS_ADDED)} if is_pixel else {}
-    return Operation(
-        method=method,  # type: ignore[arg-type]
-        path=path,
-        handler=handler,
-        scope="hits:write",
-        summary=summary,
-        description=_DESCRIPTION,
-        tag="trackers",
-        parameters=_PARAMETERS,
-        answers=answers or {204: Answer("Counted", headers=_HEADERS_ADDED)},
-        errors=(*_ERRORS, *((BodyTimeout, TooLarge, UnsupportedMediaType) if method == "POST" else ())),
-        order=300,
-    )
-
-
-OPERATIONS = [
-    _operation("GET", "/track", track, "Count a hit"),
-    _operation("POST", "/track", track_beacon, "Count a hit of a beacon"),
-    _operation("GET", "/track.gif", track_pixel, "Count a hit of an image"),
-    preflight("/track", track_preflight, "trackers", 310),
-    preflight("/track.gif", track_pixel_preflight, "trackers", 310),
-]

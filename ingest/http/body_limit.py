@@ -3,17 +3,17 @@ nothing. Keys are checked before that (`ingest/auth/access.py`): who has none ta
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import wraps
 
 from msgspec.structs import replace
 from starlette.datastructures import Headers
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ingest.http.openapi import BodyUse, Operation
 from ingest.http.problems import response
+from ingest.state import Handler, Request
 from shared.errors import BodyTimeout, Busy, Malformed, TallybookError, TooLarge, UnsupportedMediaType
 from shared.settings import Settings
 
@@ -201,7 +201,7 @@ def read_first(operations: Iterable[Operation]) -> list[Operation]:
     return [replace(one, handler=_reading(one.handler, one.body_use)) for one in operations]
 
 
-def _reading(handler: Callable[[Request], Awaitable[Response]], use: BodyUse) -> Callable[..., Awaitable[Response]]:
+def _reading(handler: Handler, use: BodyUse) -> Handler:
     @wraps(handler)
     async def checked(request: Request) -> Response:
         body: Body = request.scope[_BODY]

@@ -4,13 +4,13 @@ Counting does not depend on it: a pixel and `navigator.sendBeacon` need no permi
 never `*`, which browsers refuse together with credentials.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import wraps
 
-from starlette.requests import Request
 from starlette.responses import Response
 
 from ingest.http.openapi import Answer, Operation, Parameter
+from ingest.state import Handler, Request
 from shared.errors import TallybookError
 
 #: Seconds for which a browser may believe a preflight.
@@ -51,7 +51,7 @@ class Origins:
         }
 
 
-def readable(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+def readable(handler: Handler) -> Handler:
     """The handler; pages of the settings' origins may read what it answers, errors included."""
 
     @wraps(handler)
@@ -74,9 +74,7 @@ def preflighted(request: Request, methods: str, names: str) -> Response:
     return Response(status_code=204, headers={"cache-control": "no-store", **headers})
 
 
-def preflight(
-    path: str, handler: Callable[[Request], Awaitable[Response]], tag: str, order: int, *parameters: Parameter
-) -> Operation:
+def preflight(path: str, handler: Handler, tag: str, order: int, *parameters: Parameter) -> Operation:
     """The operation that answers preflights of a path."""
     return Operation(
         method="OPTIONS",

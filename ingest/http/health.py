@@ -3,19 +3,16 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import msgspec
 from msgspec import Meta, Struct
-from starlette.requests import Request
 from starlette.responses import Response
 
-from ingest.http.openapi import Answer, Operation
+from ingest.state import Request
 from shared.counting import keys
 from shared.counting.accounting import Account, account
-from shared.errors import LogUnavailable, PostgresUnavailable, RedisUnavailable, Unavailable
 from shared.record_log.accounting import TableAccount, accounts
-from shared.record_log.producer import Producer
 from shared.stores.failures import judge
 from shared.stores.postgres import statement
 from shared.stores.redis_client import masters
@@ -117,7 +114,8 @@ class Probe:
         over = time.time() - settings.minute_s - settings.grace_s - _LATE_S
         seen: dict[bytes, float] = {}
         for shard in range(settings.shards):
-            for name, minute in await request.state.redis.zrange(keys.prefix(shard) + "live", 0, 0, withscores=True):
+            oldest = await request.state.redis.zrange(keys.prefix(shard) + "live", 0, 0, withscores=True)
+            for name, minute in cast(list[tuple[bytes, float]], oldest):
                 if minute * settings.minute_s < over:
                     seen[name] = self._late_since.get(name, now)
         self._late_since = seen
@@ -173,7 +171,7 @@ def _keys(request: Request) -> dict[str, State]:
 
 def _log_reasons(request: Request) -> list[str]:
     """Why the log takes no records, if it has not for a while."""
-    producers: tuple[Producer, ...] = (request.state.hits, request.state.events)
+    producers = (request.state.hits, request.state.events)
     codes = {producer.trouble for producer in producers if producer.failing_s() > _BELIEVED_S}
     return sorted(f"log: {code}" for code in codes)
 
@@ -195,42 +193,3 @@ async def accounting(request: Request) -> Response:
 
 def _json(answer: Struct, status: int = 200) -> Response:
     return Response(msgspec.json.encode(answer), status, _HEADERS, "application/json")
-
-
-OPERATIONS = [
-    Operation(
-        method="GET",
-        path="/health/live",
-        handler=live,
-        summary="Does the process answer?",
-        tag="operation",
-        answers={200: Answer("It does", Live)},
-        order=800,
-    ),
-    Operation(
-        method="GET",
-        path="/health/ready",
-        handler=ready,
-        summary="Can it do its work?",
-        description="Clicks are accepted while this is 200, also when `status` is `degraded`: Redis may be away.",
-        tag="operation",
-        answers={200: Answer("Clicks are accepted", Ready), 503: Answer("Clicks are not accepted now", Ready)},
-        order=810,
-    ),
-    Operation(
-        method="GET",
-        path="/accounting",
-        handler=accounting,
-        scope="admin",
-        summary="Where is every accepted click, and every record?",
-        description="Of clicks `accepted = persisted + open + inLanes` at every moment. Of the rows of each table "
-        "(events, hits, page views) `accepted = stored + duplicate + deadLettered + skipped + inFlight + inJournals`. "
-        "A `difference` other than 0 that stays means that a store lost data, or was put back to an older copy; of "
-        "tables it counts records of the log, which of events are blocks of up to 1,000. While more events wait than "
-        "can be counted in five seconds, their `inFlight` and `accepted` are null.",
-        tag="operation",
-        answers={200: Answer("Clicks and records by where they are", Accounts)},
-        errors=(RedisUnavailable, PostgresUnavailable, LogUnavailable, Unavailable),
-        order=820,
-    ),
-]

@@ -5,17 +5,17 @@ document, and `published` adds `GET /openapi.json`, which answers that document.
 validate. `python -m ingest.http.openapi > docs/openapi.json` renews the committed copy.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from string import Template
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, request_response
 from starlette.types import Receive, Scope, Send
 
+from ingest.state import Handler, Request
 from shared.api_keys import KeyScope
 from shared.counting.lane import BANNER_MAX
 from shared.errors import (
@@ -36,7 +36,6 @@ from shared.errors import (
 )
 from shared.settings import Settings
 
-Handler = Callable[[Request], Awaitable[Response]]
 #: What an operation does with a body that comes.
 BodyUse = Literal["ignored", "refused", "read"]
 
@@ -164,7 +163,11 @@ class _Methods:
     """
 
     def __init__(self, handlers: Mapping[str, Handler]) -> None:
-        self._apps = {method: request_response(handler) for method, handler in handlers.items()}
+        self._apps = {
+            # Its requests are those of this service: their state is `State`.
+            method: request_response(handler)  # type: ignore[arg-type]
+            for method, handler in handlers.items()
+        }
         if "GET" in self._apps:
             self._apps["HEAD"] = self._apps["GET"]
         self._allowed = ", ".join(sorted(self._apps))
@@ -286,7 +289,7 @@ def _described(operation: Operation, schemas: _Schemas, settings: Settings) -> d
             **_refusals(
                 [
                     *operation.errors,
-                    *(_OF_BODIES if operation.body or operation.body_use == "read" else ()),
+                    *(_OF_BODIES if operation.method == "POST" or operation.body_use == "read" else ()),
                     *(_OF_KEYED if operation.scope else ()),
                     *_OF_ALL,
                 ],

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import structlog
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from shared.errors import (
@@ -45,7 +45,7 @@ def rendered(error: TallybookError, request_id: str = "") -> tuple[int, list[tup
     return error.status, list(headers.items()), msgspec.json.encode(problem)
 
 
-def response(error: TallybookError, request: Request) -> Response:
+def response(error: TallybookError, request: HTTPConnection[Any]) -> Response:
     """The error as a response of Starlette."""
     status, headers, body = rendered(error, request.scope.get("request_id", ""))
     return Response(body, status, dict(headers))

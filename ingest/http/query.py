@@ -3,8 +3,7 @@
 import re
 from collections.abc import Collection, Mapping
 
-from starlette.requests import Request
-
+from ingest.state import Request
 from shared.counting.lane import BANNER_MAX, banner_id
 from shared.errors import Invalid, Malformed
 

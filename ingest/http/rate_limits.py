@@ -20,8 +20,8 @@ from ipaddress import IPv6Address, ip_address
 
 import structlog
 from redis.asyncio import Redis
-from starlette.requests import Request
 
+from ingest.state import Request
 from shared.errors import Limited
 from shared.settings import Settings
 from shared.stores.redis_client import REDIS_ERRORS, Script
@@ -222,8 +222,7 @@ async def limited(request: Request) -> dict[str, str]:
     state = request.state
     if not state.limiter.is_on or request.scope.get(TAKEN, False):
         return {}
-    headers: dict[str, str] = await state.limiter.take(state.client.of(request.scope))
-    return headers
+    return await state.limiter.take(state.client.of(request.scope))
 
 
 def group(client: str) -> str:

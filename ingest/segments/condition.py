@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from msgspec import UNSET, UnsetType
+
 from ingest.segments.fields import Bound, Field
-from ingest.segments.syntax import And, Node, Not, Or, Term
+from ingest.segments.parser import parse
+from ingest.segments.syntax import And, Node, Not, Or, Term, write
 
 
 class Condition(NamedTuple):
@@ -16,6 +19,14 @@ class Condition(NamedTuple):
 
 #: The condition of whoever asked for no segment.
 EVERYTHING = Condition("true", {})
+
+
+def asked_for(values: Mapping[str, str], name: str, fields: Mapping[str, Field]) -> tuple[str | UnsetType, Condition]:
+    """Return the segment of a parameter in its shortest form, and its condition. Raise Malformed or Invalid."""
+    if name not in values:
+        return UNSET, EVERYTHING
+    node = parse(values[name], fields, name)
+    return write(node), condition(node, fields)
 
 
 def condition(node: Node, fields: Mapping[str, Field]) -> Condition:

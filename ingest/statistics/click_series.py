@@ -2,82 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
-from msgspec import UNSET, Meta, Struct, UnsetType
-
-from ingest.http.openapi import BannerId
-from ingest.statistics.ranges import Buckets, Range, Step
+from ingest.statistics.answers import Bucket
+from ingest.statistics.ranges import Buckets, Range
 from shared.counting.reader import Point
-
-
-class Bucket(Struct, gc=False):
-    """Clicks of one minute, hour or day. While `final` is false they may still grow."""
-
-    timestamp: Annotated[datetime, Meta(tz=True, description="When the bucket begins, in UTC")]
-    count: Annotated[int, Meta(ge=0, description="Clicks of the bucket that lie in the range")]
-    final: Annotated[bool, Meta(description="False while the count may still grow")]
-
-
-class Covered(Struct, kw_only=True, rename="camel"):
-    """What every answer says about its range and about the moment at which it was true."""
-
-    ts_from: Annotated[datetime, Meta(tz=True, description="First minute of the range")]
-    ts_to: Annotated[datetime, Meta(tz=True, description="End of the last minute of the range")]
-    as_of: Annotated[
-        datetime, Meta(tz=True, description="Every click acknowledged on this host before this is counted")
-    ]
-    partial: Annotated[bool, Meta(description="True when a store did not answer and `partial=true` was asked")] | (
-        UnsetType
-    ) = UNSET
-    missing: Annotated[list[str], Meta(description="The stores that did not answer: redis, postgres")] | UnsetType = (
-        UNSET
-    )
-
-
-class Stepped(Covered, kw_only=True, rename="camel"):
-    """What answers with buckets say about them."""
-
-    step: Step
-    tz: Annotated[str, Meta(description="The zone in which hours and days begin, when one was given")] | UnsetType = (
-        UNSET
-    )
-
-
-class BannerStatistics(Stepped, kw_only=True, rename="camel"):
-    """Clicks of one banner. Buckets without clicks are left out, unless `fill=true`."""
-
-    banner_id: BannerId
-    total: Annotated[int, Meta(ge=0, description="All clicks of the range")]
-    stats: list[Bucket]
-
-
-class BannerSeries(Struct, kw_only=True, rename="camel"):
-    """Clicks of one banner among several."""
-
-    banner_id: BannerId
-    total: Annotated[int, Meta(ge=0)]
-    stats: list[Bucket]
-
-
-class Statistics(Stepped, kw_only=True, rename="camel"):
-    """Clicks of several banners, in the order in which they were asked for."""
-
-    total: Annotated[int, Meta(ge=0, description="All clicks of all banners")]
-    banners: list[BannerSeries]
-
-
-class Place(Struct, kw_only=True, rename="camel"):
-    """A banner and its clicks in the range."""
-
-    banner_id: BannerId
-    count: Annotated[int, Meta(ge=1)]
-
-
-class Top(Covered, kw_only=True, rename="camel"):
-    """The most clicked banners, best first; of equal ones the lower id is first."""
-
-    banners: list[Place]
 
 
 def moment(second: float) -> datetime:

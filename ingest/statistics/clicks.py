@@ -3,32 +3,23 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from itertools import repeat
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
-from starlette.requests import Request
+from msgspec import UNSET, Struct, UnsetType
 from starlette.responses import Response
 
-from ingest.http.openapi import Answer, BannerId, Operation, Parameter
 from ingest.http.problems import explained
 from ingest.http.query import flag, integer, invalid, malformed, parsed_banner, query
+from ingest.state import Request
 from ingest.statistics import csv
-from ingest.statistics.click_series import (
-    BannerSeries,
-    BannerStatistics,
-    Place,
-    Statistics,
-    Top,
-    coverage,
-    filled,
-    labelled,
-    moment,
-)
-from ingest.statistics.ranges import MOST_DAYS, Range, Step, parse
-from shared.errors import Invalid, Malformed, PostgresUnavailable, RedisUnavailable
+from ingest.statistics.answers import BannerSeries, BannerStatistics, Place, Statistics, Top
+from ingest.statistics.click_series import coverage, filled, labelled, moment
+from ingest.statistics.exports import as_json
+from ingest.statistics.ranges import Range, parse
+from shared.counting.reader import Reader
+from shared.errors import Invalid, Malformed
 from shared.settings import Settings
 
 #: Banners that one request may ask for.
@@ -37,14 +28,13 @@ BANNERS_MOST = 100
 ROWS_MOST = 150_000
 #: Places of a ranking.
 PLACES_MOST = 1000
-_PLACES = 10
+PLACES = 10
 #: Longest range of a ranking, in days.
 RANKING_DAYS_MOST = 366
 
 #: Characters of a fault, which may quote a client's own text.
 _FAULT_MAX = 120
 _RANGE_NAMES = ("tsFrom", "tsTo", "step", "tz", "fill", "partial")
-_HEADERS = {"cache-control": "no-store", "vary": "accept"}
 
 
 class RangeBody(Struct, rename="camel", forbid_unknown_fields=True):
@@ -69,7 +59,7 @@ async def banner_statistics(request: Request) -> Response:
     if asked.is_csv:
         return _csv(("banner", str(banner), asked.range.step), asked.range, series, covered)
     [one] = series
-    return _json(BannerStatistics(banner_id=banner, total=one.total, stats=one.stats, **covered, **asked.stepped))
+    return as_json(BannerStatistics(banner_id=banner, total=one.total, stats=one.stats, **covered, **asked.stepped))
 
 
 async def statistics(request: Request) -> Response:
@@ -79,19 +69,19 @@ async def statistics(request: Request) -> Response:
     if asked.is_csv:
         return _csv(("banners", asked.range.step), asked.range, series, covered)
     total = sum(one.total for one in series)
-    return _json(Statistics(total=total, banners=series, **covered, **asked.stepped))
+    return as_json(Statistics(total=total, banners=series, **covered, **asked.stepped))
 
 
 async def top_banners(request: Request) -> Response:
     """The most clicked banners of a range."""
     values = query(request, ("tsFrom", "tsTo", "limit", "partial"))
-    limit = integer(values, "limit", 1, PLACES_MOST, _PLACES)
+    limit = integer(values, "limit", 1, PLACES_MOST, PLACES)
     asked = await _range(request, values, most_days=RANKING_DAYS_MOST)
     partial = flag(values, "partial")
     ranking = await request.state.reader.top(asked.start, asked.end, limit, partial=partial)
     covered = coverage(asked, ranking.as_of, ranking.missing)
     if not _wants_csv(request):
-        return _json(Top(banners=[Place(banner_id=banner, count=n) for banner, n in ranking.banners], **covered))
+        return as_json(Top(banners=[Place(banner_id=banner, count=n) for banner, n in ranking.banners], **covered))
     columns = {
         "bannerId": [str(banner) for banner, _ in ranking.banners],
         "count": [str(count) for _, count in ranking.banners],
@@ -110,14 +100,14 @@ class _Asked(Struct, frozen=True):
     fill: bool
     partial: bool
     is_csv: bool
-    reader: Any
+    reader: Reader
     settings: Settings
 
     @classmethod
     async def of(cls, request: Request, banners: list[int], *names: str) -> "_Asked":
         """The question of a request. Raises Malformed or Invalid."""
         values = query(request, (*names, *_RANGE_NAMES))
-        settings: Settings = request.state.settings
+        settings = request.state.settings
         asked = await _range(request, values)
         is_csv = _wants_csv(request)
         return cls(
@@ -195,10 +185,6 @@ def _wants_csv(request: Request) -> bool:
 # -- answers -----------------------------------------------------------------------------------------------------------
 
 
-def _json(answer: Struct) -> Response:
-    return Response(msgspec.json.encode(answer), headers=_HEADERS, media_type="application/json")
-
-
 def _csv(name: Sequence[str], asked: Range, series: Sequence[BannerSeries], covered: Mapping[str, Any]) -> Response:
     columns: dict[str, list[str]] = {"bannerId": [], "timestamp": [], "count": [], "final": []}
     for one in series:
@@ -219,158 +205,3 @@ def _marks(covered: Mapping[str, Any]) -> dict[str, str]:
     [as_of] = csv.times([covered["as_of"]])
     marks = {"tallybook-as-of": as_of}
     return {**marks, "tallybook-missing": ", ".join(covered["missing"])} if "missing" in covered else marks
-
-
-# -- operations --------------------------------------------------------------------------------------------------------
-
-_DAYS = ", ".join(f"{days:,} days with step={step}" for step, days in MOST_DAYS.items())
-_TIME = Annotated[datetime, Meta(tz=True)]
-_FROM = "2026-03-01T00:00:00Z"
-_TO = "2026-03-01T02:00:00Z"
-_READ_ERRORS = (Invalid, RedisUnavailable, PostgresUnavailable)
-_CSV_HEADERS = {
-    "Tallybook-As-Of": "With CSV: what `asOf` says in JSON",
-    "Tallybook-Missing": "With CSV: what `missing` says in JSON, when a store did not answer",
-}
-
-_TIMES = (
-    Parameter(
-        "tsFrom",
-        _TIME,
-        "Begin of the range, RFC 3339 with zone; its minute is in the range. One hour before `tsTo` when not given",
-        example=_FROM,
-    ),
-    Parameter(
-        "tsTo",
-        _TIME,
-        "End of the range, RFC 3339 with zone, not in it. The end of the current minute when not given",
-        example=_TO,
-    ),
-)
-_PARTIAL = Parameter("partial", bool, "While Redis or Postgres is away: what is known, marked as partial, not 503")
-_STEPS = (
-    Parameter("step", Step, f"Length of a bucket, `minute` when not given. The longest ranges are {_DAYS}"),
-    Parameter(
-        "tz",
-        Annotated[str, Meta(max_length=64)],
-        "Zone in which hours and days begin, by its IANA name; UTC when not given",
-        example="Europe/Berlin",
-    ),
-    Parameter("fill", bool, "Also the buckets without clicks, with count 0"),
-    _PARTIAL,
-)
-_EXAMPLE_RANGE = {"tsFrom": _FROM, "tsTo": _TO}
-_EXAMPLE_STATS = [
-    {"timestamp": _FROM, "count": 4, "final": True},
-    {"timestamp": "2026-03-01T01:00:00Z", "count": 1, "final": False},
-]
-_EXAMPLE_AS_OF = "2026-03-01T01:34:56.789012Z"
-
-OPERATIONS = [
-    Operation(
-        method="GET",
-        path="/stats/{bannerId}",
-        handler=banner_statistics,
-        scope="stats:read",
-        body_use="read",
-        summary="Clicks of one banner over a range",
-        description="Exact at any moment: persisted clicks and those on their way, without a gap and without a double. "
-        "`final: false` marks a bucket that may still grow. A banner without clicks is an empty answer with total "
-        "0.\n\n"
-        'The range may also be sent as a JSON body, `{"tsFrom": ..., "tsTo": ...}`, instead of in the query. '
-        "A bucket that `tsFrom` or `tsTo` cuts keeps its label and counts the minutes inside the range only.",
-        parameters=(
-            Parameter("bannerId", BannerId, "The banner", "path", example=42),
-            *_TIMES,
-            *_STEPS,
-        ),
-        answers={
-            200: Answer(
-                "The clicks",
-                BannerStatistics,
-                ("application/json", csv.MEDIA),
-                _CSV_HEADERS,
-                {
-                    "bannerId": 42,
-                    **_EXAMPLE_RANGE,
-                    "step": "hour",
-                    "total": 5,
-                    "asOf": _EXAMPLE_AS_OF,
-                    "stats": _EXAMPLE_STATS,
-                },
-            )
-        },
-        errors=_READ_ERRORS,
-        order=200,
-    ),
-    Operation(
-        method="GET",
-        path="/stats",
-        handler=statistics,
-        scope="stats:read",
-        body_use="read",
-        summary="Clicks of several banners over a range",
-        description=f"As for one banner, for up to {BANNERS_MOST} at once and {ROWS_MOST:,} buckets in all.",
-        parameters=(
-            Parameter(
-                "bannerIds",
-                Annotated[
-                    list[BannerId],
-                    Meta(min_length=1, max_length=BANNERS_MOST, extra_json_schema={"uniqueItems": True}),
-                ],
-                "The banners, with commas between them",
-                required=True,
-                example=[42, 43],
-            ),
-            *_TIMES,
-            *_STEPS,
-        ),
-        answers={
-            200: Answer(
-                "The clicks",
-                Statistics,
-                ("application/json", csv.MEDIA),
-                _CSV_HEADERS,
-                {
-                    **_EXAMPLE_RANGE,
-                    "step": "hour",
-                    "total": 5,
-                    "asOf": _EXAMPLE_AS_OF,
-                    "banners": [
-                        {"bannerId": 42, "total": 5, "stats": _EXAMPLE_STATS},
-                        {"bannerId": 43, "total": 0, "stats": []},
-                    ],
-                },
-            )
-        },
-        errors=_READ_ERRORS,
-        order=210,
-    ),
-    Operation(
-        method="GET",
-        path="/stats/top",
-        handler=top_banners,
-        scope="stats:read",
-        body_use="read",
-        summary="The most clicked banners of a range",
-        description=f"Best first; of equal ones the lower id is first. The longest range is {RANKING_DAYS_MOST} days.",
-        parameters=(
-            *_TIMES,
-            Parameter(
-                "limit", Annotated[int, Meta(ge=1, le=PLACES_MOST)], f"Banners to name, {_PLACES} when not given"
-            ),
-            _PARTIAL,
-        ),
-        answers={
-            200: Answer(
-                "The banners",
-                Top,
-                ("application/json", csv.MEDIA),
-                _CSV_HEADERS,
-                {**_EXAMPLE_RANGE, "asOf": _EXAMPLE_AS_OF, "banners": [{"bannerId": 42, "count": 5}]},
-            )
-        },
-        errors=_READ_ERRORS,
-        order=220,
-    ),
-]

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 import structlog
-from starlette.requests import Request
 from starlette.responses import Response
 
+from ingest.state import Request
 from ingest.statistics import csv
 from shared.errors import ClickHouseUnavailable
 from shared.stores.clickhouse import CLICKHOUSE_ERRORS, ClickHouse
@@ -20,6 +20,8 @@ _JSON = "application/json"
 MEDIA = (_JSON, csv.MEDIA, NDJSON, PARQUET)
 #: Those that are not JSON.
 FILES = MEDIA[1:]
+#: Of what a client may ask for in several media types.
+_HEADERS = {"cache-control": "no-store", "vary": "accept"}
 
 _FILE = statement("ingest/statistics/exports.file.sql")
 _ENDINGS = {NDJSON: "ndjson", PARQUET: "parquet"}
@@ -41,6 +43,11 @@ async def rows(request: Request, sql: str, parameters: Mapping[str, Any]) -> Seq
         return await _clickhouse(request).query(sql, parameters)
     except CLICKHOUSE_ERRORS as error:
         raise _unavailable(error) from error
+
+
+def as_json(answer: msgspec.Struct, headers: Mapping[str, str] = _HEADERS) -> Response:
+    """Return the answer as JSON."""
+    return Response(msgspec.json.encode(answer), headers=headers, media_type=_JSON)
 
 
 def wanted(request: Request) -> str:
@@ -70,7 +77,7 @@ def _cell(value: Any) -> str:
 
 
 def _clickhouse(request: Request) -> ClickHouse:
-    clickhouse: ClickHouse | None = request.state.clickhouse
+    clickhouse = request.state.clickhouse
     if clickhouse is None:
         raise ClickHouseUnavailable("This service has no ClickHouse: set TALLYBOOK_CLICKHOUSE_URL.")
     return clickhouse

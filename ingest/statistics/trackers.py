@@ -5,19 +5,19 @@ Ends of a range (`ingest/statistics/range_ends.py`) are meant to the millisecond
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, get_args
-from uuid import UUID
+from typing import get_args
 
-import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
-from starlette.requests import Request
 from starlette.responses import Response
 
 from ingest.hits.routes import parsed_tracker
 from ingest.http.query import choice, invalid, query
-from ingest.statistics.exports import rows
+from ingest.state import Request
+from ingest.statistics import clicks
+from ingest.statistics.answers import TrackerBucket, TrackerCount
+from ingest.statistics.exports import as_json, rows
 from ingest.statistics.range_ends import edge
 from ingest.statistics.ranges import MOST_DAYS, Step
+from shared.errors import Malformed
 from shared.stores.postgres import statement
 
 _COUNT = statement("ingest/statistics/trackers.count.sql")
@@ -33,24 +33,13 @@ _LAST_DAY = date(2149, 6, 6)
 _HEADERS = {"cache-control": "no-store"}
 
 
-class TrackerBucket(Struct, gc=False):
-    """Hits of one minute, hour or day."""
-
-    timestamp: Annotated[datetime, Meta(tz=True, description="When the bucket begins, in UTC")]
-    count: Annotated[int, Meta(ge=1, description="Hits of the bucket that lie in the range")]
-
-
-class TrackerCount(Struct, kw_only=True):
-    """Hits of a tracker in a range, machines' included. With `step` also by bucket; those without hits are left out."""
-
-    tracker_id: UUID
-    from_: Annotated[str, Meta(description="The begin as it was asked for: a date, or an instant in UTC")] = (
-        msgspec.field(name="from")
-    )
-    to: Annotated[str, Meta(description="The end as it was asked for: a date, or an instant in UTC")]
-    count: Annotated[int, Meta(ge=0, description="Hits of the range")]
-    step: Step | UnsetType = UNSET
-    stats: list[TrackerBucket] | UnsetType = UNSET
+async def statistics(request: Request) -> Response:
+    """Return hits of a tracker if `tracker_id` is given, else clicks of banners."""
+    if "tracker_id" not in request.query_params:
+        return await clicks.statistics(request)
+    if await request.body():
+        raise Malformed("Hits of a tracker take no body. Give from and to in the query.")
+    return await tracker_statistics(request)
 
 
 async def tracker_statistics(request: Request) -> Response:
@@ -78,7 +67,7 @@ async def tracker_statistics(request: Request) -> Response:
         answer.step = step  # type: ignore[assignment]
         answer.stats = [TrackerBucket(datetime.fromtimestamp(begin, UTC), count) for begin, count in found]
         answer.count = sum(bucket.count for bucket in answer.stats)
-    return Response(msgspec.json.encode(answer), headers=_HEADERS, media_type="application/json")
+    return as_json(answer, _HEADERS)
 
 
 def _day(epoch_ms: int) -> str:

@@ -1,8 +1,9 @@
 """Connections to Postgres, and statements kept in `.sql` files."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import asyncpg
 
@@ -23,7 +24,39 @@ _CONNECTIONS = 4
 _CONNECT_S = 5.0
 
 
-def create_pool(settings: Settings, url: str | None = None) -> Any:
+class Queries(Protocol):
+    """What pools and connections have in common."""
+
+    async def execute(self, query: str, *args: object) -> str:
+        """Run a statement. Return its tag, as `DELETE 3`."""
+
+    async def fetch(self, query: str, *args: object) -> "list[asyncpg.Record]":
+        """Return all rows."""
+
+    async def fetchrow(self, query: str, *args: object) -> "asyncpg.Record | None":
+        """Return the first row."""
+
+    async def fetchval(self, query: str, *args: object) -> Any:  # a value of any type of Postgres
+        """Return the first column of the first row; None without a row."""
+
+
+class Connection(Queries, Protocol):
+    """One connection, of a pool or on its own."""
+
+    def transaction(
+        self, *, isolation: Literal["repeatable_read"] | None = None, readonly: bool = False
+    ) -> AbstractAsyncContextManager[object]:
+        """Return a transaction, to be entered with `async with`."""
+
+
+class Pool(Queries, Protocol):
+    """Connections that tasks share."""
+
+    def acquire(self) -> AbstractAsyncContextManager[Connection]:
+        """Return a connection, to be held with `async with`."""
+
+
+def create_pool(settings: Settings, url: str | None = None) -> "asyncpg.Pool[asyncpg.Record]":
     """A pool that connects at first use, so that a service starts while Postgres is away; to another database if its
     URL is given. Await it, or use it with `async with`."""
     if (url := url or settings.database_url) is None:
@@ -45,7 +78,7 @@ def create_pool(settings: Settings, url: str | None = None) -> Any:
     )
 
 
-async def _leave_as_it_is(connection: Any) -> None:
+async def _leave_as_it_is(connection: object) -> None:
     """No statement here changes its session, so none has to be put right with a round trip after each use."""
 
 

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 
 from ingest.http.openapi import routes
 from ingest.http.problems import HANDLERS
-from ingest.statistics import events as event_statistics
+from ingest.statistics import operations
 from shared.events.table import TABLE
 from shared.stores.clickhouse import ClickHouse
 
@@ -64,7 +64,7 @@ async def store(clickhouse: ClickHouse, *batches: Iterable[Event]) -> None:
 @asynccontextmanager
 async def asking(clickhouse: ClickHouse | None) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of the routes that read events."""
-    app = Starlette(routes=routes(event_statistics.OPERATIONS), exception_handlers=HANDLERS)
+    app = Starlette(routes=routes(operations.OPERATIONS), exception_handlers=HANDLERS)
 
     async def with_state(scope: Any, receive: Any, send: Any) -> None:
         await app({**scope, "state": {"clickhouse": clickhouse}}, receive, send)

@@ -20,6 +20,7 @@ from ingest.front.worker import granian, listens, stop
 from ingest.hits.record import Recorder
 from ingest.http.client_address import ClientAddress
 from ingest.http.cors import Origins
+from ingest.state import State
 from shared.counting.lane import banner_id
 from shared.record_log.producer import Done
 from shared.runtime.tasks import end
@@ -109,7 +110,7 @@ async def fronting(
         "origins": Origins(settings.track_origins),
     }
     one = Folder(folder)
-    front = Front(settings, stores, one)
+    front = Front(settings, State(**stores), one)
     fronted = Fronted(front, granian(Inside(app, state or {}, front.address), one), one, lane, log)
     await listens(one, fronted.serving)
     await front.start()

@@ -24,7 +24,7 @@ from ingest.http.openapi import routes
 from ingest.http.problems import HANDLERS
 from ingest.segments.parser import LENGTH_MOST, parse
 from ingest.segments.syntax import Node, write
-from ingest.statistics import event_logs
+from ingest.statistics import event_logs, operations
 from ingest.statistics import events as event_statistics
 from shared.settings import Settings
 from shared.stores import clickhouse
@@ -57,7 +57,7 @@ async def tables(clickhouse_settings: Settings) -> AsyncIterator[ClickHouse]:
 @asynccontextmanager
 async def serving(tables: ClickHouse | None, settings: Settings | None = None) -> AsyncIterator[httpx2.AsyncClient]:
     """The route with its error handlers, in this process."""
-    app = Starlette(routes=routes(event_logs.OPERATIONS), exception_handlers=HANDLERS)
+    app = Starlette(routes=routes(operations.OPERATIONS), exception_handlers=HANDLERS)
 
     async def with_state(scope: Any, receive: Any, send: Any) -> None:
         await app({**scope, "state": {"clickhouse": tables, "settings": settings or Settings()}}, receive, send)

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
 from ingest.clicks.bulk import COUNT_MAX
-from ingest.clicks.routes import OPERATIONS
+from ingest.clicks.operations import OPERATIONS
 from ingest.http.client_address import ClientAddress
 from ingest.http.cors import Origins
 from ingest.http.openapi import routes

@@ -18,7 +18,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from ingest import docs
 from ingest.http.openapi import Answer, BannerId, Body, Operation, Parameter, build, published, routes
-from ingest.statistics import clicks
+from ingest.statistics import operations
 from shared.errors import Invalid, LanesFull, Limited, Malformed, MethodNotAllowed, TallybookError
 from shared.settings import Settings
 
@@ -226,9 +226,9 @@ def test_the_document_is_valid_openapi(document: dict[str, Any]) -> None:
 
 
 def test_the_examples_of_reads_fit_their_schemas() -> None:
-    document = plain(build([*clicks.OPERATIONS, *docs.OPERATIONS], SETTINGS))
+    document = plain(build([*operations.OPERATIONS, *docs.OPERATIONS], SETTINGS))
     OpenAPIV31SpecValidator(document).validate()
-    for operation in clicks.OPERATIONS:
+    for operation in operations.OPERATIONS:
         described = document["paths"][operation.path]["get"]
         content = described["responses"]["200"]["content"]["application/json"]
         schema = {**content["schema"], "components": document["components"]}

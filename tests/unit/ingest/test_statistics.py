@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 
 from ingest.http.openapi import build, routes
 from ingest.http.problems import HANDLERS
-from ingest.statistics import clicks
+from ingest.statistics import operations
 from shared.counting.reader import Point, Ranking, Reading
 from shared.errors import PostgresUnavailable
 from shared.settings import Settings
@@ -82,7 +82,7 @@ def reader() -> MemoryReader:
 
 @pytest.fixture
 async def client(reader: MemoryReader) -> AsyncIterator[httpx2.AsyncClient]:
-    app = Starlette(routes=routes(clicks.OPERATIONS), exception_handlers=HANDLERS)  # type: ignore[arg-type]
+    app = Starlette(routes=routes(operations.OPERATIONS), exception_handlers=HANDLERS)  # type: ignore[arg-type]
 
     async def with_state(scope: Any, receive: Any, send: Any) -> None:
         await app({**scope, "state": {"settings": Settings(), "reader": reader}}, receive, send)
@@ -451,7 +451,7 @@ async def test_head_answers_as_get_does(client: httpx2.AsyncClient, path: str) -
     ],
 )
 async def test_answers_fit_the_published_schemas(client: httpx2.AsyncClient, path: str, template: str) -> None:
-    document = msgspec.json.decode(msgspec.json.encode(build(clicks.OPERATIONS, Settings())))
+    document = msgspec.json.decode(msgspec.json.encode(build(operations.OPERATIONS, Settings())))
     content = document["paths"][template]["get"]["responses"]["200"]["content"]["application/json"]
     schema = {**content["schema"], "components": document["components"]}
     jsonschema.Draft202012Validator(schema).validate((await client.get(path)).json())

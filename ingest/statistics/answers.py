@@ -1,0 +1,229 @@
+"""What the statistics routes return: msgspec writes these types, and the OpenAPI document describes them."""
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from ingest.http.openapi import BannerId
+from ingest.statistics.ranges import Step
+
+Window = Literal["day", "week"]
+PageStep = Literal["minute", "hour"]
+
+# -- click_series --
+
+
+class Bucket(Struct, gc=False):
+    """Clicks of one minute, hour or day. While `final` is false they may still grow."""
+
+    timestamp: Annotated[datetime, Meta(tz=True, description="When the bucket begins, in UTC")]
+    count: Annotated[int, Meta(ge=0, description="Clicks of the bucket that lie in the range")]
+    final: Annotated[bool, Meta(description="False while the count may still grow")]
+
+
+class Covered(Struct, kw_only=True, rename="camel"):
+    """What every answer says about its range and about the moment at which it was true."""
+
+    ts_from: Annotated[datetime, Meta(tz=True, description="First minute of the range")]
+    ts_to: Annotated[datetime, Meta(tz=True, description="End of the last minute of the range")]
+    as_of: Annotated[
+        datetime, Meta(tz=True, description="Every click acknowledged on this host before this is counted")
+    ]
+    partial: Annotated[bool, Meta(description="True when a store did not answer and `partial=true` was asked")] | (
+        UnsetType
+    ) = UNSET
+    missing: Annotated[list[str], Meta(description="The stores that did not answer: redis, postgres")] | UnsetType = (
+        UNSET
+    )
+
+
+class Stepped(Covered, kw_only=True, rename="camel"):
+    """What answers with buckets say about them."""
+
+    step: Step
+    tz: Annotated[str, Meta(description="The zone in which hours and days begin, when one was given")] | UnsetType = (
+        UNSET
+    )
+
+
+class BannerStatistics(Stepped, kw_only=True, rename="camel"):
+    """Clicks of one banner. Buckets without clicks are left out, unless `fill=true`."""
+
+    banner_id: BannerId
+    total: Annotated[int, Meta(ge=0, description="All clicks of the range")]
+    stats: list[Bucket]
+
+
+class BannerSeries(Struct, kw_only=True, rename="camel"):
+    """Clicks of one banner among several."""
+
+    banner_id: BannerId
+    total: Annotated[int, Meta(ge=0)]
+    stats: list[Bucket]
+
+
+class Statistics(Stepped, kw_only=True, rename="camel"):
+    """Clicks of several banners, in the order in which they were asked for."""
+
+    total: Annotated[int, Meta(ge=0, description="All clicks of all banners")]
+    banners: list[BannerSeries]
+
+
+class Place(Struct, kw_only=True, rename="camel"):
+    """A banner and its clicks in the range."""
+
+    banner_id: BannerId
+    count: Annotated[int, Meta(ge=1)]
+
+
+class Top(Covered, kw_only=True, rename="camel"):
+    """The most clicked banners, best first; of equal ones the lower id is first."""
+
+    banners: list[Place]
+
+
+# -- trackers --
+
+
+class TrackerBucket(Struct, gc=False):
+    """Hits of one minute, hour or day."""
+
+    timestamp: Annotated[datetime, Meta(tz=True, description="When the bucket begins, in UTC")]
+    count: Annotated[int, Meta(ge=1, description="Hits of the bucket that lie in the range")]
+
+
+class TrackerCount(Struct, kw_only=True):
+    """Hits of a tracker in a range, machines' included. With `step` also by bucket; those without hits are left out."""
+
+    tracker_id: UUID
+    from_: Annotated[str, Meta(description="The begin as it was asked for: a date, or an instant in UTC")] = field(
+        name="from"
+    )
+    to: Annotated[str, Meta(description="The end as it was asked for: a date, or an instant in UTC")]
+    count: Annotated[int, Meta(ge=0, description="Hits of the range")]
+    step: Step | UnsetType = UNSET
+    stats: list[TrackerBucket] | UnsetType = UNSET
+
+
+# -- events --
+
+
+class Ranged(Struct, kw_only=True):
+    """What answers about a range of days say of it."""
+
+    from_: Annotated[date, Meta(description="First day of the range")] = field(name="from")
+    to: Annotated[date, Meta(description="Last day of the range")]
+    tz: Annotated[str, Meta(description="The zone of the days")]
+    segment: Annotated[str, Meta(description="The segment in its shortest form")] | UnsetType = UNSET
+
+
+class DayUsers(Struct, gc=False):
+    """Users of one day."""
+
+    date: date
+    users: Annotated[int, Meta(ge=0, description="Different users with an event of the segment on that day")]
+
+
+class DailyUsers(Ranged, kw_only=True):
+    """Unique users of every day of the range, those without any included."""
+
+    error: Annotated[float, Meta(description="With `approx`: relative error that 99.7 % of the days stay below")] = 0.0
+    days: list[DayUsers]
+
+
+class TypeCount(Struct, gc=False):
+    """A type of events and how often it occurred."""
+
+    event_type: str
+    count: Annotated[int, Meta(ge=1)]
+
+
+class TopEvents(Ranged, kw_only=True):
+    """The most frequent types of events, best first; of equal ones the first by name."""
+
+    events: list[TypeCount]
+
+
+class Cohort(Struct, kw_only=True):
+    """Users whose first activity lies in one window."""
+
+    start: Annotated[date, Meta(description="First day of the window in which they came")]
+    size: Annotated[int, Meta(ge=0, description="How many came")]
+    users: Annotated[list[int], Meta(description="How many of them were active in that window, the next, and so on")]
+    rates: Annotated[list[float | None], Meta(description="The same as shares of the size; null in an empty cohort")]
+
+
+class Retention(Struct, kw_only=True):
+    """A triangle: each later cohort has one window less behind it."""
+
+    start_date: date
+    window: Window
+    tz: Annotated[str, Meta(description="The zone in which windows begin")]
+    event_type: Annotated[str, Meta(description="What counts as activity, if not every event does")] | UnsetType = UNSET
+    cohorts: list[Cohort]
+
+
+# -- pages --
+
+
+class PageSums(Struct, kw_only=True):
+    """What a number of views adds up to."""
+
+    views: Annotated[int, Meta(ge=0, description="Page views")]
+    users: Annotated[
+        int, Meta(ge=0, description="Different users: exact up to some ten thousand, then within about 1 %")
+    ]
+    average_duration_ms: Annotated[float, Meta(ge=0, description="Mean duration of a view; 0 without views")]
+    bounce_rate: Annotated[float, Meta(ge=0, le=1, description="Share of views that were bounces; 0 without views")]
+
+
+class PageBucket(PageSums, kw_only=True):
+    """Views of one minute or hour."""
+
+    timestamp: Annotated[datetime, Meta(tz=True, description="When the minute or hour begins, in UTC")]
+
+
+class PagePlace(PageSums, kw_only=True):
+    """Views of one page."""
+
+    page_id: str
+
+
+class PageStatistics(Struct, kw_only=True):
+    """Page views of a range: in all, by minute or hour (those without views are left out), and of the most viewed pages
+    unless one page was asked for."""
+
+    from_: Annotated[datetime, Meta(tz=True, description="Begin of the first bucket of the range")] = field(name="from")
+    to: Annotated[datetime, Meta(tz=True, description="End of the last bucket of the range")]
+    step: PageStep
+    page_id: str | UnsetType = UNSET
+    total: PageSums
+    stats: list[PageBucket]
+    pages: list[PagePlace] | UnsetType = UNSET
+
+
+# -- event_logs --
+
+
+class LoggedEvent(Struct, kw_only=True):
+    """One event of an application."""
+
+    event_id: UUID
+    event_type: str
+    event_date_time: Annotated[datetime, Meta(tz=True, description="When it happened, in UTC, to the microsecond")]
+    environment: str
+    metadata_version: Annotated[int, Meta(ge=0)]
+    event_context: Annotated[dict[str, Any], Meta(description="What the application said")]
+    context: Annotated[dict[str, Any], Meta(description="Trace and log context of the writer")]
+
+
+class EventLogs(Struct, kw_only=True):
+    """A page of event logs."""
+
+    from_: Annotated[datetime, Meta(tz=True, description="Begin of the range")] = field(name="from")
+    to: Annotated[datetime, Meta(tz=True, description="End of the range, which is not in it")]
+    filter: Annotated[str, Meta(description="The filter in its shortest form")] | UnsetType = UNSET
+    events: list[LoggedEvent]
+    next: Annotated[str, Meta(description="The `cursor` of the next page; absent on the last one")] | UnsetType = UNSET
