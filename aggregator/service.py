@@ -32,7 +32,7 @@ from shared.record_log.retention import TRIM_S
 from shared.runtime.process import new_owner
 from shared.settings import Settings
 from shared.stores import clickhouse
-from shared.stores.postgres import create_pool
+from shared.stores.postgres import Pool, create_pool
 from shared.stores.redis_client import connect
 from shared.telemetry import sentry
 from shared.telemetry.metrics import ACCOUNTING
@@ -76,7 +76,7 @@ async def serve(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def _sinks(settings: Settings, pool: Any) -> AsyncIterator[list[Loop]]:
+async def _sinks(settings: Settings, pool: Pool) -> AsyncIterator[list[Loop]]:
     """Move records from the log into ClickHouse, where there is one. Yield the loops that this needs."""
     if settings.clickhouse_url is None:
         yield []
@@ -128,7 +128,7 @@ async def _sinks(settings: Settings, pool: Any) -> AsyncIterator[list[Loop]]:
 
 
 @asynccontextmanager
-async def _relay(settings: Settings, pool: Any) -> AsyncIterator[list[Loop]]:
+async def _relay(settings: Settings, pool: Pool) -> AsyncIterator[list[Loop]]:
     """Relay events from the outbox into ClickHouse, where there is one. Yield the loops that this needs."""
     if settings.clickhouse_url is None:
         yield []

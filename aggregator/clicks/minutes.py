@@ -7,7 +7,7 @@ same incarnation meet at its key, one waits for the other's commit and then adds
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, cast
+from typing import cast
 
 import asyncpg
 import structlog
@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from shared.counting import keys
 from shared.runtime.crash_points import crash_point
 from shared.settings import Settings
-from shared.stores.postgres import statement
+from shared.stores.postgres import Pool, statement
 from shared.stores.redis_client import Script
 from shared.telemetry.metrics import (
     FLUSH_CLICKS,
@@ -51,7 +51,7 @@ log = structlog.get_logger()
 class Minutes:
     """Flushes the minutes of all shards. Call `flush` about every second."""
 
-    def __init__(self, settings: Settings, redis: "Redis", pool: Any) -> None:
+    def __init__(self, settings: Settings, redis: "Redis", pool: Pool) -> None:
         self._settings = settings
         self._redis = redis
         self._pool = pool

@@ -4,12 +4,10 @@ Whatever is removed on purpose is added to `click_carry` in the same transaction
 comparable.
 """
 
-from typing import Any
-
 import structlog
 
 from shared.settings import Settings
-from shared.stores.postgres import statement
+from shared.stores.postgres import Pool, statement
 
 _AHEAD = statement("aggregator/clicks/retention.ahead.sql")
 _EXPIRED = statement("aggregator/clicks/retention.expired.sql")
@@ -24,7 +22,7 @@ log = structlog.get_logger()
 class Upkeep:
     """Call each of the three from time to time; any number of aggregators may do so at once."""
 
-    def __init__(self, settings: Settings, pool: Any) -> None:
+    def __init__(self, settings: Settings, pool: Pool) -> None:
         self._settings = settings
         self._pool = pool
 

@@ -6,12 +6,10 @@ emptied under a lock on itself alone, which a day that is over has no writers fo
 which needs the lock of the whole outbox for a moment, gives up rather than queue in front of publishers.
 """
 
-from typing import Any
-
 import asyncpg
 import structlog
 
-from shared.stores.postgres import statement
+from shared.stores.postgres import Pool, statement
 
 _AHEAD = statement("aggregator/outbox/days.ahead.sql")
 _OVER = statement("aggregator/outbox/days.over.sql")
@@ -24,7 +22,7 @@ DEFAULT = "tallybook_outbox_default"
 log = structlog.get_logger()
 
 
-async def make_days(pool: Any) -> int:
+async def make_days(pool: Pool) -> int:
     """Make the partitions of today and the coming week. Return how many were missing. Raises POSTGRES_ERRORS: also
     when the DEFAULT partition holds events of such a day, until `drop_relayed` has emptied it."""
     made = int(await pool.fetchval(_AHEAD, DAYS_AHEAD))
@@ -33,12 +31,11 @@ async def make_days(pool: Any) -> int:
     return made
 
 
-async def drop_relayed(pool: Any) -> list[str]:
+async def drop_relayed(pool: Pool) -> list[str]:
     """Drop the partitions of days that are over and relayed, and empty the DEFAULT one if it is. Return their names.
     One that somebody still writes to or reads is left for the next time."""
     dropped = []
-    for row in [*await pool.fetch(_OVER), {"partition": DEFAULT}]:
-        partition = row["partition"]
+    for partition in [*(row["partition"] for row in await pool.fetch(_OVER)), DEFAULT]:
         try:
             if await _emptied(pool, partition) and partition != DEFAULT:
                 await _dropped(pool, partition)
@@ -50,7 +47,7 @@ async def drop_relayed(pool: Any) -> list[str]:
     return dropped
 
 
-async def _emptied(pool: Any, partition: str) -> bool:
+async def _emptied(pool: Pool, partition: str) -> bool:
     """Truncate it if every event in it lies before the slowest cursor; its writers have ended when the lock is ours."""
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute("SET LOCAL lock_timeout = '1s'")
@@ -64,7 +61,7 @@ async def _emptied(pool: Any, partition: str) -> bool:
         return not waiting
 
 
-async def _dropped(pool: Any, partition: str) -> None:
+async def _dropped(pool: Pool, partition: str) -> None:
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute("SET LOCAL lock_timeout = '50ms'")
         await connection.execute(f"DROP TABLE {partition}")

@@ -9,9 +9,9 @@ import contextlib
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from shared.stores.postgres import POSTGRES_ERRORS, statement
+from shared.stores.postgres import POSTGRES_ERRORS, Pool, statement
 
 _TRACES = statement("aggregator/outbox/relay.traces.sql")
 
@@ -37,7 +37,7 @@ def is_on() -> bool:
     return sentry_sdk.is_initialized()
 
 
-async def tell(pool: Any, start: tuple[int, int], end: tuple[int, int], rows: int, times: Times) -> None:
+async def tell(pool: Pool, start: tuple[int, int], end: tuple[int, int], rows: int, times: Times) -> None:
     """Send the trace of a batch from behind `start` up to `end`, and one into each trace that its events came from. A
     database that is away by now costs the traces, and nothing else."""
     _send({}, rows, times)

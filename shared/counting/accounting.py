@@ -7,8 +7,6 @@ difference that stays means that clicks were lost (above 0) or counted twice (be
 disk.
 """
 
-from typing import Any
-
 import msgspec
 from redis.asyncio import Redis
 
@@ -16,7 +14,7 @@ from shared.counting import keys
 from shared.counting.fleet import Fleet
 from shared.errors import PostgresUnavailable, RedisUnavailable
 from shared.settings import Settings
-from shared.stores.postgres import POSTGRES_ERRORS, statement
+from shared.stores.postgres import POSTGRES_ERRORS, Pool, statement
 from shared.stores.redis_client import REDIS_ERRORS, Script
 
 _ACCOUNT = Script("shared/counting/account.lua")
@@ -33,7 +31,7 @@ class Account(msgspec.Struct, frozen=True, rename="camel"):
     difference: int
 
 
-async def account(settings: Settings, redis: "Redis", pool: Any, fleet: Fleet) -> Account:
+async def account(settings: Settings, redis: "Redis", pool: Pool, fleet: Fleet) -> Account:
     """Take stock, in the order in which clicks move. Raises RedisUnavailable or PostgresUnavailable."""
     waiting = [(view.id, seq, sum(page.counts)) for view in fleet.views() for seq, page in view.waiting()]
     applied: dict[bytes, tuple[int, int]] = {}  # lane -> (last page, clicks up to it)

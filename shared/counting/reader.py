@@ -25,7 +25,7 @@ from shared.counting.fleet import Fleet
 from shared.counting.lane import View
 from shared.errors import PostgresUnavailable, RedisUnavailable
 from shared.settings import Settings
-from shared.stores.postgres import POSTGRES_ERRORS, statement
+from shared.stores.postgres import POSTGRES_ERRORS, Pool, statement
 from shared.stores.redis_client import REDIS_ERRORS, Script
 from shared.telemetry.metrics import READS
 
@@ -106,7 +106,7 @@ class Reader:
     of the range; and all of that again, five times at most, when clicks overtook it.
     """
 
-    def __init__(self, settings: Settings, redis: "Redis", pool: Any) -> None:
+    def __init__(self, settings: Settings, redis: "Redis", pool: Pool) -> None:
         self._settings = settings
         self._redis = redis
         self._pool = pool

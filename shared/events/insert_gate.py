@@ -8,9 +8,9 @@ says when the insert has to begin at the latest (`insert_before`), and the table
 """
 
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from shared.stores.postgres import statement
+from shared.stores.postgres import Queries, statement
 
 if TYPE_CHECKING:
     from shared.record_log.cursors import Claim
@@ -29,12 +29,12 @@ _END = "UPDATE event_gate SET holder = NULL, until = NULL WHERE holder = $1"
 _HOLDER = "SELECT holder FROM event_gate"
 
 
-async def enter(connection: Any, log: str, claim: "Claim") -> bool:
+async def enter(connection: Queries, log: str, claim: "Claim") -> bool:
     """Take the gate if it is free. Return whether the sink has it now. Raises POSTGRES_ERRORS."""
     return bool(await connection.fetchval(_ENTER, *_of(log, claim)))
 
 
-async def leave(connection: Any, log: str, claim: "Claim") -> None:
+async def leave(connection: Queries, log: str, claim: "Claim") -> None:
     """Leave the gate once the sink's batch is recorded, or was never begun. Raises POSTGRES_ERRORS."""
     await connection.execute(_LEAVE, *_of(log, claim))
 
@@ -42,7 +42,7 @@ async def leave(connection: Any, log: str, claim: "Claim") -> None:
 class ImportGate:
     """The gate as one import sees it. `insert_s` is how long an insert can take."""
 
-    def __init__(self, connection: Any, insert_s: float) -> None:
+    def __init__(self, connection: Queries, insert_s: float) -> None:
         self._connection = connection
         self._insert_s = insert_s
         self._holder = f"import:{secrets.token_hex(8)}"

@@ -18,7 +18,7 @@ import structlog
 
 from shared.privacy import letters_of_a_user
 from shared.stores.clickhouse import ClickHouse
-from shared.stores.postgres import statement
+from shared.stores.postgres import Pool, statement
 from shared.uuid7 import NIL
 
 #: Seconds between two looks at a mutation, and how often one is begun for rows that came while another ran.
@@ -92,7 +92,7 @@ async def columns(clickhouse: ClickHouse) -> list[str]:
     return list(dict.fromkeys((*names, *letters_of_a_user.COLUMNS)))
 
 
-async def exported(clickhouse: ClickHouse, pool: Any, user: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+async def exported(clickhouse: ClickHouse, pool: Pool, user: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
     """Every row of the user with the name of its table, in the order of time, and what dead letters hold. Rows are
     asked for by partition, so what is in the memory at once is a month of the user."""
     for table in USER_TABLES:
@@ -111,7 +111,7 @@ async def exported(clickhouse: ClickHouse, pool: Any, user: str) -> AsyncIterato
 # -- erasing -----------------------------------------------------------------------------------------------------------
 
 
-async def erase(clickhouse: ClickHouse, pool: Any, user: str) -> dict[str, int]:
+async def erase(clickhouse: ClickHouse, pool: Pool, user: str) -> dict[str, int]:
     """Erase a user and answer how many rows were deleted by table; dead letters are emptied, too.
 
     When this returns nothing of the user is in the tables. Cut short, it is finished by a repetition, or by a sweep.
@@ -148,7 +148,7 @@ async def _mutated(clickhouse: ClickHouse, table: str) -> None:
         await asyncio.sleep(_LOOK_S)
 
 
-async def sweep(clickhouse: ClickHouse, pool: Any) -> int:
+async def sweep(clickhouse: ClickHouse, pool: Pool) -> int:
     """Begin to erase again what came back of users who were erased. Return how many rows those are."""
     remembered = [(str(digest).upper(), int(second) + _CLOCKS_S) for digest, second in await pool.fetch(_REMEMBERED)]
     found = 0

@@ -15,7 +15,7 @@ from uuid import UUID
 from shared.events.rows import Cut, blocks, event_of, is_block, rows_of, sized, user_of
 from shared.record_log.dead_letters import Place
 from shared.record_log.record_log import Position
-from shared.stores.postgres import statement
+from shared.stores.postgres import Pool, statement
 
 TABLE = "processing_errors"
 #: Names of what `exported` returns of a letter.
@@ -121,7 +121,7 @@ def _unescaped(text: str) -> str:
     return plain.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")  # pairs become one character
 
 
-async def exported(pool: Any, user: str) -> AsyncIterator[dict[str, Any]]:
+async def exported(pool: Pool, user: str) -> AsyncIterator[dict[str, Any]]:
     """What letters hold of the user, in the order of time: the event of a block, else the whole record, and null for
     one that is damaged: others may stand in it."""
     named = Named(user)
@@ -144,7 +144,7 @@ def _records(value: bytes, user: str) -> list[str | None]:
         return [None]
 
 
-async def erase(pool: Any, user: str) -> int:
+async def erase(pool: Pool, user: str) -> int:
     """Take the user out of letters. Return out of how many. What a replay began to send is cut alike: the one that is
     in the log already, if it is, has the same events of others."""
     named, found = Named(user), 0

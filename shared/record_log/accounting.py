@@ -25,7 +25,7 @@ from shared.events.table import TOPIC as EVENTS
 from shared.record_log.deduplication import Mark
 from shared.record_log.journal import records_in
 from shared.record_log.record_log import Limit, Log, LogDamaged, Position
-from shared.stores.postgres import POSTGRES_ERRORS, statement
+from shared.stores.postgres import POSTGRES_ERRORS, Pool, statement
 
 _POSITIONS = statement("shared/record_log/accounting.positions.sql")
 _SINKS = statement("shared/record_log/accounting.sinks.sql")
@@ -80,13 +80,13 @@ class _Way(NamedTuple):
     table: str
 
 
-async def account(log: Log, pool: Any, way: Way, in_journals: int = 0) -> RecordAccount:
+async def account(log: Log, pool: Pool, way: Way, in_journals: int = 0) -> RecordAccount:
     """Take stock of one table. First the cursors, then the log: what is stored in between is in flight. Raises
     LogUnavailable and POSTGRES_ERRORS."""
     return await _of_records(log, way, await pool.fetch(_POSITIONS, log.name, way.topic, way.table), in_journals)
 
 
-async def accounts(log: Log, pool: Any, journals: Path) -> dict[str, TableAccount]:
+async def accounts(log: Log, pool: Pool, journals: Path) -> dict[str, TableAccount]:
     """Take stock of every table that a sink brings records to, in its rows. Raises LogUnavailable and
     PostgresUnavailable."""
     waiting = await asyncio.to_thread(records_in, journals)
@@ -110,7 +110,7 @@ async def _of_records(log: Log, way: Way, cursors: Sequence[Any], in_journals: i
     return RecordAccount(appended + in_journals, stored, dead, skipped, waiting, in_journals, difference)
 
 
-async def _of_table(log: Log, pool: Any, way: Way, in_journals: int) -> TableAccount:
+async def _of_table(log: Log, pool: Pool, way: Way, in_journals: int) -> TableAccount:
     cursors = await pool.fetch(_POSITIONS, log.name, way.topic, way.table)
     taken = await _of_records(log, way, cursors, in_journals)
     stored, duplicate = sum(row["rows_stored"] for row in cursors), sum(row["rows_duplicate"] for row in cursors)

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from shared.record_log.deduplication import Mark
 from shared.record_log.record_log import Position
 from shared.runtime.process import is_gone
-from shared.stores.postgres import statement
+from shared.stores.postgres import Connection, Pool, statement
 
 #: Seconds for which a partition belongs to a process that says nothing. Its owner renews it three times as often.
 LEASE_S = 10.0
@@ -71,7 +71,7 @@ class Cursors:
     """The cursors of one log as one process sees them. `owner` is unique to the process and its life. All methods
     raise POSTGRES_ERRORS; those that write for a claim raise OwnershipLost."""
 
-    def __init__(self, pool: Any, log: str, owner: str, lease_s: float = LEASE_S) -> None:
+    def __init__(self, pool: Pool, log: str, owner: str, lease_s: float = LEASE_S) -> None:
         self.pool = pool
         self.log = log
         self.owner = owner
@@ -119,7 +119,7 @@ class Cursors:
         return claim._replace(pending=Pending(end, rows, version))
 
     async def done(
-        self, claim: Claim, end: Position, marks: Mapping[str, Mark], connection: Any | None = None
+        self, claim: Claim, end: Position, marks: Mapping[str, Mark], connection: Connection | None = None
     ) -> Claim:
         """Note that everything before `end` is in the sink. With a connection it is part of its transaction: of dead
         letters, or of the rows themselves where the sink is Postgres."""
@@ -155,7 +155,7 @@ class Cursors:
     def _key(self, claim: Claim) -> tuple[str, str, int, str, int]:
         return self.log, claim.topic, claim.partition, claim.sink, claim.epoch
 
-    async def _marks(self, connection: Any, topic: str, partition: int, sink: str) -> dict[str, Mark]:
+    async def _marks(self, connection: Connection, topic: str, partition: int, sink: str) -> dict[str, Mark]:
         rows = await connection.fetch(_MARKS, self.log, topic, partition, sink)
         return {row["producer"]: Mark(row["seq"], row["place"]) for row in rows}
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from shared.record_log.cursors import Claim
 from shared.record_log.deduplication import REPLAY
 from shared.record_log.record_log import Log, Position, Record, check
-from shared.stores.postgres import statement
+from shared.stores.postgres import Connection, Queries, statement
 
 _WRITE = statement("shared/record_log/dead_letters.write.sql")
 _LISTED = statement("shared/record_log/dead_letters.listed.sql")
@@ -82,7 +82,7 @@ def place(text: str) -> Place:
     return Place(log, topic, int(partition), Position(int(offset), int(seq)), sink)
 
 
-async def write(connection: Any, log: str, claim: Claim, letters: Sequence[DeadLetter]) -> None:
+async def write(connection: Connection, log: str, claim: Claim, letters: Sequence[DeadLetter]) -> None:
     """Keep letters of a claimed partition. Call it in the transaction of `done`."""
     if letters:
         rows = [(*letter.record.position, letter.reason, _clean(letter.detail)) for letter in letters]
@@ -93,17 +93,17 @@ async def write(connection: Any, log: str, claim: Claim, letters: Sequence[DeadL
         await connection.execute(_WRITE, *of, offsets, seqs, reasons, details, keys, values, versions)
 
 
-async def listed(connection: Any, most: int, *, settled: bool = False) -> list[Letter]:
+async def listed(connection: Connection, most: int, *, settled: bool = False) -> list[Letter]:
     """The oldest letters that wait for somebody; with `settled` those too that were replayed or dropped."""
     return [_letter(row) for row in await connection.fetch(_LISTED, settled, most)]
 
 
-async def counted(connection: Any, *, settled: bool = False) -> int:
+async def counted(connection: Connection, *, settled: bool = False) -> int:
     """How many letters `listed` could show."""
     return int(await connection.fetchval(_COUNT, settled))
 
 
-async def waiting(connection: Any) -> AsyncIterator[Place]:
+async def waiting(connection: Connection) -> AsyncIterator[Place]:
     """Every letter that waits now, the oldest first. Those that come later are left out: a replay of a letter that is
     refused again makes a new one, and whoever replays what is listed here would never be done."""
     now = await connection.fetchval("SELECT clock_timestamp()")
@@ -114,13 +114,13 @@ async def waiting(connection: Any) -> AsyncIterator[Place]:
         last = tuple(page[-1])
 
 
-async def found(connection: Any, of: Place) -> Letter | None:
+async def found(connection: Connection, of: Place) -> Letter | None:
     """One letter."""
     row = await connection.fetchrow(_LOCK, *_key(of))
     return None if row is None else _letter(row)
 
 
-async def replay(connection: Any, log: Log, of: Place, value: bytes | None = None) -> bool:
+async def replay(connection: Connection, log: Log, of: Place, value: bytes | None = None) -> bool:
     """Append the record of a letter to its topic again, or `value` in its place; answers whether there was a letter
     that waited. Can be repeated whatever became of it. Raises LogUnavailable, LogFull, Begun, TooLarge and
     POSTGRES_ERRORS."""
@@ -146,12 +146,12 @@ def producer(of: Place) -> str:
     return f"{REPLAY}{of}"
 
 
-async def drop(connection: Any, of: Place) -> bool:
+async def drop(connection: Connection, of: Place) -> bool:
     """Give a letter up and forget its record; answers whether one waited. The books go on counting it."""
     return str(await connection.execute(_DROP, *_key(of))) == "UPDATE 1"
 
 
-async def prune(connection: Any, days: int) -> int:
+async def prune(connection: Queries, days: int) -> int:
     """Forget letters that were settled so many days ago; answers how many."""
     return int(await connection.fetchval(_PRUNE, days))
 

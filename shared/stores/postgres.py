@@ -1,6 +1,7 @@
 """Connections to Postgres, and statements kept in `.sql` files."""
 
 import asyncio
+from collections.abc import AsyncIterable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -33,8 +34,8 @@ class Queries(Protocol):
     async def fetch(self, query: str, *args: object) -> "list[asyncpg.Record]":
         """Return all rows."""
 
-    async def fetchrow(self, query: str, *args: object) -> "asyncpg.Record | None":
-        """Return the first row."""
+    async def fetchrow(self, query: str, *args: object) -> Any:  # most statements always have a row
+        """Return the first row, a Record; None without a row."""
 
     async def fetchval(self, query: str, *args: object) -> Any:  # a value of any type of Postgres
         """Return the first column of the first row; None without a row."""
@@ -47,6 +48,9 @@ class Connection(Queries, Protocol):
         self, *, isolation: Literal["repeatable_read"] | None = None, readonly: bool = False
     ) -> AbstractAsyncContextManager[object]:
         """Return a transaction, to be entered with `async with`."""
+
+    def cursor(self, query: str, *args: object, prefetch: int) -> "AsyncIterable[asyncpg.Record]":
+        """Return the rows of a statement, read in pieces of `prefetch`. It needs a transaction."""
 
 
 class Pool(Queries, Protocol):

@@ -14,6 +14,7 @@ from tallybook.output import say
 
 if TYPE_CHECKING:
     from shared.stores.clickhouse import ClickHouse
+    from shared.stores.postgres import Pool
 
 _T = TypeVar("_T")
 
@@ -42,7 +43,7 @@ def export(user: str, form: str, data_dir: str | None) -> None:
     from ingest.statistics import csv
     from shared.privacy import erasure
 
-    async def work(clickhouse: "ClickHouse", pool: Any) -> int:
+    async def work(clickhouse: "ClickHouse", pool: "Pool") -> int:
         columns = ["table", *await erasure.columns(clickhouse)]
         if form == "csv":
             say(",".join(columns))

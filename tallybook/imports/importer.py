@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import starmap
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -27,7 +27,7 @@ from shared.events.table import TABLE
 from shared.runtime.backoff import Backoff
 from shared.runtime.crash_points import crash_point
 from shared.stores.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify
-from shared.stores.postgres import POSTGRES_ERRORS
+from shared.stores.postgres import POSTGRES_ERRORS, Pool
 from tallybook.imports.event_file import FileBatch, Reading
 from tallybook.imports.event_layout import COLUMNS, REJECTED_COLUMNS
 
@@ -155,7 +155,7 @@ class Progress:
 class EventImport:
     """Bring the batches of one run into the table."""
 
-    def __init__(self, pool: Any, clickhouse: ClickHouse, insert_s: float, check: Callable[[], None]) -> None:
+    def __init__(self, pool: Pool, clickhouse: ClickHouse, insert_s: float, check: Callable[[], None]) -> None:
         """Import with a `check` that raises when the run has to stop."""
         self._clickhouse = clickhouse
         self._gate = ImportGate(pool, insert_s)
