@@ -15,9 +15,6 @@ from urllib.parse import unquote, urlsplit
 
 import structlog
 from granian._granian import SocketHolder
-from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
 from granian.server.embed import Server as GranianServer
 
 from gateway.app import Gateway, create_app
@@ -25,6 +22,7 @@ from gateway.cold import ColdError, prepare
 from gateway.deduplication import RepairError, repair
 from gateway.engine import Engine
 from gateway.failure import Failure
+from shared.runtime.granian_options import embedded
 from shared.settings import Settings, SettingsError
 
 #: Milliseconds for which a connection may wait for its next request; clients give theirs up after less.
@@ -107,19 +105,8 @@ def _die_of_crashes() -> None:
 
 
 def _server(gateway: Gateway, listen: Address) -> Any:
-    return Server(
-        create_app(gateway),
-        address=listen.host,
-        port=listen.port,
-        interface=Interfaces.ASGINL,
-        http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=_IDLE_MS, max_buffer_size=_HEADERS_MAX),
-        websockets=False,
-        backlog=_CONNECTIONS,
-        backpressure=_CONNECTIONS,
-        log_level=LogLevels.error,
-        log_dictconfig={"loggers": {"_granian": {"level": "ERROR", "propagate": True, "handlers": []}}},
-    )
+    options = embedded(idle_ms=_IDLE_MS, headers_max=_HEADERS_MAX, connections=_CONNECTIONS)
+    return Server(create_app(gateway), address=listen.host, port=listen.port, **options)
 
 
 async def _serve(server: Any) -> None:

@@ -3,6 +3,7 @@
 from granian.constants import Interfaces
 
 from ingest.workers import Workers
+from shared.runtime.granian_options import logging_at
 from shared.settings import Settings
 
 #: Seconds that a stop may take after everything was answered, for the last drain, before a worker is killed.
@@ -21,7 +22,7 @@ def server(settings: Settings) -> Workers:
         respawn_failed_workers=True,
         respawn_interval=0.5,
         workers_kill_timeout=settings.drain_timeout_s + _KILL_MARGIN_S,
-        log_dictconfig={"loggers": {"_granian": {"level": "INFO", "propagate": True, "handlers": []}}},
+        log_dictconfig=logging_at("INFO"),
     )
 
 

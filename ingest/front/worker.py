@@ -8,9 +8,6 @@ import sys
 
 import structlog
 import uvloop
-from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
 from granian.server.embed import Server
 
 from ingest.app import create_app
@@ -19,6 +16,7 @@ from ingest.front.inside import Inside
 from ingest.front.listener import CONNECTIONS, Front
 from ingest.state import State
 from shared.runtime.gc_tuning import collect_seldom
+from shared.runtime.granian_options import embedded
 from shared.runtime.process import die_with_parent
 from shared.runtime.tasks import end
 from shared.settings import Settings, load
@@ -70,18 +68,8 @@ async def _serve(settings: Settings) -> bool:
 
 def granian(app: Inside, folder: Folder) -> Server:
     """Return Granian on the socket of the folder."""
-    return Server(
-        app,
-        uds=folder.socket,
-        interface=Interfaces.ASGINL,
-        http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=_HEADERS_MAX),
-        websockets=False,
-        backlog=CONNECTIONS,
-        backpressure=CONNECTIONS,
-        log_level=LogLevels.error,
-        log_dictconfig={"loggers": {"_granian": {"level": "ERROR", "propagate": True, "handlers": []}}},
-    )
+    options = embedded(idle_ms=HEADER_TIMEOUT_MS, headers_max=_HEADERS_MAX, connections=CONNECTIONS)
+    return Server(app, uds=folder.socket, **options)
 
 
 async def listens(folder: Folder, serving: "asyncio.Task[None]") -> None:
