@@ -1,4 +1,4 @@
-"""The Starlette application: every route, what they share, and what is started and stopped around them."""
+"""Wire the application: every route, the state that requests share, and what starts and stops around them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -9,9 +9,9 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from ingest import docs
-from ingest.auth.access import guarded
 from ingest.auth.api_keys import Keys
 from ingest.auth.jwt import Tokens
+from ingest.auth.scopes import guarded
 from ingest.caches.banners import Banners
 from ingest.caches.trackers import Trackers
 from ingest.clicks import operations as clicks
@@ -59,7 +59,7 @@ OPERATIONS: list[Operation] = [
 
 
 def create_app(settings: Settings) -> Starlette:
-    """The application of one worker. Nothing connects before its lifespan begins."""
+    """Return the application of one worker. Nothing connects before its lifespan begins."""
     limits = {"/stats": settings.bulk_body_max_bytes, uploads.PATH: settings.events_body_max_bytes}
     bodies = Middleware(BodyLimit, settings=settings, limits=limits, packed=frozenset({uploads.PATH}))
     app = Starlette(
@@ -88,7 +88,7 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
             log = await stack.enter_async_context(chosen_log(settings))
             counter = Counter(settings, banners.gate)
             counter.start()
-            # Clients and keys share what Redis has for limits.
+            # Clients and keys share the memory that Redis has for limits.
             kept_max = max(2, redis_memory.entries(settings, "limits", redis_memory.LIMIT) // 2)
             limits: dict[str, Any] = {"kept_max": kept_max, "shards": settings.shards}
             stack.push_async_callback(counter.stop, settings.redis_timeout_s)
@@ -134,7 +134,7 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
 
 @asynccontextmanager
 async def _producer(settings: Settings, log: Log) -> AsyncIterator[Producer]:
-    """What appends hits to the log, with the journal of this worker; and whoever finds those of dead ones."""
+    """Yield the producer of hits, with the journal of this worker. Meanwhile, adopt the journals of dead workers."""
     name = new_name()
     journal = await asyncio.to_thread(Journal.create, settings.journal_dir, name, settings.journal_bytes_max)
     hits_to = Producer(
@@ -158,7 +158,7 @@ async def _producer(settings: Settings, log: Log) -> AsyncIterator[Producer]:
 
 @asynccontextmanager
 async def _events(settings: Settings, log: Log) -> AsyncIterator[Producer]:
-    """What appends blocks of events to the log. Whoever uploads them repeats, so there is no journal."""
+    """Yield the producer of blocks of events. It has no journal, because clients repeat their uploads."""
     to = Producer(
         log,
         EVENTS,
@@ -176,7 +176,7 @@ async def _events(settings: Settings, log: Log) -> AsyncIterator[Producer]:
 
 
 async def _outbox_pool(settings: Settings, pool: Pool, stack: AsyncExitStack) -> Pool:
-    """Connections to the database of the outbox, for readiness: often that of everything else."""
+    """Return connections to the database of the outbox, for readiness. By default it is the common database."""
     if settings.outbox_url is None:
         return pool
     return await stack.enter_async_context(create_pool(settings, settings.outbox_url))

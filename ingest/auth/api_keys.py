@@ -1,6 +1,6 @@
-"""API keys as one worker knows them (`ingest/caches/cached_table.py`), and when each was used last.
+"""Cache API keys in each worker, and note when each was used last.
 
-Uses are gathered and written together, now and then: what is lost when a worker is killed is a date, not a count.
+Uses are written together every ten seconds. A worker that is killed loses dates, but no counts.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from ingest.caches.cached_table import Followed, Table
+from ingest.caches.cached_table import CachedTable, Table
 from shared.api_keys import Key, is_equal
 from shared.errors import Unauthorized
 from shared.runtime.tasks import end
@@ -22,7 +22,7 @@ from shared.telemetry.metrics import LOOP_ERRORS
 _WRITE_EVERY_S, _WRITE_S, _WRITE_MAX = 10.0, 2.0, 1000
 #: Keys whose uses wait for Postgres; of more the oldest are forgotten.
 _USED_MAX = 100_000
-#: Compared with when there is no such key, so that an unknown prefix takes the same way as a wrong secret.
+#: Compared with when there is no such key: an unknown prefix takes as long as a wrong secret.
 _NOBODY = bytes(32)
 
 _TABLE = Table(
@@ -38,7 +38,7 @@ log = structlog.get_logger()
 
 
 class Stored(NamedTuple):
-    """What a worker has to know of a key."""
+    """Hold what a worker needs of a key."""
 
     hash: bytes
     scopes: frozenset[str]
@@ -54,8 +54,8 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class Keys(Followed[str, Stored]):
-    """The keys of one worker. `clock` tells the time; keys expire by it."""
+class Keys(CachedTable[str, Stored]):
+    """Cache the keys in one worker. Keys expire by `clock`."""
 
     def __init__(self, pool: Pool, clock: Callable[[], datetime] = _now) -> None:
         super().__init__(pool, _TABLE, _made)
@@ -64,12 +64,12 @@ class Keys(Followed[str, Stored]):
         self._writer: asyncio.Task[None] | None = None
 
     async def scopes(self, key: Key) -> frozenset[str]:
-        """What the key is good for now. Raises Unauthorized, and PostgresUnavailable or Busy if nobody can say."""
+        """Return the scopes of a key. Raise Unauthorized, or PostgresUnavailable or Busy if nobody can say."""
         stored = await self.found(key.prefix)
         is_right = is_equal(key, _NOBODY if stored is None else stored.hash)
         if stored is None or not is_right:
             raise Unauthorized("This is not a key.")
-        # Who has the secret may know why it is worthless.
+        # Only the owner of the secret learns why it is refused.
         if stored.is_revoked:
             raise Unauthorized("This key was revoked.")
         now = self._clock()
@@ -87,12 +87,12 @@ class Keys(Followed[str, Stored]):
             del self._used[next(iter(self._used))]
 
     async def start(self) -> None:
-        """Begin to follow the table, and to write uses."""
+        """Start to refresh the cache, and to write uses."""
         await super().start()
         self._writer = asyncio.create_task(self._write_uses())
 
     async def stop(self) -> None:
-        """End both, with the uses that were not written yet."""
+        """Write the uses that remain, and stop."""
         if self._writer is not None:
             await end(self._writer)
             self._writer = None
@@ -109,7 +109,7 @@ class Keys(Followed[str, Stored]):
             await self.write_uses()
 
     async def write_uses(self) -> None:
-        """Write what was used since the last time. What Postgres does not take stays for the next."""
+        """Write the uses since the last time. Keep for the next time what Postgres does not take."""
         while self._used:
             batch = dict(list(self._used.items())[:_WRITE_MAX])
             try:
@@ -117,7 +117,7 @@ class Keys(Followed[str, Stored]):
             except POSTGRES_ERRORS as error:
                 self._note_lost(error)
                 return
-            except Exception as error:  # whatever it is, uses have to be written
+            except Exception as error:  # the next write may succeed
                 self._note_lost(error)
                 log.exception("key_uses_broke", error=type(error).__name__)
                 return

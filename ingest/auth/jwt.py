@@ -1,4 +1,4 @@
-"""Tokens (JWT) of another issuer in place of keys, where the settings name one.
+"""Check tokens (JWT) of another issuer, where the settings name one.
 
 Algorithm, issuer and audience are settings, never taken from the token; of its header only `kid` is looked at, to
 choose among the keys of the settings. Nothing is fetched. PyJWT checks the signatures; it is an extra,
@@ -22,14 +22,14 @@ _CLAIMS = ("exp", "iat", "iss", "aud", "sub")
 
 
 class Caller(NamedTuple):
-    """Who asks: what a limit is kept by, and what they may do."""
+    """Identify a caller: the name that limits are kept by, and the scopes."""
 
     name: str
     scopes: frozenset[str]
 
 
 class Tokens:
-    """Checks tokens. Raises SettingsError for keys that cannot be used, or when PyJWT is not installed."""
+    """Check tokens. Raise SettingsError for keys that cannot be used, or when PyJWT is not installed."""
 
     def __init__(self, settings: Settings) -> None:
         try:
@@ -45,7 +45,7 @@ class Tokens:
             self._keys = _public(jwt, settings.jwt_keys or "", self._algorithm)
 
     def caller(self, token: str) -> Caller:
-        """Whose token this is, and what it allows. Raises Unauthorized, which does not say what is wrong in detail."""
+        """Return the caller of a token. Raise Unauthorized, which tells no details."""
         if len(token) > _TOKEN_MAX:
             raise Unauthorized("This is neither a key nor a token.")
         try:
@@ -67,7 +67,7 @@ class Tokens:
         return Caller(f"jwt {claims['sub']}", frozenset(scope.split()) if isinstance(scope, str) else frozenset())
 
     def _key(self, kid: str | None) -> Any:
-        """The key that a token names; one that names none means the only one there is."""
+        """Return the key that a token names. A token that names none means the only key."""
         if kid in self._keys:
             return self._keys[kid]
         if len(self._keys) == 1 and (kid is None or None in self._keys):
@@ -76,7 +76,7 @@ class Tokens:
 
 
 def _public(jwt: Any, text: str, algorithm: str) -> dict[str | None, Any]:
-    """kid -> key of a JWKS. Raises SettingsError for one that is no set of public keys for this algorithm."""
+    """Return the keys of a JWKS by `kid`. Raise SettingsError unless all are public keys for this algorithm."""
     try:
         keys = json.loads(text)["keys"]
         if any("d" in key or key["kty"] == "oct" for key in keys):

@@ -1,9 +1,9 @@
-"""Without keys, only programs of this host may read and write: what else comes in is refused.
+"""Without keys, refuse requests that do not come from programs of this host.
 
-A service on loopback asks for no keys by default, as this host alone reaches it. Two ways lead there all the same. A
-proxy of this host passes on the requests of others: its headers say so, or HTTP/1.0, which nginx speaks by default. A
-page in a browser of this host asks: it names its own origin, or a name of its own that it pointed to this host (DNS
-rebinding). Clicks and hits come from pages anyway and stay open.
+A service on loopback asks for no keys by default, because only this host reaches it. Requests of others can still
+arrive in two ways. A proxy of this host forwards them: its headers show it, or HTTP/1.0, which nginx speaks by default.
+A page in a browser of this host sends them: it names its own origin, or a host name that it pointed here (DNS
+rebinding). Clicks and hits come from pages anyway, so they stay open.
 """
 
 import re
@@ -27,7 +27,7 @@ _KEYS = "Make a key (`tallybook keys create`) and set TALLYBOOK_KEYS=required."
 
 
 class OwnHost:
-    """Knows the requests of this host. `allowed` are names of it beside those of loopback."""
+    """Recognise requests of this host. `allowed` are its names beside those of loopback."""
 
     def __init__(self, allowed: Iterable[str]) -> None:
         self._allowed = frozenset(name.lower() for name in allowed)

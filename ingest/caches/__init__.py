@@ -1,1 +1,1 @@
-"""Small tables of Postgres, cached in each worker."""
+"""Cache small tables of Postgres in each worker."""

@@ -1,9 +1,12 @@
-"""Which banners count. With `TALLYBOOK_BANNERS=registered`, those in the table `banners`: all of them in the memory of
-each worker (`ingest/caches/cached_table.py`). Else every banner counts, and nobody is asked."""
+"""Decide which banners count.
+
+With `TALLYBOOK_BANNERS=registered`, the banners of the table `banners` count, which each worker caches. Otherwise every
+banner counts, and Postgres is never asked.
+"""
 
 from collections.abc import Collection
 
-from ingest.caches.cached_table import Followed, Table
+from ingest.caches.cached_table import CachedTable, Table
 from shared.errors import TallybookError, UnknownBanner
 from shared.settings import Settings
 from shared.stores.postgres import Pool, statement
@@ -17,31 +20,31 @@ _TABLE = Table(
 )
 
 
-class Banners(Followed[int, bool]):
-    """The registry as one worker knows it. Await `start` in its event loop; `gate` may be asked from any thread."""
+class Banners(CachedTable[int, bool]):
+    """Cache the registry in one worker."""
 
     def __init__(self, settings: Settings, pool: Pool) -> None:
         super().__init__(pool, _TABLE, lambda row: True)
         self._is_open = settings.banners == "open"
-        #: Asked before a banner takes a slot in the lane, and raises what `check` raises; None when all banners count.
+        #: Called before a banner takes a slot in the lane. It raises what `check` raises; None when all banners count.
         self.gate = None if self._is_open else self._refuse_unknown
 
     def is_loaded(self) -> bool:
-        """Whether the table was ever read. Until then nothing can be counted."""
+        """Return whether the table was ever read. Until then nothing can be counted."""
         return self._is_open or super().is_loaded()
 
     async def start(self) -> None:
-        """Begin to follow the table, unless all banners count."""
+        """Start to refresh the cache, unless all banners count."""
         if not self._is_open:
             await super().start()
 
     async def check(self, banner: int) -> None:
-        """Raises UnknownBanner if it does not count, and PostgresUnavailable or Busy if nobody can say."""
+        """Raise UnknownBanner if it does not count, and PostgresUnavailable or Busy if nobody can say."""
         if error := (await self.refusals([banner])).get(banner):
             raise error
 
     async def refusals(self, banners: Collection[int]) -> dict[int, TallybookError]:
-        """Why some of these banners do not count: for each of them what `check` would raise."""
+        """Return the error that `check` would raise, for each of these banners that does not count."""
         if self._is_open:
             return {}
         if not self.is_loaded():

@@ -1,9 +1,9 @@
-"""A small table of Postgres, as banners, trackers and API keys are, in the memory of each worker.
+"""Cache a small Postgres table (banners, trackers, API keys) in each worker.
 
-The table is read again when its version has changed, which is looked at every second, so a changed row is effective
-from then on. An id that is not known is looked up at once, so a row works from the moment at which it was added. To
-keep a flood of invented ids away from Postgres, one look-up at a time serves all that wait, so many times a second at
-most, and a "no" is believed for a while. While Postgres is away the known rows go on working.
+The worker checks the version of the table every second and reads the table again when it has changed. It looks up an
+unknown id at once, so a new row works immediately. Look-ups are batched, at most ten a second, and an absent id is
+remembered for two seconds: a flood of invented ids does not reach Postgres. While Postgres is away, known rows keep
+working.
 """
 
 import asyncio
@@ -43,21 +43,21 @@ log = structlog.get_logger()
 
 
 class Table(NamedTuple):
-    """How a table is read. The first column of what `page` and `look_up` answer is the id."""
+    """Name the statements that read a table. The first column of `page` and `look_up` is the id."""
 
-    #: What the log, the metrics and clients call it.
+    #: Name in the log, in metrics and in errors.
     name: str
-    #: One number, which every change raises.
+    #: Selects one number, which every change raises.
     version: str
-    #: Rows by id: $1 the last id of the page before, at first `before`; $2 rows at most.
+    #: Selects at most $2 rows in the order of ids, behind id $1. The first $1 is `before`.
     page: str
     before: Any
-    #: The rows with the ids $1, an array.
+    #: Selects the rows with the ids of the array $1.
     look_up: str
 
 
-class Followed(Generic[_Id, _Value]):
-    """The rows of a table as one worker knows them; `made` makes a value of a row. Await `start` in its event loop."""
+class CachedTable(Generic[_Id, _Value]):
+    """Cache the rows of a table in one worker. `made` makes a value of a row."""
 
     def __init__(self, pool: Pool, table: Table, made: Callable[[Any], _Value]) -> None:
         self._pool, self._table, self._made = pool, table, made
@@ -71,16 +71,18 @@ class Followed(Generic[_Id, _Value]):
         self._wake = asyncio.Event()
 
     def is_loaded(self) -> bool:
-        """Whether the table was ever read. Until then each use of a row depends on Postgres."""
+        """Return whether the table was ever read. Until then each use of a row depends on Postgres."""
         return self._version is not None
 
     def known(self, one: _Id) -> _Value | None:
-        """The value of this id, if it is in memory. From any thread."""
+        """Return the value of this id, if it is in memory."""
         return self._values.get(one)
 
     async def found(self, one: _Id) -> _Value | None:
-        """The value of this id; None when the table has no such row. Raises PostgresUnavailable or Busy if nobody can
-        say."""
+        """Return the value of this id; None when the table has no such row.
+
+        Raise PostgresUnavailable or Busy if nobody can say.
+        """
         value = self._values.get(one)
         if value is not None:
             return value
@@ -90,7 +92,7 @@ class Followed(Generic[_Id, _Value]):
         return told
 
     async def told(self, ids: Collection[_Id]) -> "dict[_Id, _Value | TallybookError | None]":
-        """What `found` would answer or raise, of each of those that are not in memory."""
+        """Return what `found` would return or raise, for each of the ids that is not in memory."""
         unknown = [one for one in ids if one not in self._values]
         if not self._tasks:
             return dict.fromkeys(unknown, self._away())
@@ -105,7 +107,7 @@ class Followed(Generic[_Id, _Value]):
         futures = {one: self._waiting[one] for one in sought}
         if futures:
             self._wake.set()
-            await asyncio.wait(futures.values())  # others may wait for the same: none of them may cancel it
+            await asyncio.wait(futures.values())  # a caller that is cancelled must not cancel the future of others
         for one, future in futures.items():
             told[one] = self._away() if future.cancelled() else future.result()
         return told
@@ -118,7 +120,7 @@ class Followed(Generic[_Id, _Value]):
     # -- look-ups --------------------------------------------------------------------------------------------------
 
     async def _look_up_waiting(self) -> None:
-        """Answer those that wait, all with one query, then those that came meanwhile."""
+        """Answer all waiting look-ups with one query, then those that came meanwhile."""
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -128,13 +130,13 @@ class Followed(Generic[_Id, _Value]):
                 await asyncio.sleep(_LOOK_UP_EVERY_S)
 
     async def _look_up(self, batch: list[_Id]) -> dict[_Id, _Value] | None:
-        """The values of those that there are; None when Postgres does not say."""
+        """Return the values of the ids that the table has; None when Postgres does not answer."""
         try:
             async with asyncio.timeout(_LOOK_UP_S):
                 return {row[0]: self._made(row) for row in await self._pool.fetch(self._table.look_up, batch)}
         except POSTGRES_ERRORS as error:
             self._note_failure(error)
-        except Exception as error:  # whatever it is, those that wait have to be answered
+        except Exception as error:  # the waiting look-ups need an answer, whatever happened
             self._note_failure(error)
             log.exception("table_refresh_broke", table=self._table.name, error=type(error).__name__)
         return None
@@ -159,7 +161,7 @@ class Followed(Generic[_Id, _Value]):
     # -- the whole table -------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Read the table, if Postgres answers soon, and begin to follow it in the background."""
+        """Read the table, if Postgres answers soon, and start to refresh it in the background."""
         try:
             async with asyncio.timeout(_START_S):
                 await self._refresh()
@@ -168,7 +170,7 @@ class Followed(Generic[_Id, _Value]):
         self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._look_up_waiting())]
 
     async def stop(self) -> None:
-        """End what `start` began. Those that still wait for a look-up are told that Postgres did not answer."""
+        """Stop the background tasks. Fail the look-ups that still wait."""
         await end(*self._tasks)
         self._tasks = []
         self._answer(list(self._waiting), None)
@@ -184,7 +186,7 @@ class Followed(Generic[_Id, _Value]):
             await self._refresh()
 
     async def _refresh(self) -> None:
-        """Read the table if its version is not the one that is known. A failure leaves everything as it was."""
+        """Read the table if its version has changed. A failure leaves the cache as it was."""
         began = time.monotonic()
         try:
             version = await self._pool.fetchval(self._table.version)
@@ -196,14 +198,14 @@ class Followed(Generic[_Id, _Value]):
                 log.info("table_refreshed", table=self._table.name, rows=len(self._values), took_ms=took_ms)
         except POSTGRES_ERRORS as error:
             self._note_failure(error)
-        except Exception as error:  # whatever it is, the table has to be followed
+        except Exception as error:  # the next refresh may succeed
             self._note_failure(error)
             log.exception("table_refresh_broke", table=self._table.name, error=type(error).__name__)
         else:
             self._is_failing = False
 
     async def _load(self) -> tuple[int, dict[_Id, _Value]]:
-        """The table's version and its rows, as they were at one moment."""
+        """Return the version and the rows of the table from one snapshot."""
         values: dict[_Id, _Value] = {}
         async with (
             self._pool.acquire() as connection,

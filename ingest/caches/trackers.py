@@ -1,9 +1,8 @@
-"""Which trackers there are, and their values: all of them in the memory of each worker
-(`ingest/caches/cached_table.py`)."""
+"""Cache the trackers and their values in each worker."""
 
 from uuid import UUID
 
-from ingest.caches.cached_table import Followed, Table
+from ingest.caches.cached_table import CachedTable, Table
 from shared.errors import UnknownTracker
 from shared.stores.postgres import Pool, statement
 from shared.uuid7 import NIL
@@ -17,15 +16,14 @@ _TABLE = Table(
 )
 
 
-class Trackers(Followed[UUID, str]):
-    """The trackers as one worker knows them. Await `start` in its event loop."""
+class Trackers(CachedTable[UUID, str]):
+    """Cache the trackers in one worker."""
 
     def __init__(self, pool: Pool) -> None:
         super().__init__(pool, _TABLE, lambda row: str(row["value"]))
 
     async def value(self, tracker: UUID) -> str:
-        """The value that the tracker has now. Raises UnknownTracker, and PostgresUnavailable or Busy if nobody can
-        say."""
+        """Return the value of the tracker. Raise UnknownTracker, or PostgresUnavailable or Busy if nobody can say."""
         value = await self.found(tracker)
         if value is None:
             raise UnknownTracker

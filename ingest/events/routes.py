@@ -10,7 +10,7 @@ import contextlib
 import msgspec
 from starlette.responses import Response
 
-from ingest.auth.access import CALLER
+from ingest.auth.scopes import CALLER
 from ingest.events.recent_ids import CLAIMED, NEW, STORED
 from ingest.events.upload import ACCEPTED, CONFLICT, DUPLICATE, Uploaded, unpacked
 from ingest.http.body_limit import hold

@@ -11,7 +11,7 @@ import structlog
 
 from ingest.front.answers import Answers
 from ingest.front.connection import Connection
-from ingest.front.plain import Plain
+from ingest.front.plain_requests import Plain
 from ingest.http.problems import rendered
 from shared.counting.drain import Counter
 from shared.errors import RedisUnavailable, TallybookError

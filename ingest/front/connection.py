@@ -10,7 +10,7 @@ import fcntl
 import termios
 from typing import TYPE_CHECKING, cast
 
-from ingest.front.plain import Plain, recognised
+from ingest.front.plain_requests import Plain, recognised
 from ingest.front.relay import Relay
 
 if TYPE_CHECKING:

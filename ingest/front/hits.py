@@ -16,7 +16,7 @@ import structlog
 
 from ingest.front.answers import Answers
 from ingest.front.connection import Connection
-from ingest.front.plain import Plain
+from ingest.front.plain_requests import Plain
 from ingest.hits import record
 from ingest.hits.request_facts import Asked
 from ingest.hits.routes import ANSWER_HEADERS, GIF, REASONS, UUID_PATTERN

@@ -12,7 +12,7 @@ from ingest.front.clicks import Clicks
 from ingest.front.connection import Connection
 from ingest.front.folder import Folder
 from ingest.front.hits import Hits
-from ingest.front.plain import Plain
+from ingest.front.plain_requests import Plain
 from ingest.front.relay import Relay
 from ingest.http.problems import rendered
 from ingest.state import State

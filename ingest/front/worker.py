@@ -12,8 +12,8 @@ from granian.server.embed import Server
 
 from ingest.app import create_app
 from ingest.front.folder import Folder
-from ingest.front.inside import Inside
 from ingest.front.listener import CONNECTIONS, Front
+from ingest.front.relayed_app import RelayedApp
 from ingest.state import State
 from shared.runtime.gc_tuning import collect_seldom
 from shared.runtime.granian_options import embedded
@@ -52,7 +52,7 @@ async def _serve(settings: Settings) -> bool:
         async with app.router.lifespan_context(app) as fields:
             fields = fields or {}
             front = Front(settings, State(**fields), folder)
-            server = granian(Inside(app, fields, front.address), folder)
+            server = granian(RelayedApp(app, fields, front.address), folder)
             serving = asyncio.create_task(server.serve())
             await listens(folder, serving)
             await front.start()
@@ -66,7 +66,7 @@ async def _serve(settings: Settings) -> bool:
         folder.close()
 
 
-def granian(app: Inside, folder: Folder) -> Server:
+def granian(app: RelayedApp, folder: Folder) -> Server:
     """Return Granian on the socket of the folder."""
     options = embedded(idle_ms=HEADER_TIMEOUT_MS, headers_max=_HEADERS_MAX, connections=CONNECTIONS)
     return Server(app, uds=folder.socket, **options)

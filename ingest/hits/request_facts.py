@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from ingest.http.client_address import peer
+
 #: Headers that are one list when they come several times (RFC 9110, 5.3; RFC 6265, 5.4, for cookies).
 _LISTS = {b"cookie": b"; "} | dict.fromkeys(
     (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"sec-purpose", b"purpose", b"x-purpose"), b", "
@@ -29,7 +31,7 @@ def asked(scope: Mapping[str, Any]) -> Asked:
     name = f"[{host}]" if ":" in host else host
     return Asked(
         headers=by_name(scope["headers"]),
-        peer=str((scope.get("client") or ("",))[0]),
+        peer=peer(scope),
         scheme=scope["scheme"],
         server=f"{name}:{port}" if port else name,
         path=scope["raw_path"],

@@ -1,5 +1,5 @@
 """Bodies are read and bounded before any handler runs, so a request that is refused for its body has counted
-nothing. Keys are checked before that (`ingest/auth/access.py`): who has none takes no room of those who have one.
+nothing. Keys are checked before that (`ingest/auth/scopes.py`): who has none takes no room of those who have one.
 """
 
 import asyncio

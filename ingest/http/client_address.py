@@ -32,7 +32,7 @@ class ClientAddress:
         """The address in canonical text; empty when the peer has none, as on a unix socket."""
         # A header that is given twice is one list (RFC 9110, 5.3).
         chain = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode("latin-1")
-        return self.found(_peer(scope), chain)[0]
+        return self.found(peer(scope), chain)[0]
 
     def found(self, peer: str, chain: str) -> tuple[str, bool]:
         """The same of a peer's address and what the header says, and whether the peer is a trusted proxy."""
@@ -58,7 +58,7 @@ class ClientAddress:
         return any(address in network for network in self._networks)
 
 
-def _peer(scope: Mapping[str, Any]) -> str:
+def peer(scope: Mapping[str, Any]) -> str:
     """The peer's address; empty when it has none."""
     return str((scope.get("client") or ("",))[0])
 

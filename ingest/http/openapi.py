@@ -112,7 +112,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     Descriptions are Markdown and may name settings as `${bulk_items_max}`. `errors` lists what the handler can raise;
     what the middleware can raise is added by itself. `order` is the place in the document; routes sort themselves. The
     function's name is the operation's id. One that is not described (`is_described`) is served, but stands in no
-    document. `scope` is what a key has to be good for where the settings ask for one (`ingest/auth/access.py`).
+    document. `scope` is what a key has to be good for where the settings ask for one (`ingest/auth/scopes.py`).
     `body_use` is what becomes of a body that comes (`ingest/http/body_limit.py`).
     """
 

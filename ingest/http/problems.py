@@ -11,7 +11,6 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from shared.errors import (
-    Invalid,
     Malformed,
     MethodNotAllowed,
     NotFound,
@@ -71,12 +70,6 @@ async def _unknown(request: Request, error: Exception) -> Response:
 
 #: For `Starlette(exception_handlers=...)`.
 HANDLERS: dict[Any, Any] = {TallybookError: _known, HTTPException: _of_starlette, Exception: _unknown}
-
-
-def from_validation(error: msgspec.ValidationError, prefix: str = "") -> Invalid:
-    """422 for a value of the wrong type or out of bounds, with a JSON pointer to it."""
-    what, pointer = explained(error)
-    return Invalid(errors=[{"pointer": prefix + pointer, "detail": what}])
 
 
 def explained(error: msgspec.ValidationError) -> tuple[str, str]:

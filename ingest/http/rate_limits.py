@@ -214,7 +214,7 @@ def charge(request: Request, ids: int, minutes: int = 0) -> None:
 
 
 async def limited(request: Request) -> dict[str, str]:
-    """Take one write of the client that asks, unless it was taken under its key (`ingest/auth/access.py`); answers
+    """Take one write of the client that asks, unless it was taken under its key (`ingest/auth/scopes.py`); answers
     headers.
 
     Raises Limited.

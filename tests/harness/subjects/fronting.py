@@ -14,8 +14,8 @@ from granian.server.embed import Server
 from starlette.types import ASGIApp
 
 from ingest.front.folder import Folder
-from ingest.front.inside import Inside
 from ingest.front.listener import Front
+from ingest.front.relayed_app import RelayedApp
 from ingest.front.worker import granian, listens, stop
 from ingest.hits.record import Recorder
 from ingest.http.client_address import ClientAddress
@@ -111,7 +111,7 @@ async def fronting(
     }
     one = Folder(folder)
     front = Front(settings, State(**stores), one)
-    fronted = Fronted(front, granian(Inside(app, state or {}, front.address), one), one, lane, log)
+    fronted = Fronted(front, granian(RelayedApp(app, state or {}, front.address), one), one, lane, log)
     await listens(one, fronted.serving)
     await front.start()
     try:

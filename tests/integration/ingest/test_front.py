@@ -21,7 +21,7 @@ from prometheus_client import REGISTRY
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from ingest.front import plain
+from ingest.front import plain_requests as plain
 from ingest.front.clicks import Clicks
 from ingest.front.connection import Connection
 from ingest.front.folder import Folder

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from ingest.app import OPERATIONS
-from ingest.auth.access import guarded
 from ingest.auth.own_host import OwnHost
+from ingest.auth.scopes import guarded
 from ingest.http.openapi import Operation, routes
 from ingest.http.problems import HANDLERS
 from shared.errors import ForeignRequest

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ingest.http.problems import HANDLERS, MEDIA, explained, from_validation, rendered
+from ingest.http.problems import HANDLERS, MEDIA, explained, rendered
 from shared.errors import Invalid, Limited, MethodNotAllowed, TallybookError
 
 LEAK = "postgresql://tally:hunter2@db/tally"
@@ -130,7 +130,6 @@ def test_paths_of_msgspec_become_json_pointers(kind: object, body: bytes, pointe
     assert found == pointer
     assert what
     assert "`$" not in what
-    assert from_validation(caught.value, "/body").errors == [{"pointer": "/body" + pointer, "detail": what}]
 
 
 # -- handlers ----------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ class BrokenOff(Exception):
     """An answer ended in its middle. Granian ends the connection when this is raised."""
 
 
-class Inside:
+class RelayedApp:
     """One application with the state of its lifespan. `server` is where the front listens."""
 
     def __init__(self, app: ASGIApp, state: Mapping[str, Any], server: tuple[str, int]) -> None:

@@ -1,8 +1,8 @@
-"""Who may do what: before a body is read, the key or token of its request is checked, where the settings ask for one.
+"""Check the key or token of a request against the scope of its route, before its body is read.
 
-Where they ask for none because this host alone reaches the service, requests have to come from this host
-(`ingest/auth/own_host.py`). A route whose scope needs neither is left as it is, so that it costs nothing. A key travels
-in the Authorization header and nowhere else; it stands in no log, no metric and no error.
+Where the settings ask for no key because only this host reaches the service, check that the request comes from this
+host (`ingest/auth/own_host.py`). A route that needs neither keeps its handler and pays nothing. A key travels in the
+Authorization header only. It appears in no log, no metric and no error.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ from shared.errors import Forbidden, Limited, TallybookError, Unauthorized
 from shared.settings import Settings
 from shared.telemetry.metrics import KEY_CHECKS
 
-#: Scopes of what pages of everybody send.
+#: Scopes of requests that the pages of anybody send.
 _OF_PAGES = frozenset({"clicks:write", "hits:write"})
 
 _REALM = 'Bearer realm="tallybook"'
@@ -33,7 +33,7 @@ class _Missing(Unauthorized):
 
 
 def guarded(operations: Iterable[Operation], settings: Settings) -> list[Operation]:
-    """The operations; those whose scope needs a key look at it first, and those of this host at where it comes from."""
+    """Return the operations with handlers that check the key, or the origin of the request, where one is needed."""
     own = OwnHost(settings.allowed_hosts) if settings.is_for_this_host else None
 
     def handler(operation: Operation) -> Handler:
@@ -78,9 +78,9 @@ def _guarded(handler: Handler, scope: str | None) -> Handler:
 
 
 async def _admitted(request: Request, needed: str) -> dict[str, str]:
-    """Check the key and take one request of it; answers the headers that tell where it stands.
+    """Check the key and take one request from its limit. Return the headers that describe the limit.
 
-    Raises Unauthorized, Forbidden, Limited, and PostgresUnavailable or Busy if nobody can say.
+    Raise Unauthorized, Forbidden, Limited, and PostgresUnavailable or Busy if nobody can say.
     """
     try:
         caller = await _caller(request)
@@ -106,7 +106,7 @@ async def _caller(request: Request) -> Caller:
     scheme, _, text = given[0].partition(" ")
     text = text.lstrip(" ")  # several blanks are as good as one (RFC 9110, 11.4)
     if len(given) > 1 or scheme.lower() != "bearer":
-        raise Unauthorized("Send one Authorization header, as Bearer and the key.")
+        raise Unauthorized("Authorization is not `Bearer <key>`, or is given twice. Send it once, in this form.")
     key, keys = parsed(text), request.state.keys
     if key is not None and keys is not None:
         return Caller(f"key {key.prefix}", await keys.scopes(key))
