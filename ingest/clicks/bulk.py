@@ -1,10 +1,11 @@
-"""Many clicks in one request: what each item may be, which way it takes, and what became of it.
+"""Count the items of a request with many clicks.
 
-Items with an id are counted first, in Redis, where the check of the id and the count are one step. Then all the others
-are counted in the lane in one step, or none of them. So whenever this raises, no item without an id was counted, and
-the whole request may be sent again: the ids that had been counted are found to be duplicates, everything else is
-counted now. Only with `TALLYBOOK_ACK=redis` can a 503 come after the lane's step, when Redis does not confirm in time:
-then items without ids are in the lane, will be counted, and would be counted again.
+Items with an id are counted first, in Redis, where checking the id and counting are one step. Then all other items are
+counted in the lane in one step, or none of them. So when this raises, no item without an id was counted, and the client
+may send the whole request again. The ids that were counted are then duplicates, and everything else is counted.
+
+There is one exception. With `TALLYBOOK_ACK=redis`, a 503 can come after the step in the lane, when Redis does not
+confirm in time. Items without ids are then in the lane and will be counted, so a repeat counts them twice.
 """
 
 import struct
@@ -80,18 +81,21 @@ Charge = Callable[[int, int], None]
 
 
 def keyed_click(kind: bytes, minute: int, banner: int, count: int, key: str) -> KeyedClick:
-    """The clicks under 128 bits that name kind, banner and key: one key on two banners, or as a header and as an item's
-    id, names two clicks."""
+    """Return the clicks under 128 bits of kind, banner and key.
+
+    One key on two banners, or as a header and as an item's id, names two clicks.
+    """
     name = struct.pack("<B", len(kind)) + kind + struct.pack("<Q", banner) + key.encode("ascii")
     return KeyedClick(minute, banner, count, blake2b(name, digest_size=16, person=b"tallybook.click").digest())
 
 
 async def count_all(state: State, body: bytes, charge: Charge) -> Counted:
-    """Count every item of the body that can be counted; `state` is that of the request. `charge` gets the number of
-    items with ids, and of minutes other than this one; it may raise Limited.
+    """Count every valid item of the body.
 
-    Raises Malformed for a body that is no array, Invalid for too many items or if none is valid, and RedisUnavailable,
-    LanesFull, TooManyNewBanners or PostgresUnavailable as the text above says.
+    `charge` gets the number of items with ids and of minutes other than this one, and may raise Limited.
+
+    Raise Malformed for a body that is no array, Invalid for too many items or if none is valid, and RedisUnavailable, LanesFull,
+    TooManyNewBanners or PostgresUnavailable as the module says.
     """
     bulk = _Bulk(state, charge)
     clicks, indexes = bulk.decoded(body)
@@ -104,7 +108,7 @@ async def count_all(state: State, body: bytes, charge: Charge) -> Counted:
 
 
 class _Bulk:
-    """One request on its way."""
+    """Hold one request while its items are sorted and counted."""
 
     def __init__(self, state: State, charge: Charge) -> None:
         self._state = state
@@ -120,10 +124,10 @@ class _Bulk:
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def decoded(self, body: bytes) -> tuple[Sequence[Click], Sequence[int]]:
-        """The valid items and their places."""
+        """Return the valid items and their places."""
         try:
             clicks = _CLICK.decode_list(body)
-        except UNREADABLE:  # one bad item spoils the whole list, so look at each
+        except UNREADABLE:  # one bad item fails the whole list, so decode each
             return self._decoded_one_by_one(body)
         self._check_number(len(clicks))
         return clicks, range(len(clicks))
@@ -162,7 +166,7 @@ class _Bulk:
     async def registered(
         self, clicks: Sequence[Click], indexes: Sequence[int]
     ) -> tuple[Sequence[Click], Sequence[int]]:
-        """The items whose banners count, and their places; the others are rejected."""
+        """Return the items whose banners count, and their places. Reject the others."""
         refusals = await self._state.banners.refusals({click.banner_id for click in clicks})
         if not refusals:
             return clicks, indexes
@@ -179,7 +183,7 @@ class _Bulk:
         return left, places
 
     def sort(self, clicks: Sequence[Click], indexes: Sequence[int]) -> None:
-        """Give each click its minute and its way. Most are plain, so the loop does little for them."""
+        """Assign each click its minute, and to the lane or to Redis. The loop is short for plain clicks."""
         special: list[tuple[int, Click]] = []
         now: dict[int, int] = {}
         for index, click in zip(indexes, clicks, strict=True):
@@ -227,7 +231,7 @@ class _Bulk:
             answer.errors.append(Fault(index, f"/{index}{pointer}", code, detail[:_DETAIL_MAX]))
 
     def refuse_if_nothing_is_left(self) -> None:
-        """Raises for a request of which no item can be counted."""
+        """Raise if no item can be counted."""
         answer = self.answer
         if not answer.items or answer.rejected < answer.items:
             return
@@ -240,7 +244,7 @@ class _Bulk:
     # -- counting --------------------------------------------------------------------------------------------------
 
     async def count(self) -> None:
-        """First the items with ids, then all the others at once."""
+        """Count the items with ids, then all others at once."""
         answer, state = self.answer, self._state
         try:
             self._charge(len(self._keyed), self._other_minutes())
@@ -256,7 +260,7 @@ class _Bulk:
             await state.counter.durable()
 
     def _other_minutes(self) -> int:
-        """Minutes of the items beside the one that goes on."""
+        """Return how many minutes the items name beside the current one."""
         minutes = {minute for minute, _ in self._plain} | {click.minute for click in self._keyed}
         return len(minutes - {self._state.counter.minute()})
 
@@ -286,7 +290,7 @@ class _Bulk:
 
 
 def reason(error: TallybookError) -> str:
-    """The label of a refusal in the metric of rejected clicks."""
+    """Return the label of a refusal in the metric of rejected clicks."""
     if error.code in REASONS:
         return error.code
     return "redis" if error.code == "redis_unavailable" else "invalid"

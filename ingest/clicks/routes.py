@@ -1,9 +1,9 @@
-"""Counting clicks: the routes that write. Plain clicks never come here: the front answers them.
+"""Handle clicks that are not plain; the front answers plain ones.
 
-What does come: clicks with an Idempotency-Key or a body, all clicks while a rate limit is set, bulk requests, and
-whatever the lane refused, so that the answer can say why. A request that raises has counted nothing, unless it raises
-RedisUnavailable: then a click with a key may have been counted and is repeated under it, and a click without one, which
-waited for Redis because of `TALLYBOOK_ACK=redis`, is in the lane and will be counted.
+These are clicks with an Idempotency-Key or a body, all clicks while a rate limit is set, bulk requests, and
+whatever the lane refused, so that the answer can say why. A request that raises has counted nothing, except after
+RedisUnavailable. Then a click with a key may be counted, and is repeated under the key. A click without one waited
+for Redis because of `TALLYBOOK_ACK=redis`; it is in the lane and will be counted.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ _REPLAYED = {"idempotent-replayed": "true"}
 
 @readable
 async def count_click(request: Request) -> Response:
-    """One click, now. With an Idempotency-Key it is counted in Redis, once; else in the lane of this worker."""
+    """Count one click: with an Idempotency-Key once, in Redis; otherwise in the lane of this worker."""
     state = request.state
     with _refusals_counted():
         headers = await limited(request)
@@ -55,7 +55,7 @@ async def count_click(request: Request) -> Response:
 
 @readable
 async def count_clicks(request: Request) -> Response:
-    """Many clicks: all valid items are counted, and the answer names the others. See `ingest/clicks/bulk.py`."""
+    """Count all valid items, and name the others. See `ingest/clicks/bulk.py`."""
     with _refusals_counted():
         headers = await limited(request)
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in _MEDIA:
@@ -65,19 +65,19 @@ async def count_clicks(request: Request) -> Response:
 
 
 async def click_preflight(request: Request) -> Response:
-    """Whether a page of another origin may count, under an Idempotency-Key as well. Counts nothing."""
+    """Tell a page of another origin whether it may count a click. Count nothing."""
     parsed_banner("bannerId", request.path_params["bannerId"])
     return await clicks_preflight(request)
 
 
 async def clicks_preflight(request: Request) -> Response:
-    """The same, of many clicks."""
+    """Tell a page of another origin whether it may count many clicks. Count nothing."""
     return preflighted(request, "POST", "content-type, idempotency-key")
 
 
 @contextmanager
 def _refusals_counted() -> Iterator[None]:
-    """An error that leaves this block was the end of one click."""
+    """Count an error that leaves this block as one rejected click."""
     try:
         yield
     except TallybookError as error:

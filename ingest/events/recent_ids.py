@@ -1,14 +1,12 @@
-"""The fast window: which ids came lately, and with what content. It is there to say so, not to be exact: that is the
-sink (`aggregator/sink/event_blocks.py`), and whatever is forgotten or unsure here goes to the log once more.
+"""Report recent duplicates and conflicts, best effort. The sink makes the final decision.
 
-    claim     before the log: an id that nobody has is ours now
-    confirm   after it: from now on a repeat is a duplicate and need not go to the log
+    claim     before the append: take the ids that nobody has
+    confirm   after the append: from now on a repeat is a duplicate, and need not be appended
 
-Between the two, and for ever if the worker dies there, a repeat of the same content goes to the log as well, so nobody
-is told "duplicate" of an event that is nowhere. Another content is a conflict while the claim is young; after that it
-takes the id over.
-
-All events of an upload are claimed under one name, and it is the name that is confirmed.
+Between the two, and for ever if the worker dies there, a repeat of the same content is appended again. So no client is
+told "duplicate" of an event that is nowhere. Another content is a conflict while the claim is young. Later it takes the
+id over. All events of an upload are claimed under one name, and `confirm` confirms the name. The sink is
+`aggregator/sink/event_blocks.py`.
 
     tallybook:{events.ids.<shard>}:now       hash     id -> content, claim; claim -> nothing, once confirmed
     tallybook:{events.ids.<shard>}:former    hash     what `now` was before
@@ -40,8 +38,10 @@ NEW, STORED, CLAIMED, OTHER = b"nspc"
 
 
 class Claim(NamedTuple):
-    """What is known of the events of an upload: for each of them, in order, NEW, STORED, CLAIMED or OTHER. Those that
-    are NEW or CLAIMED bear the name now, in the shards."""
+    """Hold the verdict on each event of an upload, in order: NEW, STORED, CLAIMED or OTHER.
+
+    Events that are NEW or CLAIMED bear the name now, in the shards.
+    """
 
     name: bytes
     shards: Sequence[int]
@@ -49,8 +49,10 @@ class Claim(NamedTuple):
 
 
 class EventWindow:
-    """The window as one worker sees it. Any number of tasks may share one. Events have their names here (`named` in
-    `shared/events/rows.py`): 16 bytes of the id and 8 of the content."""
+    """Access the window from one worker. Tasks may share it.
+
+    Events are given by their names (`named` in `shared/events/rows.py`): 16 bytes of the id and 8 of the content.
+    """
 
     def __init__(self, settings: Settings, redis: "Redis") -> None:
         self._settings = settings
@@ -60,7 +62,7 @@ class EventWindow:
         self._chunk = min(_CHUNK, max(1, self._most // 2 - 1))
 
     async def claim(self, events: Sequence[bytes]) -> Claim:
-        """Claim what nobody has; no id may be there twice. Raises RedisUnavailable."""
+        """Claim the ids that nobody has. No id may be given twice. Raise RedisUnavailable."""
         name, pieces = secrets.token_bytes(8), self._by_shard(events)
         try:  # at once, so that they share an fsync
             answers = await asyncio.gather(
@@ -75,7 +77,7 @@ class EventWindow:
         return Claim(name, sorted({shard for shard, _ in pieces}), bytes(verdicts))
 
     async def confirm(self, claim: Claim) -> None:
-        """What was claimed is in the log, all of it. Raises REDIS_ERRORS."""
+        """Note that all claimed events are in the log. Raise REDIS_ERRORS."""
         arguments = [self._settings.events_window_s, claim.name]
         await asyncio.gather(*(_CONFIRM(self._redis, [_prefix(shard) + "now"], arguments) for shard in claim.shards))
 
@@ -86,7 +88,7 @@ class EventWindow:
         return answer
 
     def _by_shard(self, events: Sequence[bytes]) -> list[tuple[int, Sequence[int]]]:
-        """Places of events, in pieces of one script call."""
+        """Return the places of events by shard, in pieces of one script call."""
         shards, chunk = self._settings.shards, self._chunk
         if shards == 1:
             return [(0, range(at, min(at + chunk, len(events)))) for at in range(0, len(events), chunk)]

@@ -1,7 +1,8 @@
-"""`POST /events`: uploads of product events.
+"""Handle `POST /events`: uploads of product events.
 
-A 202 means that every accepted event is in the record log, and stored once whatever happens then: the sink drops what
-the table has already. While Redis is away, nothing is kept: 503. After any error the same upload may be sent again.
+A 202 means that every accepted event is in the record log, and will be stored exactly once: the sink drops what the
+table has already. While Redis is away, the answer is 503 and nothing is kept. The client may repeat an upload after any
+error.
 """
 
 import asyncio
@@ -54,24 +55,24 @@ ERRORS = (
 #: Labels of the metric of refused uploads.
 REASONS = frozenset(error.code for error in ERRORS)
 
-#: How events are put together as records of the log: a block is what a sink reads, stores or lays aside as a whole.
+#: Bounds of a block, the record of events. A sink reads, stores or dead-letters a block as a whole.
 CUT = Cut(rows=1000, bytes=64 << 10)
 
 _ARRAYS = frozenset({"application/json", "text/plain", ""})
 _LINES = frozenset({"application/x-ndjson", "application/jsonl", "application/x-jsonlines"})
-#: Bytes from which a body is unpacked beside the event loop.
+#: Bytes from which a body is unpacked outside of the event loop.
 _LARGE = 32 << 10
 
 _HEADERS = {"cache-control": "no-store"}
 
 
 async def may_upload(_: Request) -> Response:
-    """Say that an upload with these headers would be looked at: what refuses a key has refused it by now."""
+    """Confirm that the key may upload. The guard has refused any other key by now."""
     return Response(status_code=204)
 
 
 async def take_events(request: Request) -> Response:
-    """An upload: each event by itself is accepted, a duplicate, a conflict or rejected."""
+    """Take an upload. Each event is accepted, a duplicate, a conflict or rejected."""
     state = request.state
     try:
         headers = await limited(request)
@@ -102,7 +103,7 @@ async def _body(request: Request) -> bytes:
 
 
 async def _taken_once(request: Request, key: str, body: bytes, kind: str) -> tuple[bytes, bool]:
-    """The answer of the caller's first upload under the key, and whether that was an earlier one."""
+    """Return the answer of the caller's first upload under the key, and whether that was an earlier one."""
     state = request.state
     attempt = await state.uploads.begin(key, body, kind, request.scope.get(CALLER, ""))
     if attempt.answer is not None:
@@ -117,7 +118,7 @@ async def _taken_once(request: Request, key: str, body: bytes, kind: str) -> tup
 
 
 async def _taken(state: State, body: bytes, *, is_lines: bool) -> bytes:
-    """Take what can be taken; answers the encoded results."""
+    """Take the valid events. Return the encoded results."""
     upload = Uploaded(state.settings, body, is_lines=is_lines)
     if upload.rows:
         await _store(state, upload)
@@ -128,12 +129,12 @@ async def _taken(state: State, body: bytes, *, is_lines: bool) -> bytes:
 
 
 async def _store(state: State, upload: Uploaded) -> None:
-    """Into the log with everything that is not known to be in it."""
+    """Append the events that are not known to be in the log."""
     claim = await state.window.claim(upload.names)
     crash_point("events_claimed")
     results, rows = upload.results, []
     for place, row, verdict in zip(upload.places, upload.rows, claim.verdicts, strict=True):
-        if verdict in (NEW, CLAIMED):  # a claim may be of a worker that died, so its event goes to the log again
+        if verdict in (NEW, CLAIMED):  # the claim may belong to a dead worker, so append again
             rows.append(row)
         results[place] = ACCEPTED if verdict == NEW else DUPLICATE if verdict in (STORED, CLAIMED) else CONFLICT
     if not rows:
@@ -144,5 +145,5 @@ async def _store(state: State, upload: Uploaded) -> None:
         if isinstance(outcome, BaseException):
             raise outcome
     crash_point("events_appended")
-    with contextlib.suppress(*REDIS_ERRORS):  # they are in the log; a repeat will go there too, and count once
+    with contextlib.suppress(*REDIS_ERRORS):  # the events are in the log; a repeat counts once
         await state.window.confirm(claim)

@@ -1,4 +1,4 @@
-"""What an upload of events holds: read and checked item by item, and what becomes of each."""
+"""Read and check the events of an upload one by one, and note the result of each."""
 
 import codecs
 import time
@@ -52,11 +52,14 @@ class Taken(Struct):
 
 
 class Uploaded:
-    """The events of one body. `rows` and `names` are those that could be taken, without repeats; `places` says where
-    they stood, and `results` has what is known of the others."""
+    """Hold the events of one body.
+
+    `rows` and `names` are the valid events without repeats, and `places` their places in the body. `results` are those
+    of all events, None where the result is open.
+    """
 
     def __init__(self, settings: Settings, body: bytes, *, is_lines: bool) -> None:
-        """Raises Malformed for a body that is no array, and Invalid for too many events."""
+        """Raise Malformed for a body that is no array, and Invalid for too many events."""
         body = _in_utf8(body)
         self._most = settings.events_max
         self._packer = Packer(settings, time.time_ns() // 1_000_000)
@@ -64,7 +67,7 @@ class Uploaded:
         self.places: list[int] = []
         self._names: dict[bytes, bytes] = {}
         events = _all_of(body, is_lines=is_lines)
-        if events is None:  # one bad item spoils the whole list, so look at each
+        if events is None:  # one bad item fails the whole list, so decode each
             items = self._lines(body) if is_lines else self._items(body)
             self.results: list[Result | None] = [None] * len(items)
             for place, item in enumerate(items):
@@ -77,11 +80,11 @@ class Uploaded:
 
     @property
     def names(self) -> list[bytes]:
-        """One for each row."""
+        """Return the name of each row."""
         return list(self._names.values())
 
     def answer(self) -> Taken:
-        """What became of all of them. Each has to have its result by now."""
+        """Return the results of all events. None may be open."""
         results: list[Result] = self.results  # type: ignore[assignment]
         count = Counter(result.status for result in results)
         return Taken(count["accepted"], count["duplicate"], count["conflict"], count["rejected"], results)
@@ -140,7 +143,7 @@ class Uploaded:
 
 
 def _all_of(body: bytes, *, is_lines: bool) -> list[Event] | None:
-    """All events at once; None when one cannot be read, or does not stand on a line of its own."""
+    """Return all events; None when one cannot be read, or does not stand on a line of its own."""
     try:
         if not is_lines:
             return _EVENT.decode_list(body)
@@ -155,7 +158,7 @@ def _all_of(body: bytes, *, is_lines: bool) -> list[Event] | None:
 
 
 def _in_utf8(body: bytes) -> bytes:
-    """The body without the mark that some programs write before UTF-8. Raises Malformed for UTF-16 and UTF-32."""
+    """Return the body without a byte order mark. Raise Malformed for UTF-16 and UTF-32."""
     # JSON begins with ASCII, so a NUL among the first bytes is of a wider encoding (RFC 4627, 3).
     if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in body[:4]:
         raise Malformed("The body is UTF-16 or UTF-32. Send UTF-8.")
@@ -163,8 +166,10 @@ def _in_utf8(body: bytes) -> bytes:
 
 
 def unpacked(body: bytes, most: int) -> bytes:
-    """A gzip body, of `most` bytes unpacked: one stream, or several behind one another (RFC 1952, 2.2). Raises TooLarge
-    and Malformed."""
+    """Return an unpacked gzip body of one or several streams (RFC 1952, 2.2).
+
+    Raise TooLarge for more than `most` bytes, and Malformed for a body that is not whole.
+    """
     plain, reader = bytearray(), zlib.decompressobj(_GZIP)
     try:
         for at in range(0, len(body), _PIECE):

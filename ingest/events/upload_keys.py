@@ -1,4 +1,4 @@
-"""Uploads under an Idempotency-Key: the first answer is kept in Redis for a day and given again, byte for byte.
+"""Keep the first answer to an upload under an Idempotency-Key for a day, and give it again, byte for byte.
 
 An attempt takes the key for a while and works. One that dies leaves it: the next attempt works again, and its events
 are duplicates of themselves, so each still counts once. An attempt that was stopped for longer than that finds another
@@ -33,7 +33,7 @@ _FINISH = Script("ingest/events/upload_keys.turn.lua", "ingest/events/upload_key
 
 
 class Attempt(NamedTuple):
-    """An upload that has its key now; `answer` is the kept one, then there is nothing to do."""
+    """Hold an upload that has its key. With an `answer`, which was kept, nothing remains to do."""
 
     name: bytes
     head: bytes
@@ -41,7 +41,7 @@ class Attempt(NamedTuple):
 
 
 class Uploads:
-    """What is kept of uploads, as one worker sees it. Any number of tasks may share one."""
+    """Access the kept answers from one worker. Tasks may share it."""
 
     def __init__(self, settings: Settings, redis: "Redis", *, bytes_max: int | None = None) -> None:
         self._shards = settings.shards
@@ -70,8 +70,10 @@ class Uploads:
         return attempt._replace(answer=zlib.decompress(rest[0])) if verdict == b"ANSWER" else attempt
 
     async def finish(self, attempt: Attempt, answer: bytes) -> bytes:
-        """Keep the answer, and get the one that is kept. Raises RedisUnavailable: the events are stored, and the next
-        attempt says so."""
+        """Keep the answer, and return the kept one.
+
+        Raise RedisUnavailable: the events are stored, and the next attempt says so.
+        """
         try:
             kept = await self._run(_FINISH, attempt, zlib.compress(answer, 1))
         except REDIS_ERRORS as error:
@@ -83,7 +85,7 @@ class Uploads:
         return zlib.decompress(kept)
 
     async def abandon(self, attempt: Attempt) -> None:
-        """Let the key go after an error, so that the next attempt need not wait."""
+        """Release the key after an error, so that the next attempt need not wait."""
         with contextlib.suppress(*REDIS_ERRORS):
             await self._run(_FINISH, attempt, "")
 

@@ -1,9 +1,8 @@
-"""The cookie `user_id`: one random id per browser, a UUID, and nothing else.
+"""Read and write the cookie `user_id`: one random UUID per browser, and nothing else.
 
-New ones are of version 7. A valid one that came, of version 7 or 4, is kept and its age renewed; anything else is
-replaced. The header is written by hand, because
-`http.cookies` of Python 3.11 does not know Partitioned (CHIPS), without which browsers drop the cookie of a third
-party.
+New ids are of version 7. A valid id of version 7 or 4 is kept and its age renewed; any other is replaced. The header
+is written by hand: `http.cookies` of Python 3.11 does not know Partitioned (CHIPS), without which browsers drop the
+cookie of a third party.
 """
 
 from shared.settings import Settings
@@ -23,7 +22,7 @@ def user_id(cookies: bytes) -> str | None:
 
 
 class Cookie:
-    """Writes the header as the settings want it."""
+    """Write the header by the settings."""
 
     def __init__(self, settings: Settings) -> None:
         attributes = [f"Max-Age={settings.cookie_max_age_s}", "Path=/"]
@@ -39,5 +38,5 @@ class Cookie:
         self._attributes = "; ".join(attributes)
 
     def header(self, user: str) -> str:
-        """The value of Set-Cookie."""
+        """Return the value of Set-Cookie."""
         return f"{NAME}={user}; {self._attributes}"

@@ -1,6 +1,7 @@
-"""One hit of a tracker: the row that it becomes in ClickHouse, as it travels through the record log.
+"""Turn a hit into its record: the row of ClickHouse, as it travels through the record log.
 
-Everything that a row says is decided here, when the request is answered: a record that is read twice is the same row.
+The routes and the front share this. Everything in a row is decided when the request is answered, so a record that is
+read twice is the same row.
 """
 
 import time
@@ -79,7 +80,7 @@ class Recorder:
 
 @lru_cache(4)
 def _written(second: int) -> tuple[str, str]:
-    """The date of a Unix time, and date and time: a worker asks for each some thousand times."""
+    """Return the date of a Unix time, and its date and time. A worker asks for each some thousand times."""
     moment = datetime.fromtimestamp(second, UTC)
     return f"{moment:%Y-%m-%d}", f"{moment:%Y-%m-%d %H:%M:%S}"
 
@@ -90,11 +91,11 @@ def user_agent(headers: Mapping[bytes, bytes]) -> str:
 
 
 def is_prefetched(headers: Mapping[bytes, bytes]) -> bool:
-    """Whether the browser only fetches ahead or for a preview, of a page that nobody may ever see."""
+    """Return whether the browser only fetches ahead or for a preview."""
     said = b" ".join(headers.get(name, b"") for name in AHEAD).lower()
     return any(word in said for word in _WORDS)
 
 
 def is_private(headers: Mapping[bytes, bytes], *, honours_dnt: bool) -> bool:
-    """Whether the client asks not to be recognised: Global Privacy Control, and Do Not Track where that is honoured."""
+    """Return whether the client opts out: by Global Privacy Control, or by Do Not Track where it is honoured."""
     return headers.get(b"sec-gpc") == b"1" or (honours_dnt and headers.get(b"dnt") == b"1")

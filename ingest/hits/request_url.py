@@ -1,7 +1,7 @@
-"""The full address of a request, as its client wrote it.
+"""Rebuild the full address of a request, as its client wrote it.
 
-Behind a proxy the scheme and the host that the client used are known to the proxy alone. Like `X-Forwarded-For`, what
-it says counts only when the peer is a trusted one; of a list the last item does, which this proxy wrote.
+Only the proxy knows the scheme and the host that its client used. As with `X-Forwarded-For`, they count only when
+the peer is a trusted proxy. The last item of a list counts, which this proxy wrote.
 """
 
 import re
@@ -29,20 +29,22 @@ def url(asked: Asked, *, is_proxied: bool) -> str:
 
 
 def last(values: bytes) -> bytes:
-    """The last item of a list with commas."""
+    """Return the last item of a list with commas."""
     return values.rpartition(b",")[2].strip(b" \t")
 
 
 @lru_cache(1024)
 def base(scheme: str, forwarded: bytes, host: bytes, server: str) -> str:
-    """Scheme and host: of what a proxy forwarded and of what the request has, what can be used. `server` is where it
-    arrived, for clients that name no host."""
+    """Return scheme and host, from what a proxy forwarded or else from the request.
+
+    `server` is the address at which the request arrived, for clients that name no host.
+    """
     said, name = forwarded.decode("latin-1").lower(), host.decode("latin-1")
     return f"{said if said in _SCHEMES else scheme}://{name if _HOST.fullmatch(name) else server}"
 
 
 def query_text(query: bytes) -> str:
-    """The query with its question mark, as it stands in an address; empty for none."""
+    """Return the query with its question mark; empty for none."""
     if not query:
         return ""
     return "?" + (query.decode() if _PLAIN.fullmatch(query) else quote_from_bytes(query, _AS_IS))

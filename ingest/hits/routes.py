@@ -1,7 +1,7 @@
-"""Counting hits of trackers: the routes that pages call.
+"""Handle hits of trackers that are not plain; the front answers plain ones.
 
-A 204 means that the hit is in the record log, or in this host's journal of it on the disk. A hit that raises is in
-neither, but for LogUnavailable, after which nobody knows. What never counts: HEAD, preflights, prefetches and previews.
+A 204 means that the hit is in the record log, or in the journal of this host on the disk. A hit that raises is in
+neither; after LogUnavailable it may be. HEAD, preflights, prefetches and previews never count.
 """
 
 import re
@@ -33,7 +33,7 @@ GIF = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c000
 #: An answer is of one request: neither it nor its cookie may be given to anybody else. Other sites may embed it.
 ANSWER_HEADERS = {"cache-control": "no-store, private", "cross-origin-resource-policy": "cross-origin"}
 
-#: Of an error's code, the reason in the metrics.
+#: The reason in the metrics, by the code of an error.
 REASONS: dict[str, str] = {
     "not_found": "unknown_tracker",
     "unknown_tracker": "unknown_tracker",
@@ -47,27 +47,27 @@ REASONS: dict[str, str] = {
 
 
 async def track(request: Request) -> Response:
-    """One hit, answered without content."""
+    """Count one hit, and answer without content."""
     return await _answered(request, lambda headers: Response(status_code=204, headers=headers))
 
 
 async def track_beacon(request: Request) -> Response:
-    """One hit by POST, as `navigator.sendBeacon` sends it. The body is not looked at."""
+    """Count one hit by POST, as `navigator.sendBeacon` sends it. Ignore the body."""
     return await _answered(request, lambda headers: Response(status_code=204, headers=headers))
 
 
 async def track_pixel(request: Request) -> Response:
-    """One hit of an image element, answered by a transparent pixel."""
+    """Count one hit of an image element, and answer with a transparent pixel."""
     return await _answered(request, lambda headers: Response(GIF, headers=headers, media_type="image/gif"))
 
 
 async def track_preflight(request: Request) -> Response:
-    """Whether a page of another origin may ask. Counts nothing."""
+    """Tell a page of another origin whether it may ask. Count nothing."""
     return preflighted(request, "GET, POST", "content-type")
 
 
 async def track_pixel_preflight(request: Request) -> Response:
-    """The same, of the pixel."""
+    """Tell a page of another origin whether it may ask for the pixel. Count nothing."""
     return await track_preflight(request)
 
 
@@ -82,7 +82,7 @@ async def _answered(request: Request, answer: Callable[[dict[str, str]], Respons
 
 
 async def _counted(request: Request) -> dict[str, str]:
-    """Count the hit of a request, if it is one; answers the headers that it adds to the answer."""
+    """Count the hit of a request, if it is one. Return the headers that it adds to the answer."""
     state, facts = request.state, asked(request.scope)
     tracker = parsed_tracker("id", _given(request, "id"))
     if request.method == "HEAD" or hits.is_prefetched(facts.headers):
@@ -99,7 +99,7 @@ async def _counted(request: Request) -> dict[str, str]:
 
 
 def _given(request: Request, name: str) -> str:
-    """A parameter that has to be there once. Others are the page's own: they stay in the address that is kept."""
+    """Return a parameter that has to be given once. Other parameters stay in the address that is kept."""
     values = request.query_params.getlist(name)
     if len(values) != 1:
         raise malformed(name, "has to be given once.")
@@ -107,7 +107,7 @@ def _given(request: Request, name: str) -> str:
 
 
 def parsed_tracker(name: str, text: str) -> UUID:
-    """The id of a tracker. Raises Malformed for anything but a UUID in its usual form."""
+    """Return the id of a tracker. Raise Malformed for anything but a UUID in its usual form."""
     if not _UUID.fullmatch(text):
         raise malformed(name, f"is {quoted(text)}, but has to be a UUID, as 01980a4c-5c1e-7a11-9b1e-3f2a4b5c6d7e.")
     return UUID(text)

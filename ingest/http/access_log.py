@@ -1,4 +1,4 @@
-"""One line in the log, one count and one duration per request that reaches Starlette."""
+"""Log one line, and note one count and one duration, for each request that reaches Starlette."""
 
 import re
 import secrets
@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 
 class AccessLine:
-    """Middleware; the outermost, so that it sees every answer."""
+    """Observe every answer, as the outermost middleware."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,5 +1,6 @@
-"""Bodies are read and bounded before any handler runs, so a request that is refused for its body has counted
-nothing. Keys are checked before that (`ingest/auth/scopes.py`): who has none takes no room of those who have one.
+"""Read and bound bodies before any handler runs, so a request that is refused for its body has counted nothing.
+
+Keys are checked first (`ingest/auth/scopes.py`), so a client without a key takes no room from those with one.
 """
 
 import asyncio
@@ -33,12 +34,15 @@ _BODY = "tallybook.body"
 
 
 class Disconnected(Exception):
-    """The client went away before its body was complete; there is nobody to answer."""
+    """The client went away before its body was complete."""
 
 
 class BodyLimit:
-    """Middleware: gives each request its `Body`. `limits` gives the largest body of single paths in bytes; the others
-    take `settings.body_max_bytes`. Bodies of the `packed` paths may come with gzip, and are handed on as they came."""
+    """Give each request its `Body`, as middleware.
+
+    `limits` are the bytes of the largest body by path; other paths take `settings.body_max_bytes`. Bodies of the
+    `packed` paths may use gzip, and are handed on packed.
+    """
 
     def __init__(
         self, app: ASGIApp, settings: Settings, limits: Mapping[str, int], packed: frozenset[str] = frozenset()
@@ -72,8 +76,11 @@ class BodyLimit:
             await self._drain(body.incoming, length, Headers(scope=scope))
 
     async def _drain(self, incoming: "_Incoming", length: int | None, headers: Headers) -> None:
-        """Read on past the answer, and keep nothing. A client that writes its whole body before it reads would find
-        its connection reset, and no answer; one that asks first ("Expect: 100-continue") writes nothing more."""
+        """Read on past the answer, and keep nothing.
+
+        A client that writes its whole body before it reads would otherwise find its connection reset, and no answer. A
+        client that asks first ("Expect: 100-continue") writes nothing more.
+        """
         is_short = (length or 0) <= DRAINED_MAX and "expect" not in headers
         if not is_short or self._draining >= self._draining_max:
             return
@@ -91,7 +98,7 @@ class BodyLimit:
 
 
 class _Room:
-    """What the bodies of a route may take, and what they take now."""
+    """Hold what the bodies of a route may take, and what they take now."""
 
     def __init__(self, settings: Settings, limit: int) -> None:
         self.limit = limit
@@ -101,7 +108,7 @@ class _Room:
 
 
 class Body:
-    """The body of one request, as ASGI's `receive`. The bytes that it holds are held until the request is answered."""
+    """Read the body of one request, as ASGI's `receive`. Its bytes count until the request is answered."""
 
     def __init__(
         self, incoming: "_Incoming", length: int | None, room: _Room, headers: Headers, *, is_packed: bool
@@ -117,11 +124,11 @@ class Body:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more is to be read of it."""
+        """Return whether nothing more is to be read."""
         return self._length == 0 or self.incoming.is_over or self._is_late
 
     async def __call__(self) -> Message:
-        """The whole body in one message, then whatever comes."""
+        """Return the whole body in one message, then whatever comes."""
         if self._is_given:
             return await self.incoming()
         whole = await self.read()
@@ -129,7 +136,7 @@ class Body:
         return {"type": "http.request", "body": whole, "more_body": False}
 
     async def read(self) -> bytes:
-        """The whole body. Raises the error that refuses it, or Disconnected."""
+        """Return the whole body. Raise the error that refuses it, or Disconnected."""
         if self._whole is None:
             encodings = [encoding.lower() for encoding in self._headers.getlist("content-encoding")]
             if encodings not in ([], ["identity"]) and not (encodings == ["gzip"] and self._is_packed):
@@ -141,14 +148,14 @@ class Body:
         return self._whole
 
     async def skip(self) -> None:
-        """Read the whole body and keep nothing of it. Raises the error that refuses it, or Disconnected."""
+        """Read the whole body and keep nothing. Raise the error that refuses it, or Disconnected."""
         if self._whole is None:
             self._announced()
             await self._collected(is_kept=False)
             self._whole = b""
 
     def hold(self, size: int) -> None:
-        """Hold as many bytes from now on. Raises Busy where there is no room for them."""
+        """Hold this many bytes from now on. Raise Busy if there is no room for them."""
         size = min(size, HELD_MAX)
         if size > self._held and self._room.held - self._held + size > HELD_MAX:
             raise Busy
@@ -156,7 +163,7 @@ class Body:
         self._held = size
 
     def _announced(self) -> int:
-        """The bytes that are to come at most."""
+        """Return the bytes that can come at most. Raise TooLarge."""
         if (self._length or 0) > self._room.limit:
             raise self._too_large()
         return self._room.limit if self._length is None else self._length
@@ -191,13 +198,13 @@ class Body:
 
 
 def hold(request: Request, size: int) -> None:
-    """Hold as many bytes for a request until it is answered. Raises Busy."""
+    """Hold this many bytes for a request until it is answered. Raise Busy."""
     if _BODY in request.scope:
         request.scope[_BODY].hold(size)
 
 
 def read_first(operations: Iterable[Operation]) -> list[Operation]:
-    """The operations; each has its body, as it uses it, before its handler runs."""
+    """Return the operations with handlers that read the body first, as each operation uses it."""
     return [replace(one, handler=_reading(one.handler, one.body_use)) for one in operations]
 
 
@@ -215,7 +222,7 @@ def _reading(handler: Handler, use: BodyUse) -> Handler:
 
 
 class _Incoming:
-    """What comes from a client; `is_over` once nothing more does."""
+    """Receive from a client. `is_over` is set once nothing more comes."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -228,8 +235,10 @@ class _Incoming:
 
 
 def _framed(scope: Scope) -> int | None:
-    """The length of the body, None for one in chunks. Raises for an address that is too long, and for a body of which
-    nobody can say where it ends: of such a client nothing more is read."""
+    """Return the length of the body; None for a body in chunks.
+
+    Raise for an address that is too long, and for a body whose end is ambiguous: nothing more of such a client is read.
+    """
     if len(scope["raw_path"] or b"") + len(scope["query_string"]) > URL_MAX:
         raise Malformed(f"The address is longer than {URL_MAX} bytes.")
     if scope["query_string"].count(b"&") >= PARAMETERS_MAX:

@@ -1,9 +1,8 @@
-"""Who sent a request: the peer's address, or what trusted proxies say of it.
+"""Find the client's address of a request: the peer's, or the one that trusted proxies report.
 
-`X-Forwarded-For` is written by whoever sends the request, and each proxy appends the address of its own peer at the
-right. So it counts only when the peer is a trusted proxy, and only its right end does: the walk goes from right to left
-over trusted hops and ends at the first address that is none. Whatever cannot be read as an address ends it as well, and
-then the peer's own address is the answer.
+Anybody can send `X-Forwarded-For`, and each proxy appends the address of its own peer at the right. So it counts
+only when the peer is a trusted proxy. The walk goes from right to left over trusted hops and ends at the first address
+that is not trusted. A hop that is no address ends it as well; then the peer's own address counts.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,20 +21,20 @@ _Address = IPv4Address | IPv6Address
 
 
 class ClientAddress:
-    """Finds the client's address of a request. `networks` are those of trusted proxies in CIDR; none trusts nobody."""
+    """Find the client's address. `networks` are those of trusted proxies in CIDR; without any, no proxy is trusted."""
 
     def __init__(self, networks: Iterable[str]) -> None:
         self._networks = [ip_network(network) for network in networks]
         self._remembered = lru_cache(_REMEMBERED)(self._found)
 
     def of(self, scope: Mapping[str, Any]) -> str:
-        """The address in canonical text; empty when the peer has none, as on a unix socket."""
+        """Return the address in canonical text; empty when the peer has none, as on a unix socket."""
         # A header that is given twice is one list (RFC 9110, 5.3).
         chain = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode("latin-1")
         return self.found(peer(scope), chain)[0]
 
     def found(self, peer: str, chain: str) -> tuple[str, bool]:
-        """The same of a peer's address and what the header says, and whether the peer is a trusted proxy."""
+        """Return the address from the peer's and the header, and whether the peer is a trusted proxy."""
         return (self._remembered if len(chain) <= _CHAIN_MAX else self._found)(peer, chain)
 
     def _found(self, text: str, chain: str) -> tuple[str, bool]:
@@ -59,12 +58,12 @@ class ClientAddress:
 
 
 def peer(scope: Mapping[str, Any]) -> str:
-    """The peer's address; empty when it has none."""
+    """Return the peer's address; empty when it has none."""
     return str((scope.get("client") or ("",))[0])
 
 
 def _parsed(text: str) -> _Address | None:
-    """The address of `1.2.3.4`, `1.2.3.4:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`; None for the
+    """Return the address of `1.2.3.4`, `1.2.3.4:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`; None for the
     rest."""
     if text.startswith("["):
         text, closing, port = text[1:].partition("]")
@@ -90,7 +89,7 @@ def _is_port(text: str) -> bool:
 
 @lru_cache(_REMEMBERED)
 def truncated(address: str) -> str:
-    """The network of an address in canonical text: /24 of IPv4, /48 of IPv6; empty for none."""
+    """Return the network of an address in canonical text: /24 of IPv4, /48 of IPv6; empty for none."""
     if not address:
         return ""
     prefix = 24 if ip_address(address).version == 4 else 48

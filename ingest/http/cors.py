@@ -1,7 +1,7 @@
-"""Which pages of other origins may read the answer of a hit or a click (CORS), with credentials.
+"""Let pages of allowed origins read the answers to hits and clicks (CORS), with credentials.
 
-Counting does not depend on it: a pixel and `navigator.sendBeacon` need no permission. The exact origin is answered,
-never `*`, which browsers refuse together with credentials.
+Counting does not depend on it: a pixel and `navigator.sendBeacon` need no permission. Answers name the exact origin,
+because browsers refuse `*` together with credentials.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,13 +20,13 @@ _EXPOSED = "idempotent-replayed, retry-after"
 
 
 class Origins:
-    """The origins of the settings."""
+    """Hold the allowed origins."""
 
     def __init__(self, allowed: Iterable[str]) -> None:
         self._allowed = frozenset(allowed)
 
     def headers(self, origin: str | None) -> dict[str, str]:
-        """What an answer says to a page of this origin."""
+        """Return the headers of an answer to a page of this origin."""
         if origin not in self._allowed:
             return {"vary": "Origin"}
         return {
@@ -37,8 +37,10 @@ class Origins:
         }
 
     def preflight(self, headers: Mapping[str, str], methods: str, names: str) -> dict[str, str]:
-        """What the answer to a preflight says: the methods and headers that a page may send. To other origins it says
-        nothing, and their browsers stop there."""
+        """Return the headers of an answer to a preflight: the methods and headers that a page may send.
+
+        Other origins get none of them, so their browsers stop there.
+        """
         allowed = self.headers(headers.get("origin"))
         if len(allowed) == 1 or "access-control-request-method" not in headers:
             return allowed
@@ -52,7 +54,7 @@ class Origins:
 
 
 def readable(handler: Handler) -> Handler:
-    """The handler; pages of the settings' origins may read what it answers, errors included."""
+    """Return the handler with headers that let allowed pages read its answers, errors included."""
 
     @wraps(handler)
     async def answered(request: Request) -> Response:
@@ -69,13 +71,13 @@ def readable(handler: Handler) -> Handler:
 
 
 def preflighted(request: Request, methods: str, names: str) -> Response:
-    """The answer to a preflight. Counts nothing."""
+    """Return the answer to a preflight. Count nothing."""
     headers = request.state.origins.preflight(request.headers, methods, names)
     return Response(status_code=204, headers={"cache-control": "no-store", **headers})
 
 
 def preflight(path: str, handler: Handler, tag: str, order: int, *parameters: Parameter) -> Operation:
-    """The operation that answers preflights of a path."""
+    """Return the operation that serves preflights of a path."""
     return Operation(
         method="OPTIONS",
         path=path,

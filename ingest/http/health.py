@@ -1,4 +1,4 @@
-"""Whether the service lives, whether it is ready, and where all clicks are."""
+"""Report liveness, readiness, and where every click and record is."""
 
 import asyncio
 import time
@@ -23,9 +23,9 @@ State = Literal["ok", "degraded", "unavailable"]
 _LANE_DEGRADED, _LANE_UNAVAILABLE = 0.5, 0.99
 #: Seconds that a closed minute may wait for Postgres before the aggregator is called late.
 _LATE_S = 30.0
-#: Seconds for which the answer of a store is believed, so that probes do not become load.
+#: Seconds for which the answer of a store is reused, so that probes are no load.
 _BELIEVED_S = 1.0
-#: Seconds that a store may take to say that it is there.
+#: Seconds that a store may take to answer.
 _PATIENCE_S = 1.0
 
 _SINKS = statement("ingest/http/health.sinks.sql")
@@ -58,7 +58,7 @@ class Ready(Struct):
 
 
 class Probe:
-    """Asks the stores at most once a second, however often it is asked itself."""
+    """Check the stores, at most once a second."""
 
     def __init__(self) -> None:
         self._asked_at = float("-inf")
@@ -69,11 +69,11 @@ class Probe:
 
     @property
     def reasons(self) -> list[str]:
-        """Why stores are not well, and sinks and the outbox do not move."""
+        """Return why stores are not well, and why sinks and the outbox stand still."""
         return [reason for _, reasons in sorted(self._reasons.items()) for reason in reasons]
 
     async def states(self, request: Request) -> dict[str, State]:
-        """The state of each store now."""
+        """Return the state of each store."""
         async with self._lock:
             if time.monotonic() - self._asked_at > _BELIEVED_S:
                 names = (
@@ -90,7 +90,7 @@ class Probe:
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 return await check(request)
-        except Exception as error:  # whatever it is: the store did not say that it is well
+        except Exception as error:  # any failure means that the store is not known to be well
             failure = judge(error)
             if failure.kind == "setup":
                 self._reasons[name] = [f"{name}: {failure.code}"]
@@ -106,9 +106,10 @@ class Probe:
         return "degraded"
 
     async def _minutes(self, request: Request) -> State:
-        """Degraded when a part of a minute that is over has waited too long for an aggregator.
+        """Return degraded when a part of a past minute has waited too long for an aggregator.
 
-        A late click opens a minute that is long over, so its age says nothing: what counts is since when it is seen.
+        A late click opens a minute that is long over, so its age says nothing. The wait counts from the first sight
+        of the part.
         """
         settings, now = request.state.settings, time.monotonic()
         over = time.time() - settings.minute_s - settings.grace_s - _LATE_S
@@ -122,13 +123,13 @@ class Probe:
         return "degraded" if any(now - since >= _LATE_S for since in seen.values()) else "ok"
 
     async def _sinks(self, request: Request) -> State:
-        """Degraded when a partition of the log has no owner, or one that waits for somebody: records wait meanwhile."""
+        """Return degraded when a partition of the log has no owner, or an owner that waits: its records wait too."""
         rows = await request.state.pool.fetch(_SINKS)
         self._reasons["sinks"] = [f"{row['sink']}: {row['reason']}" for row in rows]
         return "degraded" if rows else "ok"
 
     async def _outbox(self, request: Request) -> State:
-        """Degraded when events wait that nobody relays, or that a transaction holds up."""
+        """Return degraded when no relay takes waiting events, or a transaction holds them up."""
         rows = await request.state.outbox_pool.fetch(_OUTBOX, _LATE_S)
         self._reasons["outbox"] = [f"outbox: {row['reason']}" for row in rows]
         return "degraded" if rows else "ok"
@@ -140,12 +141,12 @@ async def _postgres(request: Request) -> State:
 
 
 async def live(request: Request) -> Response:
-    """Touches nothing: a restart would not bring back a store."""
+    """Answer without asking a store, because a restart would not bring one back."""
     return _json(Live())
 
 
 async def ready(request: Request) -> Response:
-    """200 as long as clicks are accepted; `status` says whether all is well."""
+    """Answer 200 while clicks are accepted. `status` says whether all is well."""
     fill = request.state.counter.fill_ratio()
     checks: dict[str, State] = {
         "lanes": "unavailable" if fill >= _LANE_UNAVAILABLE else "degraded" if fill >= _LANE_DEGRADED else "ok",
@@ -164,13 +165,13 @@ async def ready(request: Request) -> Response:
 
 
 def _keys(request: Request) -> dict[str, State]:
-    """Of the keys, where any are needed: until they were read once, each depends on Postgres."""
+    """Return the state of the keys, where any are needed. Until they are read once, each depends on Postgres."""
     keys = request.state.keys
     return {} if keys is None else {"keys": "ok" if keys.is_loaded() else "degraded"}
 
 
 def _log_reasons(request: Request) -> list[str]:
-    """Why the log takes no records, if it has not for a while."""
+    """Return why the log takes no records, if that lasts for a while."""
     producers = (request.state.hits, request.state.events)
     codes = {producer.trouble for producer in producers if producer.failing_s() > _BELIEVED_S}
     return sorted(f"log: {code}" for code in codes)
@@ -183,9 +184,9 @@ class Accounts(Account, frozen=True, rename="camel"):
 
 
 async def accounting(request: Request) -> Response:
-    """Where every accepted click and record is."""
+    """Report where every accepted click and record is."""
     state = request.state
-    async with state.stock_taking:  # it walks all that is open in Redis: one at a time
+    async with state.stock_taking:  # it reads everything that is open in Redis: one at a time
         clicks = await account(state.settings, state.redis, state.pool, state.reader.fleet)
         records = await accounts(state.log, state.pool, state.settings.journal_dir)
         return _json(Accounts(**msgspec.structs.asdict(clicks), records=records))

@@ -1,5 +1,7 @@
-"""Takes a JSON array apart, whatever its items are: by a reader, and by its own commas if no reader takes it as a
-whole, because an item is no JSON, or is deeper than a reader goes."""
+"""Split a JSON array into its items, whatever they are.
+
+msgspec splits it. If msgspec refuses the whole, because an item is no JSON or too deep, commas split it.
+"""
 
 import re
 from collections.abc import Sequence
@@ -26,8 +28,10 @@ _INNER = re.compile(rb'(?:[^"\[\]{}]++|%b)*+(?:%b)' % (_TEXT, _MARK), re.DOTALL)
 
 
 def raw_items(array: bytes, most: int) -> Sequence[bytes | msgspec.Raw]:
-    """The items, each to be read by itself; more than `most` when there are more. Raises ValueError, which says why,
-    for what is no array."""
+    """Return the items, each to be read by itself; more than `most` when there are more.
+
+    Raise ValueError, which says why, for a text that is no array.
+    """
     try:
         return _RAW.decode(array)
     except UNREADABLE as error:
@@ -38,7 +42,7 @@ def raw_items(array: bytes, most: int) -> Sequence[bytes | msgspec.Raw]:
 
 
 def why(error: Exception) -> str:
-    """What a reader did not like, and the byte at which it met that."""
+    """Return what msgspec refused, and at which byte."""
     if isinstance(error, RecursionError):
         return "It has too many levels"
     if isinstance(error, UnicodeDecodeError):
@@ -49,8 +53,10 @@ def why(error: Exception) -> str:
 
 
 def items_of(array: bytes, most: int) -> list[bytes]:
-    """The texts of the items; one more than `most` when there are more. Raises ValueError for what is no array, and for
-    one that would take too many looks."""
+    """Return the texts of the items; one more than `most` when there are more.
+
+    Raise ValueError for a text that is no array, and for one that would take too many looks.
+    """
     text = array.strip(_BLANKS)
     if text[:1] != b"[":
         raise ValueError("it begins with no bracket")

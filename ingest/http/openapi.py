@@ -1,8 +1,8 @@
 """One table of operations makes both the routes and the OpenAPI 3.1 document, so that they cannot drift apart.
 
-An `Operation` is declared beside its handler. `routes` turns the table into what Starlette serves, `build` into the
-document, and `published` adds `GET /openapi.json`, which answers that document. Types are the msgspec types that
-validate. `python -m ingest.http.openapi > docs/openapi.json` renews the committed copy.
+Each subject declares its operations in `operations.py`. `routes` turns the table into routes of Starlette, `build` into
+the document, and `published` adds `GET /openapi.json`, which serves the document. Types are the msgspec types that
+validate. `python -m ingest.document > docs/openapi.json` renews the committed copy.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ from shared.errors import (
 )
 from shared.settings import Settings
 
-#: What an operation does with a body that comes.
+#: What an operation does with a body.
 BodyUse = Literal["ignored", "refused", "read"]
 
 #: The id of a banner wherever a schema needs one.
@@ -49,10 +49,10 @@ _JSON = "application/json"
 _PROBLEM = "application/problem+json"
 _VERSION = "3.1.0"
 
-#: What every route can answer, and what those with a body can: the middleware raises it, not the handler.
+#: Errors of every route, and of routes that take a body. The middleware raises them, not the handler.
 _OF_ALL = (Malformed, Unexpected)
 _OF_BODIES = (BodyTimeout, TooLarge, UnsupportedMediaType, Busy)
-#: What those with a scope can answer, where a key is needed: the guard raises it.
+#: Errors of routes with a scope, where a key is needed (`ingest/auth/scopes.py`).
 _OF_KEYED = (Unauthorized, Forbidden, ForeignRequest, ForeignHost, Limited, PostgresUnavailable, Busy)
 
 #: The name of the security scheme.
@@ -75,7 +75,7 @@ class Problem(Struct, kw_only=True, omit_defaults=True, rename="camel"):
 
 
 class Parameter(Struct, frozen=True):
-    """One parameter of the path, the query or the headers. `type` is a msgspec type; lists are comma separated."""
+    """Describe one parameter of the path, the query or the headers. `type` is a msgspec type; commas separate lists."""
 
     name: str
     type: Any
@@ -86,7 +86,7 @@ class Parameter(Struct, frozen=True):
 
 
 class Body(Struct, frozen=True):
-    """What an operation takes as its body."""
+    """Describe the body that an operation takes."""
 
     type: Any
     description: str
@@ -96,8 +96,10 @@ class Body(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """One successful answer. Without a `type` it has no body, with several it is one of them; `media` other than JSON
-    are described as text."""
+    """Describe one successful answer.
+
+    Without a `type` it has no body; with several it is one of them. `media` other than JSON are described as text.
+    """
 
     description: str
     type: Any = None
@@ -107,13 +109,13 @@ class Answer(Struct, frozen=True):
 
 
 class Operation(Struct, frozen=True, kw_only=True):
-    """One method of one path: who answers it and everything that a client has to know about it.
+    """Describe one method of one path: its handler, and everything that a client has to know.
 
     Descriptions are Markdown and may name settings as `${bulk_items_max}`. `errors` lists what the handler can raise;
-    what the middleware can raise is added by itself. `order` is the place in the document; routes sort themselves. The
-    function's name is the operation's id. One that is not described (`is_described`) is served, but stands in no
-    document. `scope` is what a key has to be good for where the settings ask for one (`ingest/auth/scopes.py`).
-    `body_use` is what becomes of a body that comes (`ingest/http/body_limit.py`).
+    the errors of the middleware are added. `order` is the place in the document. The name of the handler is the id of
+    the operation. Without `is_described` it is served, but not documented. `scope` is the scope that a key needs where
+    the settings ask for keys (`ingest/auth/scopes.py`). `body_use` says what happens to a body
+    (`ingest/http/body_limit.py`).
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -133,7 +135,7 @@ class Operation(Struct, frozen=True, kw_only=True):
 
     @property
     def id(self) -> str:
-        """The name that generated clients give to the operation, in camel case."""
+        """Return the name that generated clients give to the operation, in camel case."""
         first, *rest = self.handler.__name__.split("_")
         return first + "".join(word.capitalize() for word in rest)
 
@@ -142,10 +144,10 @@ class Operation(Struct, frozen=True, kw_only=True):
 
 
 def routes(operations: Iterable[Operation]) -> list[Route]:
-    """One route per path, fixed paths before those with parameters. GET answers HEAD as well.
+    """Return one route per path, fixed paths before those with parameters. GET serves HEAD as well.
 
-    The routes raise MethodNotAllowed, which names the methods that there are. Raises ValueError for a table that
-    declares something twice.
+    The routes raise MethodNotAllowed, which names the allowed methods. Raise ValueError for an operation that is
+    declared twice.
     """
     paths: dict[str, dict[str, Handler]] = {}
     for operation in operations:
@@ -158,8 +160,10 @@ def routes(operations: Iterable[Operation]) -> list[Route]:
 
 
 class _Methods:
-    """All methods of one path. Starlette's own check would let `POST /stats/top` on to `/stats/{bannerId}`, and name
-    only one operation's methods where several share a path.
+    """Serve all methods of one path.
+
+    Starlette's own check would pass `POST /stats/top` on to `/stats/{bannerId}`. It would name the methods of one
+    operation only where several share a path.
     """
 
     def __init__(self, handlers: Mapping[str, Handler]) -> None:
@@ -180,7 +184,7 @@ class _Methods:
 
 
 def published(operations: Iterable[Operation], settings: Settings) -> list[Operation]:
-    """The operations and `GET /openapi.json`, which answers the document of them all, itself included."""
+    """Return the operations and `GET /openapi.json`, which serves the document of them all, itself included."""
     content = b""
 
     async def openapi(request: Request) -> Response:
@@ -205,7 +209,7 @@ def published(operations: Iterable[Operation], settings: Settings) -> list[Opera
 
 
 def build(operations: Iterable[Operation], settings: Settings) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of the operations, in their `order`."""
+    """Return the OpenAPI 3.1 document of the operations, in their `order`."""
     described = [operation for operation in operations if operation.is_described]
     ordered = sorted(described, key=lambda operation: operation.order)
     schemas = _Schemas(ordered)
@@ -234,7 +238,7 @@ def build(operations: Iterable[Operation], settings: Settings) -> dict[str, Any]
 
 
 def _filled(value: Any, settings: Mapping[str, object]) -> Any:
-    """The value with settings put into the `${...}` of its texts."""
+    """Return the value with settings filled into the `${...}` of its texts."""
     match value:
         case str():
             return Template(value).safe_substitute(settings) if "${" in value else value
@@ -257,7 +261,7 @@ _SCHEMES = {
 
 
 class _Schemas:
-    """The schemas of every type that the operations name."""
+    """Hold the schema of every type that the operations name."""
 
     def __init__(self, operations: Sequence[Operation]) -> None:
         types: list[Any] = [Problem]
@@ -348,7 +352,7 @@ def _content(kind: Any, media: str, example: Any, schemas: _Schemas) -> dict[str
 
 
 def _refusals(errors: Sequence[type[TallybookError]], schemas: _Schemas) -> dict[str, Any]:
-    """The responses of the errors: one per status, with the codes that it can carry and an example of each."""
+    """Return one response per status, with the codes that it can carry and an example of each."""
     by_status: dict[int, list[type[TallybookError]]] = {}
     for error in dict.fromkeys(errors):
         by_status.setdefault(error.status, []).append(error)
@@ -377,7 +381,7 @@ def _refusal(status: int, errors: Sequence[type[TallybookError]], schemas: _Sche
 
 
 def _errors(parent: type[TallybookError]) -> Iterator[type[TallybookError]]:
-    """Every error of the tree that a client can meet."""
+    """Yield every error that a client can meet."""
     for child in parent.__subclasses__():
         if child.__module__ == TallybookError.__module__:
             yield child

@@ -1,4 +1,4 @@
-"""Errors as clients see them: RFC 9457 `application/problem+json`, one shape for all of them."""
+"""Write every error as RFC 9457 `application/problem+json`."""
 
 import math
 import re
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 
 def rendered(error: TallybookError, request_id: str = "") -> tuple[int, list[tuple[str, str]], bytes]:
-    """(status, headers, body) of an error, for whoever answers without Starlette."""
+    """Return status, headers and body of an error, for answers without Starlette."""
     problem = error.problem()
     if request_id:
         problem["requestId"] = request_id
@@ -45,7 +45,7 @@ def rendered(error: TallybookError, request_id: str = "") -> tuple[int, list[tup
 
 
 def response(error: TallybookError, request: HTTPConnection[Any]) -> Response:
-    """The error as a response of Starlette."""
+    """Return the error as a response of Starlette."""
     status, headers, body = rendered(error, request.scope.get("request_id", ""))
     return Response(body, status, dict(headers))
 
@@ -62,7 +62,7 @@ async def _of_starlette(request: Request, error: Exception) -> Response:
 
 
 async def _unknown(request: Request, error: Exception) -> Response:
-    """Says nothing of what broke; the log does, under the same request id."""
+    """Answer without details. The log has them, under the same request id."""
     answer = response(Unexpected(), request)
     answer.headers["x-request-id"] = request.scope.get("request_id", "")  # this is outside of AccessLine
     return answer
@@ -73,8 +73,10 @@ HANDLERS: dict[Any, Any] = {TallybookError: _known, HTTPException: _of_starlette
 
 
 def explained(error: msgspec.ValidationError) -> tuple[str, str]:
-    """(what is wrong, JSON pointer) from the text of msgspec, which ends ` - at `$.path[0]``. The pointer ends where
-    the path is not known any more."""
+    """Return what is wrong, and the JSON pointer to it.
+
+    Both come from the text of msgspec, which ends with ` - at `$.path[0]``. The pointer ends where the path is unknown.
+    """
     what, _, path = str(error).partition(" - at `$")
     known = path.rstrip("`").partition(_UNKNOWN)[0]
     return what, "".join(f"/{name or index}" for name, index in _STEP.findall(known))

@@ -1,4 +1,4 @@
-"""The query string of a request as a mapping whose every name is known and given once."""
+"""Read the parameters of a query. Each has to be known, and given once."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -15,7 +15,7 @@ _INTEGER = re.compile(r"0|[1-9][0-9]{0,15}")
 
 
 def query(request: Request, known: Collection[str]) -> dict[str, str]:
-    """The parameters of the request. Raises Malformed for a name that is not known or that is given twice."""
+    """Return the parameters of the request. Raise Malformed for a name that is unknown or given twice."""
     values: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         if name not in known:
@@ -30,12 +30,12 @@ def query(request: Request, known: Collection[str]) -> dict[str, str]:
 
 
 def flag(values: Mapping[str, str], name: str) -> bool:
-    """Whether a switch is on; off when it is not given. Raises Invalid for anything but true and false."""
+    """Return whether a switch is on; off when it is not given. Raise Invalid for anything but true and false."""
     return _FLAGS[choice(values, name, _FLAGS, "false")]
 
 
 def choice(values: Mapping[str, str], name: str, allowed: Collection[str], default: str) -> str:
-    """One of the allowed words. Raises Invalid, which names them."""
+    """Return one of the allowed words. Raise Invalid, which names them."""
     value = values.get(name, default)
     if value not in allowed:
         raise invalid(name, f"is {quoted(value)}, but has to be one of {', '.join(allowed)}.")
@@ -43,7 +43,7 @@ def choice(values: Mapping[str, str], name: str, allowed: Collection[str], defau
 
 
 def integer(values: Mapping[str, str], name: str, least: int, most: int, default: int) -> int:
-    """A decimal integer. Raises Malformed when it is none and Invalid when it is out of bounds."""
+    """Return a decimal integer. Raise Malformed for another text, and Invalid for a number out of bounds."""
     text = values.get(name)
     if text is None:
         return default
@@ -55,7 +55,7 @@ def integer(values: Mapping[str, str], name: str, least: int, most: int, default
 
 
 def parsed_banner(name: str, text: str) -> int:
-    """The id of a banner. Raises Malformed for anything but a canonical decimal integer in bounds."""
+    """Return the id of a banner. Raise Malformed for anything but a canonical decimal integer in bounds."""
     try:
         return banner_id(text)
     except ValueError:
@@ -64,17 +64,17 @@ def parsed_banner(name: str, text: str) -> int:
 
 
 def quoted(text: str) -> str:
-    """A client's own text as an error may repeat it: cut short, in ASCII, without control characters."""
+    """Return a client's text as an error may repeat it: short, in ASCII, without control characters."""
     return ascii(text if len(text) <= _QUOTED_MAX else f"{text[:_QUOTED_MAX]}...")
 
 
 def malformed(name: str, what: str, where: str = "parameter") -> Malformed:
-    """400 for one parameter, or for one field of a body with `where="pointer"`."""
+    """Return the 400 for one parameter, or for one field of a body with `where="pointer"`."""
     return Malformed(f"{name} {what}", errors=[_fault(name, what, where)])
 
 
 def invalid(name: str, what: str, where: str = "parameter") -> Invalid:
-    """422 for one parameter, or for one field of a body with `where="pointer"`."""
+    """Return the 422 for one parameter, or for one field of a body with `where="pointer"`."""
     return Invalid(f"{name} {what}", errors=[_fault(name, what, where)])
 
 
