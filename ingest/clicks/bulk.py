@@ -94,8 +94,8 @@ async def count_all(state: State, body: bytes, charge: Charge) -> Counted:
 
     `charge` gets the number of items with ids and of minutes other than this one, and may raise Limited.
 
-    Raise Malformed for a body that is no array, Invalid for too many items or if none is valid, and RedisUnavailable, LanesFull,
-    TooManyNewBanners or PostgresUnavailable as the module says.
+    Raise Malformed for a body that is no array, and Invalid for too many items or if none is valid. Raise
+    RedisUnavailable, LanesFull, TooManyNewBanners or PostgresUnavailable as the module says.
     """
     bulk = _Bulk(state, charge)
     clicks, indexes = bulk.decoded(body)

@@ -1,1 +1,1 @@
-"""Segments: the filter language of statistics, from its text to a condition for ClickHouse."""
+"""Turn segments, the filter language of statistics, into conditions of ClickHouse."""

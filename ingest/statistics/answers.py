@@ -12,7 +12,7 @@ from ingest.statistics.ranges import Step
 Window = Literal["day", "week"]
 PageStep = Literal["minute", "hour"]
 
-# -- click_series --
+# -- clicks ------------------------------------------------------------------------------------------------------------
 
 
 class Bucket(Struct, gc=False):
@@ -84,7 +84,7 @@ class Top(Covered, kw_only=True, rename="camel"):
     banners: list[Place]
 
 
-# -- trackers --
+# -- hits --------------------------------------------------------------------------------------------------------------
 
 
 class TrackerBucket(Struct, gc=False):
@@ -107,7 +107,7 @@ class TrackerCount(Struct, kw_only=True):
     stats: list[TrackerBucket] | UnsetType = UNSET
 
 
-# -- events --
+# -- product events ----------------------------------------------------------------------------------------------------
 
 
 class Ranged(Struct, kw_only=True):
@@ -165,7 +165,7 @@ class Retention(Struct, kw_only=True):
     cohorts: list[Cohort]
 
 
-# -- pages --
+# -- page views --------------------------------------------------------------------------------------------------------
 
 
 class PageSums(Struct, kw_only=True):
@@ -204,7 +204,7 @@ class PageStatistics(Struct, kw_only=True):
     pages: list[PagePlace] | UnsetType = UNSET
 
 
-# -- event_logs --
+# -- event logs --------------------------------------------------------------------------------------------------------
 
 
 class LoggedEvent(Struct, kw_only=True):

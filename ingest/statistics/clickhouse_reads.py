@@ -1,8 +1,7 @@
-"""What the routes of a worker read from ClickHouse: so many statements at a time, and no more.
+"""Bound the ClickHouse statements that a worker runs at the same time.
 
-A statement that goes through many rows takes every core that it finds, so several at once are no sooner done, and what
-is written meanwhile waits for all of them. Those that find no place wait shortly and are then refused: whoever asks
-repeats, which a record on its way into a table should not have to.
+A statement that scans many rows uses every core. Several at once finish no sooner, and delay the inserts. A statement
+without a place waits shortly and is then refused. The client repeats it, which is better than a late insert.
 """
 
 import asyncio
@@ -21,7 +20,7 @@ PATIENCE_S = 2.0
 
 
 class Reads(ClickHouse):
-    """A client whose queries are bounded in number. `query` also raises Busy."""
+    """Query with a bounded number of statements. `query` also raises Busy."""
 
     def __init__(self, settings: Settings, most: int = STATEMENTS_MOST, patience_s: float = PATIENCE_S) -> None:
         super().__init__(settings, database(settings), READS, is_reader=True)

@@ -1,9 +1,8 @@
-"""Reading clicks: of one banner, of several, and the most clicked. As JSON, or as CSV where that is asked for."""
+"""Return clicks of one banner, of several, and the most clicked banners, as JSON or CSV."""
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
-from itertools import repeat
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -15,7 +14,7 @@ from ingest.http.query import flag, integer, invalid, malformed, parsed_banner, 
 from ingest.state import Request
 from ingest.statistics import csv
 from ingest.statistics.answers import BannerSeries, BannerStatistics, Place, Statistics, Top
-from ingest.statistics.click_series import coverage, filled, labelled, moment
+from ingest.statistics.click_series import as_csv, coverage, filled, labelled, marks, stamps
 from ingest.statistics.exports import as_json
 from ingest.statistics.ranges import Range, parse
 from shared.counting.reader import Reader
@@ -38,13 +37,12 @@ _RANGE_NAMES = ("tsFrom", "tsTo", "step", "tz", "fill", "partial")
 
 
 class RangeBody(Struct, rename="camel", forbid_unknown_fields=True):
-    """The range as a body of GET, which is how the first version of this interface took it."""
+    """The range as a body of GET, as the original interface takes it."""
 
     ts_from: str | UnsetType = UNSET
     ts_to: str | UnsetType = UNSET
 
 
-_FINAL = ("false", "true")
 _RANGE_BODY = msgspec.json.Decoder(RangeBody)
 
 
@@ -52,28 +50,28 @@ _RANGE_BODY = msgspec.json.Decoder(RangeBody)
 
 
 async def banner_statistics(request: Request) -> Response:
-    """Clicks of one banner over a range."""
+    """Return clicks of one banner over a range."""
     banner = parsed_banner("bannerId", request.path_params["bannerId"])
     asked = await _Asked.of(request, [banner])
     series, covered = await asked.answer()
     if asked.is_csv:
-        return _csv(("banner", str(banner), asked.range.step), asked.range, series, covered)
+        return as_csv(("banner", str(banner), asked.range.step), asked.range, series, covered)
     [one] = series
     return as_json(BannerStatistics(banner_id=banner, total=one.total, stats=one.stats, **covered, **asked.stepped))
 
 
 async def statistics(request: Request) -> Response:
-    """Clicks of several banners over a range."""
+    """Return clicks of several banners over a range."""
     asked = await _Asked.of(request, _banners(request.query_params.get("bannerIds")), "bannerIds")
     series, covered = await asked.answer()
     if asked.is_csv:
-        return _csv(("banners", asked.range.step), asked.range, series, covered)
+        return as_csv(("banners", asked.range.step), asked.range, series, covered)
     total = sum(one.total for one in series)
     return as_json(Statistics(total=total, banners=series, **covered, **asked.stepped))
 
 
 async def top_banners(request: Request) -> Response:
-    """The most clicked banners of a range."""
+    """Return the most clicked banners of a range."""
     values = query(request, ("tsFrom", "tsTo", "limit", "partial"))
     limit = integer(values, "limit", 1, PLACES_MOST, PLACES)
     asked = await _range(request, values, most_days=RANKING_DAYS_MOST)
@@ -86,14 +84,14 @@ async def top_banners(request: Request) -> Response:
         "bannerId": [str(banner) for banner, _ in ranking.banners],
         "count": [str(count) for _, count in ranking.banners],
     }
-    return csv.response(("top", *_stamps(asked)), columns, _marks(covered))
+    return csv.response(("top", *stamps(asked)), columns, marks(covered))
 
 
 # -- questions ---------------------------------------------------------------------------------------------------------
 
 
 class _Asked(Struct, frozen=True):
-    """One question about banners and a range, checked."""
+    """Hold one checked question about banners and a range."""
 
     banners: list[int]
     range: Range
@@ -105,7 +103,7 @@ class _Asked(Struct, frozen=True):
 
     @classmethod
     async def of(cls, request: Request, banners: list[int], *names: str) -> "_Asked":
-        """The question of a request. Raises Malformed or Invalid."""
+        """Return the question of a request. Raise Malformed or Invalid."""
         values = query(request, (*names, *_RANGE_NAMES))
         settings = request.state.settings
         asked = await _range(request, values)
@@ -116,11 +114,11 @@ class _Asked(Struct, frozen=True):
 
     @property
     def stepped(self) -> dict[str, Any]:
-        """The fields that answers with buckets have in common."""
+        """Return the fields that answers with buckets share."""
         return {"step": self.range.step, "tz": self.range.zone or UNSET}
 
     async def answer(self) -> tuple[list[BannerSeries], dict[str, Any]]:
-        """The clicks of each banner, and the fields that all answers have in common."""
+        """Return the clicks of each banner, and the fields that all answers share."""
         asked = self.range
         buckets = asked.buckets()
         if len(self.banners) * len(buckets.labels) > ROWS_MOST:
@@ -141,14 +139,14 @@ class _Asked(Struct, frozen=True):
 
 
 async def _range(request: Request, values: Mapping[str, str], **bounds: int) -> Range:
-    """The range of the query or of the body. Raises Malformed or Invalid."""
+    """Return the range of the query or of the body. Raise Malformed or Invalid."""
     times = await _body(request, values)
     where: Literal["pointer", "parameter"] = "pointer" if times else "parameter"
     return parse({**values, **times}, time.time(), request.state.settings.minute_s, where=where, **bounds)
 
 
 async def _body(request: Request, values: Mapping[str, str]) -> dict[str, str]:
-    """The times of a JSON body; empty without one. The media type is not looked at: nothing here has an effect."""
+    """Return the times of a JSON body; empty without one. Any media type will do, because a read has no effect."""
     content = await request.body()
     if not content:
         return {}
@@ -180,28 +178,3 @@ def _banners(text: str | None) -> list[int]:
 
 def _wants_csv(request: Request) -> bool:
     return csv.prefers_csv(",".join(request.headers.getlist("accept")))
-
-
-# -- answers -----------------------------------------------------------------------------------------------------------
-
-
-def _csv(name: Sequence[str], asked: Range, series: Sequence[BannerSeries], covered: Mapping[str, Any]) -> Response:
-    columns: dict[str, list[str]] = {"bannerId": [], "timestamp": [], "count": [], "final": []}
-    for one in series:
-        columns["bannerId"] += repeat(str(one.banner_id), len(one.stats))
-        columns["timestamp"] += csv.times([bucket.timestamp for bucket in one.stats])
-        columns["count"] += [str(bucket.count) for bucket in one.stats]
-        columns["final"] += [_FINAL[bucket.final] for bucket in one.stats]
-    return csv.response((*name, *_stamps(asked)), columns, _marks(covered))
-
-
-def _stamps(asked: Range) -> tuple[str, str]:
-    """The range as parts of a file name."""
-    return f"{moment(asked.start):%Y%m%dt%H%M%Sz}", f"{moment(asked.end):%Y%m%dt%H%M%Sz}"
-
-
-def _marks(covered: Mapping[str, Any]) -> dict[str, str]:
-    """What a table has no place for, as headers."""
-    [as_of] = csv.times([covered["as_of"]])
-    marks = {"tallybook-as-of": as_of}
-    return {**marks, "tallybook-missing": ", ".join(covered["missing"])} if "missing" in covered else marks

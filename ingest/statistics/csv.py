@@ -1,4 +1,4 @@
-"""Answers as CSV (RFC 4180), for those who ask for it by `Accept: text/csv`."""
+"""Write answers as CSV (RFC 4180), for `Accept: text/csv`."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,13 +23,12 @@ _FILENAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
 def prefers_csv(accept: str) -> bool:
-    """Whether an Accept header wants CSV more than JSON. JSON wins ties, and where neither is wanted."""
+    """Return whether an Accept header prefers CSV to JSON. JSON wins ties, and where neither is wanted."""
     return preferred(accept, (_JSON, MEDIA)) == MEDIA
 
 
 def preferred(accept: str, offers: Sequence[str]) -> str:
-    """The media type among the offers that an Accept header wants most; the first of equal ones, and where none is
-    wanted."""
+    """Return the offer that an Accept header prefers: the first of equal ones, and the first if none is wanted."""
     ranges = _qualities(accept)
 
     def quality(media: str) -> float:
@@ -42,7 +41,7 @@ def preferred(accept: str, offers: Sequence[str]) -> str:
 
 
 def _qualities(accept: str) -> dict[str, float]:
-    """Media range -> quality. What cannot be read is left out."""
+    """Return the quality of each media range. Leave out what cannot be read."""
     ranges: dict[str, float] = {}
     for part in accept.lower().split(","):
         media, *parameters = (piece.strip() for piece in part.split(";"))
@@ -53,13 +52,13 @@ def _qualities(accept: str) -> dict[str, float]:
 
 
 def cell(text: str) -> str:
-    """A text as one cell: no spreadsheet takes it for a formula, and separators in it are quoted."""
+    """Return a text as one cell. No spreadsheet takes it for a formula, and its separators are quoted."""
     safe = _FORMULA.sub("'", text)
     return '"' + safe.replace('"', '""') + '"' if _QUOTED.search(safe) else safe
 
 
 def times(moments: Sequence[datetime]) -> list[str]:
-    """Moments, which are in UTC, as cells: RFC 3339, exactly as JSON has them."""
+    """Return moments in UTC as cells: RFC 3339, exactly as in JSON."""
     # The encoder writes a month of minutes in 3 ms; isoformat() would take 25.
     return msgspec.json.encode(moments)[2:-2].decode().split('","') if moments else []
 
@@ -67,14 +66,14 @@ def times(moments: Sequence[datetime]) -> list[str]:
 def response(
     name: Sequence[str], columns: Mapping[str, Iterable[str]], more: Mapping[str, str] | None = None
 ) -> Response:
-    """The columns, which are of equal length and hold cells, as a file `tallybook-<name joined by ->.csv`."""
+    """Return columns of cells, which are of equal length, as a file `tallybook-<name joined by ->.csv`."""
     rows = map(",".join, zip(*columns.values(), strict=True))
     lines = [",".join(map(cell, columns)), *rows, ""]
     return Response(_LINE.join(lines).encode(), headers={**(more or {}), **headers(name, "csv", _MEDIA_FULL)})
 
 
 def headers(name: Sequence[str], ending: str, media: str) -> dict[str, str]:
-    """Headers of a file `tallybook-<name joined by ->.<ending>`."""
+    """Return the headers of a file `tallybook-<name joined by ->.<ending>`."""
     stem = "-".join(("tallybook", *name)).lower()
     if not _FILENAME.fullmatch(stem):
         raise ValueError(f"no file name: {stem!r}")

@@ -1,7 +1,7 @@
-"""`GET /logs`: event logs of a stretch of time, page by page, for whoever looks into an incident.
+"""Return event logs of a range, page by page.
 
-A page begins behind a place, (time, event id), not at a number: events that come meanwhile shift nothing, so nothing is
-answered twice or left out that was there when the first page was read. The place is in the cursor of the page before.
+A page begins behind a place, (time, event id), not at a number. New events shift no page, so every event that was there
+at the first page is returned once. The cursor of a page holds the place behind it.
 
 `event_log` has every event once, because the relay inserts each batch under one token (`aggregator/outbox/relay.py`).
 Where a batch is there twice all the same, its rows have the same places: here they are one event, at once and on every
@@ -55,7 +55,7 @@ _HEADERS = {"cache-control": "no-store", "vary": "accept"}
 
 
 def _document(column: str) -> Document:
-    """A column of the type JSON, looked into as the text that is answered."""
+    """Return a JSON column as a field. Its values are compared as in the returned text."""
     return Document(lambda keys: f"JSONExtractRaw(toString({column}), {', '.join(keys)})")
 
 
@@ -71,7 +71,7 @@ FIELDS: Mapping[str, Field] = {
 
 
 class _Asked(NamedTuple):
-    """A question that was checked; microseconds since 1970."""
+    """Hold a checked question; times in microseconds since 1970."""
 
     since: int
     until: int
@@ -105,7 +105,7 @@ class _Asked(NamedTuple):
 
 
 async def event_logs(request: Request) -> Response:
-    """Event logs of a range."""
+    """Return a page of event logs."""
     asked = _asked(query(request, _NAMES))
     found = await exports.rows(request, asked.sql, asked.parameters)
     events = _once(found)
@@ -129,7 +129,7 @@ async def event_logs(request: Request) -> Response:
 
 
 def _asked(values: Mapping[str, str]) -> _Asked:
-    """Raises Malformed or Invalid."""
+    """Return the checked question. Raise Malformed or Invalid."""
     since, until = (edge(values, name, days, YEARS).epoch_us for name, days in (("from", 0), ("to", 1)))
     if since >= until:
         raise invalid("to", "has to be later than from: the range is [from, to), and a date is its whole day.")
@@ -162,7 +162,7 @@ _COLUMNS = {
 
 
 def _once(found: Sequence[Sequence[Any]]) -> list[tuple[Place, tuple[Any, ...]]]:
-    """The events with their places, each once."""
+    """Return each event once, with its place."""
     events = list[tuple[Place, tuple[Any, ...]]]()
     for micros, event_id, event_type, environment, version, body, carried, _ in found:
         place = Place(micros, UUID(event_id))
@@ -181,7 +181,7 @@ def _once(found: Sequence[Sequence[Any]]) -> list[tuple[Place, tuple[Any, ...]]]
 
 
 def _table(asked: _Asked, media: str, rows: Sequence[Sequence[Any]]) -> Table:
-    """The page as a file, named after the first day of its range."""
+    """Return the page as a file, named after the first day of its range."""
     if media == csv.MEDIA:
         times = csv.times([row[2] for row in rows])
         rows = [

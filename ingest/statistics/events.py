@@ -1,11 +1,11 @@
-"""Statistics of product events: daily users, the most frequent types, retention. docs/analytics.md defines them.
+"""Return daily users, the most frequent event types, and retention. docs/analytics.md defines them.
 
-Every number is exact: an event counts once however often it was sent, and whatever ClickHouse has merged. Counts of
-events read `EVENTS`. Sets of users are blind to rows that are there twice, and the gate to the table
-(`shared/events/insert_gate.py`) lets no id in a second time with other contents: they read the table itself, at half
-the cost. A user is told from others by `user_hash`, the 128 bits of SipHash by which ClickHouse compares texts in exact
-sets, too: stored, it is there without the text being read and hashed again. Days are whole days of the zone `tz`; both
-ends of a range are in it.
+Every number is exact: an event counts once, however often it was sent and whatever ClickHouse has merged. Counts of
+events read `EVENTS`, which has each event once. Sets of users read the table itself, at half the cost. Double rows do
+not change a set, and the gate to the table (`shared/events/insert_gate.py`) admits no id twice with other contents.
+
+Users are compared by `user_hash`, the stored 128 bits of SipHash by which ClickHouse compares texts in exact sets, so
+no text is read or hashed. Days are whole days of the zone `tz`; both ends of a range are in it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -66,7 +66,7 @@ _ERROR_HEADER = "x-relative-error"
 
 
 async def daily_users(request: Request) -> Response:
-    """Unique users by day."""
+    """Return unique users by day."""
     values = query(request, ("from", "to", "segment", "tz", "approx"))
     asked = days(values, DAYS_MOST)
     is_approximate = flag(values, "approx")
@@ -87,7 +87,7 @@ async def daily_users(request: Request) -> Response:
 
 
 async def top_events(request: Request) -> Response:
-    """The most frequent types of events in a range."""
+    """Return the most frequent event types of a range."""
     values = query(request, ("from", "to", "segment", "tz", "limit"))
     asked = days(values, DAYS_MOST)
     limit = integer(values, "limit", 1, TYPES_MOST, TYPES)
@@ -101,7 +101,7 @@ async def top_events(request: Request) -> Response:
 
 
 async def retention(request: Request) -> Response:
-    """Cohorts of users by their first activity, and how many came back."""
+    """Return cohorts of users by their first activity, and how many came back."""
     values = query(request, ("start_date", "windows", "window", "event_type", "tz"))
     zone, start = zone_of(values), day(values, "start_date")
     window = choice(values, "window", get_args(Window), "week")
@@ -131,7 +131,7 @@ async def retention(request: Request) -> Response:
 
 
 def _triangle(starts: Sequence[date], users: Mapping[tuple[int, int], int]) -> list[Cohort]:
-    """The cohorts; `users` are by number of cohort and window, from 1."""
+    """Return the cohorts. `users` are by number of cohort and window, from 1."""
     cohorts, windows = [], len(starts)
     for cohort, start in enumerate(starts, 1):
         counts = [users.get((cohort, window), 0) for window in range(cohort, windows + 1)]
@@ -142,7 +142,7 @@ def _triangle(starts: Sequence[date], users: Mapping[tuple[int, int], int]) -> l
 
 
 def _flat(name: tuple[str, ...], cohorts: Sequence[Cohort]) -> Table:
-    """One row for each cohort and window; the window of the cohort itself is 0."""
+    """Return one row for each cohort and window. The window of the cohort itself is 0."""
     columns = {"cohort": "Date", "window": "UInt8", "size": "UInt64", "users": "UInt64", "rate": "Nullable(Float64)"}
     rows = [
         (one.start, window, one.size, users, rate)
@@ -153,10 +153,10 @@ def _flat(name: tuple[str, ...], cohorts: Sequence[Cohort]) -> Table:
 
 
 def _ranged(asked: Days, segment: str | UnsetType) -> dict[str, Any]:
-    """The fields of `Ranged`."""
+    """Return the fields of `Ranged`."""
     return {"from_": asked.dates[0], "to": asked.dates[-1], "tz": asked.zone, "segment": segment}
 
 
 def _name(name: str, asked: Days) -> tuple[str, ...]:
-    """A file's name, with the days."""
+    """Return the name of a file, with its days."""
     return (*name.split("-"), f"{asked.dates[0]:%Y%m%d}", f"{asked.dates[-1]:%Y%m%d}")

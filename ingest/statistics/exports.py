@@ -1,4 +1,4 @@
-"""Tables of ClickHouse, as routes read them; and small tables as files: CSV, NDJSON or Parquet, by `Accept`."""
+"""Read tables of ClickHouse, and write small ones as JSON, CSV, NDJSON or Parquet, by `Accept`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -38,7 +38,7 @@ class Table(NamedTuple):
 
 
 async def rows(request: Request, sql: str, parameters: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
-    """The rows of a SELECT. Raises ClickHouseUnavailable, and Busy while too many others are being read."""
+    """Return the rows of a SELECT. Raise ClickHouseUnavailable, and Busy while too many others run."""
     try:
         return await _clickhouse(request).query(sql, parameters)
     except CLICKHOUSE_ERRORS as error:
@@ -51,12 +51,12 @@ def as_json(answer: msgspec.Struct, headers: Mapping[str, str] = _HEADERS) -> Re
 
 
 def wanted(request: Request) -> str:
-    """The media type that the request wants most."""
+    """Return the media type that the request prefers."""
     return csv.preferred(",".join(request.headers.getlist("accept")), MEDIA)
 
 
 async def response(request: Request, media: str, table: Table) -> Response:
-    """The table as a file of one of the media types of FILES. Raises ClickHouseUnavailable, which writes Parquet."""
+    """Return the table as a file of a media type of FILES. Raise ClickHouseUnavailable: it writes Parquet."""
     if media == csv.MEDIA:
         columns = {name: [_cell(row[at]) for row in table.rows] for at, name in enumerate(table.columns)}
         return csv.response(table.name, columns)

@@ -1,4 +1,4 @@
-"""`GET /stats/pages`: what page views add up to, by minute or hour, in all and of the most viewed pages.
+"""Return sums of page views: in all, by minute or hour, and of the most viewed pages.
 
 Minutes are read from `page_views_agg_minute`, which keeps them for a week, and hours from `page_views_agg_hour`, which
 keeps them for good. Both hold states that are merged here: users are counted once however many minutes saw them, and
@@ -38,7 +38,7 @@ _HEADERS = {"cache-control": "no-store"}
 
 
 class _Asked(NamedTuple):
-    """A question that was checked; whole buckets, in epoch seconds."""
+    """Hold a checked question about whole buckets, in epoch seconds."""
 
     since: int
     until: int
@@ -48,14 +48,14 @@ class _Asked(NamedTuple):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """As the statements want them."""
+        """Return the parameters of the statements."""
         table = f"page_views_agg_{self.step}"
         since, until = min(self.since, _LAST_S), min(self.until, _LAST_S)
         return {"table": table, "begin": self.step, "since": since, "until": until}
 
 
 async def page_statistics(request: Request) -> Response:
-    """Page views over a range."""
+    """Return page views over a range."""
     asked = _asked(query(request, _NAMES))
     series = await rows(request, _SERIES, {**asked.parameters, "page": asked.page or ""})
     top = await _top(request, asked)
@@ -79,7 +79,7 @@ async def page_statistics(request: Request) -> Response:
 
 
 def _asked(values: Mapping[str, str]) -> _Asked:
-    """Raises Malformed or Invalid."""
+    """Return the checked question. Raise Malformed or Invalid."""
     since, until = edge(values, "from", days=0).epoch_ms, edge(values, "to", days=1).epoch_ms
     if since >= until:
         raise invalid("to", "has to be later than from: the range is [from, to), and a date is its whole day.")

@@ -1,4 +1,4 @@
-"""Reading hits: how often a tracker was hit in a range, in all or by minute, hour or day. ClickHouse has them.
+"""Count the hits of a tracker in a range, in all or by minute, hour or day, in ClickHouse.
 
 Ends of a range (`ingest/statistics/range_ends.py`) are meant to the millisecond, which is how exactly hits are timed.
 """
@@ -43,7 +43,7 @@ async def statistics(request: Request) -> Response:
 
 
 async def tracker_statistics(request: Request) -> Response:
-    """Hits of one tracker over a range."""
+    """Return hits of one tracker over a range."""
     values = query(request, _NAMES)
     tracker = parsed_tracker("tracker_id", values.get("tracker_id", ""))
     since, until = edge(values, "from", days=0), edge(values, "to", days=1)
@@ -71,5 +71,5 @@ async def tracker_statistics(request: Request) -> Response:
 
 
 def _day(epoch_ms: int) -> str:
-    """The day of a moment, as far as ClickHouse has days."""
+    """Return the day of a moment, or the last day that ClickHouse has."""
     return str(min(_EPOCH + timedelta(milliseconds=epoch_ms), _LAST_DAY))
