@@ -1,10 +1,9 @@
 """Run the background service: everything that it does, in one table."""
 
 import asyncio
-import contextlib
 import signal
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -46,8 +45,13 @@ log = structlog.get_logger()
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. What is in flight is finished by whoever comes next: every step can be repeated."""
     sentry.start(settings)
-    redis = connect(settings)
-    async with create_pool(settings) as pool:
+    await _until_signal(_work(settings))
+    sentry.stop()
+    log.info("aggregator_stopped")
+
+
+async def _work(settings: Settings) -> None:
+    async with aclosing(connect(settings)) as redis, create_pool(settings) as pool:
         minutes, upkeep, fleet = Minutes(settings, redis, pool), Upkeep(settings, pool), Fleet(settings.lanes_dir)
 
         async def take_stock() -> None:
@@ -69,10 +73,7 @@ async def serve(settings: Settings) -> None:
         ):
             loops += [*more, *others, Loop("redis_uses", report_uses, 15.0)]
             log.info("aggregator_started", loops=[loop.name for loop in loops])
-            await _until_signal(run(loops))
-    await redis.aclose()
-    sentry.stop()
-    log.info("aggregator_stopped")
+            await run(loops)
 
 
 @asynccontextmanager
@@ -148,8 +149,14 @@ async def _relay(settings: Settings, pool: Pool) -> AsyncIterator[list[Loop]]:
 
 
 async def _until_signal(work: Coroutine[Any, Any, None]) -> None:
-    task = asyncio.ensure_future(work)
+    """Run the work to its end, or cancel it at the first SIGTERM or SIGINT and let it clean up."""
+    signalled = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
+        asyncio.get_running_loop().add_signal_handler(number, signalled.set)
+    task, waiting = asyncio.ensure_future(work), asyncio.ensure_future(signalled.wait())
+    await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if signalled.is_set():
+        task.cancel()  # once: another would break what it cleans up
+    with suppress(asyncio.CancelledError):
         await task
