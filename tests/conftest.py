@@ -1,7 +1,6 @@
 """What all tests share: a clean environment, and real stores that are empty at the start of each test."""
 
 import asyncio
-import itertools
 import os
 import shutil
 import tempfile
@@ -9,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-import asyncpg
+import hypothesis
 import pytest
 import structlog
 from redis.asyncio import Redis
@@ -17,15 +16,15 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from aggregator.delivery import waits
-from shared.migrations.migrate_clickhouse import migrate as migrate_clickhouse
 from shared.migrations.migrate_postgres import migrate
 from shared.settings import Settings
-from shared.stores.clickhouse import connect_without_database
-from tests.harness import engines, services
+from tests.harness import databases, engines, services
 from tests.harness.died import arm
 from tests.harness.engines import pytest_generate_tests as pytest_generate_tests
+from tests.harness.order import pytest_collection_modifyitems as pytest_collection_modifyitems
 
-_numbers = itertools.count()
+hypothesis.settings.register_profile("busy", suppress_health_check=[hypothesis.HealthCheck.too_slow], deadline=None)
+hypothesis.settings.load_profile("busy")
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +78,7 @@ def clickhouse_url(request: pytest.FixtureRequest, engine_urls: Callable[[str], 
 async def _template(postgres_url: str) -> str:
     """The name of a migrated database, from which each test gets a copy."""
     name = f"tallybook_template_{os.getpid()}"
-    await _execute(postgres_url, f"CREATE DATABASE {name}")
+    await databases.execute(postgres_url, f"CREATE DATABASE {name}")
     await migrate(services.with_database(postgres_url, name))
     return name
 
@@ -87,10 +86,15 @@ async def _template(postgres_url: str) -> str:
 @pytest.fixture
 async def database(postgres_url: str, _template: str) -> AsyncIterator[str]:
     """The URL of a migrated database of this test alone."""
-    name = f"tallybook_test_{os.getpid()}_{next(_numbers)}"
-    await _execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {_template}")
-    yield services.with_database(postgres_url, name)
-    await _execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+    async with databases.copied(postgres_url, _template) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+async def module_database(postgres_url: str, _template: str) -> AsyncIterator[str]:
+    """The URL of a migrated database of this file's tests."""
+    async with databases.copied(postgres_url, _template) as url:
+        yield url
 
 
 @pytest.fixture
@@ -105,12 +109,15 @@ async def redis_client(redis_url: str) -> "AsyncIterator[Redis]":
 @pytest.fixture
 async def clickhouse_settings(clickhouse_url: str) -> AsyncIterator[Settings]:
     """Settings of a migrated ClickHouse database of this test alone."""
-    name = f"tallybook_test_{os.getpid()}_{next(_numbers)}"
-    one = Settings(clickhouse_url=f"{clickhouse_url}/{name}")
-    await migrate_clickhouse(one)
-    yield one
-    async with connect_without_database(one) as client:
-        await client.execute(f"DROP DATABASE {name} SYNC")
+    async with databases.migrated(clickhouse_url) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+async def module_clickhouse(clickhouse_url: str) -> AsyncIterator[Settings]:
+    """Settings of a migrated ClickHouse database of this file's tests."""
+    async with databases.migrated(clickhouse_url) as one:
+        yield one
 
 
 @pytest.fixture
@@ -126,8 +133,8 @@ def settings(tmp_path: Path, redis_url: str, database: str) -> Callable[..., Set
 @pytest.fixture
 def quiet() -> None:
     """Tracebacks of sinks that die take longer to draw than they live."""
-    plain = [structlog.processors.KeyValueRenderer()]
-    structlog.configure(processors=plain, logger_factory=structlog.PrintLoggerFactory())
+    renderer = structlog.processors.KeyValueRenderer()
+    structlog.configure(processors=[renderer], logger_factory=structlog.PrintLoggerFactory())
 
 
 @pytest.fixture
@@ -141,8 +148,3 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 def crash(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], asyncio.Event]:
     """Arms a crash point of a partition."""
     return partial(arm, monkeypatch)
-
-
-async def _execute(url: str, sql: str) -> None:
-    async with asyncpg.create_pool(url, min_size=0, max_size=1) as pool:
-        await pool.execute(sql)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.processes import free_port
+from tests.harness.process import free_port
 from tests.harness.services import enterable
 
 

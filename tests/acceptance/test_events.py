@@ -14,10 +14,11 @@ import httpx2
 import pytest
 
 from tallybook.exits import Exit
-from tests.acceptance.stack import TALLYBOOK, Stack, environ, run, running
-from tests.harness.processes import PATIENCE_S, wait_for
+from tests.harness.process import environ
 from tests.harness.services import enterable
+from tests.harness.stacks import TALLYBOOK, Stack, run, running
 from tests.harness.subjects import analytics
+from tests.harness.wait import PATIENCE_S, wait_for
 
 pytestmark = pytest.mark.timeout(300)
 

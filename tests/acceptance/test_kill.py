@@ -12,9 +12,11 @@ import asyncpg
 import psutil
 import pytest
 
-from tests.acceptance.stack import BROKEN, Connection, Stack, ask, until_async
-from tests.harness.processes import PATIENCE_S, is_alive
+from tests.harness.http import BROKEN, Connection, ask
+from tests.harness.process import is_alive
+from tests.harness.stacks import Stack
 from tests.harness.subjects.clicks import Ledger
+from tests.harness.wait import PATIENCE_S, until
 
 pytestmark = pytest.mark.slow
 
@@ -110,7 +112,7 @@ async def _progress(ledger: Ledger, reader: _Reader) -> None:
         reader.check()
         return ledger.acked.total() >= clicks and reader.readings >= readings
 
-    await until_async(has_moved, "progress after a fault")
+    await until(has_moved, "progress after a fault")
 
 
 def _victims(stack: Stack) -> dict[str, psutil.Process]:
@@ -127,7 +129,7 @@ async def _kill(stack: Stack, name: str) -> None:
     if name == "worker":
         victim = stack.workers()[0]
         victim.kill()
-        await until_async(lambda: len(stack.workers()) == 2, "a new worker")
+        await until(lambda: len(stack.workers()) == 2, "a new worker")
         return
     victim = _victims(stack)[name]
     victim.kill()
@@ -138,7 +140,7 @@ async def _kill(stack: Stack, name: str) -> None:
         except IndexError:
             return False
 
-    await until_async(is_replaced, f"a new {name}")
+    await until(is_replaced, f"a new {name}")
 
 
 async def _kill_everything(stack: Stack) -> None:
@@ -147,7 +149,7 @@ async def _kill_everything(stack: Stack) -> None:
     assert stack.process is not None
     stack.process.kill()
     await asyncio.to_thread(stack.process.wait)
-    await until_async(lambda: not any(map(is_alive, tree)), f"the end of the whole tree ({tree})")
+    await until(lambda: not any(map(is_alive, tree)), f"the end of the whole tree ({tree})")
 
 
 async def _settled(stack: Stack) -> dict[str, int]:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.stack import ask, environ
-from tests.harness.processes import PATIENCE_S, ROOT, free_port, wait_for
+from tests.harness.http import ask
+from tests.harness.process import ROOT, environ, free_port
 from tests.harness.services import require
+from tests.harness.wait import PATIENCE_S, wait_for
 
 pytestmark = pytest.mark.slow
 

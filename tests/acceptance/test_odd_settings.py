@@ -19,7 +19,8 @@ from tallybook.exits import Exit
 from tallybook.stack import services
 from tallybook.stack.launcher import can_walk_to
 from tests.harness.owners import need_root
-from tests.harness.processes import PATIENCE_S, ROOT, Program, free_port, program, wait_for
+from tests.harness.process import ROOT, Program, free_port, program
+from tests.harness.wait import PATIENCE_S, wait_for
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -83,7 +84,7 @@ def test_an_address_that_cannot_be_bound_is_a_settings_error(
     assert not (folder / "pg").exists()
 
 
-class Proxy:
+class Listener:
     """Notes every connection that it gets, and breaks it off."""
 
     def __init__(self) -> None:
@@ -108,9 +109,9 @@ class Proxy:
 
 
 @pytest.fixture
-def proxies() -> Iterator[tuple[Proxy, dict[str, str]]]:
+def proxies() -> Iterator[tuple[Listener, dict[str, str]]]:
     """A proxy, and the variables that send everything through it."""
-    proxy = Proxy()
+    proxy = Listener()
     names = ("http_proxy", "https_proxy", "all_proxy")
     url = f"http://127.0.0.1:{proxy.port}"
     environ = {name: url for known in names for name in (known, known.upper())}
@@ -119,7 +120,7 @@ def proxies() -> Iterator[tuple[Proxy, dict[str, str]]]:
 
 
 def test_s3_no_statement_and_no_key_goes_through_a_proxy_of_the_environment(
-    up: Up, port: int, folder: Path, tmp_path: Path, proxies: tuple[Proxy, dict[str, str]]
+    up: Up, port: int, folder: Path, tmp_path: Path, proxies: tuple[Listener, dict[str, str]]
 ) -> None:
     proxy, environ = proxies
     (tmp_path / "key").write_text("tb_hunter2\n")

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from aggregator.delivery import engine
-from tests.harness.processes import ROOT
+from tests.harness.process import ROOT
 
 
 class Died(Exception):

@@ -17,7 +17,7 @@ import pytest
 
 from tallybook.stack.check import CLICKHOUSE_OLDEST
 from tests.harness import services
-from tests.harness.processes import ROOT
+from tests.harness.process import ROOT
 from tests.harness.subjects.gateway import Gateway
 
 INSTALLED, OLDEST = "installed", "oldest"
@@ -50,7 +50,7 @@ def served(folder: Path) -> Iterator[Callable[[str], str]]:
 
 @contextmanager
 def _oldest(folder: Path) -> Iterator[str]:
-    shim = ROOT / "tests" / "oldest_engine"
+    shim = Path(__file__).parent / "oldest_engine"
     gateway = Gateway(folder, PYTHONPATH=f"{shim}{os.pathsep}{ROOT}", TESTS_CHDB=str(_wheel()))
     gateway.start()
     try:

@@ -17,7 +17,8 @@ from tallybook.exits import Stop
 from tallybook.stack.binaries import find_redis
 from tallybook.stack.launcher import launch
 from tests.harness import services
-from tests.harness.processes import free_port, wait_for
+from tests.harness.process import free_port
+from tests.harness.wait import wait_for
 
 #: What the promise asks of a Redis; `tallybook check` looks for the same.
 _DURABLE = ("--save", "", "--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")

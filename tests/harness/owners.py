@@ -1,7 +1,6 @@
 """Embedded servers of tests: an owner in a process of its own, and what tests write and read."""
 
 import asyncio
-import http.client
 import os
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,6 +8,8 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 from redis import Redis
+
+from tests.harness.http import request
 
 #: An owner of a folder, as the supervisor is one, that says where its servers are and keeps them alive.
 OWNER = """
@@ -69,13 +70,9 @@ async def execute(url: str, sql: str) -> int:
 def ask(url: str, sql: str) -> str:
     """What ClickHouse answers."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
     headers = {"X-ClickHouse-User": parts.username or "", "X-ClickHouse-Key": parts.password or ""}
-    try:
-        connection.request("POST", "/", sql.encode(), headers)
-        return connection.getresponse().read().decode()
-    finally:
-        connection.close()
+    assert parts.port is not None
+    return request(parts.port, "/", "POST", sql.encode(), headers).text
 
 
 def need_root() -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.harness.processes import free_port
+from tests.harness.process import free_port
 
 KEY_ID, SECRET = "tallybook-key", "s3cret-of-the-bucket"
 

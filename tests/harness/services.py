@@ -6,8 +6,8 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
@@ -48,36 +48,59 @@ def require(program: str) -> str:
 @contextmanager
 def redis(folder: Path) -> Iterator[str]:
     """The URL of a Redis for the tests, which they may empty."""
-    if url := os.environ.get("TALLYBOOK_REDIS_URL"):
-        yield url
-        return
-    with _embedded("redis", folder) as servers:
-        if servers is not None and servers.redis_url:
-            yield servers.redis_url
-            return
-    _need_engine("redis")
-    from testcontainers.redis import RedisContainer
 
-    command = "valkey-server --appendonly yes --appendfsync always"
-    with RedisContainer("valkey/valkey:9.1.2").with_command(command) as one:
-        yield f"redis://{one.get_container_host_ip()}:{one.get_exposed_port(6379)}"
+    def container(stack: ExitStack) -> str:
+        from testcontainers.redis import RedisContainer
+
+        one = RedisContainer("valkey/valkey:9.1.2").with_command("valkey-server --appendonly yes --appendfsync always")
+        stack.enter_context(one)
+        return f"redis://{one.get_container_host_ip()}:{one.get_exposed_port(6379)}"
+
+    with _service("redis", "redis_url", folder, container) as url:
+        yield url
 
 
 @contextmanager
 def postgres(folder: Path) -> Iterator[str]:
     """The URL of a Postgres for the tests, in which they may make databases."""
-    if url := os.environ.get("TALLYBOOK_DATABASE_URL"):
+
+    def container(stack: ExitStack) -> str:
+        from testcontainers.postgres import PostgresContainer
+
+        return str(stack.enter_context(PostgresContainer("postgres:18.1", driver=None)).get_connection_url())
+
+    with _service("postgres", "database_url", folder, container) as url:
+        yield url
+
+
+@contextmanager
+def clickhouse(folder: Path) -> Iterator[str]:
+    """The URL of a ClickHouse for the tests, in which they may make databases."""
+
+    def container(stack: ExitStack) -> str:
+        from testcontainers.clickhouse import ClickHouseContainer
+
+        one = stack.enter_context(ClickHouseContainer("clickhouse/clickhouse-server:25.8", port=8123))
+        host, port = one.get_container_host_ip(), one.get_exposed_port(8123)
+        return f"http://{one.username}:{one.password}@{host}:{port}"
+
+    with _service("clickhouse", "clickhouse_url", folder, container) as url:
+        yield url
+
+
+@contextmanager
+def _service(service: str, setting: str, folder: Path, container: Callable[[ExitStack], str]) -> Iterator[str]:
+    """The URL of the environment, else of an embedded server, else of a container."""
+    if url := os.environ.get(f"TALLYBOOK_{setting.upper()}"):
         yield url
         return
-    with _embedded("postgres", folder) as servers:
-        if servers is not None and servers.database_url:
-            yield servers.database_url
-            return
-    _need_engine("postgres")
-    from testcontainers.postgres import PostgresContainer
-
-    with PostgresContainer("postgres:18.1", driver=None) as one:
-        yield one.get_connection_url()
+    with ExitStack() as stack:
+        servers = stack.enter_context(_embedded(service, folder))
+        if servers is None:
+            _need_engine(service)
+            yield container(stack)
+        else:
+            yield getattr(servers, setting)
 
 
 def with_database(url: str, name: str) -> str:
@@ -90,24 +113,6 @@ def with_user(url: str, user: str, password: str) -> str:
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return parts._replace(netloc=f"{user}:{password}@{host}").geturl()
-
-
-@contextmanager
-def clickhouse(folder: Path) -> Iterator[str]:
-    """The URL of a ClickHouse for the tests, in which they may make databases."""
-    if url := os.environ.get("TALLYBOOK_CLICKHOUSE_URL"):
-        yield url
-        return
-    with _embedded("clickhouse", folder) as servers:
-        if servers is not None and servers.clickhouse_url:
-            yield servers.clickhouse_url
-            return
-    _need_engine("clickhouse")
-    from testcontainers.clickhouse import ClickHouseContainer
-
-    with ClickHouseContainer("clickhouse/clickhouse-server:25.8", port=8123) as one:
-        host, port = one.get_container_host_ip(), one.get_exposed_port(8123)
-        yield f"http://{one.username}:{one.password}@{host}:{port}"
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.runtime.tasks import end
-from tests.acceptance.stack import BROKEN, Answer, Connection
 from tests.chaos.clicks.books import Books
+from tests.harness.http import BROKEN, Answer, Connection
 
 #: Banners of plain clicks: a few that everybody wants, and many that take slots in the lanes.
 HOT, COLD = range(1, 9), range(1000, 1100)

@@ -6,7 +6,7 @@ import random
 import secrets
 import time
 from collections import Counter as Tally
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,6 +25,7 @@ from shared.settings import Settings
 from shared.stores.postgres import create_pool
 from shared.stores.redis_client import REDIS_ERRORS, connect
 from tests.harness.subjects.clicks import Ledger
+from tests.harness.wait import until
 
 #: Banners that are clicked without a key, and with one.
 PLAIN, KEYED = range(1, 21), range(101, 106)
@@ -179,15 +180,6 @@ class Crowd:
             with contextlib.suppress(*REDIS_ERRORS):
                 await self.minutes.flush()
             await asyncio.sleep(_FLUSH_S)
-
-
-async def until(is_so: Callable[[], Awaitable[object]], what: str) -> float:
-    """Ask again and again until it is so; answers the seconds that it took."""
-    began = time.monotonic()
-    while not await is_so():
-        assert time.monotonic() < began + _PATIENCE_S, f"not within {_PATIENCE_S:.0f} s: {what}"
-        await asyncio.sleep(0.02)
-    return time.monotonic() - began
 
 
 async def is_drained(counter: Counter) -> bool:

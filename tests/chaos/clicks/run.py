@@ -38,6 +38,7 @@ from tests.chaos.clicks.faults import FAULTS, Scene
 from tests.chaos.clicks.mutants import MUTANTS
 from tests.chaos.clicks.shim import build
 from tests.chaos.clicks.stage import SETTINGS, Stage
+from tests.harness.wait import until
 
 #: Chance of death at each crash point, per passage: rare enough for work to be done, often enough to be met.
 CRASH = {
@@ -303,7 +304,7 @@ class Run:
         """Whether what was settled can be read, and the next clicks arrive as well."""
         self._crowd.resume()
         reads = self._books.outcomes["read"]
-        await self._stage.until(lambda: self._books.outcomes["read"] > reads + 3, "a read after the faults")
+        await until(lambda: self._books.outcomes["read"] > reads + 3, "a read after the faults")
         return await self._settle()
 
     def _fill(self, seconds: float) -> None:

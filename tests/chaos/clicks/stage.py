@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +25,12 @@ from shared.runtime.tasks import end
 from tallybook.stack.data_folder import DataFolder
 from tallybook.stack.embedded import EmbeddedServers, postgres_answers, redis_answers
 from tallybook.stack.launcher import clean_environ, launch
-from tests.acceptance.stack import BROKEN, ask, environ
-from tests.chaos.clicks.proxy import Proxy
 from tests.chaos.clicks.shim import Shim
-from tests.harness.processes import free_port, is_alive
+from tests.harness.http import BROKEN, ask
+from tests.harness.process import environ, free_port, is_alive
+from tests.harness.proxy import Proxy, to_socket
+from tests.harness.wait import until
+from tests.harness.workers import workers_of
 
 SHARDS = 2
 #: Small, so that an outage fills the lanes and minutes end every moment.
@@ -100,8 +101,8 @@ class Stage:
         await migrate(str(self.servers.database_url))
         self.redis = Redis.from_url(str(self.servers.redis_url))
         for name, near in (("redis", "redis.sock"), ("postgres", ".s.PGSQL.5432")):
-            self.proxies[name] = Proxy(self.folder / "proxy" / near, self.sockets[name], self._chance)
-            await self.proxies[name].start()
+            self.proxies[name] = Proxy(to_socket(self.sockets[name]), self._chance)
+            await self.proxies[name].start(self.folder / "proxy" / near)
         await self.prepare()
         for name in ("ingest", "aggregator-1", "aggregator-2"):
             self.launch(name)
@@ -136,15 +137,16 @@ class Stage:
 
     async def answers(self) -> None:
         """Wait until clicks can be sent."""
-        await self.until(lambda: bool(self.workers()), "a worker")
-        deadline = time.monotonic() + _START_S
-        while True:
+        await until(lambda: bool(self.workers()), "a worker")
+
+        async def listens() -> bool:
             with contextlib.suppress(OSError):
                 _, writer = await asyncio.open_connection("127.0.0.1", self.port)
                 writer.close()
-                return
-            assert time.monotonic() < deadline, self.log.read_text()[-2000:]
-            await asyncio.sleep(0.05)
+                return True
+            return False
+
+        await until(listens, f"clicks can be sent: {self.log}", _START_S)
 
     async def heal(self) -> None:
         """End all faults, and let every process start anew without crash points."""
@@ -202,11 +204,7 @@ class Stage:
 
     def workers(self) -> list[psutil.Process]:
         """The ingest workers that live now."""
-        try:
-            children = psutil.Process(self._services["ingest"].pid).children()
-        except (psutil.Error, KeyError):
-            return []
-        return [one for one in children if _is_worker(one)]
+        return workers_of(self._services["ingest"].pid) if "ingest" in self._services else []
 
     def process(self, name: str) -> psutil.Process:
         """A service, or a server. Raises psutil.NoSuchProcess."""
@@ -216,13 +214,6 @@ class Stage:
     def runs(self, name: str) -> bool:
         """Whether a service runs now."""
         return self._services[name].poll() is None
-
-    async def until(self, is_so: Callable[[], bool], what: str, patience_s: float = _START_S) -> None:
-        """Wait for it."""
-        deadline = time.monotonic() + patience_s
-        while not is_so():
-            assert time.monotonic() < deadline, f"{what} did not happen"
-            await asyncio.sleep(0.02)
 
     # -- faults ----------------------------------------------------------------------------------------------------
 
@@ -234,7 +225,7 @@ class Stage:
             self.deaths[name.partition("-")[0]] += 1
             process.kill()
         await asyncio.to_thread(process.wait)
-        await self.until(lambda: not any(map(is_alive, workers)), "the end of the workers with their parent")
+        await until(lambda: not any(map(is_alive, workers)), "the end of the workers with their parent")
         self._workers -= {worker.pid for worker in workers}
 
     async def take_away(self, name: str) -> None:
@@ -258,7 +249,7 @@ class Stage:
             except OSError:
                 return False
 
-        await self.until(is_there, f"an answer of {name}")
+        await until(is_there, f"an answer of {name}")
 
     def copy_redis(self) -> Path:
         """A copy of what Redis has on its disk now."""
@@ -296,14 +287,17 @@ class Stage:
 
     async def difference(self) -> int:
         """What the accounts of the service differ by, as it says itself once it can."""
-        deadline = time.monotonic() + _START_S
-        while True:
+        found: list[int] = []
+
+        async def is_told() -> bool:
             with contextlib.suppress(ValueError, *BROKEN):
                 answer = await ask(self.port, "GET", "/accounting")
                 if answer.status == 200:
-                    return int(answer.json()["difference"])
-            assert time.monotonic() < deadline, "there is no answer to GET /accounting"
-            await asyncio.sleep(0.1)
+                    found.append(int(answer.json()["difference"]))
+            return bool(found)
+
+        await until(is_told, "an answer to GET /accounting", _START_S)
+        return found[0]
 
     async def forgotten_by_lanes(self) -> int:
         """Clicks that lanes gave to Redis, and of which it does not know, because it was put back since. It learns of
@@ -342,8 +336,8 @@ class Stage:
         # A worker that starts takes a lane that nobody holds: there are few more than workers, however many died.
         if len(lane.paths(lanes)) > 2 * SETTINGS["workers"] + 2:
             left.append(f"{len(lane.paths(lanes))} lanes")
-        with contextlib.suppress(AssertionError):  # helpers of Python end when they notice that they are alone
-            await self.until(lambda: not self.processes(), "the end of the processes", _LINGER_S)
+        with contextlib.suppress(TimeoutError):  # helpers of Python end when they notice that they are alone
+            await until(lambda: not self.processes(), "the end of the processes", _LINGER_S)
         return left + [f"process {one.pid}" for one in self.processes()]
 
     def processes(self) -> list[psutil.Process]:
@@ -362,13 +356,6 @@ class _Servers(EmbeddedServers):
         if name == "redis":
             self._servers[name] = self._servers[name]._replace(environ=clean_environ() | self._shim.environ)
         super().launch(name)
-
-
-def _is_worker(process: psutil.Process) -> bool:
-    try:
-        return is_alive(process) and "resource_tracker" not in " ".join(process.cmdline())
-    except psutil.Error:  # it has just died
-        return False
 
 
 def _data_folder(process: psutil.Process) -> str | None:

@@ -8,7 +8,7 @@ import pytest
 from tests.chaos.clicks.mutants import MUTANTS
 from tests.chaos.clicks.run import CRASH, MUTANT_S, attack, hunt
 from tests.chaos.records import run
-from tests.harness.processes import ROOT
+from tests.harness.process import ROOT
 
 pytestmark = pytest.mark.slow
 

@@ -28,7 +28,8 @@ from shared.stores.redis_cluster import Cluster
 from shared.telemetry.metrics import REDIS_USED
 from tests.chaos.clicks.inprocess import KEYED, PLAIN, Crowd, crowd, is_drained, until
 from tests.harness.nodes import Node, nodes
-from tests.harness.processes import free_port, wait_for
+from tests.harness.process import free_port
+from tests.harness.wait import wait_for
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,8 @@ from shared.counting import keys
 from shared.settings import Settings
 from tests.chaos.clicks.inprocess import KEYED, PLAIN, Crowd, crowd, until
 from tests.harness.nodes import Node, nodes
-from tests.harness.processes import free_port, wait_for
+from tests.harness.process import free_port
+from tests.harness.wait import wait_for
 
 pytestmark = pytest.mark.slow
 

@@ -14,8 +14,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.acceptance.stack import ask
-from tests.chaos.clicks import stage as stage_module
 from tests.chaos.clicks.books import Books
 from tests.chaos.clicks.crowd import Crowd
 from tests.chaos.clicks.disk import NO_DISK, SmallDisk
@@ -24,6 +22,8 @@ from tests.chaos.clicks.run import Run
 from tests.chaos.clicks.shim import build
 from tests.chaos.clicks.stage import Stage
 from tests.harness import services
+from tests.harness.http import ask
+from tests.harness.workers import is_worker
 
 pytestmark = pytest.mark.slow
 
@@ -98,7 +98,7 @@ def test_a_worker_that_dies_while_it_is_looked_at_is_the_only_one_missed() -> No
         def cmdline(self) -> list[str]:
             raise psutil.NoSuchProcess(self.pid)
 
-    assert [stage_module._is_worker(one()) for one in (psutil.Process, Dying)] == [True, False]
+    assert [is_worker(one()) for one in (psutil.Process, Dying)] == [True, False]
 
 
 def test_a_run_that_breaks_off_keeps_its_evidence_and_ends_the_rest(

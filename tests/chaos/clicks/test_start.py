@@ -11,9 +11,10 @@ import pytest
 
 from shared.migrations.migrate_postgres import migrate
 from tallybook.exits import Exit
-from tests.acceptance.stack import Stack, environ
 from tests.harness import services
-from tests.harness.processes import wait_for
+from tests.harness.process import environ
+from tests.harness.stacks import Stack
+from tests.harness.wait import wait_for
 
 pytestmark = pytest.mark.slow
 

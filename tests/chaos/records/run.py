@@ -34,7 +34,6 @@ from shared.errors import LogUnavailable, PostgresUnavailable
 from shared.record_log.record_log import Position
 from shared.stores.clickhouse import CLICKHOUSE_ERRORS
 from shared.stores.postgres import POSTGRES_ERRORS
-from tests.acceptance.stack import ask
 from tests.chaos.clicks.disk import SmallDisk
 from tests.chaos.clicks.faults import Scene
 from tests.chaos.clicks.run import Report, Run, judged
@@ -45,6 +44,8 @@ from tests.chaos.records.books import RecordBooks, numbers
 from tests.chaos.records.crowd import RecordCrowd
 from tests.chaos.records.mutants import LOG_OF, RECORD_MUTANTS
 from tests.chaos.records.stage import RecordStage, versions
+from tests.harness.http import ask
+from tests.harness.wait import until
 
 LOGS = ("streams", "kafka")
 #: Chance of death at each crash point, per passage.
@@ -177,7 +178,7 @@ class RecordRun(Run):
         await self._check()
         self._crowd.resume()  # what comes after the faults arrives as well
         taken = len(books.taken)
-        await stage.until(lambda: len(books.taken) > taken + 50, "records after the faults")
+        await until(lambda: len(books.taken) > taken + 50, "records after the faults")
         await self._crowd.pause()
         if not await self._settle():
             return

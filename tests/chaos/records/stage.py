@@ -3,7 +3,6 @@ the two kinds, and proxies before them."""
 
 import asyncio
 import logging
-import random
 import shutil
 import time
 import uuid
@@ -24,10 +23,11 @@ from shared.record_log.record_log import BEGIN, Log, Position
 from shared.record_log.streams import StreamsLog
 from shared.settings import Settings
 from shared.stores import clickhouse
-from tests.chaos.clicks.proxy import Proxy
 from tests.chaos.clicks.stage import Stage
 from tests.harness.kafka.broker import Broker
-from tests.harness.processes import free_port
+from tests.harness.process import free_port
+from tests.harness.proxy import Proxy, to_port
+from tests.harness.wait import until
 
 PARTITIONS = 3
 RECORDS_MAX = 20_000
@@ -55,22 +55,6 @@ WHERE log = $1 AND sink = 'tracker_events'
 _NEXT = "SELECT partition, next_offset, next_seq FROM sink_cursor WHERE log = $1 AND topic = $2 AND sink = $2"
 
 
-class TcpProxy(Proxy):
-    """A proxy between two ports of the loopback interface."""
-
-    def __init__(self, target: int, chance: random.Random, port: int | None = None) -> None:
-        super().__init__(Path(), Path(), chance)
-        self.port = port or free_port()
-        self._to = target
-
-    async def start(self) -> None:
-        """Begin to listen."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
-
-    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection("127.0.0.1", self._to)
-
-
 class RecordStage(Stage):
     """See Stage. `log` is streams or kafka."""
 
@@ -89,7 +73,7 @@ class RecordStage(Stage):
         url = urlsplit(str(self.servers.clickhouse_url))
         assert url.port is not None
         await migrate_clickhouse(Settings(clickhouse_url=str(self.servers.clickhouse_url)))
-        proxy = self.proxies["clickhouse"] = TcpProxy(url.port, self._chance)
+        proxy = self.proxies["clickhouse"] = Proxy(to_port(url.port), self._chance)
         await proxy.start()
         proxied = url._replace(netloc=url.netloc.replace(f":{url.port}", f":{proxy.port}")).geturl()
         self.settings = {**self.settings, "clickhouse_url": proxied}
@@ -106,8 +90,8 @@ class RecordStage(Stage):
         self._broker.launch()
         self.servers.processes["kafka"] = self._broker.process  # type: ignore[assignment]
         await asyncio.to_thread(self._broker.wait)
-        proxy = self.proxies["kafka"] = TcpProxy(self._broker.faulty, self._chance, port)
-        await proxy.start()
+        proxy = self.proxies["kafka"] = Proxy(to_port(self._broker.faulty), self._chance)
+        await proxy.start(port)
         self.settings = {**self.settings, "log_url": f"kafka://127.0.0.1:{port}"}
 
     def make_log(self) -> Log:
@@ -138,7 +122,7 @@ class RecordStage(Stage):
             except OSError:
                 return False
 
-        await self.until(is_there, "an answer of ClickHouse", _START_S)
+        await until(is_there, "an answer of ClickHouse", _START_S)
 
     async def _bring_back_kafka(self) -> None:
         assert self._broker is not None

@@ -7,7 +7,7 @@ import pytest
 
 from tests.chaos.records.mutants import RECORD_MUTANTS
 from tests.chaos.records.run import LOGS, MUTANT_S, attack, hunt
-from tests.harness.processes import ROOT
+from tests.harness.process import ROOT
 
 pytestmark = pytest.mark.slow
 

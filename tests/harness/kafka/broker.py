@@ -10,22 +10,21 @@ import re
 import shutil
 import socket
 import subprocess
-import time
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
+from tests.harness.process import end, free_ports
 from tests.harness.services import missing
+from tests.harness.wait import wait_for
 
 _POM = Path(__file__).parent / "pom.xml"
 #: Kafka 4 brokers run on Java 17 and newer.
 _JAVA = 17
-#: Seconds for Maven to fetch 130 MB, and until the broker must listen.
-_FETCH_S, _START_S = 600.0, 60.0
+#: Seconds for Maven to fetch 130 MB.
+_FETCH_S = 600.0
 _JVM = ("-Dlog4j2.level=WARN", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 _PROPERTIES = """\
@@ -57,7 +56,7 @@ class Broker:
 
     def __init__(self, folder: Path, advertised: int) -> None:
         java, jars = _java(), artefacts()
-        self._port, self.faulty, controller = _free_ports(3)
+        self._port, self.faulty, controller = free_ports(3)
         self.folder = folder
         folder.mkdir(parents=True)
         self._properties = folder / "server.properties"
@@ -81,7 +80,14 @@ class Broker:
     def wait(self) -> None:
         """Until it listens."""
         assert self.process is not None
-        _wait_until_listening(self.process, self._port, self.folder / "kafka.log")
+
+        def listens() -> bool:
+            assert self.process is not None
+            assert self.process.poll() is None, (self.folder / "kafka.log").read_text(errors="replace")[-1500:]
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self._port)) == 0
+
+        wait_for(listens, f"kafka listens: {self.folder}/kafka.log")
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
@@ -96,13 +102,8 @@ class Broker:
 
     def stop(self) -> None:
         """Ask it to end, and kill it if it does not."""
-        if self.process is None:
-            return
-        self.process.terminate()
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.kill()
+        if self.process is not None:
+            end(self.process, 20)
 
 
 @contextmanager
@@ -155,23 +156,3 @@ def artefacts() -> Path:
     except OSError:  # another run was faster
         shutil.rmtree(unfinished, ignore_errors=True)
     return folder
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
-def _wait_until_listening(process: subprocess.Popen[bytes], port: int, output: Path) -> None:
-    deadline = time.monotonic() + _START_S
-    while process.poll() is None and time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    pytest.fail(f"kafka did not come up. Its log ends:\n{output.read_text(errors='replace')[-1500:]}", pytrace=False)

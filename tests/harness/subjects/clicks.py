@@ -6,9 +6,8 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
-from urllib.error import HTTPError
-from urllib.request import urlopen
+
+from tests.harness.http import fetched
 
 #: Seconds that a client waits for an answer, and between two of its clicks.
 _ANSWER_S, _PAUSE_S = 10.0, 0.005
@@ -78,17 +77,7 @@ def counted(port: int, banners: list[int]) -> dict[int, int]:
     begin, end = (f"{today + timedelta(days=days):%Y-%m-%dT%H:%M:%SZ}" for days in (-1, 2))
     totals = {}
     for banner in banners:
-        answer = fetched(port, f"/stats/{banner}?tsFrom={begin}&tsTo={end}&step=day")
+        answer = json.loads(fetched(port, f"/stats/{banner}?tsFrom={begin}&tsTo={end}&step=day"))
         assert answer["total"] == sum(point["count"] for point in answer["stats"])
         totals[banner] = answer["total"]
     return totals
-
-
-def fetched(port: int, path: str) -> Any:
-    """A JSON answer. Raises OSError when it is none."""
-    try:
-        with urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as answer:
-            return json.load(answer)
-    except HTTPError as error:
-        with error:
-            raise OSError(f"{error.code}: {error.read().decode()}") from None

@@ -25,7 +25,8 @@ from shared.record_log.record_log import Limit
 from shared.settings import Settings
 from shared.stores.clickhouse import ClickHouse
 from shared.stores.postgres import create_pool
-from tests.harness.subjects.tracking import PARTITIONS, Tracking, tracking, until
+from tests.harness.subjects.tracking import PARTITIONS, Tracking, tracking
+from tests.harness.wait import until
 
 PIPELINE = next(one for one in PIPELINES if one.table == "events")
 #: Of the sinks of the tests.

@@ -1,29 +1,23 @@
 """The embedded ClickHouse of tests: a gateway that can be killed and started again on its folder."""
 
 import base64
-import http.client
-import os
 import resource
 import signal
 import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import urlencode
 
 from shared.settings import Settings
-from tests.harness.processes import ROOT, free_port, wait_for
+from tests.harness import http
+from tests.harness.process import ROOT, environ, free_port, launched
+from tests.harness.wait import wait_for
 
 USER, PASSWORD = "tester", "s3cret"
 
 
-class Answer(NamedTuple):
-    """What HTTP brought back."""
-
-    status: int
-    text: str
-    headers: dict[str, str]
+class Answer(http.Answer):
+    """What came back."""
 
     @property
     def code(self) -> int:
@@ -53,16 +47,12 @@ class Gateway:
 
     def launch(self) -> "subprocess.Popen[bytes]":
         """Start it without waiting for it."""
-        environ = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("TALLYBOOK_")},
+        variables = {
+            **environ(data_dir=self.folder.parent, clickhouse_url=self.url),
             "PYTHONPATH": str(ROOT),
-            "TALLYBOOK_DATA_DIR": str(self.folder.parent),
-            "TALLYBOOK_CLICKHOUSE_URL": self.url,
             **self._environ,
         }
-        with self.log.open("ab") as log:
-            command = [sys.executable, "-P", "-m", "gateway"]
-            return subprocess.Popen(command, env=environ, stdout=log, stderr=log, cwd="/", start_new_session=True)
+        return launched("-P", "-m", "gateway", log=self.log, cwd=Path("/"), env=variables, start_new_session=True)
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -106,14 +96,7 @@ class Gateway:
         **parameters: str,
     ) -> Answer:
         """One request over a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
         headers = ({"Authorization": f"Basic {credentials}"} if user else {}) | (headers or {})
         query = f"?{urlencode(parameters)}" if parameters else ""
-        try:
-            connection.request(method, path + query, body or None, headers)
-            answer = connection.getresponse()
-            names = {name.lower(): value for name, value in answer.getheaders()}
-            return Answer(answer.status, answer.read().decode(errors="replace"), names)
-        finally:
-            connection.close()
+        return Answer(*http.request(self.port, path + query, method, body or None, headers))

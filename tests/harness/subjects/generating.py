@@ -21,7 +21,8 @@ from shared.record_log.deduplication import Mark
 from shared.record_log.record_log import BEGIN, Limit
 from shared.record_log.streams import StreamsLog
 from shared.settings import Settings
-from tests.harness.processes import Program, wait_for
+from tests.harness.process import Program
+from tests.harness.wait import wait_for
 
 PARTITIONS = 3
 SETTINGS = Settings(log_partitions=PARTITIONS, log_records_max=1_000_000)

@@ -13,7 +13,7 @@ from aggregator.outbox.relay_loop import Relay
 from shared.stores.clickhouse import ClickHouse
 from tallybook_sdk.outbox import Event, publish_async
 from tallybook_sdk.outbox.event import CONTEXT_MAX_BYTES as CONTEXT_MAX_BYTES
-from tests.harness.until import until
+from tests.harness.wait import until
 
 
 class Happened(msgspec.Struct):

@@ -18,7 +18,7 @@ from shared.record_log.record_log import Log
 from shared.stores.clickhouse import ClickHouse
 from tests.harness.subjects.pages import HOUR_MS, MINUTE_MS, MINUTES_DAYS, Bucket, Sent, buckets, rows
 from tests.harness.subjects.sinks import LEASE_S, Sinks
-from tests.harness.until import until
+from tests.harness.wait import until
 
 TOPIC = "page_views"
 #: Small batches, so that there are many.

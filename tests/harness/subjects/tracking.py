@@ -2,10 +2,7 @@
 
 import asyncio
 import json
-import os
-import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,7 +18,9 @@ from shared.hit import TOPIC
 from shared.record_log.deduplication import Mark
 from shared.record_log.record_log import BEGIN, Limit
 from shared.record_log.streams import StreamsLog
-from tests.harness.processes import ROOT, free_port
+from tests.harness.process import end, environ, free_port, launched
+from tests.harness.wait import until
+from tests.harness.workers import workers_of
 
 #: Seconds that anything here may take.
 PATIENCE_S = 30.0
@@ -41,9 +40,7 @@ class Tracking:
         )
 
     def _begun(self) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-m", "ingest"]
-        with (self.folder / "log").open("ab") as log:
-            return subprocess.Popen(command, cwd=ROOT, env=self._variables, stdout=log, stderr=log)
+        return launched("-m", "ingest", log=self.folder / "log", env=self._variables)
 
     def supervise(self) -> None:
         """Start it again if it is gone: Granian gives up when a worker dies within seconds of its start."""
@@ -77,9 +74,7 @@ class Tracking:
 
     def workers(self) -> list[psutil.Process]:
         """The processes that answer requests."""
-        return [
-            one for one in psutil.Process(self.process.pid).children() if "resource_tracker" not in str(one.cmdline())
-        ]
+        return workers_of(self.process.pid)
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """Lines of the log of this event."""
@@ -89,14 +84,13 @@ class Tracking:
 
 @asynccontextmanager
 async def tracking(
-    folder: Path, redis_url: str, database_url: str, environ: dict[str, str] | None = None, **settings: object
+    folder: Path, redis_url: str, database_url: str, crashing: dict[str, str] | None = None, **settings: object
 ) -> AsyncIterator[Tracking]:
     """`python -m ingest` with these settings, until the block ends."""
     port = free_port()
     values: dict[str, object] = {"redis_url": redis_url, "database_url": database_url, "data_dir": folder}
     values |= {"port": port, "workers": 1, "log_format": "json", "log_partitions": PARTITIONS} | settings
-    variables = {name: value for name, value in os.environ.items() if not name.startswith("TALLYBOOK_")}
-    variables |= {f"TALLYBOOK_{name.upper()}": str(value) for name, value in values.items()} | (environ or {})
+    variables = environ(**values) | (crashing or {})
     redis = Redis.from_url(redis_url)
     one = Tracking(variables, folder, port, redis)
     try:
@@ -105,12 +99,7 @@ async def tracking(
     finally:
         await one.http.aclose()
         await redis.aclose()
-        one.process.send_signal(signal.SIGTERM)
-        try:
-            await asyncio.to_thread(one.process.wait, PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            one.process.kill()
-            one.process.wait()
+        await asyncio.to_thread(end, one.process, PATIENCE_S)
 
 
 async def is_live(one: Tracking) -> bool:
@@ -120,17 +109,6 @@ async def is_live(one: Tracking) -> bool:
         return (await one.http.get("/health/live")).status_code == 200
     except httpx2.TransportError:
         return False
-
-
-async def until(is_so: Any, what: str) -> None:
-    """Wait until it is so; a question may be a coroutine function."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            answer = is_so()
-            if await answer if asyncio.iscoroutine(answer) else answer:
-                return
-            await asyncio.sleep(0.02)
-    raise AssertionError(what)
 
 
 async def add_tracker(database_url: str, tracker: UUID, value: str) -> None:

@@ -11,7 +11,7 @@ import asyncpg
 from redis.asyncio import Redis
 
 from shared.settings import Settings
-from tests.harness.processes import ROOT
+from tests.harness.process import ROOT
 
 #: Seconds of idleness, longer than the first accounts take, and seconds that are counted.
 _SETTLE_S, _COUNTED_S = 8.0, 10.0

@@ -44,12 +44,12 @@ from shared.stores.postgres import create_pool
 from shared.telemetry.metrics import OUTBOX_ASTRAY, OUTBOX_HELD_SECONDS, OUTBOX_LAG, OUTBOX_OLDEST_SECONDS
 from tallybook_sdk.outbox import publish_async
 from tests.harness.died import Died, dead_owner
-from tests.harness.processes import ROOT
-from tests.harness.proxy import Proxy, behind
+from tests.harness.process import ROOT
+from tests.harness.proxy import Proxy, behind, trouble
 from tests.harness.record_first import record_before_insert
 from tests.harness.subjects.gateway import Gateway
 from tests.harness.subjects.outbox import Stage, connect
-from tests.harness.until import until
+from tests.harness.wait import until
 
 pytestmark = pytest.mark.usefixtures("quiet", "hurried")
 
@@ -551,16 +551,8 @@ async def _stalling(
 
 
 async def troubled(stage: Stage, between: Proxy, one: Relay) -> None:
-    """The server does what it is asked and its answers are lost, and it goes away, again and again."""
-    for _ in range(4):
-        for _ in range(3):
-            await stage.publish(20)
-        await asyncio.sleep(0.1)
-        between.fail(deaf=True)
-        await asyncio.sleep(0.5)
-        between.fail(away=True)
-        await asyncio.sleep(0.2)
-        between.heal()
+    """Everything is stored once, though replies are lost and the server goes away."""
+    await trouble(between, lambda: stage.publish(20))
     await stage.drained()
     await one.stop()
     await stage.check()

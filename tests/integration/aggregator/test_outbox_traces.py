@@ -17,9 +17,9 @@ from shared.stores import clickhouse
 from shared.stores.postgres import create_pool
 from shared.telemetry import sentry
 from tallybook_sdk.outbox import publish_async
-from tests.harness.processes import ROOT
+from tests.harness.process import ROOT
 from tests.harness.subjects.outbox import Happened, Stage
-from tests.harness.until import until
+from tests.harness.wait import until
 
 
 class Endpoint:

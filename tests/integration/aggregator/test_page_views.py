@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -11,7 +10,6 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from aggregator.sink import partition as partition_module
 from aggregator.sink.batch_policy import Policy
 from aggregator.sink.configured_pipelines import PAGE_VIEWS
 from aggregator.sink.partition import Partition
@@ -25,10 +23,10 @@ from shared.settings import Settings
 from shared.stores import clickhouse
 from shared.stores.clickhouse import ClickHouse
 from shared.stores.postgres import create_pool
-from tests.harness.record_first import record_before_insert
 from tests.harness.subjects.page_stage import POLICY, TOPIC, Stage
 from tests.harness.subjects.pages import HOUR_MS, MINUTE_MS, Sent, faulty, generate, view
-from tests.harness.until import PATIENCE_S, until
+from tests.harness.subjects.sink_mutants import done_before_insert, random_token
+from tests.harness.wait import PATIENCE_S, until
 
 pytestmark = pytest.mark.usefixtures("quiet", "hurried")
 
@@ -299,11 +297,6 @@ async def test_at_least_once_loses_nothing_and_doubles_at_most_the_batches_of_a_
     assert (rows, users) == (550, 450)
 
 
-def _random_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if there were none: without one no block would ever be known again."""
-    monkeypatch.setattr(Partition, "token", lambda self, batch: uuid.uuid4().hex)
-
-
 def _cut_anew_on_replay(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was pending is read as far as it comes now."""
 
@@ -313,10 +306,6 @@ def _cut_anew_on_replay(monkeypatch: pytest.MonkeyPatch) -> None:
         await self._store(batch)
 
     monkeypatch.setattr(Partition, "_replay", replay)
-
-
-def _commit_before_insert(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partition_module, "deliver", record_before_insert)
 
 
 def _marks_as_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -332,7 +321,7 @@ def _marks_as_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "mutant", [_random_token, _cut_anew_on_replay, _commit_before_insert, _marks_as_seen], ids=lambda one: one.__name__
+    "mutant", [random_token, _cut_anew_on_replay, done_before_insert, _marks_as_seen], ids=lambda one: one.__name__
 )
 async def test_a_mutant_is_caught(
     stage: Stage,

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -26,20 +26,15 @@ from shared.stores import clickhouse
 from shared.stores.postgres import create_pool
 from shared.telemetry.metrics import STORE_REFUSALS
 from tests.harness.died import Died
-from tests.harness.kafka.broker import Broker, broker
+from tests.harness.kafka.broker import Broker
+from tests.harness.subjects.aggregators import Aggregators
 from tests.harness.subjects.gateway import Gateway
-from tests.harness.subjects.page_consumers import PARTITIONS, Consumers, begun, check_letters, common, staged
+from tests.harness.subjects.kafka_pages import PARTITIONS, begun, check_letters, common, staged
 from tests.harness.subjects.page_stage import POLICY, TOPIC, Stage
 from tests.harness.subjects.pages import Sent, generate, view
-from tests.harness.until import PATIENCE_S, until
+from tests.harness.wait import PATIENCE_S, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quiet", "hurried")]
-
-
-@pytest.fixture(scope="module")
-def server(servers_folder: Path) -> Iterator[Broker]:
-    with broker(servers_folder / "pages-kafka") as one:
-        yield one
 
 
 @pytest.fixture
@@ -286,17 +281,18 @@ async def test_kill_9_of_consumers_broker_and_engine_in_the_middle_of_batches(
     settings = gateway.settings("tallybook", clickhouse_timeout_s=10.0)
     await migrate_clickhouse(settings)
     async with staged(server, database, settings) as stage, producer(server, enable_idempotence=True) as one:
-        consumers = Consumers(
-            stage,
+        consumers = Aggregators(
+            stage.pool,
             tmp_path,
+            stage.end_leases,
             log_url=f"kafka://{server.address}",
             redis_url=redis_url,
             dead_letters_topic="letters-killed",
             **common(database, settings),
         )
         try:
-            await consumers.start()
-            await consumers.start()
+            consumers.start()
+            consumers.start()
             faults = ["consumer", "engine", "broker", "consumer", "engine", "consumer"]
             for seed, fault in enumerate(faults):
                 sent = generate(seed, 3000, int(time.time() * 1000))
@@ -316,7 +312,7 @@ async def test_kill_9_of_consumers_broker_and_engine_in_the_middle_of_batches(
             await stage.check()
             await check_letters(stage, server, "letters-killed")
         finally:
-            await consumers.stop()
+            consumers.close()
             gateway.close()
 
 
@@ -330,12 +326,17 @@ async def test_kill_9_of_consumers_and_engine_with_redis_streams(
     log: Log = StreamsLog(redis_client, PARTITIONS, 1_000_000)
     async with create_pool(Settings(database_url=database)) as pool, clickhouse.connect(settings) as tables:
         stage = Stage(log, pool, tables)
-        consumers = Consumers(
-            stage, tmp_path, redis_url=redis_url, pages_drop_repeats="true", **common(database, settings)
+        consumers = Aggregators(
+            stage.pool,
+            tmp_path,
+            stage.end_leases,
+            redis_url=redis_url,
+            pages_drop_repeats="true",
+            **common(database, settings),
         )
         try:
-            await consumers.start()
-            await consumers.start()
+            consumers.start()
+            consumers.start()
             for seed, fault in enumerate(["consumer", "engine", "consumer", "engine", "consumer"]):
                 await stage.append(generate(seed, 3000, int(time.time() * 1000)))
                 await begun(stage, len(stage.sent) - 2500)
@@ -347,7 +348,7 @@ async def test_kill_9_of_consumers_and_engine_with_redis_streams(
             await stage.drained()
             await stage.check(without_repeats=True)
         finally:
-            await consumers.stop()
+            consumers.close()
             gateway.close()
 
 

@@ -22,7 +22,6 @@ from redis.asyncio import Redis
 
 from aggregator.delivery import engine
 from aggregator.sink import audit
-from aggregator.sink import partition as partition_module
 from aggregator.sink.configured_pipelines import PIPELINES
 from aggregator.sink.partition import Partition, Stores
 from aggregator.sink.pipelines import Pipeline, Rows
@@ -46,13 +45,13 @@ from shared.stores.redis_client import connect as connect_redis
 from tallybook.cli import main
 from tallybook.exits import Exit
 from tests.harness.kafka.broker import kafka
-from tests.harness.processes import ROOT
-from tests.harness.proxy import Proxy, behind
-from tests.harness.record_first import record_before_insert
+from tests.harness.process import ROOT
+from tests.harness.proxy import Proxy, behind, trouble
 from tests.harness.services import with_user
 from tests.harness.subjects.gateway import Gateway
+from tests.harness.subjects.sink_mutants import done_before_insert, random_token
 from tests.harness.subjects.sinks import LEASE_S, Sinks
-from tests.harness.until import PATIENCE_S, until
+from tests.harness.wait import PATIENCE_S, until
 
 pytestmark = pytest.mark.usefixtures("quiet", "hurried")
 
@@ -268,10 +267,6 @@ async def test_an_aggregator_that_is_killed_at_any_point_again_and_again(
     await stage.check(dead=20)
 
 
-def _random_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Partition, "token", lambda self, batch: uuid.uuid4().hex)
-
-
 def _no_intent(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was on its way is cut anew."""
 
@@ -281,11 +276,7 @@ def _no_intent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Partition, "intend", intend)
 
 
-def _done_before_insert(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partition_module, "deliver", record_before_insert)
-
-
-@pytest.mark.parametrize("mutant", [_random_token, _no_intent, _done_before_insert], ids=lambda one: one.__name__)
+@pytest.mark.parametrize("mutant", [random_token, _no_intent, done_before_insert], ids=lambda one: one.__name__)
 async def test_a_mutant_is_caught(
     stage: Stage,
     crash: Callable[[str, int], asyncio.Event],
@@ -301,16 +292,8 @@ async def test_a_mutant_is_caught(
 
 
 async def troubled(stage: Stage, between: Proxy, sink: Sink) -> None:
-    """The server does what it is asked and its answers are lost, and it goes away, again and again."""
-    for _ in range(4):
-        for _ in range(3):
-            await stage.append(*(hit() for _ in range(20)))
-        await asyncio.sleep(0.1)
-        between.fail(deaf=True)
-        await asyncio.sleep(0.5)
-        between.fail(away=True)
-        await asyncio.sleep(0.2)
-        between.heal()
+    """Everything is stored once, though replies are lost and the server goes away."""
+    await trouble(between, lambda: stage.append(*(hit() for _ in range(20))))
     await stage.drained()
     await stage.check()
 

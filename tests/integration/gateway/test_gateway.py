@@ -23,9 +23,10 @@ from gateway.engine import BODY_MAX
 from ingest.statistics.clickhouse_reads import Reads
 from shared.stores.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify, connect, connect_without_database
 from shared.workload import READS
-from tests.harness.processes import lives, wait_for
+from tests.harness.process import lives
 from tests.harness.services import require
 from tests.harness.subjects.gateway import PASSWORD, USER, Gateway
+from tests.harness.wait import wait_for
 
 RAW = """CREATE TABLE t.raw (n UInt64, text String) ENGINE = MergeTree ORDER BY n
 SETTINGS non_replicated_deduplication_window = 1000"""
@@ -45,30 +46,17 @@ TOTAL = (
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway for tests that leave it as it is."""
-    one = Gateway(tmp_path_factory.mktemp("shared"))
-    one.start()
-    one.ask("POST", body=b"CREATE DATABASE t ENGINE = Atomic")
-    one.ask("POST", body=RAW.encode())
+    one = with_table(Gateway(tmp_path_factory.mktemp("shared")))
     yield one
     one.close()
 
 
-@pytest.fixture
-def gateways(tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
-    """Makes gateways of this test alone, with an empty table `t.raw` in each."""
-    made = []
-
-    def make(name: str = "data", **environ: str) -> Gateway:
-        one = Gateway(tmp_path / name, **environ)
-        made.append(one)
-        one.start()
-        one.ask("POST", body=b"CREATE DATABASE t ENGINE = Atomic")
-        one.ask("POST", body=RAW.encode())
-        return one
-
-    yield make
-    for one in made:
-        one.close()
+def with_table(one: Gateway) -> Gateway:
+    """Start it, with an empty table `t.raw`."""
+    one.start()
+    one.ask("POST", body=b"CREATE DATABASE t ENGINE = Atomic")
+    one.ask("POST", body=RAW.encode())
+    return one
 
 
 def rows(first: int, number: int) -> bytes:
@@ -194,7 +182,7 @@ def test_a_statement_may_not_take_more_memory_than_it_is_given(shared: Gateway) 
 
 
 def test_q2_the_engine_has_the_bounds_that_it_was_given(gateways: Callable[..., Gateway]) -> None:
-    one = gateways(TALLYBOOK_CLICKHOUSE_MEMORY_BYTES=str(700 << 20))
+    one = with_table(gateways(TALLYBOOK_CLICKHOUSE_MEMORY_BYTES=str(700 << 20)))
     names = b"('max_server_memory_usage', 'mark_cache_size')"
     sql = b"SELECT value FROM system.server_settings WHERE name IN %b ORDER BY name"
     assert one.ask("POST", body=sql % names).text.split() == [str(64 << 20), str(700 << 20)]
@@ -277,7 +265,7 @@ async def test_q2_what_statistics_ask_can_only_read_the_tables(shared: Gateway, 
 
 
 def test_a_repeat_is_dropped_through_a_kill_and_through_a_stop(gateways: Callable[..., Gateway]) -> None:
-    one = gateways()
+    one = with_table(gateways())
     assert insert(one, rows(0, 100), "a") == 0
     for end in (signal.SIGKILL, signal.SIGTERM):
         assert one.signal(end) == (-signal.SIGKILL if end == signal.SIGKILL else 0)
@@ -305,7 +293,7 @@ async def _write(client: ClickHouse, batches: int, size: int) -> int:
 
 
 async def test_a_writer_that_repeats_counts_once_through_kills(gateways: Callable[..., Gateway]) -> None:
-    one, batches, size = gateways(), 120, 50
+    one, batches, size = with_table(gateways()), 120, 50
     for sql in TOTAL:
         assert one.ask("POST", body=sql.encode()).code == 0
     async with connect(one.settings("t")) as client:
@@ -335,7 +323,7 @@ def _log(gateway: Gateway) -> Path:
 
 
 def test_an_id_without_rows_is_forgotten_and_its_insert_can_be_repeated(gateways: Callable[..., Gateway]) -> None:
-    one = gateways()
+    one = with_table(gateways())
     assert insert(one, rows(0, 10), "a") == 0
     assert insert(one, rows(10, 10), "b") == 0
     one.signal(signal.SIGTERM)
@@ -349,7 +337,7 @@ def test_an_id_without_rows_is_forgotten_and_its_insert_can_be_repeated(gateways
 
 
 def test_a_torn_id_does_not_hide_those_before_it(gateways: Callable[..., Gateway]) -> None:
-    one = gateways()
+    one = with_table(gateways())
     assert insert(one, rows(0, 10), "a") == 0
     one.signal(signal.SIGTERM)
     with _log(one).open("a") as log:
@@ -378,7 +366,7 @@ engine.close()
 
 
 def test_a_kill_between_the_id_and_the_rename_loses_nothing(gateways: Callable[..., Gateway], tmp_path: Path) -> None:
-    one = gateways()
+    one = with_table(gateways())
     assert one.process
     inject = "inject=rename,renameat,renameat2:signal=SIGKILL:when=1"
     tracer = subprocess.Popen(
@@ -520,7 +508,7 @@ def test_a_body_above_the_limit_is_refused(shared: Gateway) -> None:
 
 
 def test_a_second_gateway_on_the_folder_is_refused(gateways: Callable[..., Gateway], tmp_path: Path) -> None:
-    one = gateways()
+    one = with_table(gateways())
     second = Gateway(tmp_path / "data")
     second.log = tmp_path / "second.log"
     assert second.launch().wait(30) == 1
@@ -539,7 +527,7 @@ def test_it_starts_on_loopback_and_with_a_password_only(tmp_path: Path, url: str
 
 
 def test_an_engine_that_cannot_allocate_any_more_ends_its_process(gateways: Callable[..., Gateway]) -> None:
-    one = gateways(TALLYBOOK_CLICKHOUSE_MEMORY_BYTES=str(1 << 40))
+    one = with_table(gateways(TALLYBOOK_CLICKHOUSE_MEMORY_BYTES=str(1 << 40)))
     assert insert(one, rows(0, 10), "a") == 0
     one.limit_memory(64 << 20)
     deadline = time.monotonic() + 30
@@ -557,7 +545,7 @@ def test_an_engine_that_cannot_allocate_any_more_ends_its_process(gateways: Call
 
 
 def test_a_stop_does_not_wait_for_a_long_statement(gateways: Callable[..., Gateway]) -> None:
-    one = gateways()
+    one = with_table(gateways())
     assert one.process
     url = f"http://127.0.0.1:{one.port}/?user={USER}&password={PASSWORD}"
     slow = "SELECT sleepEachRow(3) FROM numbers(20) SETTINGS max_block_size = 1"

@@ -20,13 +20,13 @@ from shared.record_log.streams import StreamsLog
 from shared.settings import Settings
 from shared.stores import clickhouse
 from shared.stores.postgres import create_pool
-from tests.harness.kafka.broker import Broker, broker
-from tests.harness.processes import program
+from tests.harness.kafka.broker import Broker
+from tests.harness.process import program
+from tests.harness.subjects.aggregators import Aggregators
 from tests.harness.subjects.gateway import Gateway
 from tests.harness.subjects.generating import control_port, count_lines, lines, patched, value_of
-from tests.harness.subjects.page_consumers import (
+from tests.harness.subjects.kafka_pages import (
     PARTITIONS,
-    Consumers,
     begun,
     check_letters,
     common,
@@ -53,12 +53,6 @@ _IDENTITIES = (
     "SELECT page_id, user_id, toUnixTimestamp64Milli(event_time), count() FROM page_views_raw"
     " GROUP BY page_id, user_id, event_time"
 )
-
-
-@pytest.fixture(scope="module")
-def server(servers_folder: Path) -> Iterator[Broker]:
-    with broker(servers_folder / "generated-kafka") as one:
-        yield one
 
 
 @pytest.fixture
@@ -96,12 +90,12 @@ def generator(target: str, folder: Path, *more: object) -> list[str]:
 
 
 async def attacked(
-    stage: Stage, consumers: Consumers, gateway: Gateway, target: str, folder: Path, server: Broker | None = None
+    stage: Stage, consumers: Aggregators, gateway: Gateway, target: str, folder: Path, server: Broker | None = None
 ) -> None:
     """A run of the generator into two consumers, slow until the last fault is over. The stage knows what was sent
     afterwards."""
-    await consumers.start()
-    await consumers.start()
+    consumers.start()
+    consumers.start()
     ledger = folder / "sent.jsonl"
     environ = {"TALLYBOOK_LOG_PARTITIONS": str(PARTITIONS), "TALLYBOOK_LOG_FORMAT": "json"}
     words = generator(target, folder, "--max-rate", RATE, "--control", 0)
@@ -152,8 +146,14 @@ async def test_the_ledger_of_the_generator_is_what_the_tables_have_after_kills_o
     async with staged(server, database, settings) as stage:
         wishes = common(database, settings) | {"pages_drop_repeats": are_dropped}
         address = f"kafka://{server.address}"
-        consumers = Consumers(
-            stage, tmp_path, log_url=address, redis_url=redis_url, dead_letters_topic=letters, **wishes
+        consumers = Aggregators(
+            stage.pool,
+            tmp_path,
+            stage.end_leases,
+            log_url=address,
+            redis_url=redis_url,
+            dead_letters_topic=letters,
+            **wishes,
         )
         try:
             await attacked(stage, consumers, gateway, address, tmp_path, server)
@@ -162,7 +162,7 @@ async def test_the_ledger_of_the_generator_is_what_the_tables_have_after_kills_o
             await check_places(stage, tmp_path / "sent.jsonl", are_dropped=are_dropped)
             await check_letters(stage, server, letters)
         finally:
-            await consumers.stop()
+            consumers.close()
 
 
 async def check_places(stage: Stage, ledger: Path, *, are_dropped: bool) -> None:
@@ -200,10 +200,10 @@ async def test_the_ledger_of_the_generator_is_what_the_tables_have_after_kills_w
     await migrate_clickhouse(settings)
     async with in_streams(redis_client, database, settings) as stage:
         wishes = common(database, settings) | {"pages_drop_repeats": are_dropped}
-        consumers = Consumers(stage, tmp_path, redis_url=redis_url, **wishes)
+        consumers = Aggregators(stage.pool, tmp_path, stage.end_leases, redis_url=redis_url, **wishes)
         try:
             await attacked(stage, consumers, gateway, redis_url, tmp_path)
             await stage.check(without_repeats=are_dropped)
             await check_repeats(stage, are_dropped=are_dropped)
         finally:
-            await consumers.stop()
+            consumers.close()

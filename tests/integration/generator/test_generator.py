@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,9 +26,9 @@ from shared.record_log.kafka.kafka_log import KafkaLog
 from shared.record_log.record_log import BEGIN, Limit
 from shared.settings import Settings
 from shared.stores import clickhouse
-from tests.harness.kafka.broker import artefacts, kafka
-from tests.harness.processes import Program, program, wait_for
-from tests.harness.proxy import Proxy, proxy
+from tests.harness.kafka.broker import artefacts
+from tests.harness.process import Program, program
+from tests.harness.proxy import Proxy, to_port, to_url
 from tests.harness.subjects.events import event_stage
 from tests.harness.subjects.generating import (
     PARTITIONS,
@@ -43,6 +43,7 @@ from tests.harness.subjects.generating import (
     patched,
 )
 from tests.harness.subjects.tracking import tracking
+from tests.harness.wait import until, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -58,18 +59,6 @@ class Log(NamedTuple):
     read: Callable[[], Awaitable[list[Stored]]]
 
 
-@pytest.fixture(scope="module")
-async def faults() -> AsyncIterator[Proxy]:
-    async with proxy() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def brokers(servers_folder: Path, faults: Proxy) -> Iterator[tuple[str, int]]:
-    with kafka(servers_folder / "generator-kafka", faults.port) as servers:
-        yield servers
-
-
 @pytest.fixture
 def topic() -> str:
     return f"views-{os.getpid()}-{next(_numbers)}"
@@ -78,7 +67,7 @@ def topic() -> str:
 @pytest.fixture(params=["kafka", "streams"])
 def log(request: pytest.FixtureRequest, topic: str) -> Log:
     if request.param == "kafka":
-        servers, _ = request.getfixturevalue("brokers")
+        servers, _ = request.getfixturevalue("kafka_servers")
         return Log("kafka", f"kafka://{servers}", topic, lambda: in_kafka(servers, topic))
     redis = request.getfixturevalue("redis_client")
     return Log("streams", request.getfixturevalue("redis_url"), topic, lambda: in_streams(redis, topic))
@@ -148,8 +137,10 @@ async def test_a_key_goes_where_the_record_log_expects_it(log: Log, redis_client
     assert all(one.partition == of(one.key) for one in await log.read())
 
 
-async def test_a_sink_of_the_record_log_reads_it_from_kafka(brokers: tuple[str, int], topic: str, ledger: Path) -> None:
-    servers, _ = brokers
+async def test_a_sink_of_the_record_log_reads_it_from_kafka(
+    kafka_servers: tuple[str, int], topic: str, ledger: Path
+) -> None:
+    servers, _ = kafka_servers
     await generated(f"kafka://{servers}", topic=topic, events=2_000, ledger=ledger)
     records = []
     log = KafkaLog(servers, PARTITIONS, 1_000_000)
@@ -187,11 +178,11 @@ async def test_paced_modes_send_at_their_pace(log: Log, ledger: Path) -> None:
 
 @pytest.mark.parametrize("is_transactional", [False, True], ids=["idempotent", "transactional"])
 async def test_an_outage_of_kafka_in_the_middle_loses_and_doubles_nothing(
-    brokers: tuple[str, int], faults: Proxy, topic: str, ledger: Path, is_transactional: bool
+    kafka_servers: tuple[str, int], faults: Proxy, topic: str, ledger: Path, is_transactional: bool
 ) -> None:
     """Cut, and then deaf: the broker stores, and its answers are swallowed."""
-    servers, faulty = brokers
-    faults.connect = lambda: asyncio.open_connection("127.0.0.1", faulty)
+    servers, faulty = kafka_servers
+    faults.connect = to_port(faulty)
     faults.heal()
     await generated(f"kafka://{servers}", topic=topic, events=1, ledger=ledger.with_name("first"))
     task = asyncio.create_task(
@@ -204,12 +195,12 @@ async def test_an_outage_of_kafka_in_the_middle_loses_and_doubles_nothing(
             producing=Producing(is_transactional=is_transactional),
         )
     )
-    await _until(lambda: count_lines(ledger) > 5_000, "the first lines")
+    await until(lambda: count_lines(ledger) > 5_000, "the first lines")
     faults.fail(away=True)
     await asyncio.sleep(0.5)
     faults.heal()
     before = count_lines(ledger)
-    await _until(lambda: count_lines(ledger) > before + 2_000, "more lines after the outage")
+    await until(lambda: count_lines(ledger) > before + 2_000, "more lines after the outage")
     faults.fail(deaf=True)
     await asyncio.sleep(0.5)
     faults.heal()
@@ -223,15 +214,14 @@ async def test_an_outage_of_kafka_in_the_middle_loses_and_doubles_nothing(
 async def test_an_outage_of_redis_in_the_middle_loses_and_doubles_nothing(
     redis_client: "Redis", redis_url: str, faults: Proxy, topic: str, ledger: Path
 ) -> None:
-    path = redis_url.removeprefix("unix://").partition("?")[0]
-    faults.connect = lambda: asyncio.open_unix_connection(path)
+    faults.connect = to_url(redis_url)
     faults.heal()
     settings = Settings(log_partitions=PARTITIONS, log_records_max=1_000_000, redis_timeout_s=0.5)
     target = f"redis://127.0.0.1:{faults.port}"
     task = asyncio.create_task(
         generated(target, settings=settings, topic=topic, events=40_000, ledger=ledger, way="batch")
     )
-    await _until(lambda: count_lines(ledger) > 2_000, "the first lines")
+    await until(lambda: count_lines(ledger) > 2_000, "the first lines")
     faults.fail(deaf=True)
     await asyncio.sleep(0.8)
     faults.fail(away=True)
@@ -262,8 +252,8 @@ async def test_a_target_that_is_away_is_said_at_once() -> None:
         await generated("http://127.0.0.1:1/stats", events=1)
 
 
-async def test_a_topic_of_another_shape_is_refused(brokers: tuple[str, int], topic: str) -> None:
-    target = f"kafka://{brokers[0]}"
+async def test_a_topic_of_another_shape_is_refused(kafka_servers: tuple[str, int], topic: str) -> None:
+    target = f"kafka://{kafka_servers[0]}"
     await generated(target, topic=topic, events=1)
     with pytest.raises(TargetUnusable, match="has 3 partitions"):
         await generated(target, settings=Settings(log_partitions=2), topic=topic, events=1)
@@ -272,8 +262,10 @@ async def test_a_topic_of_another_shape_is_refused(brokers: tuple[str, int], top
 # -- transactions ------------------------------------------------------------------------------------------------------
 
 
-async def test_transactions_show_only_what_was_committed(brokers: tuple[str, int], topic: str, ledger: Path) -> None:
-    servers, _ = brokers
+async def test_transactions_show_only_what_was_committed(
+    kafka_servers: tuple[str, int], topic: str, ledger: Path
+) -> None:
+    servers, _ = kafka_servers
     producing = Producing(is_transactional=True, abort_ratio=0.5)
     result = await generated(
         f"kafka://{servers}", topic=topic, events=4_000, ledger=ledger, way="batch", producing=producing
@@ -300,7 +292,7 @@ def command(log: Log, ledger: Path, *more: object) -> list[str]:
 async def test_ctrl_c_ends_in_order_with_a_summary(log: Log, ledger: Path, tmp_path: Path) -> None:
     words = command(log, ledger, "--mode", "max", "--max-rate", 2_000)
     with program(*words, log=tmp_path / "log", TALLYBOOK_LOG_PARTITIONS=str(PARTITIONS)) as one:
-        await asyncio.to_thread(wait_for, lambda: count_lines(ledger) > 500, "some lines")
+        await until(lambda: count_lines(ledger) > 500, "some lines")
         assert one.signal(signal.SIGINT) == 0
         summary = json.loads(one.line())
     assert summary["settled"]
@@ -322,8 +314,8 @@ async def test_after_kill_9_a_run_goes_on_and_its_ledger_is_exact(
         with program(*arguments, log=tmp_path / "log", TALLYBOOK_LOG_PARTITIONS=str(PARTITIONS)) as one:
             if number < 2:
                 goal = count_lines(ledger) + 6_000
-                await asyncio.to_thread(wait_for, lambda goal=goal: count_lines(ledger) > goal, "lines to be written")
-                await asyncio.to_thread(wait_for, lambda one=one: is_caught(one, ledger), "events on their way")
+                await until(lambda goal=goal: count_lines(ledger) > goal, "lines to be written")
+                await until(lambda one=one: is_caught(one, ledger), "events on their way")
                 one.signal(signal.SIGKILL)
             else:
                 summary = json.loads(await asyncio.to_thread(one.line))
@@ -356,13 +348,13 @@ async def test_a_run_that_was_changed_goes_on_as_it_was_changed(log: Log, ledger
     arguments = ["-m", "tallybook", "generate", "--ledger", str(ledger), "--resume"]
     variables = {"TALLYBOOK_LOG_PARTITIONS": str(PARTITIONS), "TALLYBOOK_LOG_FORMAT": "json"}
     with program(*words, log=tmp_path / "log", **variables) as one:
-        await asyncio.to_thread(wait_for, lambda: count_lines(ledger) > 1_000, "some lines")
+        await until(lambda: count_lines(ledger) > 1_000, "some lines")
         status, answer = await patched(
             control_port(one), {"faulty_ratio": 0.5, "bounce_ratio": 0.0, "max_per_s": 10_000}
         )
         assert (status, answer["profile"]["faulty_ratio"]) == (200, 0.5)
         goal = count_lines(ledger) + 5_000
-        await asyncio.to_thread(wait_for, lambda: count_lines(ledger) > goal, "lines of the new profile")
+        await until(lambda: count_lines(ledger) > goal, "lines of the new profile")
         one.signal(signal.SIGKILL)
     with program(*arguments, log=tmp_path / "log", **variables) as one:
         assert json.loads(await asyncio.to_thread(one.line))["complete"]
@@ -501,10 +493,3 @@ def test_murmur2_and_partitions_are_those_of_the_java_client_itself(tmp_path: Pa
     told = [tuple(map(int, line.split())) for line in said.stdout.splitlines()]
     ours = [(murmur2(key.encode()), kafka_partition(key.encode(), 7)) for key in keys]
     assert [(digest & 0xFFFFFFFF, partition) for digest, partition in told] == ours
-
-
-# -- small things ------------------------------------------------------------------------------------------------------
-
-
-async def _until(is_so: Callable[[], object], what: str) -> None:
-    await asyncio.to_thread(wait_for, is_so, what)

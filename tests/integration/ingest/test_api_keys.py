@@ -4,7 +4,6 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
@@ -24,12 +23,13 @@ from ingest.auth.api_keys import Keys
 from shared.api_keys import Key, KeyScope, new, parsed
 from shared.errors import Busy, PostgresUnavailable, Unauthorized
 from shared.settings import Settings
-from shared.stores.postgres import create_pool
 from tallybook.cli import main
 from tallybook.exits import Exit
 from tallybook.registries import api_keys
+from tests.harness.counted_pool import counted
 from tests.harness.subjects.events import event
-from tests.harness.subjects.tracking import Tracking, add_tracker, tracking, until
+from tests.harness.subjects.tracking import Tracking, add_tracker, tracking
+from tests.harness.wait import until
 
 HOUR = timedelta(hours=1)
 RANGE = {"tsFrom": "2026-03-01T00:00:00Z", "tsTo": "2026-03-02T00:00:00Z"}
@@ -327,40 +327,8 @@ async def test_a_token_of_the_issuer_is_as_good_as_a_key(
 # -- what it costs Postgres --------------------------------------------------------------------------------------------
 
 
-class CountedPool:
-    """A real pool that counts look-ups, and writes of uses."""
-
-    def __init__(self, pool: Any) -> None:
-        self._pool = pool
-        self.look_ups = self.writes = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._pool, name)
-
-    async def fetch(self, sql: str, *arguments: Any) -> Any:
-        self.look_ups += 1
-        return await self._pool.fetch(sql, *arguments)
-
-    async def execute(self, sql: str, *arguments: Any) -> Any:
-        self.writes += 1
-        return await self._pool.execute(sql, *arguments)
-
-
-@asynccontextmanager
-async def registry(database: str) -> AsyncIterator[tuple[Keys, CountedPool]]:
-    """A worker's keys over a pool that counts."""
-    async with create_pool(Settings(database_url=database)) as pool:
-        counted = CountedPool(pool)
-        keys = Keys(counted)
-        await keys.start()
-        try:
-            yield keys, counted
-        finally:
-            await keys.stop()
-
-
 async def test_a_flood_of_unknown_keys_reaches_postgres_a_few_times(database: str) -> None:
-    async with registry(database) as (keys, pool):
+    async with counted(Settings(database_url=database), Keys) as (keys, pool):
         flood = [new() for _ in range(2000)]
         answers = await asyncio.gather(*(keys.scopes(key) for key in flood * 3), return_exceptions=True)
         assert {type(answer) for answer in answers} == {Unauthorized}
@@ -375,7 +343,7 @@ async def test_a_flood_of_unknown_keys_reaches_postgres_a_few_times(database: st
 
 async def test_a_wrong_secret_of_a_known_key_never_reaches_postgres(database: str, make: Callable[..., Any]) -> None:
     key = await make("stats:read")
-    async with registry(database) as (keys, pool):
+    async with counted(Settings(database_url=database), Keys) as (keys, pool):
         before = pool.look_ups
         for _ in range(100):
             with pytest.raises(Unauthorized):
@@ -389,7 +357,7 @@ async def test_uses_are_written_together_and_seldom(
 ) -> None:
     made = [await make("stats:read") for _ in range(20)]
     unused = await make("stats:read")
-    async with registry(database) as (keys, pool):
+    async with counted(Settings(database_url=database), Keys) as (keys, pool):
         version = await connection.fetchval("SELECT version FROM api_keys_version")
         for _ in range(50):
             for key in made:
@@ -411,7 +379,7 @@ async def test_the_uses_of_a_worker_that_stops_are_written(
     database: str, make: Callable[..., Any], connection: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     key = await make("stats:read")
-    async with registry(database) as (keys, _):
+    async with counted(Settings(database_url=database), Keys) as (keys, _):
         await keys.scopes(key)
     [row] = await api_keys.listed(connection)
     assert row.last_used_at is not None
@@ -422,7 +390,7 @@ async def test_what_is_remembered_of_uses_is_bounded(
 ) -> None:
     monkeypatch.setattr(module, "_USED_MAX", 3)
     made = [await make("stats:read") for _ in range(5)]
-    async with registry(database) as (keys, _):
+    async with counted(Settings(database_url=database), Keys) as (keys, _):
         for key in [*made, made[2]]:
             await keys.scopes(key)
         assert list(keys._used) == [made[3].prefix, made[4].prefix, made[2].prefix]
@@ -436,7 +404,7 @@ async def test_known_keys_go_on_without_postgres_and_their_uses_wait(
     name = urlsplit(database).path.removeprefix("/")
     admin = await asyncpg.connect(postgres_url)
     try:
-        async with registry(database) as (keys, _):
+        async with counted(Settings(database_url=database), Keys) as (keys, _):
             await admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
             await admin.fetch("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
             await until(lambda: keys._is_failing, "Postgres is missed")

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,20 +21,13 @@ from shared.settings import Settings
 from shared.stores.postgres import create_pool
 from tallybook.registries import banners as banner_table
 from tallybook.registries import chunks
-from tests.harness.counted_pool import CountedPool
+from tests.harness.counted_pool import CountedPool, counted
+from tests.harness.wait import until
 
 
-@asynccontextmanager
-async def started(settings: Settings) -> AsyncIterator[tuple[Banners, CountedPool]]:
+def started(settings: Settings) -> "AbstractAsyncContextManager[tuple[Banners, CountedPool]]":
     """A worker's registry that has been started, and its pool."""
-    async with create_pool(settings) as pool:
-        counted = CountedPool(pool)
-        banners = Banners(settings, counted)
-        await banners.start()
-        try:
-            yield banners, counted
-        finally:
-            await banners.stop()
+    return counted(settings, partial(Banners, settings))
 
 
 @pytest.fixture
@@ -49,13 +43,6 @@ async def connection(database: str) -> "AsyncIterator[asyncpg.Connection[asyncpg
 def registered(settings: Callable[..., Settings]) -> Settings:
     """Settings under which only registered banners count."""
     return settings(banners="registered", postgres_timeout_s=5.0)
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    """Return when the background has made it so."""
-    async with asyncio.timeout(30):
-        while not is_so():  # noqa: ASYNC110 - what is waited for has no event
-            await asyncio.sleep(0.01)
 
 
 def failures() -> float:

@@ -6,8 +6,6 @@ import gzip
 import json
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -15,28 +13,14 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
-from redis.asyncio import Redis
 
-from shared.settings import Settings
-from shared.stores import clickhouse
-from tests.harness.subjects.events import EventStage, event, event_stage, moment
+from tests.harness.subjects.events import EventStage, event, moment
 
 CODES = {"invalid", "malformed", "too_old", "in_future", "too_deep", "too_many", "too_large"}
 #: A failure is told as it came: shrinking it over HTTP would take minutes.
 _WITHOUT_SHRINKING = (Phase.explicit, Phase.generate)
 #: Statuses of a refusal.
 REFUSALS = {400, 413, 415, 422}
-
-
-@pytest.fixture
-async def stage(
-    tmp_path: Path, redis_client: "Redis", redis_url: str, database: str, clickhouse_settings: Settings
-) -> AsyncIterator[EventStage]:
-    async with (
-        clickhouse.connect(clickhouse_settings) as tables,
-        event_stage(tmp_path, redis_url, database, clickhouse_settings, tables) as one,
-    ):
-        yield one
 
 
 # -- bodies ------------------------------------------------------------------------------------------------------------

@@ -48,12 +48,6 @@ EXAMPLES = hypothesis_settings(
 )
 
 
-@pytest.fixture
-async def tables(clickhouse_settings: Settings) -> AsyncIterator[ClickHouse]:
-    async with clickhouse.connect(clickhouse_settings) as one:
-        yield one
-
-
 @asynccontextmanager
 async def serving(tables: ClickHouse | None, settings: Settings | None = None) -> AsyncIterator[httpx2.AsyncClient]:
     """The route with its error handlers, in this process."""

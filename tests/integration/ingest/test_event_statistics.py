@@ -28,7 +28,7 @@ from shared.migrations.migrate_clickhouse import migrate
 from shared.settings import Settings
 from shared.stores.clickhouse import ClickHouse, connect, connect_without_database
 from shared.stores.postgres import statement
-from tests.harness.processes import free_port
+from tests.harness.process import free_port
 from tests.harness.subjects import analytics
 from tests.harness.subjects.analytics import RECEIVED, Event, asking, store
 from tests.harness.subjects.segments import documents, matches, nodes, words

@@ -6,7 +6,6 @@ import json
 import os
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +24,11 @@ from shared.record_log.accounting import TableAccount
 from shared.record_log.factory import chosen_log
 from shared.record_log.record_log import BEGIN
 from shared.settings import Settings
-from shared.stores import clickhouse
 from shared.stores.clickhouse import ClickHouse
-from tests.harness.processes import is_alive
+from tests.harness.process import is_alive
 from tests.harness.subjects.events import EventStage, event, event_stage, moment
-from tests.harness.subjects.tracking import tracking, until
+from tests.harness.subjects.tracking import tracking
+from tests.harness.wait import until
 
 pytestmark = pytest.mark.every_engine
 
@@ -39,25 +38,6 @@ _KEY = {"idempotency-key": "upload-9"}
 #: Where answers to uploads under keys are kept, and what that was before.
 _UPLOADS, _FORMER = "tallybook:{events.uploads.0}:now", "tallybook:{events.uploads.0}:former"
 _JSON = {"content-type": "application/json"}
-
-
-@pytest.fixture
-async def tables(clickhouse_settings: Settings) -> AsyncIterator[ClickHouse]:
-    async with clickhouse.connect(clickhouse_settings) as one:
-        yield one
-
-
-@pytest.fixture
-async def stage(
-    tmp_path: Path,
-    redis_client: "Redis",
-    redis_url: str,
-    database: str,
-    clickhouse_settings: Settings,
-    tables: ClickHouse,
-) -> AsyncIterator[EventStage]:
-    async with event_stage(tmp_path, redis_url, database, clickhouse_settings, tables) as one:
-        yield one
 
 
 # -- books -------------------------------------------------------------------------------------------------------------
@@ -172,9 +152,9 @@ async def test_each_event_has_its_own_result(stage: EventStage) -> None:
     ],
 )
 async def test_what_is_no_upload_is_refused_with_a_problem(
-    stage: EventStage, content: bytes, headers: dict[str, str], status: int
+    module_stage: EventStage, content: bytes, headers: dict[str, str], status: int
 ) -> None:
-    answer = await stage.service.http.post(
+    answer = await module_stage.service.http.post(
         "/events", content=content, headers={"content-type": "application/json"} | headers
     )
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
@@ -194,16 +174,16 @@ async def test_lines_and_gzip_are_read_as_well(stage: EventStage) -> None:
 
 
 @pytest.mark.parametrize("kind", [None, "", "text/plain; charset=utf-8", "Application/JSON"])
-async def test_an_array_needs_no_type_of_its_own(stage: EventStage, kind: str | None) -> None:
+async def test_an_array_needs_no_type_of_its_own(module_stage: EventStage, kind: str | None) -> None:
     headers = {} if kind is None else {"content-type": kind}
-    answer = await stage.service.http.post("/events", content=json.dumps([event()]).encode(), headers=headers)
+    answer = await module_stage.service.http.post("/events", content=json.dumps([event()]).encode(), headers=headers)
     assert (answer.status_code, answer.json()["accepted"]) == (202, 1)
 
 
 @pytest.mark.parametrize("kind", ["application/x-ndjson", "application/jsonl", "application/x-jsonlines"])
-async def test_a_pointer_into_lines_counts_results_and_no_blank_lines(stage: EventStage, kind: str) -> None:
+async def test_a_pointer_into_lines_counts_results_and_no_blank_lines(module_stage: EventStage, kind: str) -> None:
     lines = ["", json.dumps(event()), " ", "", json.dumps(event(user_id=""))]
-    answer = await stage.send(content="\n".join(lines).encode(), headers={"content-type": kind})
+    answer = await module_stage.send(content="\n".join(lines).encode(), headers={"content-type": kind})
     assert [one.get("pointer") for one in answer.json()["results"]] == [None, "/1/user_id"]
 
 

@@ -1,14 +1,9 @@
 """Uploads of events over a real Kafka into ClickHouse: each id once, whatever is repeated and whoever is killed."""
 
-import asyncio
-import contextlib
-import os
 import random
-import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -17,21 +12,15 @@ from shared.events.table import TOPIC
 from shared.record_log.factory import chosen_log
 from shared.settings import Settings
 from shared.stores import clickhouse
-from tests.harness.kafka.broker import Broker, broker
-from tests.harness.processes import ROOT
+from tests.harness.kafka.broker import Broker
+from tests.harness.subjects.aggregators import Aggregators
 from tests.harness.subjects.events import PARTITIONS, EventStage, event, event_stage, moment
-from tests.harness.subjects.tracking import until
+from tests.harness.wait import until
 
 pytestmark = pytest.mark.slow
 
 #: Seconds for which a partition stays with an aggregator that was killed.
 LEASE_S = 2.0
-
-
-@pytest.fixture(scope="module")
-def server(servers_folder: Path) -> Iterator[Broker]:
-    with broker(servers_folder / "events-kafka") as one:
-        yield one
 
 
 @pytest.fixture
@@ -81,68 +70,40 @@ async def test_what_is_repeated_is_stored_once(stage: EventStage, redis_client: 
     await check(stage, {one["event_id"]: one["user_id"] for one in (*events, *more)})
 
 
-class Aggregators:
-    """As they are run."""
-
-    def __init__(self, stage: EventStage, folder: Path) -> None:
-        settings = stage.settings
-        values: dict[str, Any] = {
-            "redis_url": settings.redis_url,
-            "database_url": settings.database_url,
-            "clickhouse_url": settings.clickhouse_url,
-            "log_url": settings.log_url,
-            "log_partitions": PARTITIONS,
-            "sink_rows": 2,
-            "sink_wait_s": 0.05,
-            "sink_lease_s": LEASE_S,
-            "metrics_port": 0,
-            "data_dir": folder,
-        }
-        self._environ = os.environ | {f"TALLYBOOK_{name.upper()}": str(value) for name, value in values.items()}
-        self._log = folder / "aggregators.log"
-        self._running: list[asyncio.subprocess.Process] = []
-
-    async def start(self) -> None:
-        """One more."""
-        with self._log.open("ab") as log:
-            command = (sys.executable, "-m", "aggregator")
-            one = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=self._environ, stdout=log, stderr=log)
-        self._running.append(one)
-
-    async def kill_oldest(self) -> None:
-        """kill -9, and nobody follows."""
-        one = self._running.pop(0)
-        assert one.returncode is None, self._log.read_text()[-3000:]
-        one.kill()
-        await one.wait()
-
-    async def stop(self) -> None:
-        """In order."""
-        for one in self._running:
-            with contextlib.suppress(ProcessLookupError):
-                one.terminate()
-            assert await one.wait() == 0, self._log.read_text()[-3000:]
-
-
 async def test_of_two_aggregators_one_is_killed_while_uploads_are_repeated(
     stage: EventStage, redis_client: "Redis", tmp_path: Path
 ) -> None:
     chance = random.Random(7)
-    aggregators = Aggregators(stage, tmp_path)
+    settings = stage.settings
+    aggregators = Aggregators(
+        stage.pool,
+        tmp_path,
+        redis_url=settings.redis_url,
+        database_url=settings.database_url,
+        clickhouse_url=settings.clickhouse_url,
+        log_url=settings.log_url,
+        log_partitions=PARTITIONS,
+        sink_rows=2,
+        sink_wait_s=0.05,
+        sink_lease_s=LEASE_S,
+        metrics_port=0,
+    )
     events = [event(occurred_at=moment(number % 9)) for number in range(6000)]
-    await aggregators.start()
-    await aggregators.start()
-    for begin in range(0, 6000, 300):
-        if begin % 1500 == 0:
-            await stage.forget(redis_client)  # so that repeats come to the sinks, too
-        upload = [*events[begin : begin + 300], *chance.sample(events[: begin + 300], 200)]
-        assert set(await stage.statuses(*upload)) <= {"accepted", "duplicate"}
-        if begin in (1500, 3600):
-            await until(lambda: stage_has(stage, 300), "rows in the table")
-            await aggregators.kill_oldest()
-            await aggregators.start()
-    await stage.drained()
-    await aggregators.stop()
+    try:
+        aggregators.start()
+        aggregators.start()
+        for begin in range(0, 6000, 300):
+            if begin % 1500 == 0:
+                await stage.forget(redis_client)  # so that repeats come to the sinks, too
+            upload = [*events[begin : begin + 300], *chance.sample(events[: begin + 300], 200)]
+            assert set(await stage.statuses(*upload)) <= {"accepted", "duplicate"}
+            if begin in (1500, 3600):
+                await until(lambda: stage_has(stage, 300), "rows in the table")
+                await aggregators.kill_oldest()
+        await stage.drained()
+        await aggregators.stop()
+    finally:
+        aggregators.close()
     await check(stage, {one["event_id"]: one["user_id"] for one in events})
 
 

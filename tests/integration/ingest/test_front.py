@@ -31,6 +31,7 @@ from shared.errors import TallybookError
 from shared.record_log.producer import Done
 from shared.runtime.tasks import end
 from tests.harness.subjects.fronting import PATIENCE_S, Fronted, Log, fronting
+from tests.harness.wait import until
 
 UUID_TEXT = "01980a4c-5c1e-7a11-9b1e-3f2a4b5c6d7e"
 
@@ -262,7 +263,7 @@ async def test_a_client_that_ends_its_half_gets_what_is_due(tmp_path: Path) -> N
     async with fronting(Application(), tmp_path, ack="redis") as fronted:
         reader, writer = await fronted.connect()
         writer.write(click())
-        await _until(lambda: fronted.lane.tickets)
+        await until(lambda: fronted.lane.tickets)
         writer.write_eof()
         await asyncio.sleep(0)
         fronted.lane.keep()
@@ -275,10 +276,10 @@ async def test_late_answers_keep_the_order_and_hold_back_what_comes_behind(tmp_p
     async with fronting(Application(), tmp_path, ack="redis") as fronted:
         reader, writer = await fronted.connect()
         writer.write(click(1) + click(2))
-        await _until(lambda: fronted.lane.tickets)
+        await until(lambda: fronted.lane.tickets)
         assert fronted.lane.counted == {"1": 1}  # nothing is looked at before the first is answered
         fronted.lane.keep()
-        await _until(lambda: fronted.lane.tickets)
+        await until(lambda: fronted.lane.tickets)
         writer.write(LAST)
         fronted.lane.keep(is_applied=False)
         async with asyncio.timeout(PATIENCE_S):
@@ -304,7 +305,7 @@ async def test_l3_no_request_is_recognised_twice_however_many_answers_are_late(
         reader, writer = await fronted.connect()
         writer.write(click() * 20)
         for number in range(30):
-            await _until(lambda: fronted.lane.tickets)
+            await until(lambda: fronted.lane.tickets)
             if number == 10:  # comes while an answer is due
                 writer.write(click(8) * 10)
             fronted.lane.keep()
@@ -320,10 +321,10 @@ async def test_a_client_that_leaves_before_a_late_answer_harms_nobody(tmp_path: 
     async with fronting(Application(), tmp_path, ack="redis") as fronted:
         _, writer = await fronted.connect()
         writer.write(click())
-        await _until(lambda: fronted.lane.tickets)
+        await until(lambda: fronted.lane.tickets)
         writer.transport.abort()
         fronted.lane.keep()
-        await _until(lambda: not fronted.front._connections)
+        await until(lambda: not fronted.front._connections)
         assert fronted.lane.counted == {"7": 1}
 
 
@@ -331,7 +332,7 @@ async def test_a_hit_is_answered_when_the_log_has_it(tmp_path: Path) -> None:
     async with fronting(Application(), tmp_path) as fronted:
         reader, writer = await fronted.connect()
         writer.write(f"GET /track.gif?id={UUID_TEXT} HTTP/1.1\r\nHost: t\r\n\r\n".encode())
-        await _until(lambda: fronted.log.offered)
+        await until(lambda: fronted.log.offered)
         [(_, record, done)] = fronted.log.offered
         assert b'"ip":"127.0.0.1"' in record
         done("log")
@@ -421,7 +422,7 @@ async def test_a_deep_data_folder_is_no_obstacle(tmp_path: Path) -> None:
 async def test_a_slow_reader_holds_back_granian_and_gets_everything(stage: Stage) -> None:
     reader, writer = await stage.fronted.connect_slowly()
     writer.write(b"GET /large HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
-    await _until(lambda: any(one.is_full for one in stage.fronted.front._connections))
+    await until(lambda: any(one.is_full for one in stage.fronted.front._connections))
     held = max(one.transport.get_write_buffer_size() for one in stage.fronted.front._connections)
     assert held < 1_000_000  # of 20 MB: Granian has to wait
     async with asyncio.timeout(PATIENCE_S):
@@ -473,7 +474,7 @@ async def test_one_connection_too_many_takes_the_place_of_an_idle_one(
     app = Application()
     async with fronting(app, tmp_path) as fronted:
         idle = [await fronted.connect() for _ in range(3)]
-        await _until(lambda: len(fronted.front._connections) == 3)
+        await until(lambda: len(fronted.front._connections) == 3)
         refused = counted_as_refused()
         reader, writer = await fronted.connect()
         async with asyncio.timeout(PATIENCE_S):
@@ -494,7 +495,7 @@ async def test_l3_one_connection_too_many_looks_at_a_few_of_the_oldest(
     monkeypatch.setattr("ingest.front.listener.CONNECTIONS", 70)
     async with fronting(Application(), tmp_path) as fronted:
         clients = [await fronted.connect() for _ in range(70)]
-        await _until(lambda: len(fronted.front._connections) == 70)
+        await until(lambda: len(fronted.front._connections) == 70)
         for connection in list(fronted.front._connections)[:64]:
             connection.is_due = True
         fronted.front.second += 1
@@ -511,7 +512,7 @@ async def test_idle_connections_are_closed_and_busy_ones_are_not(tmp_path: Path)
     async with fronting(Application(), tmp_path, ack="redis") as fronted:
         (idle, one), (busy, two) = await fronted.connect(), await fronted.connect()
         two.write(click())
-        await _until(lambda: fronted.lane.tickets)
+        await until(lambda: fronted.lane.tickets)
         fronted.front.second += 100
         async with asyncio.timeout(PATIENCE_S):
             assert await idle.read() == b""
@@ -526,12 +527,12 @@ async def unread(folder: Path, request: bytes) -> AsyncIterator[tuple[Front, Con
     """A front, a connection with all of a large answer in its write buffer, and its client, who does not read."""
     async with fronting(Application(), folder) as fronted:
         reader, writer = await fronted.connect_slowly()
-        await _until(lambda: fronted.front._connections)
+        await until(lambda: fronted.front._connections)
         [connection] = fronted.front._connections
         connection.transport.set_write_buffer_limits(1 << 30)
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         writer.write(request)
-        await _until(lambda: connection.transport.get_write_buffer_size() and not connection.is_busy)
+        await until(lambda: connection.transport.get_write_buffer_size() and not connection.is_busy)
         await end(fronted.front._sweeper)  # the test looks itself
         fronted.front._look(connection)
         yield fronted.front, connection, reader
@@ -574,7 +575,7 @@ async def test_l3_a_client_that_reads_nothing_of_its_answer_is_let_go(tmp_path: 
         assert connection in front._connections
         front.second += 1
         front._look(connection)
-        await _until(lambda: connection not in front._connections)
+        await until(lambda: connection not in front._connections)
 
 
 async def test_a_client_that_is_about_to_go_gets_no_more_than_its_answer(tmp_path: Path) -> None:
@@ -653,7 +654,7 @@ async def test_a_stop_waits_for_what_is_due_and_closes_the_rest(tmp_path: Path) 
         late, relayed, idle = [await fronted.connect() for _ in range(3)]
         late[1].write(click())
         relayed[1].write(click(7, "Content-Length: 3") + b"a")
-        await _until(lambda: fronted.lane.tickets and any(one.is_relayed for one in fronted.front._connections))
+        await until(lambda: fronted.lane.tickets and any(one.is_relayed for one in fronted.front._connections))
         stopping = asyncio.create_task(fronted.front.stop(PATIENCE_S))
         async with asyncio.timeout(PATIENCE_S):
             assert await idle[0].read() == b""
@@ -670,7 +671,7 @@ async def test_a_stop_waits_for_what_is_due_and_closes_the_rest(tmp_path: Path) 
 async def test_a_stop_answers_connections_that_the_kernel_had_accepted(tmp_path: Path) -> None:
     async with fronting(Application(), tmp_path) as fronted:
         kept = [socket.create_connection(fronted.front.address) for _ in range(5)]
-        await _until(lambda: len(fronted.front._connections) == 5)
+        await until(lambda: len(fronted.front._connections) == 5)
         new = [socket.create_connection(fronted.front.address) for _ in range(50)]
         for number, one in enumerate(kept + new):
             one.sendall(click(7, "Content-Length: 1") + b"a" if number % 2 else click(8))
@@ -697,14 +698,14 @@ async def test_a_stop_waits_for_the_first_request_of_a_new_connection(tmp_path: 
 async def test_a_stop_lets_clients_read_what_they_were_sent(tmp_path: Path, version: str) -> None:
     async with fronting(Application(), tmp_path) as fronted:
         reader, writer = await fronted.connect_slowly()
-        await _until(lambda: fronted.front._connections)
+        await until(lambda: fronted.front._connections)
         [connection] = fronted.front._connections
         connection.transport.set_write_buffer_limits(1 << 30)
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         writer.write(f"GET /large HTTP/{version}\r\nHost: t\r\n\r\n".encode())
-        await _until(lambda: connection.transport.get_write_buffer_size() > 10_000_000)
+        await until(lambda: connection.transport.get_write_buffer_size() > 10_000_000)
         stopping = asyncio.create_task(fronted.stop(PATIENCE_S))
-        await _until(fronted.serving.done)
+        await until(fronted.serving.done)
         assert connection.transport.get_write_buffer_size()
         writer.transport.resume_reading()  # type: ignore[attr-defined]
         async with asyncio.timeout(PATIENCE_S):
@@ -834,9 +835,3 @@ async def test_a_front_that_answers_before_it_counts_is_caught(tmp_path: Path, m
     assert await lost() == 0
     monkeypatch.setattr(Clicks, "take", hasty)
     assert await lost() == 1
-
-
-async def _until(is_so: Any) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not is_so():  # noqa: ASYNC110 - any state
-            await asyncio.sleep(0.001)

@@ -2,11 +2,9 @@
 
 import os
 import re
-import signal
 import socket
 import struct
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +13,8 @@ from typing import Any, NamedTuple
 import httpx2
 import pytest
 
-from tests.harness.processes import ROOT, free_port, wait_for
+from tests.harness.process import end, free_port, launched
+from tests.harness.wait import wait_for
 
 #: Seconds that anything here may take.
 PATIENCE_S = 20.0
@@ -57,20 +56,12 @@ def answers(port: int) -> bool:
 def serving(kind: str, folder: Path, **environ: str) -> Iterator[Server]:
     port, journal = free_port(), folder / f"{kind}.journal"
     environment = os.environ | {"FRONT_JOURNAL": str(journal)} | environ
-    with (folder / f"{kind}.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command(kind, port)], cwd=ROOT, env=environment, stdout=log, stderr=log
-        )
-        try:
-            wait_for(lambda: answers(port) or process.poll() is not None, f"{kind} starts")
-            yield Server(process, port, journal)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(PATIENCE_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    process = launched("-m", *command(kind, port), log=folder / f"{kind}.log", env=environment)
+    try:
+        wait_for(lambda: answers(port) or process.poll() is not None, f"{kind} starts")
+        yield Server(process, port, journal)
+    finally:
+        end(process, PATIENCE_S)
 
 
 @pytest.fixture(scope="module")

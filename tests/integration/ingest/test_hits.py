@@ -7,7 +7,6 @@ import json
 import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,10 +26,10 @@ from shared.settings import Settings
 from shared.stores.clickhouse import connect as connect_to_clickhouse
 from shared.stores.postgres import create_pool
 from shared.uuid7 import NIL, uuid7
-from tests.harness.counted_pool import CountedPool
-from tests.harness.proxy import Proxy, proxy
-from tests.harness.services import with_database
-from tests.harness.subjects.tracking import BROWSER, PATIENCE_S, Tracking, add_tracker, tracking, until
+from tests.harness.counted_pool import counted
+from tests.harness.proxy import Proxy, proxy, to_url
+from tests.harness.subjects.tracking import BROWSER, PATIENCE_S, Tracking, add_tracker, tracking
+from tests.harness.wait import until
 from tests.integration.ingest import test_nginx as nginx
 
 GOOGLEBOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
@@ -41,32 +40,21 @@ ATTRIBUTES = "Max-Age=34560000; Path=/; Secure; HttpOnly; SameSite=None; Partiti
 
 
 @pytest.fixture(scope="module")
-async def shared_database(postgres_url: str, _template: str) -> AsyncIterator[str]:
-    """A migrated database of this file's common service."""
-    connection = await asyncpg.connect(postgres_url)
-    name = f"tallybook_tracker_{time.time_ns()}"
-    await connection.execute(f"CREATE DATABASE {name} TEMPLATE {_template}")
-    yield with_database(postgres_url, name)
-    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await connection.close()
-
-
-@pytest.fixture(scope="module")
 async def running(
-    redis_url: str, shared_database: str, tmp_path_factory: pytest.TempPathFactory
+    redis_url: str, module_database: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Tracking]:
     async with Redis.from_url(redis_url) as redis:
         await redis.flushall()
     folder = tmp_path_factory.mktemp("tracker")
-    async with tracking(folder, redis_url, shared_database, track_origins=ORIGIN) as one:
+    async with tracking(folder, redis_url, module_database, track_origins=ORIGIN) as one:
         yield one
 
 
 @pytest.fixture
-async def tracker(shared_database: str) -> UUID:
+async def tracker(module_database: str) -> UUID:
     """A tracker of this test alone, whose value is `Spring sale`."""
     one = uuid4()
-    await add_tracker(shared_database, one, "Spring sale")
+    await add_tracker(module_database, one, "Spring sale")
     return one
 
 
@@ -258,9 +246,9 @@ async def test_an_id_may_be_written_in_capitals(running: Tracking, tracker: UUID
     assert len(await hits_of(running, tracker)) == 1
 
 
-async def test_a_hit_has_the_value_of_its_moment(running: Tracking, tracker: UUID, shared_database: str) -> None:
+async def test_a_hit_has_the_value_of_its_moment(running: Tracking, tracker: UUID, module_database: str) -> None:
     await running.track(tracker)
-    await add_tracker(shared_database, tracker, "Summer sale")
+    await add_tracker(module_database, tracker, "Summer sale")
 
     async def is_summer() -> bool:
         await running.track(tracker)
@@ -270,21 +258,8 @@ async def test_a_hit_has_the_value_of_its_moment(running: Tracking, tracker: UUI
     assert (await hits_of(running, tracker))[0]["value"] == "Spring sale"
 
 
-@asynccontextmanager
-async def registry(database: str) -> AsyncIterator[tuple[Trackers, CountedPool]]:
-    """A worker's trackers over a pool that counts."""
-    async with create_pool(Settings(database_url=database)) as pool:
-        counted = CountedPool(pool)
-        trackers = Trackers(counted)
-        await trackers.start()
-        try:
-            yield trackers, counted
-        finally:
-            await trackers.stop()
-
-
 async def test_a_flood_of_unknown_ids_reaches_postgres_a_few_times(database: str) -> None:
-    async with registry(database) as (trackers, pool):
+    async with counted(Settings(database_url=database), Trackers) as (trackers, pool):
         unknown = [uuid4() for _ in range(500)]
         began = time.monotonic()
         for _ in range(4):
@@ -302,14 +277,14 @@ async def test_a_flood_of_unknown_ids_reaches_postgres_a_few_times(database: str
 async def test_what_is_remembered_of_unknown_ids_is_bounded(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_ABSENT_MAX", 10)
     monkeypatch.setattr(module, "_WAITING_MAX", 50)
-    async with registry(database) as (trackers, _):
+    async with counted(Settings(database_url=database), Trackers) as (trackers, _):
         answers = await asyncio.gather(*(trackers.value(uuid4()) for _ in range(80)), return_exceptions=True)
         assert [type(answer) for answer in answers] == [UnknownTracker] * 50 + [Busy] * 30
         assert len(trackers._absent) <= 10
 
 
 async def test_a_tracker_works_from_the_moment_at_which_it_was_added(database: str) -> None:
-    async with registry(database) as (trackers, _):
+    async with counted(Settings(database_url=database), Trackers) as (trackers, _):
         one = uuid4()
         await add_tracker(database, one, "new")
         assert await trackers.value(one) == "new"
@@ -320,7 +295,7 @@ async def test_an_old_answer_of_a_look_up_replaces_no_newer_value(
 ) -> None:
     monkeypatch.setattr(module, "_LOOK_S", 0.05)
     monkeypatch.setattr(module, "_LOOK_UP_S", 30)
-    async with registry(database) as (trackers, pool):
+    async with counted(Settings(database_url=database), Trackers) as (trackers, pool):
         one = uuid4()
         await add_tracker(database, one, "old")
         fetch, is_read = pool.fetch, asyncio.Event()
@@ -344,7 +319,7 @@ async def test_a_tracker_that_is_gone_is_unknown(database: str) -> None:
     one = uuid4()
     await add_tracker(database, one, "x")
     connection = await asyncpg.connect(database)
-    async with registry(database) as (trackers, _):
+    async with counted(Settings(database_url=database), Trackers) as (trackers, _):
         assert await trackers.value(one) == "x"
         await connection.execute("DELETE FROM trackers")
 
@@ -365,7 +340,7 @@ async def test_known_trackers_go_on_without_postgres(database: str, postgres_url
     name = urlsplit(database).path.removeprefix("/")
     admin = await asyncpg.connect(postgres_url)
     try:
-        async with registry(database) as (trackers, _):
+        async with counted(Settings(database_url=database), Trackers) as (trackers, _):
             await admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
             await admin.fetch("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
             await until(lambda: trackers._is_failing, "Postgres is missed")
@@ -436,12 +411,12 @@ async def test_v1_global_privacy_control_is_counted_without_person(running: Trac
 
 
 async def test_v1_do_not_track_counts_where_it_is_honoured(
-    running: Tracking, tracker: UUID, redis_url: str, shared_database: str, tmp_path: Path
+    running: Tracking, tracker: UUID, redis_url: str, module_database: str, tmp_path: Path
 ) -> None:
     assert "set-cookie" in (await running.track(tracker, headers={"dnt": "1"})).headers
     settings = {"honour_dnt": True, "track_ip": "truncated", "cookie_same_site": "lax", "cookie_secure": False}
     more = {"cookie_domain": "example.org", "cookie_max_age_s": 60, "cookie_http_only": False}
-    async with tracking(tmp_path, redis_url, shared_database, **settings, **more) as other:
+    async with tracking(tmp_path, redis_url, module_database, **settings, **more) as other:
         assert "set-cookie" not in (await other.track(tracker, headers={"dnt": "1"})).headers
         answer = await other.track(tracker)
         *_, hit = await hits_of(other, tracker)
@@ -495,9 +470,9 @@ async def test_p1_p5_headers_of_a_stranger_do_not_count(running: Tracking, track
 
 
 async def test_p2_address_and_url_are_right_behind_nginx(
-    redis_url: str, shared_database: str, tracker: UUID, tmp_path: Path
+    redis_url: str, module_database: str, tracker: UUID, tmp_path: Path
 ) -> None:
-    async with tracking(tmp_path, redis_url, shared_database, trusted_proxies="127.0.0.1/32") as one:
+    async with tracking(tmp_path, redis_url, module_database, trusted_proxies="127.0.0.1/32") as one:
         (tmp_path / "nginx").mkdir()
         async with nginx.running(tmp_path / "nginx", [one.port]) as port:
             target = f"/track?id={tracker}&x=%2Fa"
@@ -525,12 +500,7 @@ async def way(redis_url: str) -> AsyncIterator[Proxy]:
     """The way to the log, which can be cut. Redis is empty at first."""
     async with Redis.from_url(redis_url) as redis:
         await redis.flushall()
-    parts = urlsplit(redis_url)
-    async with proxy() as one:
-        if parts.scheme == "unix":
-            one.connect = lambda: asyncio.open_unix_connection(parts.path)
-        else:
-            one.connect = lambda: asyncio.open_connection(parts.hostname, parts.port)
+    async with proxy(to_url(redis_url)) as one:
         yield one
 
 
@@ -540,10 +510,10 @@ def numbers(hits: list[dict[str, object]]) -> list[int]:
 
 
 async def test_hits_wait_in_the_journal_while_the_log_is_away_and_count_once(
-    way: Proxy, redis_url: str, shared_database: str, tracker: UUID, tmp_path: Path
+    way: Proxy, redis_url: str, module_database: str, tracker: UUID, tmp_path: Path
 ) -> None:
     more = {"log_url": f"redis://127.0.0.1:{way.port}", "redis_timeout_s": 1}
-    async with tracking(tmp_path, redis_url, shared_database, **more) as one:
+    async with tracking(tmp_path, redis_url, module_database, **more) as one:
         await one.track(tracker, params={"n": 0})
         way.fail(deaf=True)  # what is sent arrives, and its answer does not
         first = asyncio.create_task(one.track(tracker, params={"n": 1}))
@@ -563,7 +533,7 @@ async def test_hits_wait_in_the_journal_while_the_log_is_away_and_count_once(
 
 @pytest.mark.parametrize("point", ["journal_written", "journal_synced", "append", "appended", "kill"])
 async def test_a_killed_worker_leaves_a_journal_that_counts_once(
-    way: Proxy, redis_url: str, shared_database: str, tracker: UUID, tmp_path: Path, point: str
+    way: Proxy, redis_url: str, module_database: str, tracker: UUID, tmp_path: Path, point: str
 ) -> None:
     more = {"log_url": f"redis://127.0.0.1:{way.port}", "redis_timeout_s": 0.5}
     environ = {} if point == "kill" else {"TALLYBOOK_CRASH": f"{point}=0.2"}
@@ -577,7 +547,7 @@ async def test_a_killed_worker_leaves_a_journal_that_counts_once(
                 acknowledged.add(number)
 
     for _ in range(2):
-        async with tracking(tmp_path, redis_url, shared_database, environ, **more) as one:
+        async with tracking(tmp_path, redis_url, module_database, environ, **more) as one:
             for fault in ({}, {"deaf": True}, {"away": True}, {}):
                 way.heal()
                 way.fail(**fault)
@@ -586,7 +556,7 @@ async def test_a_killed_worker_leaves_a_journal_that_counts_once(
             for worker in one.workers():
                 worker.send_signal(signal.SIGKILL)
     way.heal()
-    async with tracking(tmp_path, redis_url, shared_database) as one:  # the last life takes over what is left
+    async with tracking(tmp_path, redis_url, module_database) as one:  # the last life takes over what is left
         await until(lambda: one.journals() == 0, "the journals are sent")
         await until(lambda: len(list((tmp_path / "journal").glob("*.journal"))) == 1, "only its own is left")
         found = numbers(await hits_of(one, tracker))
@@ -595,10 +565,10 @@ async def test_a_killed_worker_leaves_a_journal_that_counts_once(
 
 
 async def test_the_accounts_know_every_hit_wherever_it_is(
-    way: Proxy, redis_url: str, shared_database: str, tracker: UUID, tmp_path: Path
+    way: Proxy, redis_url: str, module_database: str, tracker: UUID, tmp_path: Path
 ) -> None:
     more = {"log_url": f"redis://127.0.0.1:{way.port}", "redis_timeout_s": 1}
-    async with tracking(tmp_path, redis_url, shared_database, **more) as one:
+    async with tracking(tmp_path, redis_url, module_database, **more) as one:
 
         async def account() -> dict[str, int]:
             answer = await one.http.get("/accounting")
@@ -606,7 +576,7 @@ async def test_the_accounts_know_every_hit_wherever_it_is(
             records: dict[str, dict[str, int]] = answer.json()["records"]
             return records["accounted_for"]
 
-        async with create_pool(Settings(database_url=shared_database)) as pool:
+        async with create_pool(Settings(database_url=module_database)) as pool:
             await Cursors(pool, "streams", "tests").register("hits", "accounted_for", 2)
         before = await account()
         await one.track(tracker)
@@ -628,10 +598,10 @@ async def is_degraded(one: Tracking) -> bool:
 
 
 async def test_a_full_journal_is_503_and_nothing_of_it_is_counted(
-    way: Proxy, redis_url: str, shared_database: str, tracker: UUID, tmp_path: Path
+    way: Proxy, redis_url: str, module_database: str, tracker: UUID, tmp_path: Path
 ) -> None:
     more = {"log_url": f"redis://127.0.0.1:{way.port}", "redis_timeout_s": 1, "journal_bytes_max": 5000}
-    async with tracking(tmp_path, redis_url, shared_database, **more) as one:
+    async with tracking(tmp_path, redis_url, module_database, **more) as one:
         await one.track(tracker, params={"n": 0})
         way.fail(away=True)
         taken, refused = [0], 0
@@ -652,9 +622,9 @@ async def test_a_full_journal_is_503_and_nothing_of_it_is_counted(
 
 
 async def test_l7_a_full_log_is_503(
-    way: Proxy, redis_url: str, shared_database: str, tracker: UUID, tmp_path: Path
+    way: Proxy, redis_url: str, module_database: str, tracker: UUID, tmp_path: Path
 ) -> None:
-    async with tracking(tmp_path, redis_url, shared_database, log_records_max=3) as one:
+    async with tracking(tmp_path, redis_url, module_database, log_records_max=3) as one:
         statuses = [(await one.track(tracker)).status_code for _ in range(5)]
         assert statuses == [204] * 3 + [503] * 2
         assert_problem(await one.track(tracker), 503, "log_full")
@@ -682,14 +652,14 @@ MOMENTS = [
 
 
 async def test_counts_are_exact(
-    redis_url: str, shared_database: str, clickhouse_settings: Settings, tmp_path: Path
+    redis_url: str, module_database: str, clickhouse_settings: Settings, tmp_path: Path
 ) -> None:
     tracker, other = uuid4(), uuid4()
     rows = [event(tracker, moment, number) for number, moment in enumerate(MOMENTS)] + [event(other, MOMENTS[0], 99)]
     async with connect_to_clickhouse(clickhouse_settings) as clickhouse:
         await clickhouse.insert("tracker_events", "\n".join(map(json.dumps, rows)).encode(), "one")
     url = clickhouse_settings.clickhouse_url
-    async with tracking(tmp_path, redis_url, shared_database, clickhouse_url=url) as one:
+    async with tracking(tmp_path, redis_url, module_database, clickhouse_url=url) as one:
 
         async def asked(since: str, to: str, **more: str) -> dict[str, Any]:
             parameters = {"tracker_id": str(tracker), "from": since, "to": to} | more
@@ -740,8 +710,8 @@ async def test_counts_are_exact(
 
 @pytest.mark.parametrize("url", ["", "http://127.0.0.1:1/tallybook"])
 async def test_counts_without_clickhouse_are_503(
-    redis_url: str, shared_database: str, tmp_path: Path, url: str
+    redis_url: str, module_database: str, tmp_path: Path, url: str
 ) -> None:
-    async with tracking(tmp_path, redis_url, shared_database, clickhouse_url=url, clickhouse_timeout_s=1) as one:
+    async with tracking(tmp_path, redis_url, module_database, clickhouse_url=url, clickhouse_timeout_s=1) as one:
         parameters = {"tracker_id": str(uuid4()), "from": "2026-03-01", "to": "2026-03-01"}
         assert_problem(await one.http.get("/stats", params=parameters), 503, "clickhouse_unavailable")

@@ -13,12 +13,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx2
 import psutil
 import pytest
@@ -26,13 +25,11 @@ from redis import Redis
 
 from shared.counting import keys
 from shared.counting.fleet import Fleet
-from shared.migrations.migrate_clickhouse import migrate as migrate_clickhouse
-from shared.migrations.migrate_postgres import migrate
 from shared.runtime.process import raise_descriptor_limit
 from shared.settings import Settings
-from shared.stores.clickhouse import connect_without_database
-from tests.harness.processes import ROOT, free_port, wait_for
-from tests.harness.services import missing, with_database
+from tests.harness.process import ROOT, end, environ, free_port, launched
+from tests.harness.services import missing
+from tests.harness.wait import wait_for
 
 DOCUMENT = json.loads((ROOT / "docs/openapi.json").read_text())
 PROBLEM = "application/problem+json"
@@ -89,22 +86,15 @@ def serving(folder: Path, redis_url: str, database_url: str, **settings: object)
     port = free_port()
     values = {"redis_url": redis_url, "database_url": database_url, "data_dir": folder, "port": port, "workers": 2}
     values |= {"log_format": "json"} | settings
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("TALLYBOOK_")}
-    environ |= {f"TALLYBOOK_{name.upper()}": str(value) for name, value in values.items()}
-    with Redis.from_url(redis_url) as redis, (folder / "log").open("wb") as log:
+    with Redis.from_url(redis_url) as redis:
         redis.flushall()
-        process = subprocess.Popen([sys.executable, "-m", "ingest"], cwd=ROOT, env=environ, stdout=log, stderr=log)
+        process = launched("-m", "ingest", log=folder / "log", env=environ(**values))
         service = Service(process, port, folder, redis)
         try:
             wait_for(lambda: is_live(service), "the start of the service")
             yield service
         finally:
-            process.terminate()
-            try:
-                process.wait(PATIENCE_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end(process, PATIENCE_S)
 
 
 def is_live(service: Service) -> bool:
@@ -116,35 +106,11 @@ def is_live(service: Service) -> bool:
 
 
 @pytest.fixture(scope="module")
-async def module_database(postgres_url: str) -> AsyncIterator[str]:
-    """A migrated database of this file's services."""
-    name = f"tallybook_http_{os.getpid()}"
-    connection = await asyncpg.connect(postgres_url)
-    await connection.execute(f"CREATE DATABASE {name}")
-    url = with_database(postgres_url, name)
-    await migrate(url)
-    yield url
-    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await connection.close()
-
-
-@pytest.fixture(scope="module")
-async def module_clickhouse(clickhouse_url: str) -> AsyncIterator[str]:
-    """A migrated ClickHouse database of this file's services."""
-    name = f"tallybook_http_{os.getpid()}"
-    settings = Settings(clickhouse_url=f"{clickhouse_url}/{name}")
-    await migrate_clickhouse(settings)
-    yield f"{clickhouse_url}/{name}"
-    async with connect_without_database(settings) as client:
-        await client.execute(f"DROP DATABASE {name} SYNC")
-
-
-@pytest.fixture(scope="module")
 def running(
-    redis_url: str, module_database: str, module_clickhouse: str, tmp_path_factory: pytest.TempPathFactory
+    redis_url: str, module_database: str, module_clickhouse: Settings, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("service")
-    with serving(folder, redis_url, module_database, clickhouse_url=module_clickhouse) as service:
+    with serving(folder, redis_url, module_database, clickhouse_url=module_clickhouse.clickhouse_url) as service:
         yield service
 
 
@@ -585,9 +551,12 @@ checks.negative_data_rejection.enabled = false
 
 
 @pytest.mark.timeout(300)
-def test_i1_every_answer_is_as_the_document_says_and_none_is_a_server_error(service: Service, tmp_path: Path) -> None:
+@pytest.mark.parametrize("examples", [5, pytest.param(40, marks=pytest.mark.slow)])
+def test_i1_every_answer_is_as_the_document_says_and_none_is_a_server_error(
+    service: Service, tmp_path: Path, examples: int
+) -> None:
     (tmp_path / "schemathesis.toml").write_text(SCHEMATHESIS)
-    command = ["run", "--max-examples", "40", "--phases", "examples,coverage,fuzzing"]
+    command = ["run", "--max-examples", str(examples), "--phases", "examples,coverage,fuzzing"]
     more = ["--generation-database", "none", "--no-color", f"http://127.0.0.1:{service.port}/openapi.json"]
     program = [str(Path(sys.executable).with_name("schemathesis")), *command, *more]
     run = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False)
@@ -613,22 +582,23 @@ def test_a_204_means_that_redis_has_it_where_that_was_asked_for_and_a_stop_loses
         assert service.in_redis() >= 60
 
 
+def successor(main: psutil.Process) -> None:
+    """Kill the first worker, and wait for the one that takes its place."""
+    former = {child.pid for child in main.children()}
+    os.kill(min(former), signal.SIGKILL)
+    wait_for(lambda: {child.pid for child in main.children()} - former, "the successor")
+
+
+@pytest.mark.parametrize("moment", [n if n in (0, 2, 5) else pytest.param(n, marks=pytest.mark.slow) for n in range(8)])
 def test_a_stop_that_meets_a_worker_at_its_start_does_not_wait_for_it(
-    redis_url: str, module_database: str, tmp_path: Path
+    redis_url: str, module_database: str, tmp_path: Path, moment: int
 ) -> None:
-    for moment in range(8):
-        folder = tmp_path / str(moment)
-        folder.mkdir()
-        with serving(folder, redis_url, module_database) as service:
-            main = psutil.Process(service.process.pid)
-            [first, *_] = main.children()
-            former = {child.pid for child in main.children()}
-            first.kill()
-            wait_for(lambda m=main, f=former: {c.pid for c in m.children()} - f, "the successor")
-            time.sleep(0.08 * moment)
-            service.process.terminate()
-            assert service.process.wait(PATIENCE_S) == 0
-            assert "refused to gracefully stop" not in service.log_path.read_text()  # Granian would have to kill it
+    with serving(tmp_path, redis_url, module_database) as service:
+        successor(psutil.Process(service.process.pid))
+        time.sleep(0.08 * moment)
+        service.process.terminate()
+        assert service.process.wait(PATIENCE_S) == 0
+        assert "refused to gracefully stop" not in service.log_path.read_text()  # Granian would have to kill it
 
 
 #: `python -m ingest` whose stop comes when a new worker has not begun to serve: before its event loop runs, or in it,
@@ -664,10 +634,10 @@ def test_a_stop_that_comes_before_a_worker_serves_is_not_lost(
 ) -> None:
     values = {"redis_url": redis_url, "database_url": module_database, "data_dir": tmp_path, "port": free_port()}
     values |= {"workers": 2, "log_format": "json"}
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("TALLYBOOK_")}
-    environ |= {f"TALLYBOOK_{name.upper()}": str(value) for name, value in values.items()}
     command = [sys.executable, "-c", BEFORE_IT_SERVES, before]
-    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environ(**values), capture_output=True, text=True, timeout=100, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "met" in done.stdout
     assert "refused to gracefully stop" not in done.stdout + done.stderr
@@ -713,21 +683,22 @@ class Clicking:
                         self.acknowledged += 1
 
 
-def test_kills_of_workers_under_load_lose_no_answer(redis_url: str, module_database: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_kills_of_workers_under_load_lose_no_answer(
+    redis_url: str, module_database: str, tmp_path: Path, kills: int
+) -> None:
     with serving(tmp_path, redis_url, module_database) as service:
         clicking = Clicking(service)
         try:
-            for _ in range(3):
-                before = clicking.acknowledged
-                wait_for(lambda b=before: clicking.acknowledged > b + 200, "clicks")
-                former = {child.pid for child in psutil.Process(service.process.pid).children()}
-                os.kill(min(former), signal.SIGKILL)
-                wait_for(
-                    lambda f=former: {c.pid for c in psutil.Process(service.process.pid).children()} - f,
-                    "the successor",
-                )
-                wait_for(lambda: is_live(service), "the service")
-                time.sleep(6)  # Granian gives up when a worker dies within 5.5 s of its start
+            for number in range(kills):
+                if number:
+                    time.sleep(6)  # Granian gives up when a worker dies within 5.5 s of its start
+                for is_after in (False, True):
+                    before = clicking.acknowledged
+                    wait_for(lambda b=before: clicking.acknowledged > b + 200, "clicks")
+                    if not is_after:
+                        successor(psutil.Process(service.process.pid))
+                        wait_for(lambda: is_live(service), "the service")
         finally:
             clicking.end()
         assert clicking.acknowledged <= service.counted() <= clicking.attempted

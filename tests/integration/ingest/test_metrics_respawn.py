@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,8 +13,7 @@ from prometheus_client.registry import CollectorRegistry
 
 from shared.telemetry.metric_slots import Slot
 from tallybook.metrics.endpoint import Files, prepare
-
-ROOT = Path(__file__).parents[3]
+from tests.harness.process import ROOT, end, free_port
 
 COUNT = """
 import sys
@@ -184,9 +182,7 @@ def test_a_parent_that_only_forks_workers_wastes_no_slot(folder: Path) -> None:
 
 def test_workers_of_granian_that_are_killed_are_replaced_in_their_slots(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "counting_app.py").write_text(GRANIAN_APP)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = subprocess.Popen(
         [sys.executable, "-c", GRANIAN, str(port)],
         cwd=tmp_path,
@@ -203,9 +199,8 @@ def test_workers_of_granian_that_are_killed_are_replaced_in_their_slots(folder: 
         assert figures(folder)["tallybook_clicks_duplicate_total"] == 4
         assert slots(folder) == {"ingest-0", "ingest-1"}
     finally:
-        server.terminate()
+        end(server, 30)
         server.stdout.close()
-        server.wait(30)
 
 
 def test_damaged_files_of_a_slot_do_not_stop_the_next_worker(folder: Path) -> None:

@@ -12,21 +12,15 @@ from redis.asyncio import Redis
 
 from shared.record_log.streams import StreamsLog
 from shared.settings import Settings
-from shared.stores import clickhouse
 from shared.stores.clickhouse import ClickHouse
 from shared.stores.clickhouse_errors import CLICKHOUSE_ERRORS
 from shared.stores.postgres import create_pool
+from tests.harness.subjects.events import EventStage
 from tests.harness.subjects.page_stage import Stage
 from tests.harness.subjects.pages import DAY_MS, HOUR_MS, MINUTE_MS, Sent, generate, view
 from tests.harness.subjects.tracking import Tracking, tracking
 
 pytestmark = pytest.mark.every_engine
-
-
-@pytest.fixture
-async def tables(clickhouse_settings: Settings) -> AsyncIterator[ClickHouse]:
-    async with clickhouse.connect(clickhouse_settings) as one:
-        yield one
 
 
 @pytest.fixture
@@ -102,11 +96,11 @@ async def test_a_range_is_widened_to_whole_buckets(stage: Stage, service: Tracki
     assert answer["total"]["views"] == 2
 
 
-async def test_a_range_without_views(service: Tracking) -> None:
+async def test_a_range_without_views(module_stage: EventStage) -> None:
     nothing = {"views": 0, "users": 0, "average_duration_ms": 0.0, "bounce_rate": 0.0}
-    answer = await asked(service, from_="2020-01-01", to="2020-12-31")
+    answer = await asked(module_stage.service, from_="2020-01-01", to="2020-12-31")
     assert (answer["total"], answer["stats"], answer["pages"]) == (nothing, [], [])
-    answer = await asked(service, from_="2199-12-30", to="2199-12-31", page_id="' OR 1 --")
+    answer = await asked(module_stage.service, from_="2199-12-30", to="2199-12-31", page_id="' OR 1 --")
     assert (answer["total"], answer["page_id"]) == (nothing, "' OR 1 --")
 
 
@@ -125,17 +119,17 @@ async def test_a_range_without_views(service: Tracking) -> None:
     ],
 )
 async def test_what_cannot_be_answered_is_refused(
-    service: Tracking, params: dict[str, str], code: str, parameter: str
+    module_stage: EventStage, params: dict[str, str], code: str, parameter: str
 ) -> None:
-    answer = await service.http.get("/stats/pages", params=params)
+    answer = await module_stage.service.http.get("/stats/pages", params=params)
     assert (answer.json()["code"], answer.json()["errors"][0]["parameter"]) == (code, parameter)
 
 
-async def test_minutes_that_have_expired_are_refused_and_not_answered_by_half(service: Tracking) -> None:
+async def test_minutes_that_have_expired_are_refused_and_not_answered_by_half(module_stage: EventStage) -> None:
     week = datetime.now(UTC) - timedelta(days=7)
     for since, status in ((week + timedelta(minutes=2), 200), (week - timedelta(minutes=2), 422)):
         params = {"from": f"{since:%Y-%m-%dT%H:%M:%SZ}", "to": f"{datetime.now(UTC):%Y-%m-%d}", "step": "minute"}
-        assert (await service.http.get("/stats/pages", params=params)).status_code == status
+        assert (await module_stage.service.http.get("/stats/pages", params=params)).status_code == status
 
 
 async def test_a_service_without_clickhouse_says_so(tmp_path: Path, redis_url: str, database: str) -> None:

@@ -1,10 +1,7 @@
 """Several `tallybook ingest` on one data folder, as replicas of a container share a volume."""
 
 import json
-import os
 import signal
-import sys
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from tallybook.exits import Exit
-from tests.harness.processes import Program, free_port, wait_for
-
-TALLYBOOK = str(Path(sys.executable).parent / "tallybook")
+from tests.harness.http import fetched
+from tests.harness.process import Program, environ, free_port
+from tests.harness.stacks import TALLYBOOK
+from tests.harness.wait import wait_for
 
 
 class Replica:
@@ -22,23 +20,21 @@ class Replica:
 
     def __init__(self, folder: Path, redis_url: str, database: str, number: int) -> None:
         self.port, self.metrics_port = free_port(), free_port()
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("TALLYBOOK_")} | {
-            "TALLYBOOK_DATA_DIR": str(folder),
-            "TALLYBOOK_REDIS_URL": redis_url,
-            "TALLYBOOK_DATABASE_URL": database,
-            "TALLYBOOK_CLICKHOUSE_URL": "http://nobody:x@127.0.0.1:9/x",  # away; unset would embed one
-            "TALLYBOOK_PORT": str(self.port),
-            "TALLYBOOK_METRICS_PORT": str(self.metrics_port),
-            "TALLYBOOK_WORKERS": "1",
-            "TALLYBOOK_LOG_FORMAT": "console",
-        }
-        self.program = Program([TALLYBOOK, "ingest"], environ, folder.with_name(f"replica-{number}.log"))
+        variables = environ(
+            data_dir=folder,
+            redis_url=redis_url,
+            database_url=database,
+            clickhouse_url="http://nobody:x@127.0.0.1:9/x",  # away; unset would embed one
+            port=self.port,
+            metrics_port=self.metrics_port,
+            workers=1,
+            log_format="console",
+        )
+        self.program = Program([str(TALLYBOOK), "ingest"], variables, folder.with_name(f"replica-{number}.log"))
         assert self.program.line().startswith("tallybook is ready")
 
     def asked(self, path: str, method: str = "GET", port: int | None = None) -> str:
-        request = urllib.request.Request(f"http://127.0.0.1:{port or self.port}{path}", method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - of this host
-            return str(answer.read().decode())
+        return fetched(port or self.port, path, method).decode()
 
     def total(self, banner: int) -> int:
         return int(json.loads(self.asked(f"/stats/{banner}"))["total"])
@@ -88,11 +84,8 @@ def test_a_folder_with_embedded_servers_has_one_owner(
     folder: Path, redis_url: str, database: str, redis_client: object
 ) -> None:
     with replica(folder, redis_url, database, 0):
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("TALLYBOOK_")}
         ports = ["--port", str(free_port()), "--data-dir", str(folder)]
-        stack = Program(
-            [TALLYBOOK, "up", *ports], environ | {"TALLYBOOK_METRICS_PORT": "0"}, folder.with_name("up.log")
-        )
+        stack = Program([str(TALLYBOOK), "up", *ports], environ(metrics_port=0), folder.with_name("up.log"))
         try:
             assert stack.process.wait(60) == Exit.FOLDER_IN_USE
         finally:

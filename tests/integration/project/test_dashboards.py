@@ -6,11 +6,10 @@ import http.client
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -24,9 +23,12 @@ from shared.record_log.record_log import Batch, Position, Record
 from shared.settings import Settings
 from shared.stores import clickhouse
 from tallybook.metrics.endpoint import Endpoint, prepare
+from tests.harness.http import request
+from tests.harness.process import end, free_port
 from tests.harness.services import require
 from tests.harness.subjects.dashboards import ROOT, RULES, Query, alerts, promql, selectors, sql
 from tests.harness.subjects.pages import view
+from tests.harness.wait import PATIENCE_S, wait_for
 
 #: Counts everything that can be counted, until its input ends.
 FEED = """
@@ -105,8 +107,6 @@ for n in itertools.count():
 """
 #: For panels that look at the last day.
 NOW_S = int(time.time())
-#: Seconds until Prometheus must have done what is waited for, on a busy machine.
-PATIENCE_S = 60
 
 
 class Prometheus:
@@ -116,29 +116,19 @@ class Prometheus:
         self._port = port
 
     def get(self, path: str, **parameters: str) -> Any:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
-        try:
-            connection.request("GET", f"/api/v1/{path}?{urlencode(parameters)}")
-            answer = json.loads(connection.getresponse().read())
-        finally:
-            connection.close()
+        answer = request(self._port, f"/api/v1/{path}?{urlencode(parameters)}").json()
         assert answer["status"] == "success", answer
         return answer["data"]
+
+    def says(self, expression: str) -> bool:
+        """Whether it answers with something; one that is not there yet does not."""
+        with contextlib.suppress(OSError, http.client.HTTPException, ValueError, AssertionError):
+            return self.query(expression) != []
+        return False
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         result: list[dict[str, Any]] = self.get("query", query=expression)["result"]
         return result
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    """Come back when it is so; the answer of a server that is not there yet is no."""
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        with contextlib.suppress(OSError, http.client.HTTPException, ValueError, AssertionError):
-            if is_so():
-                return
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")
@@ -170,9 +160,7 @@ def prometheus(scraped: int, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         "scrape_configs": [{"job_name": "tallybook", "static_configs": [{"targets": [f"127.0.0.1:{scraped}"]}]}],
     }
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [
@@ -186,12 +174,11 @@ def prometheus(scraped: int, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         )
     try:
         running = Prometheus(port)
-        until(lambda: running.query('count_over_time(up{job="tallybook"}[1m]) >= 5') != [])
-        until(lambda: all(rule["health"] != "unknown" for rule in rules(running)))
+        wait_for(lambda: running.says('count_over_time(up{job="tallybook"}[1m]) >= 5'), "some scrapes")
+        wait_for(lambda: all(rule["health"] != "unknown" for rule in rules(running)), "the health of each rule")
         yield running
     finally:
-        process.terminate()
-        process.wait(PATIENCE_S)
+        end(process)
 
 
 def rules(prometheus: Prometheus) -> list[dict[str, Any]]:

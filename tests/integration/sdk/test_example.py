@@ -13,8 +13,8 @@ import pytest
 
 from shared.settings import Settings
 from shared.stores import clickhouse
-from tests.harness.processes import ROOT
-from tests.harness.until import until
+from tests.harness.process import ROOT
+from tests.harness.wait import until
 
 EXAMPLE = ROOT / "examples/django"
 

@@ -50,7 +50,7 @@ from tallybook_sdk.outbox import (
 )
 from tallybook_sdk.outbox.event import process_environment
 from tallybook_sdk.outbox.ids import random_id
-from tests.harness.processes import ROOT
+from tests.harness.process import ROOT
 from tests.harness.services import with_database
 
 

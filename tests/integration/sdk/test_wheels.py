@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 import pytest
 
-from tests.harness.processes import ROOT
+from tests.harness.process import ROOT
 
 #: What the wheels put beside one another into site-packages.
 SERVICE = {"aggregator", "gateway", "generator", "ingest", "shared", "tallybook"}

@@ -22,7 +22,7 @@ from shared.settings import Settings
 from shared.stores import clickhouse_errors
 from shared.stores.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify, connect, database
 from tallybook.stack.check import examine
-from tests.harness.processes import free_port
+from tests.harness.process import free_port
 
 pytestmark = pytest.mark.every_engine
 

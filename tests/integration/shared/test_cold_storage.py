@@ -28,13 +28,12 @@ from shared.settings import Settings
 from shared.stores.clickhouse import CLICKHOUSE_ERRORS, ClickHouse, classify, connect
 from shared.stores.postgres import create_pool
 from tallybook.stack.check import examine
-from tests.harness.processes import wait_for
 from tests.harness.s3 import KEY_ID, S3, SECRET, s3
 from tests.harness.services import require
 from tests.harness.subjects.analytics import Event, asking, store
 from tests.harness.subjects.events import event, event_stage, moment
 from tests.harness.subjects.gateway import Gateway
-from tests.harness.subjects.tracking import until
+from tests.harness.wait import until, wait_for
 
 DAYS = 30
 TODAY = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
@@ -56,21 +55,6 @@ def some(first: int, count: int, days_back: int, **fields: Any) -> list[Event]:
 #: Days of many months, with repeats of some.
 HISTORY = [some(1000 * day, 60, day) for day in (0, 1, 29, 45, 46, 80, 110, 140)]
 REPEATS = [some(1000 * day, 20, day, delay_s=60) for day in (1, 46, 110)]
-
-
-@pytest.fixture
-def gateways(tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
-    """Makes gateways of this test alone, without starting them."""
-    made = []
-
-    def make(name: str = "data", **environ: str) -> Gateway:
-        one = Gateway(tmp_path / name, **environ)
-        made.append(one)
-        return one
-
-    yield make
-    for one in made:
-        one.close()
 
 
 @pytest.fixture
@@ -248,10 +232,18 @@ def _with(gateway: Gateway, text: str) -> list[Path]:
 # -- killed on the way -------------------------------------------------------------------------------------------------
 
 #: Calls of the system that a move makes: copies of files, and the names that parts get in the end.
-CALLS = [("rename,renameat,renameat2", n) for n in (1, 3)] + [("copy_file_range,sendfile", n) for n in (1, 60)]
+RENAMES, COPIES = "rename,renameat,renameat2", "copy_file_range,sendfile"
 
 
-@pytest.mark.parametrize(("calls", "nth"), CALLS, ids=[f"{name.partition(',')[0]}-{n}" for name, n in CALLS])
+@pytest.mark.parametrize(
+    ("calls", "nth"),
+    [
+        pytest.param(RENAMES, 1, id="rename-1"),
+        pytest.param(RENAMES, 3, id="rename-3", marks=pytest.mark.slow),
+        pytest.param(COPIES, 1, id="copy_file_range-1", marks=pytest.mark.slow),
+        pytest.param(COPIES, 60, id="copy_file_range-60"),
+    ],
+)
 async def test_a_kill_in_the_midst_of_a_move_loses_and_doubles_nothing(
     gateways: Callable[..., Gateway], calls: str, nth: int
 ) -> None:

@@ -5,11 +5,10 @@ import gc
 import itertools
 import os
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -33,8 +32,7 @@ from shared.runtime.tasks import end
 from shared.settings import Settings
 from shared.stores.postgres import create_pool
 from shared.stores.redis_client import connect
-from tests.harness.kafka.broker import kafka
-from tests.harness.proxy import Proxy, proxy
+from tests.harness.proxy import Proxy, to_port, to_url
 
 #: Seconds after which a log through a deaf proxy gives up.
 TIMEOUT_S = 2.0
@@ -58,18 +56,6 @@ class Store:
     topic: str = field(default_factory=lambda: next(_topics))
 
 
-@pytest.fixture(scope="session")
-async def faults() -> AsyncIterator[Proxy]:
-    async with proxy() as one:
-        yield one
-
-
-@pytest.fixture(scope="session")
-def kafka_servers(servers_folder: Path, faults: Proxy) -> Iterator[tuple[str, int]]:
-    with kafka(servers_folder / "k", faults.port) as servers:
-        yield servers
-
-
 @pytest.fixture(params=["streams", pytest.param("kafka", marks=pytest.mark.slow)])
 async def store(
     request: pytest.FixtureRequest, redis_client: "Redis", redis_url: str, faults: Proxy
@@ -87,20 +73,14 @@ async def store(
 
     proxied = f"127.0.0.1:{faults.port}"
     if request.param == "streams":
-        faults.connect = lambda: _connection(urlsplit(redis_url))
+        faults.connect = to_url(redis_url)
         yield Store("streams", _bound(streams, redis_url), _bound(streams, f"redis://{proxied}"), faults)
     else:
         servers, faulty = request.getfixturevalue("kafka_servers")
-        faults.connect = lambda: asyncio.open_connection("127.0.0.1", faulty)
+        faults.connect = to_port(faulty)
         yield Store("kafka", _bound(of_kafka, servers), _bound(of_kafka, proxied), faults)
     for one in made:
         await (one.close() if isinstance(one, KafkaLog) else one.aclose())
-
-
-async def _connection(url: SplitResult) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    if url.scheme == "unix":
-        return await asyncio.open_unix_connection(url.path)
-    return await asyncio.open_connection(url.hostname, url.port)
 
 
 def _bound(make: Callable[..., Log], where: str) -> Callable[..., Log]:

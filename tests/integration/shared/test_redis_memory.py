@@ -30,7 +30,7 @@ from shared.record_log.record_log import BEGIN, Limit, Log, Position
 from shared.record_log.retention import trim
 from shared.record_log.streams import StreamsLog, prefix
 from shared.settings import Settings
-from shared.stores import clickhouse, redis_memory
+from shared.stores import redis_memory
 from shared.stores.clickhouse import ClickHouse
 from shared.stores.postgres import create_pool
 from shared.stores.redis_client import connect
@@ -318,12 +318,6 @@ async def test_39_000_hits_of_8_kb_fill_no_redis(redis_client: "Redis", settings
         assert await taken(redis_client, "tallybook:{hits.*") <= redis_memory.bound(chosen, "hits")
         assert [len((await in_log(log, "hits", partition))[0]) for partition in range(4)] == acknowledged
         assert 4000 < sum(acknowledged) < 39_000
-
-
-@pytest.fixture
-async def tables(clickhouse_settings: Settings) -> AsyncIterator[ClickHouse]:
-    async with clickhouse.connect(clickhouse_settings) as one:
-        yield one
 
 
 async def test_events_uploaded_to_an_idle_stack_leave_bounded_memory(

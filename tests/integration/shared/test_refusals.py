@@ -25,8 +25,8 @@ from shared.stores.failures import WrongTopic, judge
 from shared.stores.postgres import create_pool
 from shared.stores.redis_client import REDIS_ERRORS, connect
 from tests.harness import services
-from tests.harness.kafka.broker import Broker, broker
-from tests.harness.subjects.tracking import until
+from tests.harness.kafka.broker import Broker
+from tests.harness.wait import until
 
 # -- Redis -------------------------------------------------------------------------------------------------------------
 
@@ -182,12 +182,6 @@ async def test_clickhouse_refuses_a_wrong_password_and_a_database_that_is_not_th
 
 
 # -- Kafka -------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def server(servers_folder: Path) -> Iterator[Broker]:
-    with broker(servers_folder / "refusing-kafka") as one:
-        yield one
 
 
 @pytest.fixture

@@ -24,8 +24,9 @@ from tallybook.stack.embedded import EmbeddedServers
 from tallybook.stack.launcher import SAME, server_identity
 from tallybook.stack.restarts import Restarts
 from tests.harness.owners import OWNER, ask, execute, need_root, read, write
-from tests.harness.processes import ROOT, Program, lives, program, wait_for
+from tests.harness.process import ROOT, Program, lives, program
 from tests.harness.services import enterable, missing
+from tests.harness.wait import wait_for
 
 Owner = Callable[[], AbstractContextManager[Program]]
 

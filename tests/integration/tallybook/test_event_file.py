@@ -15,7 +15,7 @@ from shared.settings import Settings
 from tallybook.imports import event_file
 from tallybook.imports.event_file import EventFile, FileBatch
 from tallybook.imports.file_bytes import FIELD_MAX, EndlessRow
-from tests.harness.processes import ROOT
+from tests.harness.process import ROOT
 from tests.harness.subjects.events import event
 
 MB = 1 << 20

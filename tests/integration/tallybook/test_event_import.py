@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,19 +23,8 @@ from shared.stores import clickhouse
 from tallybook.exits import Exit
 from tallybook.imports import event_file
 from tallybook.imports.event_file import EventFile
-from tests.harness.processes import ROOT
-from tests.harness.subjects.events import EventStage, event, event_stage, moment
-
-
-@pytest.fixture
-async def stage(
-    tmp_path: Path, redis_client: "Redis", redis_url: str, database: str, clickhouse_settings: Settings
-) -> AsyncIterator[EventStage]:
-    async with (
-        clickhouse.connect(clickhouse_settings) as tables,
-        event_stage(tmp_path, redis_url, database, clickhouse_settings, tables) as one,
-    ):
-        yield one
+from tests.harness.process import ROOT
+from tests.harness.subjects.events import EventStage, event, moment
 
 
 def write(path: Path, events: Iterable[dict[str, Any]]) -> Path:

@@ -23,7 +23,7 @@ from tallybook.imports import event_file
 from tallybook.imports.event_file import READ_ERRORS, EventFile, FileBatch, Reading
 from tallybook.imports.event_layout import NotEvents
 from tallybook.imports.file_bytes import Foreign
-from tests.harness.processes import ROOT
+from tests.harness.process import ROOT
 from tests.harness.subjects.events import event, moment
 
 HEADING = "event_id,occurred_at,user_id,event_type,properties_json"

@@ -22,8 +22,9 @@ from tallybook.stack import clickhouse, launcher
 from tallybook.stack.data_folder import DataFolder
 from tallybook.stack.embedded import EmbeddedServers
 from tests.harness.owners import OWNER, ask, need_root, read, write
-from tests.harness.processes import program, wait_for
+from tests.harness.process import program
 from tests.harness.services import enterable, missing
+from tests.harness.wait import wait_for
 
 PATHS = ["c++", "100%", "c#", "R&D", "a,b", "two  words", 'it\'s "q" $HOME', "söß 東京", "-dash", "x" * 200]
 

@@ -26,7 +26,7 @@ from shared.stores.postgres import create_pool
 from shared.uuid7 import NIL
 from tallybook.cli import main
 from tallybook.exits import Exit
-from tests.harness.processes import ROOT
+from tests.harness.process import ROOT
 from tests.harness.subjects.analytics import RECEIVED, Event, store
 
 pytestmark = pytest.mark.every_engine

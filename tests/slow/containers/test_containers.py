@@ -13,14 +13,15 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.harness.processes import free_port
+from tests.harness.process import free_port
 from tests.harness.services import missing
+from tests.harness.wait import wait_for
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/containers.md").read_text()
@@ -104,13 +105,6 @@ def _compose() -> str:
     return done.stdout.strip()
 
 
-def until(is_so: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < deadline, f"{what} did not happen"
-        time.sleep(0.5)
-
-
 def walk() -> list[str]:
     """The commands of the page, in order: those behind a `$`."""
     return re.findall(r"^    \$ (.+)$", PAGE, re.MULTILINE)
@@ -150,7 +144,7 @@ def key(engine: Engine) -> str:
 def test_every_command_of_the_page_works_as_it_stands(engine: Engine, key: str) -> None:
     assert key.startswith("tb_")
     for service in ("nginx", "ingest", "aggregator", "redis", "postgres", "clickhouse", "prometheus"):
-        until(lambda service=service: engine.is_healthy(service), f"{service} is healthy")
+        wait_for(lambda service=service: engine.is_healthy(service), f"{service} is healthy")
     assert engine.total(key, 42) == 1  # also after the stop and the start at the end of the page
 
 
@@ -227,20 +221,20 @@ def test_acknowledged_clicks_survive_kill_restart_and_a_new_container(engine: En
         engine.compose("kill", "--signal", "KILL", service)
         sent += engine.click(1, 20)  # some of these nobody answers
         engine.compose("up", "--detach", "--no-build", "--no-recreate", "nginx", "aggregator")
-        until(lambda: engine.request("/health/live")[0] == 200, "an answer")
+        wait_for(lambda: engine.request("/health/live")[0] == 200, "an answer")
         sent += engine.click(1, 20)
     engine.compose("restart", "ingest")
-    until(lambda: engine.request("/health/live")[0] == 200, "an answer")
+    wait_for(lambda: engine.request("/health/live")[0] == 200, "an answer")
     sent += engine.click(1, 20)
     engine.compose("down")
     engine.compose("up", "--detach", "--no-build", "nginx", "aggregator", "prometheus")
-    until(lambda: engine.total(key, 1) is not None, "a read")
+    wait_for(lambda: engine.total(key, 1) is not None, "a read")
     assert engine.total(key, 1) == sent
 
 
 def test_replicas_share_their_lanes_and_the_clicks_of_a_dead_one_are_counted(engine: Engine, key: str) -> None:
     engine.compose("up", "--detach", "--no-build", "--no-recreate", "--scale", "ingest=2", "ingest")
-    until(lambda: len(engine.containers("ingest")) == 2 and engine.is_healthy("ingest"), "two replicas are healthy")
+    wait_for(lambda: len(engine.containers("ingest")) == 2 and engine.is_healthy("ingest"), "two replicas are healthy")
 
     network = f"{engine.environ['COMPOSE_PROJECT_NAME']}_front"
 
@@ -253,11 +247,11 @@ def test_replicas_share_their_lanes_and_the_clicks_of_a_dead_one_are_counted(eng
     assert sent == 200
     engine.run("docker", "kill", "--signal", "KILL", engine.containers("ingest")[1])
     engine.compose("unpause", "redis")
-    until(lambda: engine.request("/stats/2", "POST")[0] == 204, "a click")
-    until(lambda: engine.total(key, 2) == sent + 1, "all clicks are counted")
-    until(lambda: engine.is_healthy("redis"), "redis is healthy again after its pause")
+    wait_for(lambda: engine.request("/stats/2", "POST")[0] == 204, "a click")
+    wait_for(lambda: engine.total(key, 2) == sent + 1, "all clicks are counted")
+    wait_for(lambda: engine.is_healthy("redis"), "redis is healthy again after its pause")
     engine.compose("up", "--detach", "--no-build", "--no-recreate", "--scale", "ingest=1", "ingest")
-    until(lambda: engine.total(key, 2) == sent + 1, "all clicks are counted by one replica")
+    wait_for(lambda: engine.total(key, 2) == sent + 1, "all clicks are counted by one replica")
 
 
 def test_stops_end_in_time_and_in_order(engine: Engine, key: str) -> None:
@@ -275,7 +269,7 @@ def test_tls_ends_in_the_profile_and_the_scheme_is_known_behind_it(engine: Engin
     engine.run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names, *made)
     os.chown(folder / "key.pem", 101, 101)
     engine.compose("--profile", "tls", "up", "--detach", "--no-build", "--no-recreate", "tls")
-    until(lambda: engine.is_healthy("tls"), "tls is healthy")
+    wait_for(lambda: engine.is_healthy("tls"), "tls is healthy")
     trusted = ssl.create_default_context(cafile=folder / "certificate.pem")
     tracker = engine.compose("exec", "-T", "aggregator", "tallybook", "trackers", "add", "tls").strip()
     address = f"https://127.0.0.1:{engine.tls_port}"
@@ -288,7 +282,7 @@ def test_tls_ends_in_the_profile_and_the_scheme_is_known_behind_it(engine: Engin
             error.close()
             return False
 
-    until(hit, "a hit over TLS")
+    wait_for(hit, "a hit over TLS")
     query = f"SELECT DISTINCT url FROM tallybook.tracker_events WHERE tracker_id = '{tracker}' FORMAT TSV"
     program = """if True:
         import sys, urllib.parse, urllib.request
@@ -301,5 +295,5 @@ def test_tls_ends_in_the_profile_and_the_scheme_is_known_behind_it(engine: Engin
     def stored() -> str:
         return engine.compose("exec", "-T", "aggregator", "python", "-c", program, query).strip()
 
-    until(stored, "the hit is stored")
+    wait_for(stored, "the hit is stored")
     assert stored().startswith(f"{address}/track?id=")

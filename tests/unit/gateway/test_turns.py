@@ -75,7 +75,7 @@ async def gateway(engine: Engine) -> AsyncIterator[Any]:
     made.close()
 
 
-async def until(engine: Engine, name: str) -> None:
+async def begun(engine: Engine, name: str) -> None:
     assert await asyncio.to_thread(engine.begins[name].wait, 60)
 
 
@@ -83,7 +83,7 @@ async def test_a_statement_whose_client_left_before_its_turn_is_never_run() -> N
     engine = Engine()
     async with gateway(engine) as app:
         first = Client(app, "first")
-        await until(engine, "first")
+        await begun(engine, "first")
         second = Client(app, "second")
         second.leave()
         await second.task
@@ -99,7 +99,7 @@ async def test_a_read_is_cancelled_when_its_client_leaves() -> None:
     engine = Engine()
     async with gateway(engine) as app:
         first = Client(app, "first", f"workload={READS}")
-        await until(engine, "first")
+        await begun(engine, "first")
         first.leave()
         await first.task
         assert engine.cancelled == {"first"}
@@ -114,7 +114,7 @@ async def test_what_is_written_goes_on_without_its_client(leaves: bool) -> None:
     engine = Engine()
     async with gateway(engine) as app:
         first = Client(app, "first")
-        await until(engine, "first")
+        await begun(engine, "first")
         if leaves:
             first.leave()
         engine.ends["first"].set()

@@ -1,6 +1,5 @@
 """The control endpoint: what may be changed is, what may not is refused in the one form of errors."""
 
-import http.client
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +9,7 @@ import pytest
 from generator.control import Controlled, Endpoint
 from generator.traffic.profile import Profile
 from shared.telemetry.metrics import GENERATOR_QUEUE
+from tests.harness.http import request
 
 PROBLEM = "application/problem+json"
 JSON = {"Content-Type": "application/json"}
@@ -26,13 +26,11 @@ class Asked:
         self.profile = profile
 
     def ask(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, Any, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.endpoint.port, timeout=10)
         sent = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        connection.request(method, path, sent, {name.replace("_", "-"): value for name, value in headers.items()})
-        answer = connection.getresponse()
-        content, media = answer.read(), answer.headers["Content-Type"]
-        connection.close()
-        return answer.status, json.loads(content) if "json" in media else content.decode(), media
+        fields = {name.replace("_", "-"): value for name, value in headers.items()}
+        answer = request(self.endpoint.port, path, method, sent, fields)
+        media = answer.headers["content-type"]
+        return answer.status, answer.json() if "json" in media else answer.text, media
 
     def patch(self, body: object, **headers: str) -> tuple[int, Any, str]:
         return self.ask("PATCH", "/control", body, **({"Content_Type": "application/json"} | headers))
@@ -94,14 +92,10 @@ def test_other_media_methods_and_addresses_are_refused(asked: Asked) -> None:
 @pytest.mark.parametrize("method", ["HEAD", "POST", "DELETE", "OPTIONS", "PROPFIND", "get"])
 @pytest.mark.parametrize(("path", "allowed"), [("/control", "GET, PATCH"), ("/metrics", "GET")])
 def test_every_other_method_is_told_which_there_are(asked: Asked, method: str, path: str, allowed: str) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", asked.endpoint.port, timeout=10)
-    connection.request(method, path)
-    answer = connection.getresponse()
-    content = answer.read()
-    connection.close()
-    assert (answer.status, answer.headers["Content-Type"], answer.headers["Allow"]) == (405, PROBLEM, allowed)
-    assert content == b"" if method == "HEAD" else json.loads(content)["code"] == "method_not_allowed"
-    assert int(answer.headers["Content-Length"]) > 0
+    answer = request(asked.endpoint.port, path, method)
+    assert (answer.status, answer.headers["content-type"], answer.headers["allow"]) == (405, PROBLEM, allowed)
+    assert answer.body == b"" if method == "HEAD" else answer.json()["code"] == "method_not_allowed"
+    assert int(answer.headers["content-length"]) > 0
 
 
 def test_o7_pages_in_a_browser_cannot_use_it(asked: Asked) -> None:

@@ -3,7 +3,8 @@
 import subprocess
 import sys
 
-from tests.harness.processes import PATIENCE_S, ROOT
+from tests.harness.process import ROOT
+from tests.harness.wait import PATIENCE_S
 
 #: Runs the main loop when a worker has died, and sends SIGTERM before each line of it in turn, down into the library;
 #: at last when it waits, where there is no line any more.

@@ -38,6 +38,28 @@ def test_tests_have_no_packages_of_their_own() -> None:
     assert not list((ROOT / "tests").rglob("__init__.py"))
 
 
+def test_tests_mirror_the_packages() -> None:
+    """Units have a folder a package; parts with real stores have one for the SDK, too."""
+    for kind, more in (("unit", set()), ("integration", {"sdk"})):
+        folders = {path.parent.name for path in (ROOT / "tests" / kind).rglob("test_*.py")}
+        assert folders <= {*PACKAGES, "project", *more}, kind
+
+
+def test_the_tests_have_one_way_to_wait_one_proxy_and_one_launcher() -> None:
+    """Wherever else one begins, it belongs into tests/harness."""
+    once = {
+        r"def _?(until|wait_for|wait_until|eventually)\b": ["harness/wait.py"],
+        r"^class \w*Proxy\b": ["harness/proxy.py"],
+        r"http\.client\.HTTPConnection\(": ["harness/http.py"],
+        r"startswith\(.TALLYBOOK_": ["conftest.py", "harness/process.py"],
+        r"def free_ports?\b": ["harness/process.py"],
+    }
+    sources = {path: path.read_text() for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__)}
+    for pattern, places in once.items():
+        found = {str(path.relative_to(ROOT / "tests")) for path in sources if re.search(pattern, sources[path], re.M)}
+        assert sorted(found) == places, pattern
+
+
 def test_a_folder_is_a_subject_that_can_be_overlooked() -> None:
     for package in {path.parent for path in MODULES}:
         modules = [path for path in package.glob("*.py") if not path.name.startswith("__")]
@@ -63,7 +85,7 @@ def test_o3_the_hot_service_opens_no_url() -> None:
 
 
 def test_the_shared_fixtures_stay_short() -> None:
-    for name in ("conftest.py", "harness/services.py", "harness/processes.py", "harness/subjects/clicks.py"):
+    for name in ("conftest.py", "harness/services.py", "harness/process.py", "harness/subjects/clicks.py"):
         assert (ROOT / "tests" / name).read_text().count("\n") <= 150, name
 
 

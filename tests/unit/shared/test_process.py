@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from shared.runtime.process import is_gone, new_owner, raise_descriptor_limit
-from tests.harness.processes import ROOT, lives, wait_for
+from tests.harness.process import ROOT, lives
+from tests.harness.wait import wait_for
 
 #: A parent that is killed when its worker has, or has not yet, asked to die with it; it prints the worker's pid.
 PARENT = """

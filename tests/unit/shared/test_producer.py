@@ -18,6 +18,7 @@ from shared.record_log.journal import Append, Journal
 from shared.record_log.orphaned_journals import Orphans
 from shared.record_log.producer import Producer, new_name
 from shared.record_log.record_log import RECORD_MAX_BYTES, ProducerRewound
+from tests.harness.wait import until
 
 KEY = b"k"
 
@@ -109,12 +110,6 @@ async def producing(
 
 async def many(producer: Producer, *values: bytes) -> list[Any]:
     return await asyncio.gather(*(producer.append(KEY, value) for value in values), return_exceptions=True)
-
-
-async def until(is_so: Any) -> None:
-    async with asyncio.timeout(10):
-        while not is_so():  # noqa: ASYNC110 - what is waited for has no event
-            await asyncio.sleep(0.005)
 
 
 def waiting(folder: Path) -> int:

@@ -21,7 +21,8 @@ from shared.record_log import journal, orphaned_journals, producer
 from shared.record_log.journal import Journal
 from shared.record_log.orphaned_journals import Orphans
 from shared.record_log.producer import Producer
-from tests.unit.shared.test_producer import Log, producing, until
+from tests.harness.wait import until
+from tests.unit.shared.test_producer import Log, producing
 
 pytestmark = pytest.mark.slow
 

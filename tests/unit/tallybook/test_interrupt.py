@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.processes import Program, program, wait_for
+from tests.harness.process import Program, program
+from tests.harness.wait import wait_for
 
 #: Waits in one of both ways until a signal comes, and then takes as many seconds to stop as it is told.
 PROGRAM = """

@@ -1,14 +1,14 @@
 """The Prometheus endpoint: one path, one method, and nothing that lies in the folder breaks it."""
 
-import http.client
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tallybook.metrics.endpoint import Endpoint, prepare
+from tests.harness.http import request
 
 
 @pytest.fixture
@@ -24,15 +24,10 @@ def endpoint(folder: Path, tmp_path: Path) -> Iterator[Endpoint]:
     running.close()
 
 
-def ask(endpoint: Endpoint, method: str = "GET", path: str = "/metrics") -> tuple[int, http.client.HTTPMessage, str]:
+def ask(endpoint: Endpoint, method: str = "GET", path: str = "/metrics") -> tuple[int, Mapping[str, str], str]:
     """(status, headers, body) of one request."""
-    connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=10)
-    try:
-        connection.request(method, path)
-        answer = connection.getresponse()
-        return answer.status, answer.headers, answer.read().decode()
-    finally:
-        connection.close()
+    answer = request(endpoint.port, path, method)
+    return answer.status, answer.headers, answer.text
 
 
 def samples(endpoint: Endpoint) -> dict[str, float]:

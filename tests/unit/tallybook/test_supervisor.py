@@ -16,7 +16,7 @@ from tallybook.exits import Exit, Stop
 from tallybook.stack import supervisor
 from tallybook.stack.launcher import Identity
 from tallybook.stack.services import child_environ
-from tests.harness.processes import ROOT, free_port
+from tests.harness.process import ROOT, free_port
 
 
 @pytest.mark.parametrize("store", ["redis", "postgres", "clickhouse"])

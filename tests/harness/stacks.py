@@ -1,28 +1,21 @@
-"""The stack as its users run it, and a small HTTP client with a connection of its own."""
+"""The stack as its users run it."""
 
-import asyncio
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 import psutil
 
-from tests.harness.processes import PATIENCE_S, free_port, is_alive, wait_for
+from tests.harness.process import end, environ, free_port, is_alive
+from tests.harness.wait import PATIENCE_S, wait_for
+from tests.harness.workers import workers_of
 
 TALLYBOOK = Path(sys.executable).parent / "tallybook"
-
-
-def environ(**settings: object) -> dict[str, str]:
-    """This environment with no settings but these."""
-    values = {name: value for name, value in os.environ.items() if not name.startswith("TALLYBOOK_")}
-    return values | {f"TALLYBOOK_{name.upper()}": str(value) for name, value in settings.items()}
 
 
 def run(*arguments: object, **settings: object) -> "subprocess.CompletedProcess[str]":
@@ -31,14 +24,6 @@ def run(*arguments: object, **settings: object) -> "subprocess.CompletedProcess[
     return subprocess.run(
         command, env=environ(**settings), capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
-
-
-async def until_async(is_so: Callable[[], bool], what: str) -> None:
-    """`wait_for`, while other tasks run."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < deadline, f"{what} did not happen"
-        await asyncio.sleep(0.02)
 
 
 class Stack:
@@ -109,12 +94,7 @@ class Stack:
 
     def workers(self) -> list[psutil.Process]:
         """The ingest workers."""
-        return [
-            child
-            for main in self.children("-m ingest")
-            for child in main.children()
-            if is_alive(child) and "resource_tracker" not in " ".join(child.cmdline())
-        ]
+        return [worker for main in self.children("-m ingest") for worker in workers_of(main.pid)]
 
     def end(self) -> None:
         """Leave nothing behind, however the test went."""
@@ -122,12 +102,7 @@ class Stack:
             return
         if self.process.poll() is None:
             tree = self.tree()
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(PATIENCE_S)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            end(self.process)
             for process in tree:
                 if is_alive(process):
                     process.kill()
@@ -142,57 +117,3 @@ def running(folder: Path, **settings: object) -> Iterator[Stack]:
         yield stack
     finally:
         stack.end()
-
-
-class Answer(NamedTuple):
-    """What came back."""
-
-    status: int
-    body: bytes
-
-    def json(self) -> Any:
-        """The body."""
-        return json.loads(self.body)
-
-
-class Connection:
-    """One keep-alive connection. Any OSError, IncompleteReadError or ValueError means that it is of no use any more."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
-
-    @classmethod
-    async def open(cls, port: int) -> Self:
-        """Raises OSError when nobody listens."""
-        return cls(*await asyncio.open_connection("127.0.0.1", port))
-
-    async def ask(self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Answer:
-        """One request, and its answer."""
-        fields = {"host": "localhost", "content-length": str(len(body)), **(headers or {})}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        self._writer.write(f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode() + body)
-        await self._writer.drain()
-        head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        status = int(head[0].split(" ")[1])
-        fields = (line.partition(":") for line in head[1:] if line)
-        headers = {name.lower(): value.strip() for name, _, value in fields}
-        return Answer(status, await self._reader.readexactly(int(headers.get("content-length", "0"))))
-
-    async def close(self) -> None:
-        """Let it go."""
-        self._writer.close()
-        with suppress(OSError):
-            await self._writer.wait_closed()
-
-
-#: What a connection raises when the other end died.
-BROKEN = (OSError, asyncio.IncompleteReadError)
-
-
-async def ask(port: int, method: str, path: str) -> Answer:
-    """One request over a connection of its own."""
-    connection = await Connection.open(port)
-    try:
-        return await connection.ask(method, path)
-    finally:
-        await connection.close()

@@ -6,34 +6,54 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
-from typing import IO
+from typing import IO, Any
 
 import psutil
 
+from tests.harness.wait import PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
-#: Seconds after which a test gives up on what has to happen.
-PATIENCE_S = 60.0
 
 
-def wait_for(is_so: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
-    """Ask again and again until it is so."""
-    deadline = time.monotonic() + patience_s
-    while not is_so():
-        assert time.monotonic() < deadline, f"not within {patience_s:.0f} s: {what}"
-        time.sleep(0.02)
+def environ(**settings: object) -> dict[str, str]:
+    """This environment with no settings but these."""
+    values = {name: value for name, value in os.environ.items() if not name.startswith("TALLYBOOK_")}
+    return values | {f"TALLYBOOK_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ports that nobody uses now."""
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 def free_port() -> int:
     """A port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_ports(1)[0]
+
+
+def launched(*arguments: str, log: Path, cwd: Path = ROOT, **options: Any) -> "subprocess.Popen[bytes]":
+    """`python <arguments>`, whose output goes to the end of the log."""
+    with log.open("ab") as output:
+        command = [sys.executable, *arguments]
+        return subprocess.Popen(command, cwd=cwd, stdout=output, stderr=output, **options)
+
+
+def end(process: "subprocess.Popen[Any]", patience_s: float = PATIENCE_S) -> int:
+    """Tell it to stop, and kill it when it does not. Return its exit code."""
+    process.terminate()
+    try:
+        return process.wait(patience_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
 
 
 def is_alive(process: psutil.Process) -> bool:
@@ -108,12 +128,7 @@ class Program:
         """End it, and all that it may have left."""
         if self.process.poll() is None:
             below = list(descendants(self.pid))
-            self.process.terminate()
-            try:
-                self.process.wait(30)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            end(self.process, 30)
             for pid in below:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)

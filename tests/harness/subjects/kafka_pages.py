@@ -1,13 +1,9 @@
-"""Aggregators as processes, which tests kill in the middle of a batch, and the topic of dead letters."""
+"""Page views in Kafka: an empty topic for each test, what is stored of it, and the topic of dead letters."""
 
 import asyncio
-import os
 import signal
-import socket
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from pathlib import Path
+from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -17,10 +13,9 @@ from shared.settings import Settings
 from shared.stores import clickhouse
 from shared.stores.postgres import create_pool
 from tests.harness.kafka.broker import Broker
-from tests.harness.processes import ROOT
 from tests.harness.subjects.gateway import Gateway
 from tests.harness.subjects.page_stage import TOPIC, Stage
-from tests.harness.until import until
+from tests.harness.wait import until
 
 PARTITIONS = 3
 
@@ -37,76 +32,6 @@ async def staged(server: Broker, database: str, settings: Settings) -> AsyncIter
         yield one
         await one.close()
     await log.close()
-
-
-class Consumers:
-    """Two aggregators as they are run; each that dies is followed by another."""
-
-    def __init__(self, stage: Stage, folder: Path, **settings: object) -> None:
-        self._stage, self._folder = stage, folder
-        self._settings = {f"TALLYBOOK_{name.upper()}": str(value) for name, value in settings.items()}
-        self._running: list[asyncio.subprocess.Process] = []
-
-    async def start(self) -> None:
-        """One more."""
-        environ = {**os.environ, "TALLYBOOK_DATA_DIR": str(self._folder), **self._settings}
-        with (self._folder / "aggregator.log").open("ab") as log:
-            self._running.append(
-                await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-m", "aggregator"), cwd=ROOT, env=environ, stdout=log, stderr=log
-                )
-            )
-
-    async def kill_oldest(self) -> None:
-        """kill -9, and another one takes over."""
-        one = self._running.pop(0)
-        assert one.returncode is None, self._said()
-        one.kill()
-        await one.wait()
-        await self.start()
-        await self._stage.end_leases()
-
-    async def kill_in_a_batch(self) -> None:
-        """kill -9 of the oldest between the note of a batch and its end, and another one takes over."""
-        await until(self._is_caught, f"the oldest has noted a batch: {self._said()}")
-        await self.kill_oldest()
-
-    async def replace_oldest(self) -> None:
-        """Another one joins, and the oldest leaves in order: partitions move twice."""
-        await self.start()
-        await until(self._has_joined, f"the new one has partitions: {self._said()}")
-        one = self._running.pop(0)
-        one.terminate()
-        assert await one.wait() == 0, self._said()
-
-    async def _is_caught(self) -> bool:
-        """Whether the oldest, stopped now, has a batch on its way. If not, it goes on."""
-        one = self._running[0]
-        one.send_signal(signal.SIGSTOP)
-        sql = "SELECT count(*) FROM sink_cursor WHERE owner LIKE $1 AND pending_rows IS NOT NULL"
-        if await self._stage.pool.fetchval(sql, _owner(one)):
-            return True
-        one.send_signal(signal.SIGCONT)
-        return False
-
-    async def _has_joined(self) -> bool:
-        sql = "SELECT count(*) FROM sink_cursor WHERE owner LIKE $1"
-        return bool(await self._stage.pool.fetchval(sql, _owner(self._running[-1])))
-
-    def _said(self) -> str:
-        return (self._folder / "aggregator.log").read_text()[-3000:]
-
-    async def stop(self) -> None:
-        """In order."""
-        for one in self._running:
-            with suppress(ProcessLookupError):  # which the test has noticed
-                one.terminate()
-            await one.wait()
-
-
-def _owner(process: asyncio.subprocess.Process) -> str:
-    """The pattern of the name under which a process holds its partitions."""
-    return f"{socket.gethostname()}-{process.pid}-%"
 
 
 async def kill_in_batches(gateway: Gateway, stage: Stage) -> None:
