@@ -136,6 +136,15 @@ def test_every_script_that_a_page_runs_is_in_the_repository(page: Path) -> None:
     assert all((ROOT / script).is_file() for script in scripts)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_test_that_a_page_names_exists(page: Path) -> None:
+    if page.name in ("ADR.md", "CHANGELOG.md"):  # what they tell of the past is not corrected
+        return
+    for path, name in re.findall(r"\b(tests/[\w./-]+\.py)(?:::(\w+))?", page.read_text()):
+        assert (ROOT / path).is_file(), path
+        assert not name or re.search(rf"^(async )?def {name}\(", (ROOT / path).read_text(), re.MULTILINE), name
+
+
 # -- links and versions ------------------------------------------------------------------------------------------------
 
 
