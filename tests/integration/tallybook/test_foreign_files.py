@@ -332,7 +332,7 @@ def test_backslashes_that_nobody_has_doubled_reject_their_row_and_change_no_lett
 )
 def test_the_examples_of_the_docs_are_imported(path: Path, product: str, types: list[str], said: str) -> None:
     """With the options of the command above each."""
-    page = (ROOT / "docs/events.md").read_text()
+    page = (ROOT / "docs/import-events.md").read_text()
     section = page.split(f"### {product}\n")[1].split("\n#")[0]
     path.write_text(section.split("```csv\n")[1].split("```")[0])
     [command] = re.findall(r"^    tallybook import-events \S+\.csv(.*)$", section, re.MULTILINE)

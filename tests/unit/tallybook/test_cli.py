@@ -134,7 +134,7 @@ def test_the_code_says_the_worst_of_what_was_found(levels: list[str], allow: boo
 
 
 def test_exit_codes_stand_in_the_manual() -> None:
-    page = (ROOT / "docs/operate.md").read_text()
+    page = (ROOT / "docs/command-line.md").read_text()
     rows = re.findall(r"^\| (\d+) \| ([A-Z_]+) \|", page, re.MULTILINE)
     assert rows == [(str(int(code)), code.name) for code in Exit]
 
