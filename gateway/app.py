@@ -18,11 +18,12 @@ from gateway.engine import Engine, Result
 from gateway.failure import FATAL, Failure
 from gateway.request import check_password, read_statement, skip_body, workload
 from gateway.statement import Statement
-from shared.settings import Settings
 from shared.workload import READS
 
 #: Exit code when the engine has failed beyond repair (sysexits.h, EX_SOFTWARE): the supervisor starts another one.
 ENGINE_FAILED = 70
+#: Statements that the engine works on at a time.
+THREADS = 4
 #: Seconds in which the answer of such a failure can leave.
 _FAREWELL_S = 0.1
 #: Seconds between two tries to cancel a statement.
@@ -37,16 +38,16 @@ log = structlog.get_logger()
 class Gateway:
     """What the requests share: the engine, its threads, and the password."""
 
-    def __init__(self, settings: Settings, engine: Engine, user: str, password: str) -> None:
+    def __init__(self, engine: Engine, user: str, password: str, threads: int = THREADS) -> None:
         if not password:
             raise ValueError("without a password everybody on this machine could read and write its files")
         self._engine = engine
         self._user, self._password = user, password
-        self._threads = ThreadPoolExecutor(settings.clickhouse_threads, "statement")
-        self._places = asyncio.Semaphore(settings.clickhouse_threads * _READ_AHEAD)
-        self._turns = asyncio.Semaphore(settings.clickhouse_threads)
+        self._threads = ThreadPoolExecutor(threads, "statement")
+        self._places = asyncio.Semaphore(threads * _READ_AHEAD)
+        self._turns = asyncio.Semaphore(threads)
         #: Half of the threads are kept for those who do not only read: a sink does not wait for a statistic.
-        self._reads = asyncio.Semaphore(max(1, settings.clickhouse_threads // 2))
+        self._reads = asyncio.Semaphore(max(1, threads // 2))
 
     async def answer(self, request: Request) -> Response:
         """Run the statement of a request."""

@@ -90,7 +90,7 @@ def run(settings: Settings) -> None:
         sys.exit(f"error: {error}")
     if forgotten:
         log.warning("block_ids_forgotten", ids=forgotten)
-    gateway = Gateway(settings, engine, listen.user, listen.password)
+    gateway = Gateway(engine, listen.user, listen.password)
     asyncio.run(_serve(_server(gateway, listen)))
     gateway.close()
     engine.close()

@@ -2,6 +2,9 @@
 
 from shared.settings import Settings, SettingsError
 
+#: Share of batches that start a trace. A batch with an event that is traced already continues its trace.
+_TRACED = 0.01
+
 
 def start(settings: Settings) -> None:
     """Send traces and errors to Sentry from now on; without a DSN nothing is loaded. Raises SettingsError if the SDK is
@@ -14,7 +17,7 @@ def start(settings: Settings) -> None:
         raise SettingsError("TALLYBOOK_SENTRY_DSN needs sentry-sdk: pip install 'tallybook[sentry]'") from None
     sentry_sdk.init(
         dsn=settings.sentry_dsn,
-        traces_sample_rate=settings.sentry_traces_sample_rate,
+        traces_sample_rate=_TRACED,
         default_integrations=False,  # they would wrap every query of every loop
         auto_enabling_integrations=False,
     )
