@@ -1,4 +1,4 @@
-"""The Starlette application: `/ping`, and `/` for every statement."""
+"""Serve `/ping`, and `/` for every statement."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ from shared.workload import READS
 ENGINE_FAILED = 70
 #: Statements that the engine works on at a time.
 THREADS = 4
-#: Seconds in which the answer of such a failure can leave.
+#: Seconds that the answer of such a failure has to leave.
 _FAREWELL_S = 0.1
 #: Seconds between two tries to cancel a statement.
 _CANCEL_S = 0.1
@@ -36,7 +36,7 @@ log = structlog.get_logger()
 
 
 class Gateway:
-    """What the requests share: the engine, its threads, and the password."""
+    """Hold what requests share: the engine, its threads, and the password."""
 
     def __init__(self, engine: Engine, user: str, password: str, threads: int = THREADS) -> None:
         if not password:
@@ -100,12 +100,12 @@ class Gateway:
                 self._turns.release()
 
     def close(self) -> None:
-        """Wait for the statements that run; none may come any more."""
+        """Wait for the statements that run. No further one may come."""
         self._threads.shutdown(cancel_futures=True)
 
 
 async def _left(request: Request) -> None:
-    """Return when the client has closed its connection. The body has to be read."""
+    """Return when the client has closed its connection. Read the body first."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
@@ -115,5 +115,5 @@ async def _ping(_: Request) -> Response:
 
 
 def create_app(gateway: Gateway) -> Starlette:
-    """The application of the one process."""
+    """Return the application of the one process."""
     return Starlette(routes=[Route("/ping", _ping), Route("/", gateway.answer, methods=["GET", "POST"])])

@@ -1,4 +1,4 @@
-"""Sentry, where TALLYBOOK_SENTRY_DSN is set: for processes off the click path only, which call `start`."""
+"""Send traces to Sentry if TALLYBOOK_SENTRY_DSN is set. Only processes off the click path call `start`."""
 
 from shared.settings import Settings, SettingsError
 
@@ -7,8 +7,8 @@ _TRACED = 0.01
 
 
 def start(settings: Settings) -> None:
-    """Send traces and errors to Sentry from now on; without a DSN nothing is loaded. Raises SettingsError if the SDK is
-    not installed."""
+    """Send traces and errors to Sentry from now on. Without a DSN nothing is loaded. Raises SettingsError if the SDK is
+    missing."""
     if settings.sentry_dsn is None:
         return
     try:
@@ -24,7 +24,7 @@ def start(settings: Settings) -> None:
 
 
 def stop() -> None:
-    """Send what has not been sent, for two seconds at most."""
+    """Send what waits, for two seconds at most."""
     import sys
 
     if "sentry_sdk" in sys.modules:
