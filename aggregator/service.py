@@ -138,7 +138,7 @@ async def _relay(settings: Settings, pool: Pool) -> AsyncIterator[list[Loop]]:
         if settings.outbox_url is not None:
             pool = await stack.enter_async_context(create_pool(settings, settings.outbox_url))
         tables = await stack.enter_async_context(clickhouse.connect(settings))
-        one = Relay(Outbox(pool, tables, settings.outbox_rows, settings.outbox_wait_s), new_owner())
+        one = Relay(Outbox(pool, tables, settings.outbox_rows, settings.sink_wait_s), new_owner())
         one.start()
         stack.push_async_callback(one.stop)
         yield [

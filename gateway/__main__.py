@@ -1,4 +1,4 @@
-"""`python -m gateway`: the embedded ClickHouse, with its settings from the environment."""
+"""Run the embedded ClickHouse: `python -m gateway`. It reads its settings from the environment."""
 
 import sys
 

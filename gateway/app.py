@@ -1,4 +1,4 @@
-"""The Starlette application: `/ping`, and `/` for every statement."""
+"""Serve `/ping`, and `/` for every statement."""
 
 import asyncio
 import contextlib
@@ -18,12 +18,13 @@ from gateway.engine import Engine, Result
 from gateway.failure import FATAL, Failure
 from gateway.request import check_password, read_statement, skip_body, workload
 from gateway.statement import Statement
-from shared.settings import Settings
 from shared.workload import READS
 
 #: Exit code when the engine has failed beyond repair (sysexits.h, EX_SOFTWARE): the supervisor starts another one.
 ENGINE_FAILED = 70
-#: Seconds in which the answer of such a failure can leave.
+#: Statements that the engine works on at a time.
+THREADS = 4
+#: Seconds that the answer of such a failure has to leave.
 _FAREWELL_S = 0.1
 #: Seconds between two tries to cancel a statement.
 _CANCEL_S = 0.1
@@ -35,18 +36,18 @@ log = structlog.get_logger()
 
 
 class Gateway:
-    """What the requests share: the engine, its threads, and the password."""
+    """Hold what requests share: the engine, its threads, and the password."""
 
-    def __init__(self, settings: Settings, engine: Engine, user: str, password: str) -> None:
+    def __init__(self, engine: Engine, user: str, password: str, threads: int = THREADS) -> None:
         if not password:
             raise ValueError("without a password everybody on this machine could read and write its files")
         self._engine = engine
         self._user, self._password = user, password
-        self._threads = ThreadPoolExecutor(settings.clickhouse_threads, "statement")
-        self._places = asyncio.Semaphore(settings.clickhouse_threads * _READ_AHEAD)
-        self._turns = asyncio.Semaphore(settings.clickhouse_threads)
+        self._threads = ThreadPoolExecutor(threads, "statement")
+        self._places = asyncio.Semaphore(threads * _READ_AHEAD)
+        self._turns = asyncio.Semaphore(threads)
         #: Half of the threads are kept for those who do not only read: a sink does not wait for a statistic.
-        self._reads = asyncio.Semaphore(max(1, settings.clickhouse_threads // 2))
+        self._reads = asyncio.Semaphore(max(1, threads // 2))
 
     async def answer(self, request: Request) -> Response:
         """Run the statement of a request."""
@@ -99,12 +100,12 @@ class Gateway:
                 self._turns.release()
 
     def close(self) -> None:
-        """Wait for the statements that run; none may come any more."""
+        """Wait for the statements that run. No further one may come."""
         self._threads.shutdown(cancel_futures=True)
 
 
 async def _left(request: Request) -> None:
-    """Return when the client has closed its connection. The body has to be read."""
+    """Return when the client has closed its connection. Read the body first."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
@@ -114,5 +115,5 @@ async def _ping(_: Request) -> Response:
 
 
 def create_app(gateway: Gateway) -> Starlette:
-    """The application of the one process."""
+    """Return the application of the one process."""
     return Starlette(routes=[Route("/ping", _ping), Route("/", gateway.answer, methods=["GET", "POST"])])

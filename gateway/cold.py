@@ -1,5 +1,5 @@
-"""Where the embedded engine keeps cold events: a folder of any disk, or S3. Both are volumes of one storage policy, and
-the engine moves parts between them by the rule that `shared/events/cold_storage.py` gives the table.
+"""Choose where the embedded engine keeps cold events: a folder of any disk, or S3. Both are volumes of one storage
+policy. The engine moves parts between them by the rule that `shared/events/cold_storage.py` gives the table.
 
     clickhouse/cold.json        in the data folder: which places the engine has ever been given
     <cold folder>/tallybook.json   the same id as there: an empty mount point or another folder is not taken for it
@@ -38,7 +38,7 @@ class ColdError(Exception):
 
 
 class Cold(NamedTuple):
-    """What the engine is started with."""
+    """Hold what the engine starts with."""
 
     #: Its configuration; None where no event was ever to be cold.
     configuration: str | None
@@ -47,18 +47,18 @@ class Cold(NamedTuple):
 
 
 def is_wanted(settings: Settings, data: Path) -> bool:
-    """Whether events are or were to be cold."""
+    """Return True if events are cold, or were to be."""
     asked = settings.events_cold_days > 0 or settings.events_cold_s3_url is not None
     return asked or (data / "clickhouse" / _NOTE).exists()
 
 
 def folder_of(settings: Settings, data: Path) -> Path:
-    """The folder of cold events."""
+    """Return the folder of cold events."""
     return Path(settings.events_cold_dir).absolute() if settings.events_cold_dir else data / "cold"
 
 
 def prepare(settings: Settings, data: Path) -> Cold:
-    """Look whether every place is as it was left, and note those that are new. Raises ColdError, OSError."""
+    """Check that every place is as it was left, and note new ones. Raises ColdError, OSError."""
     engine = data / "clickhouse"
     note = _read(engine / _NOTE)
     if not is_wanted(settings, data):
@@ -72,7 +72,7 @@ def prepare(settings: Settings, data: Path) -> Cold:
 
 
 def _marked(folder: Path, noted: dict[str, str] | None) -> dict[str, str]:
-    """The note of the folder, which bears the mark of this installation from now on."""
+    """Mark the folder as one of this installation, and return its note."""
     mark = _read(folder / _MARK).get("id")
     if noted is None or mark != noted["id"]:
         if noted is not None and not _is_left(Path(noted["path"]), noted["id"]):
@@ -88,12 +88,12 @@ def _marked(folder: Path, noted: dict[str, str] | None) -> dict[str, str]:
 
 
 def _is_left(folder: Path, identity: str) -> bool:
-    """Whether a former folder is there, and has no events any more."""
+    """Return True if a former folder exists and holds no events."""
     return _read(folder / _MARK).get("id") == identity and not any(folder.glob(_PARTS))
 
 
 def _same_s3(settings: Settings, objects: Path, noted: str | None) -> str | None:
-    """The address in S3, which must stay while anything is there."""
+    """Return the address in S3. It must stay the same while anything is there."""
     url = settings.events_cold_s3_url
     if noted is not None and url != noted and any(objects.glob(_PARTS)):
         raise ColdError(f"cold events are at {noted}: TALLYBOOK_EVENTS_COLD_S3_URL has to name it until they are moved")
@@ -108,7 +108,7 @@ def _of_folder(folder: Path) -> str:
 
 
 def _configuration(settings: Settings, folder: Path, engine: Path) -> str:
-    """With S3. What is in the folder from before is read there, and moves on."""
+    """Return the configuration with S3. Events that an earlier folder holds are read there, and move on."""
     url = settings.events_cold_s3_url or ""
     key, _, secret = (settings.events_cold_s3_key or "").partition(":")
     credentials: dict[str, Any] = {"access_key_id": key, "secret_access_key": secret} if key else {"no_sign_request": 1}
@@ -164,7 +164,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, note: dict[str, Any]) -> None:
-    """Whole or not at all, and on the disk: it has to be there before the first event is."""
+    """Write a file as a whole, and sync it: it must be on disk before the first event is."""
     draft = path.with_suffix(".new")
     with draft.open("w") as file:
         json.dump(note, file)

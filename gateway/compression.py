@@ -1,4 +1,4 @@
-"""Bodies in the encodings that clickhouse-connect can send, unpacked up to a limit."""
+"""Unpack bodies in the encodings that clickhouse-connect sends, up to a limit."""
 
 import sys
 import zlib
@@ -15,7 +15,7 @@ else:
 
 
 def unpacked(body: bytes, encoding: str, most: int) -> bytes:
-    """The body as it was before; raises Failure when it is broken or larger than `most` bytes."""
+    """Return the unpacked body. Raises Failure if it is broken or larger than `most` bytes."""
     if encoding in ("", "identity"):
         return body
     try:
@@ -33,7 +33,7 @@ def unpacked(body: bytes, encoding: str, most: int) -> bytes:
 
 
 def too_large(most: int) -> Failure:
-    """A body holds more bytes than are taken."""
+    """Return the failure of a body that is too large."""
     return refusal(307, "TOO_MANY_BYTES", f"The body is larger than {most} bytes.")
 
 

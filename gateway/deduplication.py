@@ -1,4 +1,4 @@
-"""Mends the logs of block ids before the engine opens its folder.
+"""Mend the logs of block ids before the engine opens its folder.
 
 MergeTree appends the id of a block to `deduplication_logs/*.txt` of the table, and *then* gives its part the final
 name. A process that is killed between the two leaves an id without rows: the repeat of that insert is acknowledged,
@@ -29,7 +29,7 @@ class RepairError(Exception):
 
 
 def repair(folder: Path, *others: Path) -> int:
-    """Forget the ids whose rows are not there, and answer how many. Parts may also be in `others`, which are laid out
+    """Forget the ids whose rows are missing, and return how many. Parts may also be in `others`, which are laid out
     like the folder. Raises RepairError."""
     with _no_engine(folder):
         return sum(
@@ -83,13 +83,13 @@ def _number(file: Path) -> int:
 
 
 def _last_block(part: str) -> int:
-    """The newest block of a part; 0 when that is no name of a part."""
+    """Return the newest block of a part; 0 if the name is not that of a part."""
     named = _PART.match(part)
     return int(named["last"]) if named else 0
 
 
 def _records(file: Path) -> Iterator[tuple[str, str, str]]:
-    """The records of a log. A last line that is not whole is cut off: the engine would ignore the log from there on."""
+    """Return the records of a log. It loses an incomplete last line: the engine would ignore the log from there."""
     data = file.read_bytes()
     whole = data[: data.rfind(b"\n") + 1]
     if whole != data:

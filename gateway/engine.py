@@ -1,4 +1,4 @@
-"""The engine of ClickHouse in this process: one folder, a handle of its own for each statement.
+"""Run the engine of ClickHouse in this process, on one folder, with one handle per statement.
 
     a handle per statement   0.15 ms; statements run side by side, and USE and SET end with their statement
     one handle for good      merges, mutations and TTLs run only while one is open
@@ -34,7 +34,7 @@ _READS_OR_WRITES_FILES = re.compile(rb"\bfile\s*\(|\bOUTFILE\b", re.IGNORECASE)
 
 
 class Result(NamedTuple):
-    """What a statement gave."""
+    """Hold the result of a statement."""
 
     body: bytes
     #: None for a statement that has no result.
@@ -55,7 +55,7 @@ class Engine:
         self.timezone = "UTC"
 
     def open(self) -> None:
-        """Raises Failure when another process has the folder, or when its files cannot be read."""
+        """Open the folder. Raises Failure if another process has it, or if its files cannot be read."""
         with _failures():
             if self._configuration is not None:  # in no folder: it may hold a key
                 path = self._files.enter_context(file_of(memoryview(self._configuration.encode())))
@@ -71,7 +71,7 @@ class Engine:
             self._keeper.query("SELECT throwIf(1)")
 
     def close(self) -> None:
-        """No statement may run any more."""
+        """Close the engine. No statement may run."""
         if self._keeper is not None:
             self._keeper.close()
             self._keeper = None
@@ -103,7 +103,7 @@ class Engine:
 
 @contextlib.contextmanager
 def _failures() -> Iterator[None]:
-    """chDB raises RuntimeError and others, with the text of ClickHouse."""
+    """Turn errors of chDB (RuntimeError and others, with the text of ClickHouse) into Failure."""
     try:
         yield
     except Failure:

@@ -1,4 +1,4 @@
-"""Errors as ClickHouse words them, and the statuses that its HTTP interface gives them."""
+"""Word errors as ClickHouse does, with the statuses of its HTTP interface."""
 
 import re
 
@@ -23,10 +23,10 @@ class Failure(Exception):
 
     @property
     def status(self) -> int:
-        """The status that a server answers with."""
+        """HTTP status of a server for this error."""
         return _STATUS.get(self.code, 500)
 
 
 def refusal(code: int, name: str, text: str) -> Failure:
-    """A failure that the gateway itself finds."""
+    """Return a failure that the gateway itself finds."""
     return Failure(f"Code: {code}. DB::Exception: {text} ({name})")

@@ -1,4 +1,4 @@
-"""Reads a statement, and who asks for it, from a request as clickhouse-connect makes it."""
+"""Read a statement and its user from a request of clickhouse-connect."""
 
 import base64
 import binascii
@@ -30,7 +30,7 @@ _SKIPPED_MAX = 4 * BODY_MAX
 
 
 def check_password(request: Request, user: str, password: str) -> None:
-    """Raises Failure unless the request carries them: as Basic, as X-ClickHouse-User and -Key, or in the URL."""
+    """Raise Failure unless the request carries both: as Basic, as X-ClickHouse-User and -Key, or in the URL."""
     given_user, given = _credentials(request)
     is_user = hmac.compare_digest(given_user.encode(), user.encode())
     if not hmac.compare_digest(given.encode(), password.encode()) or not is_user:
@@ -51,13 +51,13 @@ def _credentials(request: Request) -> tuple[str, str]:
 
 
 def workload(request: Request) -> str:
-    """The setting `workload`, which is known before the statement is: like every setting, it travels in the URL."""
+    """Return the setting `workload`. Settings travel in the URL, so it is known before the statement."""
     return request.query_params.get("workload", "")
 
 
 async def read_statement(request: Request) -> Statement:
-    """The statement is the parameter `query`, and then the body; or everything is a field of a form, where the values
-    of parameters are too long for a URL. Raises Failure."""
+    """Return the statement: the parameter `query` and then the body, or the fields of a form, which carries parameters
+    that are too long for a URL. Raises Failure."""
     fields = dict(request.query_params)
     body = b""
     if request.headers.get("content-type", "").startswith("multipart/form-data"):

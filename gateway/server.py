@@ -1,4 +1,4 @@
-"""The process: the engine on its folder, and Granian in front of it.
+"""Serve the engine of one folder through Granian.
 
 Granian runs inside this process (`granian.server.embed`), not in a worker of its own: the engine belongs to one
 process, and whoever ends this one has ended the engine.
@@ -43,7 +43,7 @@ _DESCRIPTOR = "TALLYBOOK_CLICKHOUSE_FD"
 
 
 class Server(GranianServer):
-    """Granian on a socket that this process was given, if it was given one."""
+    """Granian, on the socket that the parent passed on, if any."""
 
     _shd: Any
 
@@ -57,7 +57,7 @@ class Server(GranianServer):
 
 
 class Address(NamedTuple):
-    """Where the gateway listens, and who may speak to it."""
+    """Hold where the gateway listens, and the user and password of its clients."""
 
     host: str
     port: int
@@ -66,7 +66,7 @@ class Address(NamedTuple):
 
 
 def address(settings: Settings) -> Address:
-    """The gateway listens where TALLYBOOK_CLICKHOUSE_URL sends its clients. Raises SettingsError."""
+    """Return the address of TALLYBOOK_CLICKHOUSE_URL, where clients look. Raises SettingsError."""
     parts = urlsplit(settings.clickhouse_url or "")
     if parts.scheme != "http" or parts.hostname not in _LOOPBACK or not parts.port:
         raise SettingsError("TALLYBOOK_CLICKHOUSE_URL has to be http://user:password@127.0.0.1:port for the gateway")
@@ -90,7 +90,7 @@ def run(settings: Settings) -> None:
         sys.exit(f"error: {error}")
     if forgotten:
         log.warning("block_ids_forgotten", ids=forgotten)
-    gateway = Gateway(settings, engine, listen.user, listen.password)
+    gateway = Gateway(engine, listen.user, listen.password)
     asyncio.run(_serve(_server(gateway, listen)))
     gateway.close()
     engine.close()

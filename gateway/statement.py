@@ -1,4 +1,4 @@
-"""A statement as a request brings it, and where the text of an INSERT ends and its rows begin."""
+"""Hold a statement of a request, and find where the text of an INSERT ends and its rows begin."""
 
 import re
 from typing import NamedTuple
@@ -16,7 +16,7 @@ _END = 512
 
 
 class Statement(NamedTuple):
-    """What one request asks for."""
+    """The statement of one request."""
 
     text: bytes
     #: What follows the text, as it was sent: rows of an INSERT, or the rest of the text.
@@ -40,7 +40,7 @@ class Insert(NamedTuple):
 
 
 def split_insert(sql: bytes) -> Insert | None:
-    """The parts of `INSERT ... FORMAT <name> <rows>`, or None for any other statement. The rows are not looked at."""
+    """Return the parts of `INSERT ... FORMAT <name> <rows>`, or None for any other statement. Rows stay unread."""
     depth, is_insert, end = 0, False, 0
     for match in _TOKEN.finditer(sql):
         token = match.group()
@@ -68,16 +68,16 @@ def split_insert(sql: bytes) -> Insert | None:
 
 
 def format_of_result(sql: bytes, default: str) -> str:
-    """The format that a statement names at its end."""
+    """Return the format that a statement names at its end."""
     named = _FORMAT_AT_THE_END.search(sql[-_END:])
     return named[1].decode() if named else default
 
 
 def quoted(value: str) -> str:
-    """A literal of that text."""
+    """Return the text as a literal."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def quoted_name(name: str) -> str:
-    """An identifier of that name."""
+    """Return the name as an identifier."""
     return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"

@@ -48,6 +48,9 @@ from shared.stores import redis_memory
 from shared.stores.postgres import Pool, create_pool
 from shared.stores.redis_client import connect
 
+#: Bytes of the records of one worker that wait for the record log. More is 503.
+_WAITING_BYTES_MAX = 16 << 20
+
 OPERATIONS: list[Operation] = [
     *clicks.OPERATIONS,
     *hits.OPERATIONS,
@@ -60,7 +63,7 @@ OPERATIONS: list[Operation] = [
 
 def create_app(settings: Settings) -> Starlette:
     """Return the application of one worker. Nothing connects before its lifespan begins."""
-    limits = {"/stats": settings.bulk_body_max_bytes, uploads.PATH: settings.events_body_max_bytes}
+    limits = {"/stats": clicks.BODY_MAX, uploads.PATH: uploads.BODY_MAX}
     bodies = Middleware(BodyLimit, settings=settings, limits=limits, packed=frozenset({uploads.PATH}))
     app = Starlette(
         routes=routes(guarded(read_first(published(OPERATIONS, settings)), settings)),
@@ -143,7 +146,7 @@ async def _producer(settings: Settings, log: Log) -> AsyncIterator[Producer]:
         name,
         journal,
         records_max=settings.log_waiting_max,
-        bytes_max=settings.log_waiting_bytes_max,
+        bytes_max=_WAITING_BYTES_MAX,
         most=settings.log_records_max,
     )
     orphans = Orphans(settings.journal_dir, log)
@@ -165,7 +168,7 @@ async def _events(settings: Settings, log: Log) -> AsyncIterator[Producer]:
         new_name(),
         None,
         records_max=settings.log_waiting_max,
-        bytes_max=settings.log_waiting_bytes_max,
+        bytes_max=_WAITING_BYTES_MAX,
         most=settings.events_blocks_max,
     )
     await to.start()

@@ -35,7 +35,7 @@ import uvloop
 from loadtest.tools.servers import cores
 from shared.events.table import EVENTS
 from shared.migrations import migrate_clickhouse, migrate_postgres
-from shared.settings import Settings
+from shared.settings import Settings, variable
 from shared.stores import clickhouse
 from shared.stores.clickhouse import ClickHouse
 from tallybook.stack.data_folder import DataFolder
@@ -204,7 +204,7 @@ def used_us(before: dict[str, float], count: int) -> dict[str, float]:
 def environ(settings: Settings) -> dict[str, str]:
     """Variables of a child process."""
     names = ("redis_url", "database_url", "clickhouse_url", "data_dir", "port", "workers")
-    values = {f"TALLYBOOK_{name.upper()}": str(getattr(settings, name)) for name in names}
+    values = {variable(name): str(getattr(settings, name)) for name in names}
     return {
         **os.environ,
         **values,

@@ -396,7 +396,7 @@ def main() -> int:
     parser.add_argument("--transactions", type=int, default=4000, help="of each kind by asyncpg")
     parser.add_argument("--pairs", type=int, default=12, help="of windows with and without an open transaction")
     parser.add_argument("--seconds", type=float, default=0.8, help="of a window")
-    parser.add_argument("--batch", type=int, default=Settings().outbox_rows, help="TALLYBOOK_OUTBOX_ROWS")
+    parser.add_argument("--batch", type=int, default=Settings().outbox_rows, help="events of one insert")
     parser.add_argument("--only", default="relay,publish,held")
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))

@@ -11,7 +11,7 @@ import secrets
 from hashlib import sha256
 from typing import Literal, NamedTuple
 
-#: What a key may be good for. `admin` is good for everything.
+#: Scopes of a key. `admin` includes every other one.
 KeyScope = Literal["events:write", "clicks:write", "hits:write", "stats:read", "logs:read", "admin"]
 ADMIN: KeyScope = "admin"
 
@@ -23,7 +23,7 @@ PREFIX = re.compile(r"[a-z2-7]{12}")
 
 
 class Key(NamedTuple):
-    """A key as its holder sends it."""
+    """Hold a key as its holder sends it."""
 
     prefix: str
     secret: str
@@ -40,22 +40,22 @@ class Key(NamedTuple):
 
 
 def new() -> Key:
-    """A key that nobody has."""
+    """Return a new key."""
     prefix = base64.b32encode(secrets.token_bytes(_PREFIX_BYTES)).decode().lower()[:12]
     return Key(prefix, secrets.token_urlsafe(_SECRET_BYTES))
 
 
 def parsed(text: str) -> Key | None:
-    """The key that a text is; None when it is none."""
+    """Return the key that a text is; None if it is none."""
     found = _KEY.fullmatch(text)
     return None if found is None else Key(found[1], found[2])
 
 
 def is_equal(key: Key, stored: bytes) -> bool:
-    """Whether the key is the one of this hash. How long that takes says nothing of where they differ."""
+    """Return True if the key has this hash. The time that takes does not tell where they differ."""
     return hmac.compare_digest(key.hash, stored)
 
 
 def allows(scopes: frozenset[str], needed: str) -> bool:
-    """Whether scopes are enough for what needs this one."""
+    """Return True if the scopes are enough for what needs this one."""
     return needed in scopes or ADMIN in scopes

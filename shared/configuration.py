@@ -1,49 +1,60 @@
-"""Prints the table of all settings, as docs/configuration.md and README.md hold it: `python -m
-shared.configuration`."""
+"""Print docs/configuration.md: `python -m shared.configuration`. README.md holds the table of the usual settings."""
 
+from collections.abc import Iterable
+from itertools import groupby
 from typing import Any
 
 import msgspec
 
-from shared.settings import PREFIX, Settings
+from shared.settings import NAMES, Settings, variable
 
 #: The README holds the table between these two lines.
 BEGIN, END = "<!-- configuration: begin -->", "<!-- configuration: end -->"
 
+_PROPERTIES = msgspec.json.schema(Settings)["$defs"]["Settings"]["properties"]
+#: Schemas of the settings that an operator can set, in the order of their subjects.
+_SCHEMAS = {name: _PROPERTIES[name] for name in NAMES}
 #: Settings of an empty environment.
 _DEFAULTS = Settings()
 
 _INTRODUCTION = """\
 # Configuration
 
-Every setting is an environment variable. Where a command has a flag for it (`--help` says so), the flag wins. This page
-is made from `shared/settings.py` by `python -m shared.configuration > docs/configuration.md`; a test compares the two.
+Every setting is an environment variable. Where a command has a flag for it (`--help` says so), the flag wins.
+This page is made from `shared/settings/fields.py` by `make docs`. A test compares the two.
 
 - `<NAME>_FILE` names a file that holds the value, for secrets: `TALLYBOOK_DATABASE_URL_FILE=/run/secrets/database_url`.
-- An empty value means the default. An unknown `TALLYBOOK_*` name is an error, so that no typing mistake passes unseen.
+- An empty value means the default.
+- An unknown `TALLYBOOK_*` name is an error, so that a misspelt one is found.
+  The error for a former setting says what to set instead.
 - Passwords in URLs never reach a log, an error or `tallybook check`.
-- All processes of one installation must agree on `TALLYBOOK_SHARDS`, `TALLYBOOK_MINUTE_S` and
-  `TALLYBOOK_IDEMPOTENCY_WINDOW_S`.
+- All processes of one installation must agree on `TALLYBOOK_SHARDS` and `TALLYBOOK_IDEMPOTENCY_WINDOW_S`.
 """
 
 
-def table() -> str:
-    """All settings as a Markdown table: name, kind and bounds, default, meaning."""
-    properties = msgspec.json.schema(Settings)["$defs"]["Settings"]["properties"]
+def table(names: Iterable[str]) -> str:
+    """Return settings as a Markdown table: name, kind and bounds, default, meaning."""
     lines = ["| variable | value | default | meaning |", "|---|---|---|---|"]
-    for name, schema in properties.items():
-        row = (f"`{PREFIX}{name.upper()}`", kind(schema), _default(getattr(_DEFAULTS, name)), schema["description"])
+    for name in names:
+        schema = _SCHEMAS[name]
+        row = (f"`{variable(name)}`", kind(schema), _default(getattr(_DEFAULTS, name)), schema["description"])
         lines.append(f"| {' | '.join(row)} |")
     return "\n".join(lines) + "\n"
 
 
+def usual() -> str:
+    """Return the table of the settings that most people set."""
+    return table(name for name, schema in _SCHEMAS.items() if schema["often"])
+
+
 def page() -> str:
-    """The whole text of docs/configuration.md."""
-    return f"{_INTRODUCTION}\n{table()}"
+    """Return the whole text of docs/configuration.md: a table for each subject."""
+    subjects = groupby(NAMES, lambda name: _SCHEMAS[name]["subject"])
+    return "\n".join([_INTRODUCTION, *(f"## {subject}\n\n{table(names)}" for subject, names in subjects)])
 
 
 def kind(schema: dict[str, Any]) -> str:
-    """A JSON schema in a few words: `1..65535`, "`lane` or `redis`", "text"."""
+    """Return a JSON schema in a few words: `1..65535`, "`lane` or `redis`", "text"."""
     if "anyOf" in schema:
         return kind(next(option for option in schema["anyOf"] if option.get("type") != "null"))
     if "enum" in schema:

@@ -1,4 +1,4 @@
-"""A hit of a tracker, as it travels through the record log: written by ingest, read by the aggregator."""
+"""Hold a hit of a tracker as a record: ingest writes it, the aggregator reads it."""
 
 from msgspec import Struct
 
@@ -7,7 +7,7 @@ TOPIC = "hits"
 
 
 class Hit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The columns of `tracker_events`, without those that say where in the log the row came from. Texts are left to
+    """The columns of `tracker_events`, without the place in the record log that the row came from. Texts are left to
     ClickHouse, which reads them anyhow."""
 
     date: str

@@ -1,4 +1,4 @@
-"""Integers of JSON beyond 64 bits, as texts of their digits.
+"""Write integers of JSON beyond 64 bits as texts of their digits.
 
 No column of ClickHouse holds such a number. Some releases read it as a text; older ones find in a document that has one
 nothing at all, or refuse it. As a text it is the same, to its last digit, to all of them.

@@ -17,7 +17,7 @@ _ASSIGNMENT = re.compile(r"(\b([a-z_.]*(?:password|passwd|pwd|secret))\s*=\s*)(?
 
 
 def masked_text(text: str, *, is_url: bool = False) -> str:
-    """The text without what is secret in it. `is_url`: all of it is one URL, or several with commas between them."""
+    """Return the text without its secrets. `is_url`: it is one URL, or several separated by commas."""
     if "=" in text:
         text = _PARAMETER.sub(_parameter, text)
         text = _ASSIGNMENT.sub(rf"\g<1>{MASK}", text)

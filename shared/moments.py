@@ -1,4 +1,4 @@
-"""Times of RFC 3339 that are finer than a microsecond: cut there, never rounded into the next second, day or month.
+"""Cut times of RFC 3339 to the microsecond. They are never rounded into the next second, day or month.
 
 msgspec rounds them. So what reads times of others reads them with `TimedDecoder`, or cuts the texts with `cut`.
 """
@@ -21,7 +21,7 @@ _SHORT = len("2026-03-01T23:59:59.999999Z")
 
 
 def cut(text: str) -> str:
-    """The text of a time, to the microsecond."""
+    """Return the text of a time, to the microsecond."""
     return _REST.sub("", text) if len(text) > _SHORT else text
 
 
@@ -33,7 +33,7 @@ def _may_be_finer(value: bytes | msgspec.Raw) -> bool:
 
 
 class TimedDecoder(Generic[_T]):
-    """Decodes JSON of a type with a time in one of its fields. Every method raises what those of msgspec raise."""
+    """Decode JSON of a type with a time in one of its fields. Every method raises what those of msgspec raise."""
 
     def __init__(self, of: type[_T], field: str) -> None:
         [info] = [one for one in msgspec.structs.fields(of) if one.name == field]
@@ -43,14 +43,14 @@ class TimedDecoder(Generic[_T]):
         self._text, self._texts = msgspec.json.Decoder(text), msgspec.json.Decoder(list[text])  # type: ignore[valid-type]
 
     def decode(self, value: bytes | msgspec.Raw) -> _T:
-        """One object."""
+        """Decode one object."""
         one = self._one.decode(value)
         if _may_be_finer(value):
             self._cut(one, self._text.decode(value))
         return one
 
     def decode_list(self, value: bytes) -> list[_T]:
-        """An array of objects."""
+        """Decode an array of objects."""
         found: list[_T] = self._all.decode(value)
         if _may_be_finer(value):
             for one, text in zip(found, self._texts.decode(value), strict=True):
@@ -58,7 +58,7 @@ class TimedDecoder(Generic[_T]):
         return found
 
     def decode_lines(self, value: bytes) -> list[_T]:
-        """Objects one behind another."""
+        """Decode objects one behind another."""
         found = self._one.decode_lines(value)
         if _may_be_finer(value):
             for one, text in zip(found, self._text.decode_lines(value), strict=True):

@@ -1,4 +1,4 @@
-"""UUIDs of version 7 (RFC 9562): they sort by the millisecond in which they were made. Python has them from 3.14 on."""
+"""Make UUIDs of version 7 (RFC 9562), which sort by millisecond. Python has them from 3.14 on."""
 
 import re
 import secrets
@@ -11,12 +11,12 @@ _RANDOM = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab][0-9a-f]{3}
 
 
 def uuid7(epoch_ms: int) -> UUID:
-    """A new one of this millisecond, with 74 random bits."""
+    """Return a new one of this millisecond, with 74 random bits."""
     return UUID(int=_made(epoch_ms))
 
 
 def uuid7_text(epoch_ms: int) -> str:
-    """The same as `str` writes it, in half the time."""
+    """Return a new one as `str` writes it, in half the time."""
     text = f"{_made(epoch_ms):032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
@@ -27,5 +27,5 @@ def _made(epoch_ms: int) -> int:
 
 
 def is_random(text: str) -> bool:
-    """Whether the text is a UUID that chance made, of version 4 or 7, as `str` writes it."""
+    """Return True if the text is a random UUID, of version 4 or 7, as `str` writes it."""
     return _RANDOM.fullmatch(text) is not None

@@ -1,8 +1,8 @@
-"""What statements of ClickHouse are told apart by, where not all of them can run at once: its setting `workload`.
+"""Name the workloads of ClickHouse statements, its setting `workload`: not all of them can run at once.
 
 The gateway keeps a part of the engine free of READS. Whoever runs a server may bound them there (`CREATE WORKLOAD
 reads`); where nobody did, the setting means nothing.
 """
 
-#: Of those who only read, and can be asked to come back.
+#: Statements that only read, and whose clients can be asked to come back.
 READS = "reads"

@@ -47,5 +47,5 @@ def configured(settings: Settings) -> list[tuple[Pipeline, Policy]]:
     return [
         (HITS, usual),
         (EVENTS, usual),
-        (views, Policy(settings.pages_cut, settings.pages_batch, settings.pages_wait_s)),
+        (views, Policy(settings.pages_cut, settings.pages_batch, settings.sink_wait_s)),
     ]

@@ -22,6 +22,7 @@ from ingest.http.idempotency_key import KEY_MAX, KEY_PATTERN, is_key
 from ingest.http.json_array import UNREADABLE, raw_items, why
 from ingest.http.openapi import BannerId
 from ingest.http.problems import explained
+from ingest.http.rate_limits import SKEW_MAX_S
 from ingest.state import State
 from shared.counting.keyed import KeyedClick
 from shared.errors import Invalid, Malformed, PostgresUnavailable, TallybookError, Unavailable, UnknownBanner
@@ -199,7 +200,7 @@ class _Bulk:
 
     def _sort_special(self, special: Sequence[tuple[int, Click]], current: int) -> None:
         second = time.time()
-        oldest, latest = second - self._settings.backdate_max_s, second + self._settings.skew_max_s
+        oldest, latest = second - self._settings.backdate_max_s, second + SKEW_MAX_S
         for index, click in special:
             minute = current
             if click.timestamp is not UNSET:
@@ -221,7 +222,7 @@ class _Bulk:
     def _out_of_time(self, is_old: bool) -> tuple[str, str]:
         if is_old:
             return "too_old", f"The timestamp lies more than {self._settings.backdate_max_s} s back"
-        return "in_future", f"The timestamp lies more than {self._settings.skew_max_s} s ahead"
+        return "in_future", f"The timestamp lies more than {SKEW_MAX_S} s ahead"
 
     def _reject(self, index: int, pointer: str, code: str, detail: str) -> None:
         answer = self.answer

@@ -17,6 +17,9 @@ from shared.errors import (
     UnknownBanner,
 )
 
+#: Bytes of a bulk request. More is 413.
+BODY_MAX = 1 << 20
+
 _ERRORS = (Malformed, TooManyNewBanners, Limited, LanesFull, RedisUnavailable, PostgresUnavailable, Busy)
 
 _LIMIT = {
@@ -53,7 +56,7 @@ OPERATIONS = [
         scope="clicks:write",
         body_use="read",
         summary="Count many clicks",
-        description="For servers and SDKs: up to ${bulk_items_max} items in ${bulk_body_max_bytes} bytes. All valid "
+        description=f"For servers and SDKs: up to ${{bulk_items_max}} items in {BODY_MAX} bytes. All valid "
         "items are counted, and the answer names the others. An item's `id` makes it count once within "
         "${idempotency_window_s} seconds. After a 503 send the same request again: items with ids count once, "
         "and no item without one had been counted, unless clicks are acknowledged by Redis.",

@@ -1,6 +1,7 @@
 """The operations that take product events: their routes, and what the document says of them."""
 
 from ingest.events import routes
+from ingest.events.recent_ids import WINDOW_S
 from ingest.events.upload import Taken
 from ingest.http.idempotency_key import parameter as idempotency_key
 from ingest.http.openapi import Answer, Body, Operation
@@ -32,11 +33,11 @@ OPERATIONS = [
         scope="events:write",
         body_use="read",
         summary="Take product events",
-        description="Up to ${events_max} events in ${events_body_max_bytes} bytes: a JSON array, or NDJSON "
+        description=f"Up to ${{events_max}} events in {routes.BODY_MAX} bytes: a JSON array, or NDJSON "
         "(`application/x-ndjson`), either of them plain or with `Content-Encoding: gzip`. `text/plain` and no type at "
         "all are read as an array. Each event has its own result; blank lines of NDJSON have none. The same "
         "`event_id` is stored and counted once, for ever; the first one counts. What comes again "
-        "within ${events_window_s} seconds at least is reported as `duplicate`, or `conflict` if it says other things. "
+        f"within {WINDOW_S} seconds at least is reported as `duplicate`, or `conflict` if it says other things. "
         "Send the same upload again after any error. With an `Idempotency-Key` the first answer is given again for "
         "24 hours, or less when very many uploads have one.",
         tag="events",

@@ -29,6 +29,8 @@ from shared.stores.redis_client import REDIS_ERRORS, Script
 _CHUNK = 1000
 #: Seconds after which a claim without confirmation is of a worker that died: longer than an append may take.
 HOLD_S = 60
+#: Seconds for which a repeated event is reported as one, if memory suffices.
+WINDOW_S = 3600
 
 _CLAIM = Script("shared/stores/window.turn.lua", "ingest/events/recent_ids.claim.lua")
 _CONFIRM = Script("ingest/events/recent_ids.confirm.lua")
@@ -78,12 +80,12 @@ class EventWindow:
 
     async def confirm(self, claim: Claim) -> None:
         """Note that all claimed events are in the log. Raise REDIS_ERRORS."""
-        arguments = [self._settings.events_window_s, claim.name]
+        arguments = [WINDOW_S, claim.name]
         await asyncio.gather(*(_CONFIRM(self._redis, [_prefix(shard) + "now"], arguments) for shard in claim.shards))
 
     async def _claim(self, name: bytes, shard: int, events: Sequence[bytes]) -> bytes:
         of = _prefix(shard)
-        arguments = [self._settings.events_window_s, self._most, HOLD_S, name, b"".join(events)]
+        arguments = [WINDOW_S, self._most, HOLD_S, name, b"".join(events)]
         answer: bytes = await _CLAIM(self._redis, [of + "now", of + "former", of + "since"], arguments)
         return answer
 

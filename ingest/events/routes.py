@@ -38,6 +38,8 @@ from shared.stores.redis_client import REDIS_ERRORS
 from shared.telemetry.metrics import EVENTS, UPLOADS_REFUSED
 
 PATH = "/events"
+#: Bytes of an upload, packed and unpacked. More is 413.
+BODY_MAX = 5 << 20
 #: Everything that refuses an upload.
 ERRORS = (
     Malformed,
@@ -95,7 +97,7 @@ async def _body(request: Request) -> bytes:
     body = await request.body()
     if request.headers.get("content-encoding", "identity").lower() != "gzip":
         return body
-    most = request.state.settings.events_body_max_bytes
+    most = BODY_MAX
     hold(request, len(body) + most)
     plain = await asyncio.to_thread(unpacked, body, most) if len(body) > _LARGE else unpacked(body, most)
     hold(request, len(body) + len(plain))

@@ -44,6 +44,8 @@ TAKEN = "tallybook.limit_taken"
 _KEYED_BURST = 20_000
 #: Minutes that are over to which a client may add each second, after twice as many as there are at once.
 _MINUTES_PER_S = 1.0
+#: Seconds that the timestamp of a bulk item may lie in the future.
+SKEW_MAX_S = 60
 #: Seconds that are lost in sums of fractions.
 _ROUNDING_S = 1e-6
 
@@ -91,7 +93,7 @@ class Allowance:
         self, settings: Settings, clock: Callable[[], float] = time.monotonic, clients_max: int = _CLIENTS_MAX
     ) -> None:
         ids_max = max(_KEYED_BURST, settings.bulk_items_max)
-        minutes_max = 2 * math.ceil((settings.backdate_max_s + settings.skew_max_s) / settings.minute_s + 2)
+        minutes_max = 2 * math.ceil((settings.backdate_max_s + SKEW_MAX_S) / settings.minute_s + 2)
         self._clock = clock
         self._ids = Buckets(settings.keyed_limit_per_s or math.inf, ids_max, clock, clients_max)
         self._minutes = Buckets(_MINUTES_PER_S, minutes_max, clock, clients_max)

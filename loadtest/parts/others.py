@@ -37,7 +37,7 @@ UPLOAD_EVENTS, UPLOADERS = 26_000, 2
 #: Connections of wrk: for small requests, and for reads of a day.
 _SMALL, _LARGE = 64, 8
 #: One worker on each side; both take uploads of this size.
-_SETTINGS = {"TALLYBOOK_WORKERS": "1", "TALLYBOOK_EVENTS_MAX": str(UPLOAD_EVENTS)}
+_SETTINGS = {"TALLYBOOK_WORKERS": "1", "TALLYBOOK_TEST_EVENTS_MAX": str(UPLOAD_EVENTS)}
 IDLE_CONNECTIONS = 5_000
 #: Seconds after which idle connections are measured: before the front closes them (ten seconds).
 _IDLE_S = 2.0

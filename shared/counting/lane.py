@@ -33,7 +33,7 @@ import structlog
 
 from shared.runtime.crash_points import crash_point
 from shared.runtime.machine import boot_id, reserve
-from shared.settings_check import SettingsError
+from shared.settings import SettingsError
 
 MAGIC = 0x3245_4E41_4C4B_4C43
 VERSION = 2

@@ -24,6 +24,8 @@ from shared.integers import fitted
 from shared.settings import Settings
 
 USER_MAX, TYPE_MAX = 128, 64
+#: Levels of properties, and seconds that an event may lie in the future.
+DEPTH_MAX, FUTURE_S = 4, 86_400
 TYPE_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9_.:-]{{0,{TYPE_MAX - 1}}}$"
 
 #: What an insert names, in the order of a row; the last three are its place.
@@ -95,7 +97,7 @@ class Packer:
     def __init__(self, settings: Settings, received_ms: int) -> None:
         self.settings = settings
         self._oldest = received_ms - settings.event_past_days * DAY_MS
-        self._latest = received_ms + settings.event_future_s * 1000
+        self._latest = received_ms + FUTURE_S * 1000
         self._received = _RECEIVED.pack(received_ms)
         #: Names of types with their lengths.
         self.types = _Types()
@@ -118,13 +120,13 @@ class Packer:
         if ms < self._oldest:
             raise Unfit("too_old", "/occurred_at", f"It lies more than {self.settings.event_past_days} days back")
         if ms > self._latest:
-            raise Unfit("in_future", "/occurred_at", f"It lies more than {self.settings.event_future_s} s ahead")
+            raise Unfit("in_future", "/occurred_at", f"It lies more than {FUTURE_S} s ahead")
 
     def properties(self, properties: dict[str, Any]) -> bytes:
         """Their canonical text with its length. Raises Unfit."""
         settings = self.settings
         if len(properties) > settings.event_properties_max or not _NESTED.isdisjoint(map(type, properties.values())):
-            _check_shape(properties, settings.event_properties_max, settings.event_depth_max)
+            _check_shape(properties, settings.event_properties_max, DEPTH_MAX)
         try:
             text = fitted(CANONICAL(properties))
         except (OverflowError, RecursionError, ValueError, TypeError):

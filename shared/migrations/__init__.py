@@ -1,1 +1,1 @@
-"""Schemas of Postgres and ClickHouse, brought forward by numbered SQL files."""
+"""Migrate the schemas of Postgres and ClickHouse by numbered SQL files."""

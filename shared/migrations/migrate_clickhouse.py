@@ -1,4 +1,4 @@
-"""Brings the schema of ClickHouse forward: the `.sql` files of `shared/migrations/clickhouse/` in the order of their
+"""Migrate the schema of ClickHouse: apply the `.sql` files of `shared/migrations/clickhouse/` in the order of their
 names, each once.
 
 There are no transactions and no locks: every statement bears a repetition, and a file that was cut short, or that two
@@ -66,7 +66,7 @@ async def migrate(settings: Settings) -> list[str]:
 
 
 async def pending(settings: Settings) -> list[str]:
-    """The names that `migrate` would apply now. Raises as `migrate` does."""
+    """Return the names that `migrate` would apply now. Raises as `migrate` does."""
     async with connect_without_database(settings) as clickhouse:
         made = await clickhouse.query(_CREATION, {"database": database(settings)})
     if "schema_migrations" not in {name for name, _ in made}:
@@ -76,13 +76,13 @@ async def pending(settings: Settings) -> list[str]:
 
 
 async def unprotected(settings: Settings) -> list[str]:
-    """The tables of the database, and of its views, in which a repeated insert would count twice."""
+    """Return the tables of the database, and of its views, in which a repeated insert would count twice."""
     async with connect(settings) as clickhouse:
         return await _unprotected(clickhouse)
 
 
 async def _make_database(settings: Settings) -> None:
-    """Only where there is none: whoever may use a database may not always make one."""
+    """Create the database if it is missing: a user may not always be allowed to."""
     name = database(settings)
     if not re.fullmatch(r"\w{1,64}", name):
         raise SchemaError(f"{name!r} in TALLYBOOK_CLICKHOUSE_URL cannot be the name of a database")
@@ -110,14 +110,15 @@ def _has_window(engine: str, create: str) -> bool:
 
 
 def _rule(day: str, kept_days: int | None, cold_days: int | None = None) -> str:
-    """When rows go by their day, and before that to the cold volume, as ClickHouse words it; empty when never."""
+    """Return when rows expire by their day, and when they move to the cold volume, as ClickHouse words it; empty if
+    never."""
     moved = f"{day} + toIntervalDay({cold_days}) TO VOLUME '{COLD}'" if cold_days is not None else ""
     deleted = f"{day} + toIntervalDay({kept_days})" if kept_days is not None else ""
     return ", ".join(filter(None, (moved, deleted)))
 
 
 async def _set_rule(clickhouse: ClickHouse, table: str, wanted: str) -> None:
-    """Give a table its rule, when it does not have it yet. Parts learn of it in the background, however large they are:
+    """Give a table its rule, if it lacks it. Parts learn of it in the background, however large they are:
     the statement does not wait for that."""
     made = await clickhouse.query(_CREATION, {"database": clickhouse.database})
     found = next((one[1] for name, text in made if name == table and (one := _TTL.search(str(text)))), "")

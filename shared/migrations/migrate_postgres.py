@@ -1,4 +1,4 @@
-"""Brings the schema of Postgres forward: the `.sql` files of `shared/migrations/postgres/` in the order of their names,
+"""Migrate the schema of Postgres: apply the `.sql` files of `shared/migrations/postgres/` in the order of their names,
 each once.
 
 Safe to repeat and to race: an advisory lock lets one process at a time migrate, and each file is one transaction
@@ -15,6 +15,7 @@ import asyncpg
 
 from shared.errors import SchemaError
 from shared.runtime.crash_points import crash_point
+from shared.stores.postgres import statement
 
 _FOLDER = Path(__file__).parent / "postgres"
 #: Any number that no other user of advisory locks in this database takes: the letters "tallybk" in ASCII.
@@ -28,11 +29,11 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 """
 _IS_EMPTY = "SELECT to_regclass('schema_migrations') IS NULL"
 #: Rights of the roles of deploy/postgres/roles.sh, where there are any.
-_GRANTS = (Path(__file__).parent / "migrate_postgres.grants.sql").read_text()
+_GRANTS = statement("shared/migrations/migrate_postgres.grants.sql")
 
 
 class Migration(NamedTuple):
-    """One file; `digest` is its SHA-256."""
+    """A file; `digest` is its SHA-256."""
 
     name: str
     text: str
@@ -57,7 +58,7 @@ async def migrate(database_url: str) -> list[str]:
 
 
 async def pending(database_url: str) -> list[str]:
-    """The names that `migrate` would apply now. Raises as `migrate` does."""
+    """Return the names that `migrate` would apply now. Raises as `migrate` does."""
     async with _connection(database_url) as connection:
         if await connection.fetchval(_IS_EMPTY):
             return [name for name, _, _ in migrations(_FOLDER)]
@@ -75,13 +76,13 @@ async def _connection(database_url: str) -> AsyncIterator["asyncpg.Connection[as
 
 
 def migrations(folder: Path) -> list[Migration]:
-    """Those of the folder, in order."""
+    """Return the migrations of the folder, in order."""
     texts = ((path.name, path.read_text()) for path in sorted(folder.glob("*.sql")))
     return [Migration(name, text, hashlib.sha256(text.encode()).hexdigest()) for name, text in texts]
 
 
 def unapplied(files: list[Migration], applied: Mapping[str, str]) -> list[Migration]:
-    """Those whose names are not among what was applied, {name: SHA-256}. Raises SchemaError when some of
+    """Return those whose names are not among what was applied, {name: SHA-256}. Raises SchemaError when some of
     that is not as it is in the files."""
     if unknown := sorted(applied.keys() - {name for name, _, _ in files}):
         raise SchemaError(f"the database has migrations that this version does not know: {', '.join(unknown)}")

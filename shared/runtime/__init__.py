@@ -1,2 +1,1 @@
-"""What a process asks of its host: tasks that end, lives of other processes, Linux and macOS, crash points for
-tests."""
+"""Ask the host: end tasks, watch lives of processes, cover Linux and macOS, crash at points for tests."""

@@ -1,8 +1,7 @@
-"""Named places at which a process can be made to die, for the tests that kill it there.
+"""Kill the process at named points, for tests.
 
 `TALLYBOOK_CRASH="sealed=0.01,after_commit=0.05"` gives each named point a probability; without it a point costs one
-call that does nothing. A point that is taken is `kill -9` of oneself: no handler, no flush, and of last words only the
-name of the point.
+call that does nothing. A point that is taken is `kill -9` of oneself: no handler, no flush. It writes only its name.
 """
 
 import os
@@ -12,7 +11,7 @@ from collections.abc import Callable
 
 
 def _nothing(name: str) -> None:
-    """No crash points are armed."""
+    """Do nothing: no crash points are armed."""
 
 
 def _armed(spec: str) -> Callable[[str], None]:

@@ -1,4 +1,4 @@
-"""How often Python looks for cycles of objects."""
+"""Set how often Python looks for cycles of objects."""
 
 import gc
 
@@ -9,6 +9,6 @@ _YOUNG, _MIDDLE, _OLD = 200_000, 20, 100
 
 
 def collect_seldom() -> None:
-    """For a process that makes many small objects, drops them soon, and makes few cycles."""
+    """Collect less often, for a process that makes many small objects, drops them soon, and makes few cycles."""
     gc.set_threshold(_YOUNG, _MIDDLE, _OLD)
     gc.freeze()

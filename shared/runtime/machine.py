@@ -1,4 +1,4 @@
-"""What only Linux has, with a twin for macOS beside it. The twins have never run: the tests run on Linux.
+"""Offer what only Linux has, each with a twin for macOS. The tests run on Linux and never run the twins.
 
 Processes that die with their parent (`shared/runtime/process.py`, `tallybook/stack/launcher.py`) have no twin: there
 they are found and ended by the next start.
@@ -20,13 +20,13 @@ _PIECE = 1 << 20
 
 
 def boot_id() -> tuple[int, int]:
-    """Which start of the kernel this is, as two words."""
+    """Return which start of the kernel this is, as two words."""
     text = _boot_session() if sys.platform == "darwin" else Path("/proc/sys/kernel/random/boot_id").read_text()
     return divmod(int(text.strip().replace("-", ""), 16), 1 << 64)
 
 
 def _boot_session() -> str:
-    """A UUID (xnu, bsd/kern/kern_sysctl.c, `kern.bootsessionuuid`)."""
+    """Return a UUID (xnu, bsd/kern/kern_sysctl.c, `kern.bootsessionuuid`)."""
     text = ctypes.create_string_buffer(64)
     size = ctypes.c_size_t(ctypes.sizeof(text))
     if ctypes.CDLL(None, use_errno=True).sysctlbyname(b"kern.bootsessionuuid", text, ctypes.byref(size), None, 0):
@@ -35,14 +35,14 @@ def _boot_session() -> str:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return how many cores this process may use."""
     if sys.platform == "darwin":
         return os.cpu_count() or 1
     return len(os.sched_getaffinity(0))
 
 
 def reserve(descriptor: int, size: int) -> None:
-    """Make an empty file that long, with a place on the disk for each byte. Raises OSError when there is none."""
+    """Give an empty file this size, with disk space for each byte. Raises OSError if there is none."""
     if sys.platform != "darwin":
         os.posix_fallocate(descriptor, 0, size)
         return
@@ -51,7 +51,7 @@ def reserve(descriptor: int, size: int) -> None:
 
 
 def sync_data(descriptor: int) -> None:
-    """Return when what was written is on the disk."""
+    """Return once written data is on disk."""
     if sys.platform == "darwin":
         os.fsync(descriptor)
     else:
@@ -60,7 +60,7 @@ def sync_data(descriptor: int) -> None:
 
 @contextlib.contextmanager
 def file_of(content: memoryview) -> Iterator[str]:
-    """A path under which a library of this process can read the content; in memory, where the system has such files."""
+    """Yield a path that a library of this process can read the content from. It lies in memory where possible."""
     if sys.platform == "darwin":
         with tempfile.NamedTemporaryFile(buffering=0) as file:
             _write(file, content)

@@ -1,4 +1,4 @@
-"""What a process asks of the kernel about lives: its own, and those of others on this host."""
+"""Ask the kernel about the life of this process and of others on this host."""
 
 import contextlib
 import ctypes
@@ -16,8 +16,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent() -> None:
-    """Be killed when the parent ends, however it ends, so that no worker is left holding the port. Linux only; else
-    nothing."""
+    """Have this process killed when its parent ends, so that no worker keeps the port. Does nothing outside Linux."""
     if sys.platform != "linux":
         return
     creator = multiprocessing.parent_process()
@@ -59,7 +58,7 @@ def new_owner() -> str:
 
 
 def is_gone(owner: str) -> bool:
-    """Whether the process of this name ran here and has ended. False wherever that cannot be known for certain: on
+    """Return True if the process of this name ran here and has ended. Returns False where that is uncertain: on
     another host, in another container, before a reboot, outside Linux, where /proc hides it (`hidepid`)."""
     _, number, life, _ = ["", "", "", *owner.rsplit("-", 3)][-4:]
     start, *where = life.split(".")
@@ -80,13 +79,13 @@ def is_gone(owner: str) -> bool:
 
 
 def _life(pid: int) -> str:
-    """What tells this process from every other one of its number; empty where the kernel does not say."""
+    """Return what tells this process from others of its number; empty if the kernel does not say."""
     where = _where()
     return ".".join((_stat(pid)[1], *where)) if where else ""
 
 
 def _where() -> list[str]:
-    """The namespace of process numbers, and the boot, that a number belongs to."""
+    """Return the namespace of process numbers, and the boot, that a number belongs to."""
     if sys.platform != "linux":
         return []
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
@@ -94,6 +93,6 @@ def _where() -> list[str]:
 
 
 def _stat(pid: int) -> tuple[str, str]:
-    """State and start of a process, in ticks since the boot (proc(5), fields 3 and 22)."""
+    """Return state and start of a process, in ticks since the boot (proc(5), fields 3 and 22)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return fields[0], fields[19]

@@ -1,9 +1,9 @@
-"""The end of background tasks."""
+"""End background tasks."""
 
 import asyncio
 from typing import Any
 
-#: Seconds after which a task that goes on is cancelled again.
+#: Seconds until a task that goes on is cancelled again.
 _AGAIN_S = 0.1
 
 

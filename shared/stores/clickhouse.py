@@ -1,7 +1,7 @@
-"""Connections to ClickHouse over HTTP: a server, or the gateway in front of the embedded engine; they look alike.
+"""Connect to ClickHouse over HTTP: a server, or the gateway in front of the embedded engine, which looks the same.
 
-Time-outs are nested: the statement ends first, then the wait for its answer, then the call. So a statement that is slow
-is seldom given up on while it still runs, and the repeat of an insert seldom meets itself.
+Time-outs are nested: the statement ends first, then the wait for its answer, then the call. So a call
+seldom gives up on a slow statement that still runs, and a repeated insert seldom meets itself.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ class ClickHouse:
     def __init__(
         self, settings: Settings, database: str | None, workload: str | None = None, *, is_reader: bool = False
     ) -> None:
-        """A reader can do nothing but read: as the user of TALLYBOOK_CLICKHOUSE_READ_URL, or because each of its
+        """Let a reader only read: as the user of TALLYBOOK_CLICKHOUSE_READ_URL, or because each of its
         statements says so."""
         if settings.clickhouse_url is None:
             raise ValueError("TALLYBOOK_CLICKHOUSE_URL is not set; `tallybook up` sets it for its children")
@@ -88,7 +88,7 @@ class ClickHouse:
             await client.raw_insert(table, columns, insert_block=rows, fmt=form, settings=settings)
 
     async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
-        """The rows of a SELECT, with values for its `{name:Type}`."""
+        """Return the rows of a SELECT, with values for its `{name:Type}`."""
         async with asyncio.timeout(self._timeout_s):
             client = await self._connected()
             settings = self._limits()
@@ -99,7 +99,7 @@ class ClickHouse:
             return result.result_rows
 
     async def file(self, sql: str, parameters: Mapping[str, Any], format_: str) -> bytes:
-        """The rows of a SELECT as a file in one of ClickHouse's formats, such as Parquet."""
+        """Return the rows of a SELECT as a file in one of ClickHouse's formats, such as Parquet."""
         async with asyncio.timeout(self._timeout_s):
             client = await self._connected()
             # Rows that are parameters go through a table function, which the stricter mode does not let through.
@@ -167,18 +167,18 @@ def _apart(sql: str) -> tuple[str, dict[str, str]]:
 
 
 def connect(settings: Settings) -> ClickHouse:
-    """A client of the database that TALLYBOOK_CLICKHOUSE_URL names. Use it with `async with`, or close it with
+    """Return a client of the database that TALLYBOOK_CLICKHOUSE_URL names. Use it with `async with`, or close it with
     `aclose()`."""
     return ClickHouse(settings, database(settings))
 
 
 def connect_without_database(settings: Settings) -> ClickHouse:
-    """A client for what has to happen before the database is there."""
+    """Return a client for work that precedes the database."""
     return ClickHouse(settings, None)
 
 
 def database(settings: Settings) -> str:
-    """The name of the database."""
+    """Return the name of the database."""
     return unquote(urlsplit(settings.clickhouse_url or "").path.strip("/")) or DATABASE
 
 

@@ -1,4 +1,4 @@
-"""What an error of ClickHouse means for whoever has to get an insert through."""
+"""Class errors of ClickHouse by what an insert has to do next."""
 
 import asyncio
 import re
@@ -6,7 +6,7 @@ from typing import Literal
 
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 
-#: What a call can raise when ClickHouse is away, slow or refuses.
+#: Errors of a call while ClickHouse is away, slow or refuses.
 CLICKHOUSE_ERRORS = (ClickHouseError, OSError, asyncio.TimeoutError)
 
 #: unknown    it may have happened: the same rows under the same token again, for ever
@@ -76,7 +76,7 @@ _SERVER_STATUS = re.compile(r"HTTP status 5\d\d")
 
 
 def classify(error: BaseException) -> Class:
-    """The class of one of CLICKHOUSE_ERRORS."""
+    """Return the class of one of CLICKHOUSE_ERRORS."""
     if not isinstance(error, ClickHouseError):
         return "unknown"
     code = getattr(error, "code", None)

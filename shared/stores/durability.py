@@ -1,5 +1,4 @@
-"""Whether the stores keep what they acknowledge: their versions, their clocks, and the settings of Redis on which the
-promise rests."""
+"""Check that the stores keep what they acknowledge: versions, clocks, and the settings of Redis."""
 
 import time
 from typing import Any, Literal, NamedTuple
@@ -29,7 +28,7 @@ _WANTED = {
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at."""
+    """The result of one check."""
 
     store: str
     level: Level
@@ -37,7 +36,7 @@ class Finding(NamedTuple):
 
 
 async def examine_redis(redis: "Redis", memory_bytes: int | None = None) -> list[Finding]:
-    """Every master of a cluster, or the only server. Raises REDIS_ERRORS when one does not answer."""
+    """Check every master of a cluster, or the only server. Raises REDIS_ERRORS if one does not answer."""
     return [
         finding
         for server, to in (await masters(redis)).items()
@@ -62,7 +61,7 @@ async def _server(redis: "Redis", server: str, to: dict[str, Any], memory_bytes:
 
 
 async def examine_postgres(database_url: str) -> list[Finding]:
-    """Raises POSTGRES_ERRORS when it does not answer."""
+    """Check Postgres. Raises POSTGRES_ERRORS if it does not answer."""
     connection = await asyncpg.connect(database_url, timeout=5)
     try:
         version = str(await connection.fetchval("SHOW server_version")).split()[0]
@@ -113,7 +112,7 @@ def _memory(server: str, most: int | None, wanted: int) -> Finding:
 
 
 def _fill(server: str, used: int, most: int | None) -> list[Finding]:
-    """A warning when there is more than `maxmemory`, as after one that is lower than before."""
+    """Warn if there is more than `maxmemory`, as after one that is lower than before."""
     if not most or used <= most:
         return []
     refused = "it refuses whatever is written until minutes and records have left, or TALLYBOOK_REDIS_MEMORY_BYTES is"
@@ -121,7 +120,7 @@ def _fill(server: str, used: int, most: int | None) -> list[Finding]:
 
 
 def _clock(store: str, theirs: float, before: float) -> list[Finding]:
-    """A warning when that clock is off by more than the time that the question took can explain."""
+    """Warn if that clock is off by more than the time of the question explains."""
     took = time.time() - before
     differs_s = theirs - before - took / 2
     if abs(differs_s) - took / 2 < _SKEW_S:

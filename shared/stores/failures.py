@@ -193,7 +193,7 @@ def _of_redis(error: RedisError) -> Failure:
 
 
 def _tls_refusal(error: BaseException) -> str | None:
-    """The reason for which TLS will never work with this store; None if that is not what went wrong."""
+    """Return why TLS will never work with this store; None if TLS is not at fault."""
     for one in _chain(error):
         if isinstance(one, ssl.SSLError) and one.reason in _TLS_SETUP:
             return one.reason
@@ -201,7 +201,7 @@ def _tls_refusal(error: BaseException) -> str | None:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error and what caused it."""
+    """Return an error and its causes."""
     seen: BaseException | None = error
     for _ in range(10):
         if seen is None:

@@ -1,4 +1,4 @@
-"""Connections to Postgres, and statements kept in `.sql` files."""
+"""Connect to Postgres, and load statements from `.sql` files."""
 
 import asyncio
 from collections.abc import AsyncIterable
@@ -61,8 +61,8 @@ class Pool(Queries, Protocol):
 
 
 def create_pool(settings: Settings, url: str | None = None) -> "asyncpg.Pool[asyncpg.Record]":
-    """A pool that connects at first use, so that a service starts while Postgres is away; to another database if its
-    URL is given. Await it, or use it with `async with`."""
+    """Return a pool that connects at first use, so that a service starts while Postgres is away. `url` names another
+    database. Await it, or use it with `async with`."""
     if (url := url or settings.database_url) is None:
         raise ValueError("TALLYBOOK_DATABASE_URL is not set; `tallybook up` sets it for its children")
     return asyncpg.create_pool(
@@ -83,10 +83,9 @@ def create_pool(settings: Settings, url: str | None = None) -> "asyncpg.Pool[asy
 
 
 async def _leave_as_it_is(connection: object) -> None:
-    """No statement here changes its session, so none has to be put right with a round trip after each use."""
+    """Do nothing: no statement changes its session, so a connection needs no round trip after each use."""
 
 
 def statement(file: str) -> str:
-    """The text of a `.sql` file, named by its path from the root of the packages, as in
-    `aggregator/clicks/minutes.upsert.sql`."""
+    """Return the text of a `.sql` file, named from the root of the packages: `aggregator/clicks/minutes.upsert.sql`."""
     return (Path(__file__).parent.parent.parent / file).read_text()

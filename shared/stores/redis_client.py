@@ -1,4 +1,4 @@
-"""Connections to Redis or Valkey, and scripts kept in `.lua` files.
+"""Connect to Redis or Valkey, and run scripts from `.lua` files.
 
 redis-py repeats a command by itself when its connection breaks (ten times by default), and a repeated increment is a
 wrong number. So every connection made here repeats nothing: whoever may repeat does it above a script that knows what
@@ -20,7 +20,7 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 from shared.settings import Settings
 from shared.stores.redis_cluster import SUFFIX, Cluster, connect_cluster
 
-#: What a call can raise when Redis is away, slow or refuses, or when a cluster lacks the node that it needs.
+#: Errors of a call while Redis is away, slow or refuses, or while a cluster lacks the node that it needs.
 REDIS_ERRORS = (RedisError, RedisClusterException, OSError, asyncio.TimeoutError)
 
 #: Connections of one client. A drain needs one; reads and keyed clicks share the rest and wait for a free one.
@@ -52,10 +52,10 @@ def connect(settings: Settings, url: str | None = None) -> "Redis":
 
 
 class _Client(Redis):
-    """The client of one server."""
+    """A client of one server."""
 
     async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
-        """One command. Raises REDIS_ERRORS."""
+        """Send one command. Raises REDIS_ERRORS."""
         try:
             return await super().execute_command(*args, **kwargs)  # type: ignore[no-untyped-call]
         except RuntimeError as error:  # what uvloop says of a connection that broke before it was written to
@@ -63,8 +63,8 @@ class _Client(Redis):
 
 
 async def masters(redis: "Redis | Cluster") -> dict[str, dict[str, Any]]:
-    """What sends a command without a key to one server, by its name: `redis.ping(**to)`. Each master of a cluster, or
-    the only server. Raises REDIS_ERRORS."""
+    """Return the arguments that send a command without a key to each master of a cluster, or to the only server, by
+    name: `redis.ping(**to)`. Raises REDIS_ERRORS."""
     if not isinstance(redis, Cluster):
         return {"redis": {}}
     await redis.initialize()
@@ -72,8 +72,8 @@ async def masters(redis: "Redis | Cluster") -> dict[str, dict[str, Any]]:
 
 
 class Script:
-    """A Lua script made of the files, joined in order and named by their paths from the root of the packages. It is
-    sent by its hash, in a cluster to the node that owns its keys, and loaded where it is missing."""
+    """A Lua script, joined from files that are named from the root of the packages. It is sent by its hash, in a
+    cluster to the node that owns its keys, and loaded where it is missing."""
 
     def __init__(self, *files: str) -> None:
         self.source = "\n".join((_ROOT / name).read_text() for name in files)

@@ -1,5 +1,4 @@
-"""A client of a Redis or Valkey Cluster that behaves as the one of a single server does: it repeats nothing, and it
-waits for a free connection."""
+"""Connect to a Redis or Valkey Cluster as to a single server: repeat nothing, and wait for a free connection."""
 
 import asyncio
 from typing import Any, cast
@@ -34,7 +33,7 @@ class Cluster(RedisCluster):
         self._patience_s = patience_s
 
     async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
-        """One command, once there is a place for it: redis-py would refuse when all connections are taken."""
+        """Send one command, once a connection is free: redis-py would refuse while all are taken."""
         async with asyncio.timeout(self._patience_s):
             await self._places.acquire()
         try:
@@ -52,14 +51,14 @@ class Cluster(RedisCluster):
             self._places.release()
 
     async def aclose(self) -> None:
-        """Close every connection; redis-py would leave them open when the last command failed."""
+        """Close every connection. redis-py would leave them open if the last command failed."""
         await super().aclose()
         nodes = {*self.nodes_manager.nodes_cache.values(), *self.nodes_manager.startup_nodes.values()}
         await asyncio.gather(*(node.disconnect() for node in nodes))
 
 
 def connect_cluster(url: str, *, places: int, patience_s: float, **options: Any) -> Cluster:
-    """A client that knows the cluster by the nodes of the URL, and finds the others at first use."""
+    """Return a client that knows the nodes of the URL, and finds the others at first use."""
     first, *others = urls_of_nodes(url)
     nodes = [parse_url(other) for other in others]
     startup = [ClusterNode(node["host"], node.get("port", 6379)) for node in nodes]
@@ -68,7 +67,7 @@ def connect_cluster(url: str, *, places: int, patience_s: float, **options: Any)
 
 
 def urls_of_nodes(url: str) -> list[str]:
-    """The URL of each node as if it stood alone."""
+    """Return the URL of each node as if it stood alone."""
     parts = urlsplit(url)
     scheme = parts.scheme.removesuffix(SUFFIX)
     credentials, at, hosts = parts.netloc.rpartition("@")

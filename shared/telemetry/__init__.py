@@ -1,1 +1,1 @@
-"""What a process says of itself: metrics, logging, Sentry."""
+"""Report what a process does: metrics, logging, Sentry."""

@@ -1,4 +1,4 @@
-"""Log lines: JSON on stderr, or readable ones on a terminal; one line per event whatever a client puts into a field.
+"""Write log lines: JSON on stderr, or text on a terminal. An event is one line, whatever a client puts into a field.
 
 The event is a stable name of snake_case (`docs/logs.md` has them all), everything else is a field. Our lines go from
 structlog to the file directly; what libraries log through the standard library is bridged into the same form as
@@ -113,7 +113,7 @@ def _as_bytes(_: WrappedLogger, __: str, line: Any) -> bytes:
 
 
 def masked_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """A processor: no passwords in URLs, no values of fields that are secrets by name."""
+    """Process an event: mask passwords in URLs, and fields that are secrets by name."""
     return {name: _masked(name, value) for name, value in event.items()}
 
 
@@ -132,7 +132,7 @@ def _masked(name: object, value: Any) -> Any:
 
 
 def escaped_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """A processor: control characters written out, so that no field can move the cursor or begin a line. Lines of a
+    """Process an event: write control characters out, so that no field can move the cursor or begin a line. Lines of a
     traceback are set off, because the text of an exception can hold line ends of a client."""
     return {_LAYOUT.sub(_written_out, name): _escaped(name, value) for name, value in event.items()}
 
@@ -151,7 +151,7 @@ def _written_out(match: re.Match[str]) -> str:
 
 
 def encoded(_: WrappedLogger, __: str, event: EventDict) -> bytes:
-    """A processor, the last one: the line as JSON. Never raises over what a field holds."""
+    """Return the line as JSON, as the last processor. No value of a field makes it raise."""
     ordered = {"timestamp": event.pop("timestamp", None), "event": event.pop("event", None), **event}
     try:
         line = msgspec.json.encode(ordered, enc_hook=repr)
@@ -164,10 +164,10 @@ def encoded(_: WrappedLogger, __: str, event: EventDict) -> bytes:
 
 
 class Bridge(logging.Handler):
-    """Lines that libraries log through the standard library, as events of ours."""
+    """Turn lines that libraries log through the standard library into events."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Hand one record on. Errors go the way that `logging` has for them."""
+        """Hand one record on. Errors go to `logging.Handler.handleError`."""
         try:
             log = structlog.get_logger()
             fields = {"logger": record.name, "message": record.getMessage(), "exc_info": record.exc_info or None}

@@ -1,4 +1,4 @@
-"""Metric files of worker processes, one set per slot rather than per process.
+"""Keep metric files of worker processes: one set per slot rather than per process.
 
 `prometheus_client` shares metrics between processes through files named after a process id, so each respawn would leave
 a set behind for ever. Here a process takes the lowest free slot of its role, `ingest-0`, `ingest-1`, and with it the
@@ -75,7 +75,7 @@ class Slot:
 
 
 def is_readable(path: Path) -> bool:
-    """Whether a metric file can be merged; not so while it is being made, after it is gone, or when it is damaged."""
+    """Return True if a metric file can be merged: it is whole, still there and undamaged."""
     try:
         with path.open("rb") as file:
             (used,) = struct.unpack("i", file.read(4))

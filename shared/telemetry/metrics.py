@@ -1,4 +1,4 @@
-"""Every metric of every process, and the endpoint that shows them.
+"""Define every metric of every process.
 
 Labels are closed sets: a route's template, an outcome, a reason; never an id or anything that a client sent. Processes
 that `tallybook up` starts keep their figures in files (`shared/telemetry/metric_slots.py`), which the parent merges and

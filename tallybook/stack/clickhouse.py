@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gateway.cold import folder_of, is_wanted
-from shared.settings import PREFIX, Settings
+from shared.settings import NAMES, Settings, variable
 from tallybook.exits import Exit, Stop
 from tallybook.stack.binaries import numbers
 from tallybook.stack.launcher import clean_environ
@@ -71,10 +71,9 @@ class ClickHouseChild:
             "TALLYBOOK_CLICKHOUSE_URL": self.url,
             "TALLYBOOK_CLICKHOUSE_FD": str(self.socket.fileno()),
             "TALLYBOOK_CLICKHOUSE_MEMORY_BYTES": str(self._settings.clickhouse_memory_bytes),
-            "TALLYBOOK_CLICKHOUSE_THREADS": str(self._settings.clickhouse_threads),
             **{
-                f"{PREFIX}{name.upper()}": str(value)
-                for name in self._settings.__struct_fields__
+                variable(name): str(value)
+                for name in NAMES
                 if name.startswith("events_cold_") and (value := getattr(self._settings, name)) is not None
             },
             **({"TALLYBOOK_EVENTS_COLD_DIR": str(self.cold_folder)} if self.cold_folder else {}),

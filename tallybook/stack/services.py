@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from shared.settings import PREFIX, Settings
+from shared.settings import NAMES, Settings, variable
 from tallybook.exits import Exit, Stop
 from tallybook.stack.launcher import SAME, Identity, launch
 from tallybook.stack.restarts import Restarts
@@ -86,11 +86,12 @@ def child_environ(settings: Settings, identity: Identity = SAME, **values: str) 
     environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
     if identity.mode == "drop":
         environ["HOME"] = settings.data_dir
-    for name in settings.__struct_fields__:
-        variable = f"{PREFIX}{name.upper()}"
-        if environ.pop(f"{variable}_FILE", ""):
+    for name in NAMES:
+        if environ.pop(f"{variable(name)}_FILE", ""):
             value = getattr(settings, name)
-            environ[variable] = ",".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
+            environ[variable(name)] = (
+                ",".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
+            )
     return environ | values
 
 

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import psutil
 
+from shared.settings import variable
 from tests.harness.wait import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 def environ(**settings: object) -> dict[str, str]:
     """This environment with no settings but these."""
     values = {name: value for name, value in os.environ.items() if not name.startswith("TALLYBOOK_")}
-    return values | {f"TALLYBOOK_{name.upper()}": str(value) for name, value in settings.items()}
+    return values | {variable(name): str(value) for name, value in settings.items()}
 
 
 def free_ports(count: int) -> list[int]:

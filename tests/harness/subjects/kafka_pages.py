@@ -58,7 +58,7 @@ def common(database: str, settings: Settings) -> dict[str, object]:
         "clickhouse_timeout_s": 10,
         "log_partitions": PARTITIONS,
         "pages_batch": 200,
-        "pages_wait_s": 0.05,
+        "sink_wait_s": 0.05,
         "metrics_port": 0,
     }
 

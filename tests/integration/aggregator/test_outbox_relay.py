@@ -307,8 +307,8 @@ async def test_an_aggregator_that_is_killed_at_every_point(
         "TALLYBOOK_REDIS_URL": redis_url,
         "TALLYBOOK_DATABASE_URL": stage.database,
         "TALLYBOOK_CLICKHOUSE_URL": clickhouse_settings.clickhouse_url or "",
-        "TALLYBOOK_OUTBOX_ROWS": "50",
-        "TALLYBOOK_OUTBOX_WAIT_S": "0",
+        "TALLYBOOK_TEST_OUTBOX_ROWS": "50",
+        "TALLYBOOK_SINK_WAIT_S": "0.001",
     }
     for _ in range(20):
         await stage.publish(100)

@@ -87,11 +87,10 @@ async def endpoint() -> AsyncIterator[Endpoint]:
 
 
 async def test_the_trace_of_a_request_goes_on_through_the_outbox(
-    endpoint: Endpoint, database: str, clickhouse_settings: Settings
+    endpoint: Endpoint, database: str, clickhouse_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = msgspec.structs.replace(
-        clickhouse_settings, database_url=database, sentry_dsn=endpoint.dsn, sentry_traces_sample_rate=1.0
-    )
+    monkeypatch.setattr(sentry, "_TRACED", 1.0)
+    settings = msgspec.structs.replace(clickhouse_settings, database_url=database, sentry_dsn=endpoint.dsn)
     sentry.start(settings)
     async with create_pool(settings) as pool, clickhouse.connect(settings) as tables:
         stage = Stage(database, pool, tables)

@@ -384,7 +384,7 @@ async def test_while_redis_is_away_nothing_is_kept(
 
 async def test_a_log_more_than_half_full_of_blocks_lets_stored_ones_go(redis_url: str, redis_client: "Redis") -> None:
     """The bound of blocks is another one than that of records, for whoever appends and for whoever trims."""
-    async with chosen_log(Settings(redis_url=redis_url, events_blocks_max=4, log_partitions=1)) as log:
+    async with chosen_log(Settings(redis_url=redis_url, log_records_max=40, log_partitions=1)) as log:
         for seq in (1, 2, 3):
             await log.append(TOPIC, 0, [(b"", b"")], producer="tests", seq=seq)
         with pytest.raises(LogFull):

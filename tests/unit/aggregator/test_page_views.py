@@ -151,12 +151,12 @@ def test_a_policy_is_a_limit_of_the_log(policy: Policy, limit: Limit) -> None:
 
 def test_the_settings_choose_the_policy_the_delivery_and_what_repeats_are() -> None:
     (_, hits), _, (views, policy) = configured(Settings(sink_rows=7, sink_wait_s=3.0))
-    assert (hits, policy) == (Policy("hybrid", 7, 3.0), Policy("hybrid", 10_000, 1.0))
+    assert (hits, policy) == (Policy("hybrid", 7, 3.0), Policy("hybrid", 10_000, 3.0))
     assert (views.delivery, views.repeats) == ("exactly_once", None)
     settings = Settings(
         pages_cut="batch",
         pages_batch=100,
-        pages_wait_s=2.0,
+        sink_wait_s=2.0,
         pages_delivery="at_least_once",
         pages_drop_repeats=True,
     )

@@ -12,7 +12,6 @@ from gateway.app import Gateway, create_app
 from gateway.engine import Result
 from gateway.failure import refusal
 from gateway.statement import Statement
-from shared.settings import Settings
 from shared.workload import READS
 
 USER, PASSWORD = "tester", "s3cret"
@@ -68,7 +67,7 @@ class Client:
 @asynccontextmanager
 async def gateway(engine: Engine) -> AsyncIterator[Any]:
     one: Any = engine
-    made = Gateway(Settings(clickhouse_threads=1), one, USER, PASSWORD)
+    made = Gateway(one, USER, PASSWORD, threads=1)
     yield create_app(made)
     for end in engine.ends.values():
         end.set()

@@ -324,7 +324,8 @@ async def test_l3_the_bytes_of_a_body_are_held_until_its_answer(monkeypatch: pyt
 
 async def test_l4_an_upload_is_held_unpacked_until_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(body_module, "HELD_MAX", 20_000)
-    settings, may_answer = Settings(events_body_max_bytes=9_000), asyncio.Event()
+    monkeypatch.setattr(events, "BODY_MAX", 9_000)
+    settings, may_answer = Settings(), asyncio.Event()
     waiting: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def upload(scope: Scope, receive: Receive, send: Send) -> None:

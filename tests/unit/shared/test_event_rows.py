@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ingest.events.upload import Uploaded, unpacked
 from shared.errors import TallybookError
-from shared.events.rows import ID, Cut, Event, Packer, Unfit, blocks, named, placed, rows_of
+from shared.events.rows import FUTURE_S, ID, Cut, Event, Packer, Unfit, blocks, named, placed, rows_of
 from shared.settings import Settings
 
 SETTINGS = Settings()
@@ -104,7 +104,7 @@ def test_a_name_is_the_same_whenever_and_in_whatever_order_the_content_comes() -
     ("fields", "code"),
     [
         ({"occurred_at": NOW - timedelta(days=SETTINGS.event_past_days, milliseconds=1)}, "too_old"),
-        ({"occurred_at": NOW + timedelta(seconds=SETTINGS.event_future_s, milliseconds=1)}, "in_future"),
+        ({"occurred_at": NOW + timedelta(seconds=FUTURE_S, milliseconds=1)}, "in_future"),
         ({"event_type": "view\n"}, "invalid"),
         ({"properties": {"a": {"b": {"c": {"d": {}}}}}}, "too_deep"),
         ({"properties": {"a": [[[[]]]]}}, "too_deep"),
@@ -120,7 +120,7 @@ def test_bounds(fields: dict[str, Any], code: str) -> None:
 
 
 def test_what_lies_on_a_bound_is_taken() -> None:
-    for days, seconds in ((SETTINGS.event_past_days, 0), (0, -SETTINGS.event_future_s)):
+    for days, seconds in ((SETTINGS.event_past_days, 0), (0, -FUTURE_S)):
         row(made(occurred_at=NOW - timedelta(days=days, seconds=seconds)))
     row(made(properties={"a": {"b": {"c": {"d": 1}}}}))
     row(made(properties={"a": list(range(63))}))

@@ -12,7 +12,7 @@ from tallybook.stack.running_stack import _redis_cli
 
 def clustered(url: str) -> Cluster:
     """A client of the cluster, which has not connected yet."""
-    client = connect(load({"TALLYBOOK_REDIS_URL": url, "TALLYBOOK_REDIS_TIMEOUT_S": "0.7"}))
+    client = connect(load({"TALLYBOOK_REDIS_URL": url, "TALLYBOOK_TEST_REDIS_TIMEOUT_S": "0.7"}))
     assert isinstance(client, Cluster)
     return client
 

@@ -1,10 +1,12 @@
 """Settings are read once, from one place, and a mistake is named."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from shared.settings import Settings, SettingsError, load, masked
+from shared.settings import NAMES, PREFIX, REMOVED, Settings, SettingsError, load, masked, variable
+from shared.settings.fields import Fixed
 
 
 def test_without_variables_everything_has_a_default() -> None:
@@ -157,3 +159,27 @@ def test_a_topic_of_dead_letters_needs_a_log_in_kafka(url: str | None) -> None:
     assert load({**environ, "TALLYBOOK_LOG_URL": "kafka://one:9092"}).dead_letters_topic == "letters"
     with pytest.raises(SettingsError, match="kafka://"):
         load({**environ, "TALLYBOOK_LOG_URL": url or ""})
+
+
+@pytest.mark.parametrize("name", sorted(REMOVED))
+def test_a_setting_that_was_removed_says_what_became_of_it(name: str) -> None:
+    assert name not in {variable(field) for field in Settings.__struct_fields__}
+    for spelling in (name, f"{name}_FILE"):
+        with pytest.raises(SettingsError) as caught:
+            load({spelling: "1"})
+        assert str(caught.value) == f"{spelling} is no setting any more: {REMOVED[name]}"
+    for other in re.findall(rf"{PREFIX}[A-Z0-9_]+", REMOVED[name]):
+        assert other.removeprefix(PREFIX).lower() in NAMES
+
+
+def test_a_misspelt_variable_is_told_what_it_may_mean() -> None:
+    with pytest.raises(SettingsError, match=r"TALLYBOOK_RETENTION_DAY is no setting. Did you mean .*_RETENTION_DAYS\?"):
+        load({"TALLYBOOK_RETENTION_DAY": "1"})
+    with pytest.raises(SettingsError, match=r"TALLYBOOK_XYZ is no setting. docs"):
+        load({"TALLYBOOK_XYZ": "1"})
+
+
+def test_what_only_tests_change_has_names_of_its_own() -> None:
+    assert load({"TALLYBOOK_TEST_MINUTE_S": "2"}).minute_s == 2
+    assert not set(NAMES) & set(Fixed.__struct_fields__)
+    assert len(NAMES) <= 71

@@ -59,9 +59,9 @@ def test_the_version_is_the_packages() -> None:
 
 @pytest.mark.parametrize("command", ["up", "ingest", "aggregate", "migrate", "check", "env", "accounting"])
 def test_a_bad_setting_is_one_sentence_and_a_code(command: str) -> None:
-    result = run(command, TALLYBOOK_GRACE_S="soon")
+    result = run(command, TALLYBOOK_LEDGER_DAYS="soon")
     assert result.exit_code == Exit.SETTINGS
-    assert re.fullmatch(r"error: TALLYBOOK_GRACE_S=soon [^\n]+\n", result.stderr)
+    assert re.fullmatch(r"error: TALLYBOOK_LEDGER_DAYS=soon [^\n]+\n", result.stderr)
 
 
 def test_a_command_line_that_cannot_be_read_is_usage() -> None:

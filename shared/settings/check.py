@@ -2,12 +2,8 @@
 
 import re
 from ipaddress import ip_network
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from shared.settings import Settings
-
-PREFIX = "TALLYBOOK_"
+from shared.settings.fields import PREFIX, Settings, SettingsError
 
 #: Bytes of a secret that signs tokens: as many as the hash has (RFC 7518, 3.2).
 _JWT_SECRET_MIN = 32
@@ -19,11 +15,7 @@ _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
 
 
-class SettingsError(ValueError):
-    """A setting cannot be used. The message names the variable and says what was wanted."""
-
-
-def check(settings: "Settings") -> None:
+def check(settings: Settings) -> None:
     """Raise SettingsError for the first setting that cannot be used."""
     _check_networks(settings.trusted_proxies)
     _check_origins(settings.track_origins)
@@ -44,7 +36,7 @@ def check(settings: "Settings") -> None:
         raise SettingsError("TALLYBOOK_CLICKHOUSE_READ_URL needs a TALLYBOOK_CLICKHOUSE_URL of the same server")
 
 
-def _check_memory(settings: "Settings") -> None:
+def _check_memory(settings: Settings) -> None:
     if (settings.log_url or "").startswith("kafka://"):
         return
     least = settings.log_partitions * _PARTITION_MIN * 10
@@ -82,7 +74,7 @@ def _check_hosts(hosts: tuple[str, ...]) -> None:
             raise SettingsError(f"TALLYBOOK_ALLOWED_HOSTS: {host} is no name of a host; write count.example, no port")
 
 
-def _check_cookie(settings: "Settings") -> None:
+def _check_cookie(settings: Settings) -> None:
     if settings.cookie_same_site == "none" and not settings.cookie_secure:
         raise SettingsError(
             "TALLYBOOK_COOKIE_SAME_SITE=none needs TALLYBOOK_COOKIE_SECURE=true: browsers refuse it else"
@@ -91,7 +83,7 @@ def _check_cookie(settings: "Settings") -> None:
         raise SettingsError("TALLYBOOK_COOKIE_DOMAIN has to be a domain in small letters, as example.org")
 
 
-def _check_jwt(settings: "Settings") -> None:
+def _check_jwt(settings: Settings) -> None:
     algorithm, secret = settings.jwt_algorithm, settings.jwt_secret
     if algorithm is None:
         if secret or settings.jwt_keys or settings.jwt_issuer or settings.jwt_audience:
