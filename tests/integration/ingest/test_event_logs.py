@@ -207,9 +207,18 @@ async def test_events_are_chosen(
     assert await numbers(service, order="asc", **params) == found
 
 
+def is_storable(value: object) -> bool:
+    """Say whether a JSON column takes a value: it refuses an array of arrays with a null among them."""
+    if isinstance(value, dict):
+        return all(map(is_storable, value.values()))
+    if not isinstance(value, list):
+        return True
+    return all(map(is_storable, value)) and not (None in value and any(isinstance(one, list) for one in value))
+
+
 @EXAMPLES
 @given(
-    contexts=st.lists(documents(), min_size=1, max_size=8),
+    contexts=st.lists(documents().filter(is_storable), min_size=1, max_size=8),
     node=nodes().filter(lambda node: "user_id" not in write(node) and len(write(node)) <= LENGTH_MOST - 200),
 )
 async def test_a_filter_means_the_same_in_clickhouse_as_in_words(

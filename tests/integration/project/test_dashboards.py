@@ -272,7 +272,7 @@ async def test_every_sql_of_a_panel_on_page_views_has_an_answer(clickhouse_setti
     records = [Record(Position(number + 1), b"k", value, NOW_S * 1000) for number, value in enumerate(values)]
     batch = Batch(Position(1), Position(13), records, {})
     async with clickhouse.connect(clickhouse_settings) as tables:
-        await PAGE_VIEWS.insert(tables, PAGE_VIEWS.rows(0, batch), "panels")
+        await PAGE_VIEWS.insert(tables, PAGE_VIEWS.rows(0, batch).lines, "panels")
         rows = await tables.query(expanded_for_clickhouse(query.text))
         [names] = [re.findall(r'AS "([^"]+)"', query.text)]
     found = [dict(zip(names, row[-len(names) :], strict=True)) for row in rows]
