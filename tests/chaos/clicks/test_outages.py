@@ -71,6 +71,7 @@ async def _cut_all_the_time(redis_url: str, postgres_socket: Path, folder: Path)
             await asyncio.sleep(chance.uniform(0, 0.01))
             chance.choice((redis_proxy, postgres_proxy)).cut()
         await end(*tasks)
+        pool.terminate()  # a connection that has just been cut cannot say goodbye
     await redis.aclose()
     await redis_proxy.stop()
     await postgres_proxy.stop()
