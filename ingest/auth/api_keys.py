@@ -34,6 +34,8 @@ _TABLE = Table(
 )
 _USED = statement("ingest/auth/api_keys.used.sql")
 
+_chance = random.Random()  # noqa: S311 - jitter
+
 log = structlog.get_logger()
 
 
@@ -105,7 +107,7 @@ class Keys(CachedTable[str, Stored]):
 
     async def _write_uses(self) -> None:
         while True:
-            await asyncio.sleep(_WRITE_EVERY_S * random.uniform(0.5, 1))  # noqa: S311 - jitter
+            await asyncio.sleep(_WRITE_EVERY_S * _chance.uniform(0.5, 1))
             await self.write_uses()
 
     async def write_uses(self) -> None:

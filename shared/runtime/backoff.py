@@ -5,6 +5,9 @@ import random
 #: Doublings after which a wait is at its cap, whatever the first one was.
 _DOUBLINGS_MAX = 60
 
+#: Its own: the state of the module's is anybody's, and who seeds that would make processes return together.
+_chance = random.Random()  # noqa: S311 - jitter
+
 
 class Backoff:
     """Wait up to `first_s`, then twice as long each time, up to `most_s`. `jitter` is the range of the factor."""
@@ -17,7 +20,7 @@ class Backoff:
     def after(self, failures: int) -> float:
         """Return the seconds to wait after a failure that followed so many others."""
         bound = min(self._most_s, self._first_s * 2.0 ** min(failures, _DOUBLINGS_MAX))
-        return bound * random.uniform(*self._jitter)  # noqa: S311 - jitter
+        return bound * _chance.uniform(*self._jitter)
 
     def next_s(self) -> float:
         """Count one more failure and return the seconds to wait after it."""
