@@ -63,7 +63,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def has_unread(self) -> bool:
-        """Whether bytes of the client wait in the kernel."""
+        """Return whether bytes of the client wait in the kernel."""
         count = bytearray(4)
         with contextlib.suppress(OSError):  # it is closed
             fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.FIONREAD, count)

@@ -85,9 +85,11 @@ class Front:
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def stop(self, timeout_s: float) -> None:
-        """Accept nothing more, and wait until what was taken is answered: by the kernel, too, for a connection that
-        waits in its queue was accepted for the client. Relayed connections whose end nobody can see are left to
-        Granian's own stop. Await `emptied` after it."""
+        """Accept nothing more, and wait until every request that was taken is answered.
+
+        Connections in the kernel's queue count as taken: their clients know no difference. Granian's own stop ends
+        relayed connections whose end nobody can see. Await `emptied` after it.
+        """
         self.is_stopping = True
         loop = asyncio.get_running_loop()
         with contextlib.suppress(TimeoutError):
@@ -100,7 +102,7 @@ class Front:
                     await asyncio.sleep(_LOOK_S)
 
     async def _close_listener(self) -> list[socket.socket]:
-        """Stop listening. Return the connections that the kernel had accepted; closing the listener resets those."""
+        """Stop listening. Return the connections in the kernel's queue, which closing the listener would reset."""
         waiting = []
         with self._listener.dup() as listener:
             self._server.close()
@@ -111,16 +113,17 @@ class Front:
         return waiting
 
     def _close_idle(self, is_patient: bool) -> bool:
-        """Close each connection that nobody waits for. False: nothing is left to wait for.
+        """Close each connection on which no answer is due. Return whether one is due on another.
 
-        Bytes in the kernel are a request that was sent before the stop. `is_patient`: so is what a client that has
-        just connected will send.
+        Unread bytes are a request that was sent before the stop. `is_patient` waits for a first request, too.
         """
         is_waiting = False
         for connection in list(self._connections):
+            if connection.transport.is_closing():  # it reads no more: `emptied` waits for its last bytes
+                continue
             if connection.is_busy:
                 is_waiting |= connection.is_awaited
-            elif connection.has_unread or (is_patient and not connection.was_asked):
+            elif (is_patient and not connection.was_asked) or connection.has_unread:
                 is_waiting = True
             else:
                 connection.transport.close()

@@ -682,6 +682,22 @@ async def test_a_stop_answers_connections_that_the_kernel_had_accepted(tmp_path:
         assert fronted.lane.counted == {"8": 28}
 
 
+async def test_a_stop_does_not_wait_for_bytes_behind_a_last_answer(tmp_path: Path) -> None:
+    async with fronting(Application(), tmp_path) as fronted:
+        _, writer = await fronted.connect_slowly()
+        await until(lambda: fronted.front._connections)
+        [connection] = fronted.front._connections
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        connection.transport.set_write_buffer_limits(1 << 30)
+        connection.transport.write(b"x" * 20_000_000)
+        connection.transport.close()
+        writer.write(click())
+        await until(lambda: connection.has_unread)
+        async with asyncio.timeout(PATIENCE_S):
+            await fronted.front.stop(3600)
+        writer.transport.abort()
+
+
 async def test_a_stop_waits_for_the_first_request_of_a_new_connection(tmp_path: Path) -> None:
     async with fronting(Application(), tmp_path) as fronted:
         reader, writer = await fronted.connect()
