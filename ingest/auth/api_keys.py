@@ -4,7 +4,6 @@ Uses are written together every ten seconds. A worker that is killed loses dates
 """
 
 import asyncio
-import random
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ import structlog
 from ingest.caches.cached_table import CachedTable, Table
 from shared.api_keys import Key, is_equal
 from shared.errors import Unauthorized
+from shared.runtime.backoff import jittered
 from shared.runtime.tasks import end
 from shared.stores.postgres import POSTGRES_ERRORS, Pool, statement
 from shared.telemetry.metrics import LOOP_ERRORS
@@ -33,8 +33,6 @@ _TABLE = Table(
     look_up="SELECT prefix, hash, scopes, expires_at, revoked_at FROM api_keys WHERE prefix = ANY($1::text[])",
 )
 _USED = statement("ingest/auth/api_keys.used.sql")
-
-_chance = random.Random()  # noqa: S311 - jitter
 
 log = structlog.get_logger()
 
@@ -107,7 +105,7 @@ class Keys(CachedTable[str, Stored]):
 
     async def _write_uses(self) -> None:
         while True:
-            await asyncio.sleep(_WRITE_EVERY_S * _chance.uniform(0.5, 1))
+            await asyncio.sleep(jittered(_WRITE_EVERY_S))
             await self.write_uses()
 
     async def write_uses(self) -> None:

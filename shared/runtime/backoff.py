@@ -5,8 +5,13 @@ import random
 #: Doublings after which a wait is at its cap, whatever the first one was.
 _DOUBLINGS_MAX = 60
 
-#: Its own: the state of the module's is anybody's, and who seeds that would make processes return together.
+#: Not the shared source of `random`: whoever seeds that would make processes return together.
 _chance = random.Random()  # noqa: S311 - jitter
+
+
+def jittered(bound_s: float, factor: tuple[float, float] = (0.5, 1.0)) -> float:
+    """Return the bound times a random factor of the range."""
+    return bound_s * _chance.uniform(*factor)
 
 
 class Backoff:
@@ -20,7 +25,7 @@ class Backoff:
     def after(self, failures: int) -> float:
         """Return the seconds to wait after a failure that followed so many others."""
         bound = min(self._most_s, self._first_s * 2.0 ** min(failures, _DOUBLINGS_MAX))
-        return bound * _chance.uniform(*self._jitter)
+        return jittered(bound, self._jitter)
 
     def next_s(self) -> float:
         """Count one more failure and return the seconds to wait after it."""
