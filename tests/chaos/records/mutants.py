@@ -43,7 +43,6 @@ def _no_intent() -> None:
 
 def _advanced_before_the_insert() -> None:
     """The cursor moves first."""
-
     partition.deliver = record_before_insert
 
 
