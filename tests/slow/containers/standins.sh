@@ -35,7 +35,7 @@ stand_in() { # target, tag
     echo "building a stand-in for $2" >&2
     # A context of its own: .dockerignore is about another image.
     cp /etc/ssl/certs/ca-certificates.crt "$context/ca.crt"
-    tar -c --exclude __pycache__ requirements.txt shared clickhouse "$here" -C "$context" ca.crt |
+    tar -c --exclude __pycache__ requirements.txt shared gateway "$here" -C "$context" ca.crt |
         DOCKER_BUILDKIT=0 docker build -q --target "$1" -t "$2" -f "$here/Dockerfile" - >/dev/null
 }
 
