@@ -25,8 +25,8 @@ from shared.telemetry.metrics import DRAIN_PAGES, DRAIN_SECONDS, LOOP_ERRORS
 
 #: Seconds between two looks at the lanes of dead workers and at the own file's name.
 _ORPHANS_S = (0.1, 0.2)
-#: Seconds after which an idle drain looks again.
-_IDLE_S = 0.02
+#: Seconds after which an idle drain looks again, though nobody has woken it.
+_IDLE_S = 1.0
 #: Seconds of the clock's grid on which all workers send where clicks wait for Redis: pages that arrive together share
 #: one fsync (measured with two workers: half as much again as when each sends as soon as it can).
 _GRID_S = 0.002
@@ -54,9 +54,9 @@ class Counter:
         self._seen_minute = 0
         self._retired: list[Lane] = []  # files that lost their name; drained, then closed
         self._lane: Lane
+        self._wake = asyncio.Event()
         self._take(self._acquire())
         self._loop = asyncio.get_running_loop()
-        self._wake = asyncio.Event()
         #: Of those who wait for Redis, oldest first.
         self._tickets: deque[object] = deque()
         self._redeemed = 0
@@ -144,13 +144,12 @@ class Counter:
 
     async def _drain_own(self) -> None:
         while True:
+            self._wake.clear()
             try:
-                if not await self._drain():
-                    self._wake.clear()
-                    if not self._tickets:
-                        with contextlib.suppress(TimeoutError):
-                            async with asyncio.timeout(_IDLE_S):
-                                await self._wake.wait()
+                if not await self._drain() and not self._tickets:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_IDLE_S):
+                            await self._wake.wait()
             except Exception as error:  # whatever it is, this loop must go on: it is the only way out of the lane
                 LOOP_ERRORS.labels("drain").inc()
                 log.exception("drain_broke", error=type(error).__name__)
@@ -274,7 +273,7 @@ class Counter:
         )
 
     def _take(self, new: Lane) -> None:
-        new.gate = self.admit
+        new.gate, new.stirred = self.admit, self._wake.set
         self._lane, self.add = new, new.add
         log.info("lane_taken", file=new.path.name, clicks_left=new.pending())
 

@@ -173,6 +173,8 @@ class Lane(View):
         super().__init__(descriptor)
         self.path = path
         self.gate: Callable[[int, int], None] | None = None
+        #: Called when an empty page gets its first entry: there is something to drain again.
+        self.stirred: Callable[[], None] | None = None
         self._descriptor = descriptor
         self._minute_s = minute_s
         try:
@@ -263,6 +265,8 @@ class Lane(View):
         crash_point("written")
         self._used += 1
         words[self._page_at + _USED] = self._used
+        if self._used == 1 and self.stirred is not None:
+            self.stirred()
         return slot + 2
 
     def _roll(self) -> None:

@@ -24,6 +24,7 @@ from shared.runtime.tasks import end
 from shared.settings import Settings
 from shared.stores.postgres import create_pool
 from shared.stores.redis_client import connect
+from tests.harness.wait import until
 
 #: A minute that is long over for Redis' clock, so that it is sealed at once.
 LONG_AGO = 26_000_000
@@ -86,6 +87,27 @@ async def test_a_click_is_seen_in_the_lane_in_redis_and_in_postgres(stack: Stack
     await stack.minutes.flush()
     assert (await stack.total(7), await stack.persisted()) == (5, 4)  # the current minute is still open
     assert await stack.difference() == 0
+
+
+@pytest.mark.parametrize("is_bulk", [False, True])
+async def test_a_click_wakes_a_drain_that_has_nothing_to_do(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, is_bulk: bool
+) -> None:
+    monkeypatch.setattr(drain, "_IDLE_S", 3600.0)
+    counter = Counter(stack.settings)
+    counter.start()
+    try:
+        for _ in range(3):
+            await until(lambda: not counter._lane.head - counter._lane.tail and not counter._wake.is_set(), "idleness")
+            head = counter._lane.head
+            assert counter._lane.is_empty()
+            if is_bulk:
+                counter.add_many({(LONG_AGO, 7): 1})
+            else:
+                counter.add("7")
+            await until(lambda before=head: counter._lane.tail > before, "a drained page")  # type: ignore[misc]
+    finally:
+        await counter.stop(2)
 
 
 async def test_two_aggregators_move_a_minute_once(stack: Stack) -> None:
