@@ -11,7 +11,7 @@ import structlog
 
 from ingest.front.answers import Answers
 from ingest.front.connection import Connection
-from ingest.front.plain_requests import Plain
+from ingest.front.plain_requests import Plain, clicked
 from ingest.http.problems import rendered
 from shared.counting.drain import Counter
 from shared.errors import RedisUnavailable, TallybookError
@@ -39,13 +39,32 @@ class Clicks:
         self._seconds = HTTP_SECONDS.labels(f"POST {_ROUTE}")
         counter.redeem = self._redeem
 
+    def take_buffer(self, buffer: bytes, connection: Connection) -> bytes | None:
+        """Count the one click that a buffer is, as `take` does; None also when it is anything else."""
+        banner = clicked(buffer)
+        if not banner or not self._is_on:
+            return None
+        if self._is_durable or not self._counted % _SAMPLE:
+            return self._count(banner, connection)
+        try:
+            if not self._counter.add(banner):
+                return None
+        except (ValueError, TallybookError):
+            return None
+        self._counted += 1
+        self._answered += 1
+        return self._answers.click
+
     def take(self, request: Plain, connection: Connection) -> bytes | None:
         """Count a click. Return its answer; empty when it comes later, None when nothing was counted."""
         if not self._is_on or b"idempotency-key" in request.headers:
             return None
+        return self._count(request.banner, connection)
+
+    def _count(self, banner: str, connection: Connection) -> bytes | None:
         began = time.perf_counter() if not self._counted % _SAMPLE else 0.0
         try:
-            if not self._counter.add(request.banner):
+            if not self._counter.add(banner):
                 return None
         except (ValueError, TallybookError):
             return None

@@ -10,11 +10,15 @@ import fcntl
 import termios
 from typing import TYPE_CHECKING, cast
 
+import structlog
+
 from ingest.front.plain_requests import Plain, recognised
 from ingest.front.relay import Relay
 
 if TYPE_CHECKING:
     from ingest.front.listener import Front
+
+log = structlog.get_logger()
 
 #: Bytes of one buffer that are looked at as plain requests. A longer one is relayed.
 _BUFFER_MAX = 64 * 1024
@@ -81,13 +85,27 @@ class Connection(asyncio.Protocol):
         self._front.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        self.seen, self.was_asked = self._front.second, True
+        front = self._front
+        self.seen, self.was_asked = front.second, True
         if self.is_relayed and self.relay is not None:
             self.relay.ask(data)
         elif self.is_due:
             self._later += data
+            self.pause("due")
         else:
-            self._answer(data)
+            try:
+                answer = front.take_buffer(data, self)
+            except Exception as error:  # asyncio would log it, and the client would wait for ever
+                log.exception("plain_broke", error=type(error).__name__)
+                answer = None
+            if answer is None:
+                self._answer(data)
+            elif answer:
+                self.transport.write(answer)
+                if front.is_stopping:
+                    self.transport.close()
+            else:
+                self.is_due = True
 
     def eof_received(self) -> bool:
         """Keep the other half open while an answer is due; Granian decides about what is relayed."""
@@ -142,7 +160,6 @@ class Connection(asyncio.Protocol):
                 return
             if not answer:
                 self.is_due = True
-                self.pause("due")
                 return
             self.transport.write(answer)
         later = self._later
@@ -162,7 +179,8 @@ class Connection(asyncio.Protocol):
         self.is_due = False
         self.seen = self._front.second
         self.transport.write(answer)
-        self._go_on()
+        if self._requests or self._later or self._front.is_stopping:
+            self._go_on()
         if not self.is_due:
             self.resume("due")
         if self._is_ended and not self.is_busy:

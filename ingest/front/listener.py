@@ -69,6 +69,8 @@ class Front:
         self.address = (host, port)
         self._answers = Answers()
         self._clicks = Clicks(settings, state.counter, self._answers)
+        #: Take the one click that a buffer is: `Clicks.take_buffer`.
+        self.take_buffer = self._clicks.take_buffer
         server = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._hits = Hits(settings, state, self._answers, server)
         self._connections: dict[Connection, None] = {}  # oldest first

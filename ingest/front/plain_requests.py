@@ -20,7 +20,7 @@ _BLOCK = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+
 _OTHERS = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"http2-settings", b"trailer", b"te"})
 #: Bytes and lines of a header block; hyper refuses more than 100 lines.
 _BLOCK_MAX, _LINES_MAX = 8192, 64
-#: Header blocks that are remembered, and the bytes of the largest: browsers and keep-alive clients repeat theirs.
+#: Header blocks that are remembered, and the bytes of the largest one: browsers and keep-alive clients repeat theirs.
 _REMEMBERED, _REMEMBERED_BYTES = 2048, 1024
 
 
@@ -36,6 +36,18 @@ class Plain(NamedTuple):
     #: Where it begins and ends in its buffer.
     begin: int
     end: int
+
+
+def clicked(buffer: bytes) -> str:
+    """Return the banner of the one click without a key that the buffer is; empty: `recognised` has to look.
+
+    Most buffers are one click whose header block came before, so this is what recognising costs. The banner is any
+    text: the lane refuses what is no id.
+    """
+    if len(buffer) > _REMEMBERED_BYTES:
+        return ""
+    line, _, rest = buffer.partition(b" HTTP/1.1\r\n")
+    return line[12:].decode("latin-1") if line[:12] == b"POST /stats/" and _is_keyless(rest) else ""
 
 
 def recognised(buffer: bytes) -> list[Plain]:
@@ -91,3 +103,10 @@ def _headers(block: bytes) -> Mapping[bytes, bytes] | None:
 
 
 _remembered = lru_cache(_REMEMBERED)(_headers)
+
+
+@lru_cache(_REMEMBERED)
+def _is_keyless(rest: bytes) -> bool:
+    """Return whether this is the header block of one plain request, with its empty line and without a key."""
+    headers = _headers(rest[:-2]) if rest.endswith(b"\r\n\r\n") else None
+    return headers is not None and b"idempotency-key" not in headers
