@@ -24,7 +24,7 @@ from shared.stores.redis_client import REDIS_ERRORS, Script, connect
 from shared.telemetry.metrics import DRAIN_PAGES, DRAIN_SECONDS, LOOP_ERRORS
 
 #: Seconds between two looks at the lanes of dead workers and at the own file's name.
-_ORPHANS_S = (0.1, 0.2)
+_ORPHANS_S = (0.25, 0.5)
 #: Seconds after which an idle drain looks again, though nobody has woken it.
 _IDLE_S = 1.0
 #: Seconds of the clock's grid on which all workers send where clicks wait for Redis: pages that arrive together share

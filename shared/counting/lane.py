@@ -436,4 +436,4 @@ def check_shards(folder: Path, began_with: int, shards: int) -> None:
 
 def paths(folder: Path) -> list[Path]:
     """Return the lane files of a folder, in a stable order."""
-    return sorted(folder.glob("*.lane"))
+    return [folder / name for name in sorted(os.listdir(folder)) if name.endswith(".lane")] if folder.is_dir() else []

@@ -142,10 +142,10 @@ class Cursors:
         """Give the partition back, so that nobody waits for the lease. It may be lost already."""
         await self.pool.execute(_RELEASE, *self._key(claim))
 
-    async def slowest(self, topic: str, partition: int) -> Position | None:
-        """Return the least position of all sinks, or None if no sink reads the partition."""
-        row = await self.pool.fetchrow(_SLOWEST, self.log, topic, partition)
-        return None if row is None else Position(*row)
+    async def slowest(self, topic: str) -> dict[int, Position]:
+        """Return the least position of all sinks in each partition that a sink reads."""
+        rows = await self.pool.fetch(_SLOWEST, self.log, topic)
+        return {partition: Position(*position) for partition, *position in rows}
 
     async def prune_marks(self, days: int) -> int:
         """Forget the marks of producers that sent nothing for so many days. Return how many. A repeat that comes

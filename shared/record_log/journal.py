@@ -218,7 +218,9 @@ class Journal:
 
 def paths(folder: Path) -> list[Path]:
     """Return the journals of a folder, oldest name first."""
-    return sorted(folder.glob("*.journal"))
+    return (
+        [folder / name for name in sorted(os.listdir(folder)) if name.endswith(".journal")] if folder.is_dir() else []
+    )
 
 
 def records_in(folder: Path) -> Counter[str]:

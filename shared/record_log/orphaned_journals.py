@@ -19,7 +19,7 @@ from shared.stores.failures import noted
 from shared.telemetry.metrics import APPENDS, LOOP_ERRORS
 
 #: Seconds between two looks at the folder.
-_LOOK_S = (0.2, 0.5)
+_LOOK_S = (0.5, 1.0)
 #: Seconds of the first and of the longest wait before an append is sent again.
 _BACKOFF_S = (0.05, 1.0)
 

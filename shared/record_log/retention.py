@@ -12,7 +12,6 @@ TRIM_S = {"streams": 2.0, "kafka": 30.0}
 async def trim(log: Log, cursors: Cursors, topic: str, keep_s: float = KEEP_S) -> None:
     """Trim all partitions of a topic behind their slowest sinks; one that no sink reads is left alone. Raises
     LogUnavailable and POSTGRES_ERRORS."""
-    for partition in range(log.partitions):
-        slowest = await cursors.slowest(topic, partition)
-        if slowest is not None:
+    for partition, slowest in (await cursors.slowest(topic)).items():
+        if partition < log.partitions:
             await log.trim(topic, partition, slowest, keep_s)

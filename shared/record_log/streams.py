@@ -43,6 +43,7 @@ from shared.record_log.record_log import (
     check_replay,
 )
 from shared.runtime.backoff import Backoff
+from shared.runtime.tasks import end
 from shared.stores.redis_client import REDIS_ERRORS, Script
 from shared.stores.redis_cluster import Cluster
 
@@ -56,9 +57,12 @@ _TRIM = Script("shared/record_log/streams.trim.lua")
 _PAGE = 1000
 #: Bytes that a partition of a topic without a bound of its own may take.
 _BYTES_MAX = 16 << 20
-#: Seconds between two looks at a partition with nothing new: the first wait and the longest. A blocking read would need
-#: a connection for each partition. What comes meanwhile is visible no later, since a read lasts until its deadline.
+#: Seconds between two looks at a partition with nothing new: the first wait and the longest. What comes meanwhile is
+#: visible no later, since a read lasts until its deadline.
 _POLL_S = (0.05, 1.0)
+#: Seconds after which a partition is looked at although its watch says that nothing came: whether it was trimmed or has
+#: gone back in time. A Redis that restarts breaks the watch's connection, and is looked at when it is back.
+_LOOK_S = 5.0
 #: The largest sequence of an id within one millisecond.
 _SEQ_MAX = 2**64 - 1
 
@@ -82,6 +86,7 @@ class StreamsLog:
         """A partition holds `records_max` records, or as many as `topics` says of its topic, in the bytes of it."""
         self._redis = redis
         self._reading = _reading(redis)
+        self._watch = None if isinstance(redis, Cluster) else Watch(self._reading)
         self.partitions = partitions
         self._records_max = records_max
         self._topics = topics or {}
@@ -147,21 +152,78 @@ class StreamsLog:
 
     def reader(self, topic: str, partition: int, sink: str) -> "StreamsReader":
         """See Log."""
-        return StreamsReader(self._reading, topic, partition, sink)
+        return StreamsReader(self._reading, topic, partition, sink, self._watch)
 
     async def close(self) -> None:
         """See Log."""
+        if self._watch is not None:
+            await self._watch.close()
 
     def _most(self, topic: str) -> tuple[int, int]:
         """Records and bytes of a partition."""
         return self._topics.get(topic, self._records_max), self._bytes.get(topic, _BYTES_MAX)
 
 
-class StreamsReader:
-    """A look at one stream."""
+class Watch:
+    """Tell the readers of idle streams that something came: one blocking read for all of them."""
 
-    def __init__(self, redis: Any, topic: str, partition: int, sink: str) -> None:
+    def __init__(self, redis: Any) -> None:
+        patience_s = redis.connection_pool.connection_kwargs.get("socket_timeout") or 2 * _POLL_S[1]
         self._redis = redis
+        #: Milliseconds of one blocking read: less than its connection waits for an answer.
+        self._block_ms = round(min(_POLL_S[1], patience_s / 2) * 1000)
+        self._waiting: dict[asyncio.Event, tuple[str, str]] = {}
+        #: What the running read asks for.
+        self._asked = frozenset[tuple[str, str]]()
+        self._task: asyncio.Task[None] | None = None
+
+    async def came(self, stream: str, after: str, wait_s: float) -> bool:
+        """Return whether an entry behind that id came within so many seconds, or nobody asked for it meanwhile."""
+        event = asyncio.Event()
+        self._waiting[event] = stream, after
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._watch())
+        try:
+            async with asyncio.timeout(wait_s):
+                return await event.wait()
+        except TimeoutError:
+            return (stream, after) not in self._asked
+        finally:
+            del self._waiting[event]
+
+    async def close(self) -> None:
+        """Stop watching."""
+        if self._task is not None:
+            await end(self._task)
+
+    async def _watch(self) -> None:
+        while self._waiting:
+            streams, ids = zip(*self._waiting.values(), strict=True)
+            self._asked = frozenset(self._waiting.values())
+            try:
+                command = ("XREAD", "COUNT", 1, "BLOCK", self._block_ms, "STREAMS", *streams, *ids)
+                answer = await self._redis.execute_command(*command)
+            except REDIS_ERRORS:  # each reader finds out by itself, and deals with it
+                self._asked = frozenset()
+                for event in self._waiting:
+                    event.set()
+                await asyncio.sleep(_POLL_S[1])
+                continue
+            came = {name.decode() for name in dict(answer or ())}
+            for event, (stream, _) in self._waiting.items():
+                if stream in came:
+                    event.set()
+            await asyncio.sleep(0)
+        self._asked = frozenset()
+
+
+class StreamsReader:
+    """A look at one stream. Without a watch it looks each second whether something came."""
+
+    def __init__(self, redis: Any, topic: str, partition: int, sink: str, watch: Watch | None) -> None:
+        self._redis = redis
+        self._watch = watch
+        self._looked_at, self._looked_from = 0.0, BEGIN
         self._sink = sink
         self._where = f"{topic}.{partition}"
         of = prefix(topic, partition)
@@ -172,8 +234,8 @@ class StreamsReader:
         """See Reader."""
         sieve, records, at, read, size = Sieve(marks, self._sink), list[Record](), start, 0, 0
         deadline = time.monotonic() + limit.wait_s
-        if self._idle.failures:  # the former read has just looked
-            await asyncio.sleep(min(self._idle.next_s(), limit.wait_s))
+        if self._idle.failures and not await self._is_worth_a_look(start, limit.wait_s):
+            return Batch(start, start, records, sieve.moved, sieve.skipped)
         while True:
             entries = await self._entries(at, None, min(_PAGE, limit.records - read))
             last = None
@@ -193,6 +255,14 @@ class StreamsReader:
                 return Batch(start, at, records, sieve.moved, sieve.skipped)
             if not entries:
                 await asyncio.sleep(min(self._idle.next_s(), wait_s))
+
+    async def _is_worth_a_look(self, start: Position, wait_s: float) -> bool:
+        """Wait, since the former read has just looked; return whether something may have come behind the position."""
+        if self._watch is None or start != self._looked_from:
+            await asyncio.sleep(min(self._idle.next_s(), wait_s))
+            return True
+        rest_s = self._looked_at + _LOOK_S - time.monotonic()
+        return rest_s <= 0 or await self._watch.came(self._keys[0], _last_before(start), min(rest_s, wait_s))
 
     async def replay(self, start: Position, end: Position, rows: int, marks: Mapping[str, Mark]) -> Batch:
         """See Reader."""
@@ -222,6 +292,7 @@ class StreamsReader:
         """First the entries, then whether they could be trusted when they were read. As one script it would cost
         Valkey six times as much: each field would become a value of Lua."""
         known = _last_before(max(start, end or start))
+        self._looked_at, self._looked_from = time.monotonic(), start
         try:
             bounds = (str(start), f"({end}" if end else "+")
             entries: Sequence[Any] = await self._redis.execute_command("XRANGE", self._keys[0], *bounds, "COUNT", most)
@@ -277,6 +348,7 @@ def _reading(redis: "Redis") -> Any:  # whose types know no commands without cal
     cluster shares its connections with no other, and is the log's own (`shared/record_log/factory.py`)."""
     client: Any = redis if isinstance(redis, Cluster) else type(redis)(connection_pool=redis.connection_pool)
     client.set_response_callback("XRANGE", _as_it_is)
+    client.set_response_callback("XREAD", _as_it_is)
     return client
 
 

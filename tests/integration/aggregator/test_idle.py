@@ -16,7 +16,7 @@ from tests.harness.process import ROOT
 #: Seconds of idleness, longer than the first accounts take, and seconds that are counted.
 _SETTLE_S, _COUNTED_S = 8.0, 10.0
 #: Commands (of scripts as well) and transactions a second of all its loops, with four partitions of each topic.
-_REDIS, _POSTGRES = 150, 30
+_REDIS, _POSTGRES = 90, 20
 
 
 async def test_an_idle_aggregator_asks_little_of_its_stores(

@@ -33,6 +33,7 @@ from shared.settings import Settings
 from shared.stores.postgres import create_pool
 from shared.stores.redis_client import connect
 from tests.harness.proxy import Proxy, to_port, to_url
+from tests.harness.wait import until
 
 #: Seconds after which a log through a deaf proxy gives up.
 TIMEOUT_S = 2.0
@@ -465,6 +466,48 @@ async def test_a_log_that_is_away_is_an_error_and_then_works_again(store: Store,
 @pytest.fixture
 async def streams(redis_client: "Redis") -> Log:
     return StreamsLog(redis_client, 2, 10_000)
+
+
+async def test_readers_of_idle_partitions_share_one_question_and_hear_of_what_comes(
+    streams: Log, redis_client: "Redis", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.record_log.streams._LOOK_S", 3600.0)
+    readers = [streams.reader("hits", number, sink) for number in range(2) for sink in ("a", "b")]
+
+    async def looks() -> int:
+        """Return how often all of them asked Redis in a round of reads."""
+        before = (await redis_client.info("commandstats"))["cmdstat_xrange"]["calls"]
+        batches = await asyncio.gather(*(reader.read(BEGIN, {}, Limit(wait_s=0.05)) for reader in readers))
+        assert all(batch.start == batch.end == BEGIN and not batch.records for batch in batches)
+        return int((await redis_client.info("commandstats"))["cmdstat_xrange"]["calls"]) - before
+
+    assert not await redis_client.xrange("nothing")  # so that the statistics have it
+    assert await looks() >= len(readers)
+    await until(lambda: _is(looks, 0), "rest")
+    reading = [asyncio.create_task(reader.read(BEGIN, {}, Limit(records=1, wait_s=PATIENCE_S))) for reader in readers]
+    await streams.append("hits", 1, records(7), producer="a", seq=1)
+    assert [values(await one) for one in reading[2:]] == [["7"], ["7"]]
+    await streams.append("hits", 0, records(8), producer="a", seq=1)
+    assert [values(await one) for one in reading[:2]] == [["8"], ["8"]]
+    await streams.close()
+
+
+async def _is(asked: Callable[[], Awaitable[int]], wanted: int) -> bool:
+    return await asked() == wanted
+
+
+async def test_a_reader_of_an_idle_partition_hears_that_redis_is_away(store: Store) -> None:
+    if store.kind != "streams":
+        pytest.skip("brokers have a client of their own")
+    far = store.make_proxied()
+    one = far.reader(store.topic, 0, "tests")
+    assert not (await one.read(BEGIN, {}, Limit(wait_s=0.01))).records
+    reading = asyncio.create_task(one.read(BEGIN, {}, Limit(wait_s=PATIENCE_S)))
+    await asyncio.sleep(0)
+    store.proxy.fail(away=True)
+    with pytest.raises(LogUnavailable):
+        await reading
+    await far.close()
 
 
 async def test_new_records_of_a_rewound_redis_lie_behind_the_cursor(streams: Log, redis_client: "Redis") -> None:
