@@ -30,6 +30,7 @@ from ingest.http.health import Probe
 from ingest.http.openapi import Operation, published, routes
 from ingest.http.problems import HANDLERS
 from ingest.http.rate_limits import Allowance, Limiter
+from ingest.registries import operations as registries
 from ingest.state import State
 from ingest.statistics import operations as statistics
 from ingest.statistics.clickhouse_reads import Reads
@@ -56,6 +57,7 @@ OPERATIONS: list[Operation] = [
     *hits.OPERATIONS,
     *events.OPERATIONS,
     *statistics.OPERATIONS,
+    *registries.OPERATIONS,
     *service.OPERATIONS,
     *docs.OPERATIONS,
 ]

@@ -1,6 +1,7 @@
 """Share what all routes need.
 
 openapi           one table of operations makes the routes and the OpenAPI document
+json_answers      answers as JSON
 problems          errors as `application/problem+json`
 query, cursor, idempotency_key, json_array   read and check parts of a request
 body_limit        read and bound bodies before handlers run

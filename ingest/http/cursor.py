@@ -1,14 +1,23 @@
 """Cursors of a listing: the place behind which its next page begins, bound to the question that it answers."""
 
 import base64
-from collections.abc import Sequence
-from typing import NamedTuple
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
+
+import msgspec
 
 from ingest.http.query import malformed
 
-#: Characters of a cursor: 40 bytes in base64.
+_Place = TypeVar("_Place")
+
+#: Characters of a cursor of event logs: 40 bytes in base64.
 CHARACTERS = 54
+#: Characters of any other cursor.
+CHARACTERS_MAX = 1024
+#: Bytes that name a question.
+_DIGEST = 16
 
 
 class Place(NamedTuple):
@@ -16,6 +25,39 @@ class Place(NamedTuple):
 
     at: int
     id: UUID
+
+
+def digest_of(values: Mapping[str, str], question: Sequence[str]) -> bytes:
+    """Return what names a question: the values of these parameters, as they were sent."""
+    asked = msgspec.json.encode([values.get(name) for name in question])
+    return hashlib.blake2b(asked, digest_size=_DIGEST).digest()
+
+
+def packed(place: Any, digest: bytes) -> str:
+    """Return the cursor of a place, which is any value of msgspec."""
+    return base64.urlsafe_b64encode(msgspec.msgpack.encode(place) + digest).decode().rstrip("=")
+
+
+def unpacked(
+    values: Mapping[str, str], digest: bytes, kind: type[_Place], question: Sequence[str] = ()
+) -> _Place | None:
+    """Return the place of `cursor`; None when none is given.
+
+    Raise Malformed for a text that is no cursor, or one of another question.
+    """
+    text = values.get("cursor")
+    if text is None:
+        return None
+    raw = _raw(text) if len(text) <= CHARACTERS_MAX else b""
+    try:
+        place = msgspec.msgpack.decode(raw[:-_DIGEST], type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise _no_cursor() from None
+    if packed(place, raw[-_DIGEST:]) != text:
+        raise _no_cursor()
+    if raw[-_DIGEST:] != digest:
+        raise _of_another(question)
+    return place
 
 
 def written(place: Place, digest: bytes) -> str:
@@ -26,13 +68,26 @@ def written(place: Place, digest: bytes) -> str:
 
 def read(cursor: str, digest: bytes, since: int, until: int, question: Sequence[str]) -> Place:
     """Return the place of a cursor. Raise Malformed for a text that is no cursor, or one of another question."""
-    try:
-        raw = base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-    except ValueError:
-        raw = b""
+    raw = _raw(cursor)
     place = Place(int.from_bytes(raw[:8], "big", signed=True), UUID(bytes=raw[8:24].ljust(16, b"\0")))
     if len(cursor) != CHARACTERS or not since <= place.at < until or written(place, raw[24:]) != cursor:
-        raise malformed("cursor", "is none that an answer gave out. Take `next` of the page before, as it is.")
+        raise _no_cursor()
     if raw[24:] != digest:
-        raise malformed("cursor", f"belongs to another question: {', '.join(question)} have to stay as they were.")
+        raise _of_another(question)
     return place
+
+
+def _raw(text: str) -> bytes:
+    """Return the bytes of a cursor; none for a text that is no base64."""
+    try:
+        return base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except ValueError:
+        return b""
+
+
+def _no_cursor() -> Exception:
+    return malformed("cursor", "is none that an answer gave out. Take `next` of the page before, as it is.")
+
+
+def _of_another(question: Sequence[str]) -> Exception:
+    return malformed("cursor", f"belongs to another question: {', '.join(question)} have to stay as they were.")

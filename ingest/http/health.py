@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 from starlette.responses import Response
 
+from ingest.http.json_answers import as_json
 from ingest.state import Request
 from shared.counting import keys
 from shared.counting.accounting import Account, account
@@ -30,8 +31,6 @@ _PATIENCE_S = 1.0
 
 _SINKS = statement("ingest/http/health.sinks.sql")
 _OUTBOX = statement("ingest/http/health.outbox.sql")
-
-_HEADERS = {"cache-control": "no-store"}
 
 
 class Live(Struct):
@@ -142,7 +141,7 @@ async def _postgres(request: Request) -> State:
 
 async def live(request: Request) -> Response:
     """Answer without asking a store, because a restart would not bring one back."""
-    return _json(Live())
+    return as_json(Live())
 
 
 async def ready(request: Request) -> Response:
@@ -161,7 +160,7 @@ async def ready(request: Request) -> Response:
         if state in checks.values():
             worst = state
     reasons = [*_log_reasons(request), *request.state.probe.reasons]
-    return _json(Ready(worst, checks, reasons), 503 if worst == "unavailable" else 200)
+    return as_json(Ready(worst, checks, reasons), status=503 if worst == "unavailable" else 200)
 
 
 def _keys(request: Request) -> dict[str, State]:
@@ -189,8 +188,4 @@ async def accounting(request: Request) -> Response:
     async with state.stock_taking:  # it reads everything that is open in Redis: one at a time
         clicks = await account(state.settings, state.redis, state.pool, state.reader.fleet)
         records = await accounts(state.log, state.pool, state.settings.journal_dir)
-        return _json(Accounts(**msgspec.structs.asdict(clicks), records=records))
-
-
-def _json(answer: Struct, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(answer), status, _HEADERS, "application/json")
+        return as_json(Accounts(**msgspec.structs.asdict(clicks), records=records))

@@ -63,6 +63,27 @@ def parsed_banner(name: str, text: str) -> int:
         raise malformed(name, what) from None
 
 
+def parsed_banners(name: str, text: str, most: int) -> list[int]:
+    """Return the ids of a list with commas, in its order. Raise Malformed or Invalid."""
+    if not text:
+        raise malformed(name, f"is missing. Name 1 to {most:,} banners, as {name}=1,2,3.")
+    texts = text.split(",", most)
+    if len(texts) > most:
+        raise invalid(name, f"names more than {most:,} banners.")
+    banners = [parsed_banner(name, part) for part in texts]
+    if len(set(banners)) < len(banners):
+        raise invalid(name, "names a banner twice.")
+    return banners
+
+
+def words(values: Mapping[str, str], name: str, most: int) -> str:
+    """Return a text to search for; empty when it is not given. Raise Invalid for one that no name can hold."""
+    text = values.get(name, "")
+    if name in values and not (0 < len(text) <= most and text.isprintable()):
+        raise invalid(name, f"has to have 1 to {most} printable characters.")
+    return text
+
+
 def quoted(text: str) -> str:
     """Return a client's text as an error may repeat it: short, in ASCII, without control characters."""
     return ascii(text if len(text) <= _QUOTED_MAX else f"{text[:_QUOTED_MAX]}...")

@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 from starlette.responses import Response
 
 from ingest.http.problems import explained
-from ingest.http.query import flag, integer, invalid, malformed, parsed_banner, query
+from ingest.http.query import flag, integer, invalid, parsed_banner, parsed_banners, query
 from ingest.state import Request
 from ingest.statistics import csv
 from ingest.statistics.answers import BannerSeries, BannerStatistics, Place, Statistics, Top
@@ -62,7 +62,9 @@ async def banner_statistics(request: Request) -> Response:
 
 async def statistics(request: Request) -> Response:
     """Return clicks of several banners over a range."""
-    asked = await _Asked.of(request, _banners(request.query_params.get("bannerIds")), "bannerIds")
+    asked = await _Asked.of(
+        request, parsed_banners("bannerIds", request.query_params.get("bannerIds", ""), BANNERS_MOST), "bannerIds"
+    )
     series, covered = await asked.answer()
     if asked.is_csv:
         return as_csv(("banners", asked.range.step), asked.range, series, covered)
@@ -162,18 +164,6 @@ async def _body(request: Request, values: Mapping[str, str]) -> dict[str, str]:
         raise Malformed("The body is not JSON. Leave it out, or give the range in it.") from error
     times = {"tsFrom": asked.ts_from, "tsTo": asked.ts_to}
     return {name: text for name, text in times.items() if isinstance(text, str)}
-
-
-def _banners(text: str | None) -> list[int]:
-    if not text:
-        raise malformed("bannerIds", f"is missing. Name 1 to {BANNERS_MOST} banners, as bannerIds=1,2,3.")
-    texts = text.split(",", BANNERS_MOST)
-    if len(texts) > BANNERS_MOST:
-        raise invalid("bannerIds", f"names more than {BANNERS_MOST} banners.")
-    banners = [parsed_banner("bannerIds", part) for part in texts]
-    if len(set(banners)) < len(banners):
-        raise invalid("bannerIds", "names a banner twice.")
-    return banners
 
 
 def _wants_csv(request: Request) -> bool:

@@ -8,7 +8,6 @@ Where a batch is there twice all the same, its rows have the same places: here t
 page.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from string import Template
@@ -141,8 +140,7 @@ def _asked(values: Mapping[str, str]) -> _Asked:
     order: Any = choice(values, "order", get_args(Order), "desc")
     text, of = asked_for(values, "filter", FIELDS)
     limit = integer(values, "limit", 1, PAGE_MOST, PAGE)
-    question = msgspec.json.encode([values.get(name) for name in _QUESTION])
-    digest = hashlib.blake2b(question, digest_size=16).digest()
+    digest = cursors.digest_of(values, _QUESTION)
     behind = cursors.read(values["cursor"], digest, since, until, _QUESTION) if "cursor" in values else None
     return _Asked(since, until, order, text, of, limit, behind, digest, values)
 

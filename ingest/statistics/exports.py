@@ -7,6 +7,7 @@ import msgspec
 import structlog
 from starlette.responses import Response
 
+from ingest.http import json_answers
 from ingest.state import Request
 from ingest.statistics import csv
 from shared.errors import ClickHouseUnavailable
@@ -15,9 +16,8 @@ from shared.stores.failures import noted
 from shared.stores.postgres import statement
 
 NDJSON, PARQUET = "application/x-ndjson", "application/vnd.apache.parquet"
-_JSON = "application/json"
 #: What a table can be asked for as. The first of equally wanted ones is taken, and it is taken where none is wanted.
-MEDIA = (_JSON, csv.MEDIA, NDJSON, PARQUET)
+MEDIA = (json_answers.MEDIA, csv.MEDIA, NDJSON, PARQUET)
 #: Those that are not JSON.
 FILES = MEDIA[1:]
 #: Of what a client may ask for in several media types.
@@ -45,9 +45,9 @@ async def rows(request: Request, sql: str, parameters: Mapping[str, Any]) -> Seq
         raise _unavailable(error) from error
 
 
-def as_json(answer: msgspec.Struct, headers: Mapping[str, str] = _HEADERS) -> Response:
-    """Return the answer as JSON."""
-    return Response(msgspec.json.encode(answer), headers=headers, media_type=_JSON)
+def as_json(answer: msgspec.Struct) -> Response:
+    """Return the answer as JSON, where other media types could be asked for."""
+    return json_answers.as_json(answer, _HEADERS)
 
 
 def wanted(request: Request) -> str:

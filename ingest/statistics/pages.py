@@ -13,10 +13,11 @@ from typing import Any, NamedTuple, get_args
 from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
+from ingest.http.json_answers import as_json
 from ingest.http.query import choice, integer, invalid, query
 from ingest.state import Request
 from ingest.statistics.answers import PageBucket, PagePlace, PageStatistics, PageStep, PageSums
-from ingest.statistics.exports import as_json, rows
+from ingest.statistics.exports import rows
 from ingest.statistics.range_ends import edge
 from shared.stores.postgres import statement
 
@@ -34,7 +35,6 @@ _SERIES = statement("ingest/statistics/pages.series.sql")
 _TOP = statement("ingest/statistics/pages.top.sql")
 _NAMES = ("from", "to", "step", "page_id", "limit")
 _SECONDS: Mapping[str, int] = {"minute": 60, "hour": 3600}
-_HEADERS = {"cache-control": "no-store"}
 
 
 class _Asked(NamedTuple):
@@ -75,7 +75,7 @@ async def page_statistics(request: Request) -> Response:
         stats=stats,
         pages=top,
     )
-    return as_json(answer, _HEADERS)
+    return as_json(answer)
 
 
 def _asked(values: Mapping[str, str]) -> _Asked:

@@ -10,11 +10,12 @@ from typing import get_args
 from starlette.responses import Response
 
 from ingest.hits.routes import parsed_tracker
+from ingest.http.json_answers import as_json
 from ingest.http.query import choice, invalid, query
 from ingest.state import Request
 from ingest.statistics import clicks
 from ingest.statistics.answers import TrackerBucket, TrackerCount
-from ingest.statistics.exports import as_json, rows
+from ingest.statistics.exports import rows
 from ingest.statistics.range_ends import edge
 from ingest.statistics.ranges import MOST_DAYS, Step
 from shared.errors import Malformed
@@ -29,8 +30,6 @@ _DAY_MS = 86_400_000
 _EPOCH = date(1970, 1, 1)
 #: The last day that a Date of ClickHouse holds. No hit is of a later one.
 _LAST_DAY = date(2149, 6, 6)
-
-_HEADERS = {"cache-control": "no-store"}
 
 
 async def statistics(request: Request) -> Response:
@@ -67,7 +66,7 @@ async def tracker_statistics(request: Request) -> Response:
         answer.step = step  # type: ignore[assignment]
         answer.stats = [TrackerBucket(datetime.fromtimestamp(begin, UTC), count) for begin, count in found]
         answer.count = sum(bucket.count for bucket in answer.stats)
-    return as_json(answer, _HEADERS)
+    return as_json(answer)
 
 
 def _day(epoch_ms: int) -> str:

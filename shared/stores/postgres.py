@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 import asyncpg
 
+from shared.errors import PostgresUnavailable
 from shared.settings import Settings
 
 #: What a call can raise when Postgres is away, slow or refuses.
@@ -80,6 +81,14 @@ def create_pool(settings: Settings, url: str | None = None) -> "asyncpg.Pool[asy
             "jit": "off",
         },
     )
+
+
+async def rows(pool: Queries, sql: str, *arguments: object) -> "list[asyncpg.Record]":
+    """Return all rows of a statement that a client asks for. Raise PostgresUnavailable."""
+    try:
+        return await pool.fetch(sql, *arguments)
+    except POSTGRES_ERRORS as error:
+        raise PostgresUnavailable("Postgres does not answer now. Repeat the request later.") from error
 
 
 async def _leave_as_it_is(connection: object) -> None:

@@ -1,0 +1,6 @@
+"""List what is registered in Postgres, page by page. Commands write it (`tallybook/registries`).
+
+banners     handler of the list of banners
+words       search names in any case
+operations  describe the routes
+"""
