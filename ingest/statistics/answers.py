@@ -37,15 +37,15 @@ class Covered(Struct, kw_only=True, rename="camel"):
     missing: Annotated[list[str], Meta(description="The stores that did not answer: redis, postgres")] | UnsetType = (
         UNSET
     )
+    tz: Annotated[str, Meta(description="The zone in which hours and days begin, when one was given")] | UnsetType = (
+        UNSET
+    )
 
 
 class Stepped(Covered, kw_only=True, rename="camel"):
     """What answers with buckets say about them."""
 
     step: Step
-    tz: Annotated[str, Meta(description="The zone in which hours and days begin, when one was given")] | UnsetType = (
-        UNSET
-    )
 
 
 class BannerStatistics(Stepped, kw_only=True, rename="camel"):

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from itertools import repeat
 from typing import Any
 
+from msgspec import UNSET
 from starlette.responses import Response
 
 from ingest.statistics import csv
@@ -43,6 +44,7 @@ def filled(points: Iterable[Point], buckets: Buckets, final_before: float) -> li
 def coverage(asked: Range, as_of: float, missing: Sequence[str]) -> dict[str, Any]:
     """Return the fields of `Covered`."""
     covered: dict[str, Any] = {"ts_from": moment(asked.start), "ts_to": moment(asked.end), "as_of": moment(as_of)}
+    covered["tz"] = asked.zone or UNSET
     return {**covered, "partial": True, "missing": list(missing)} if missing else covered
 
 

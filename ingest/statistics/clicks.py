@@ -74,7 +74,7 @@ async def statistics(request: Request) -> Response:
 
 async def top_banners(request: Request) -> Response:
     """Return the most clicked banners of a range."""
-    values = query(request, ("tsFrom", "tsTo", "limit", "partial"))
+    values = query(request, ("tsFrom", "tsTo", "tz", "limit", "partial"))
     limit = integer(values, "limit", 1, PLACES_MOST, PLACES)
     asked = await _range(request, values, most_days=RANKING_DAYS_MOST)
     partial = flag(values, "partial")
@@ -117,7 +117,7 @@ class _Asked(Struct, frozen=True):
     @property
     def stepped(self) -> dict[str, Any]:
         """Return the fields that answers with buckets share."""
-        return {"step": self.range.step, "tz": self.range.zone or UNSET}
+        return {"step": self.range.step}
 
     async def answer(self) -> tuple[list[BannerSeries], dict[str, Any]]:
         """Return the clicks of each banner, and the fields that all answers share."""

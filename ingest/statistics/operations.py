@@ -1,6 +1,6 @@
 """The operations that return numbers: their routes, and what the document says of them."""
 
-from datetime import date, datetime
+from datetime import date
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -29,32 +29,34 @@ def _limit(most: int, description: str) -> Parameter:
 # -- clicks, and hits on the same route --------------------------------------------------------------------------------
 
 _DAYS = ", ".join(f"{days:,} days with step={step}" for step, days in MOST_DAYS.items())
-_TIME = Annotated[datetime, Meta(tz=True)]
 _FROM, _TO = "2026-03-01T00:00:00Z", "2026-03-01T02:00:00Z"
 
 _TIMES = (
     Parameter(
         "tsFrom",
-        _TIME,
-        "Begin of the range, RFC 3339 with zone; its minute is in the range. One hour before `tsTo` when not given",
+        EdgeText,
+        "Begin of the range: RFC 3339 with zone, whose minute is in the range, or a date, whose local day of `tz` is. "
+        "One hour before `tsTo` when not given",
         example=_FROM,
     ),
     Parameter(
         "tsTo",
-        _TIME,
-        "End of the range, RFC 3339 with zone, not in it. The end of the current minute when not given",
+        EdgeText,
+        "End of the range: RFC 3339 with zone, not in it, or a date, whose local day of `tz` is in it as a whole. The "
+        "end of the current minute when not given",
         example=_TO,
     ),
 )
 _PARTIAL = Parameter("partial", bool, "While Redis or Postgres is away: what is known, marked as partial, not 503")
+_ZONE = Parameter(
+    "tz",
+    Annotated[str, Meta(max_length=64)],
+    "Zone in which hours and days begin, by its IANA name; UTC when not given",
+    example="Europe/Berlin",
+)
 _STEPS = (
     Parameter("step", Step, f"Length of a bucket, `minute` when not given. The longest ranges are {_DAYS}"),
-    Parameter(
-        "tz",
-        Annotated[str, Meta(max_length=64)],
-        "Zone in which hours and days begin, by its IANA name; UTC when not given",
-        example="Europe/Berlin",
-    ),
+    _ZONE,
     Parameter("fill", bool, "Also the buckets without clicks, with count 0"),
     _PARTIAL,
 )
@@ -161,6 +163,7 @@ _CLICKS = [
         f"{clicks.RANKING_DAYS_MOST} days.",
         parameters=(
             *_TIMES,
+            _ZONE,
             _limit(clicks.PLACES_MOST, f"Banners to name, {clicks.PLACES} when not given"),
             _PARTIAL,
         ),

@@ -2,7 +2,7 @@
 
 A range is half open, `[tsFrom, tsTo)`, and every minute that overlaps it is in it: `tsFrom` is lowered and `tsTo`
 raised to whole minutes. Without `tsTo` it reaches to the end of the current minute, without `tsFrom` it is one hour
-long.
+long. Either end may be a date: the whole local day of `tz`, which is in the range as `tsTo`, too.
 
 Buckets of `step=hour` and `step=day` begin where hours and days begin in the zone `tz`. Each has a label, which is that
 beginning, even where it lies before `tsFrom`; the minutes that are counted are always those of the range alone.
@@ -23,6 +23,7 @@ Step = Literal["minute", "hour", "day"]
 
 _HOUR_S = 3600
 _DAY_S = 86_400
+_UTC = "UTC"
 #: Longest range in days, by step: at most about 45,000 buckets in one answer.
 MOST_DAYS: Mapping[str, int] = {"minute": 31, "hour": 366, "day": 3660}
 #: A month of local days may be an hour longer than its days, because clocks were set back in it.
@@ -102,9 +103,11 @@ def parse(
     step = choice(values, "step", get_args(Step), "minute")
     zone = known_zone(values["tz"]) if "tz" in values else None
     to = values.get("tsTo")
-    end = Instant((int(now) // minute_s + 1) * minute_s) if to is None else instant("tsTo", to, where)
+    end = Instant((int(now) // minute_s + 1) * minute_s) if to is None else _edge("tsTo", to, zone, where)
     since = values.get("tsFrom")
-    start = Instant(end.second - _DEFAULT_S, end.fraction) if since is None else instant("tsFrom", since, where)
+    start = Instant(end.second - _DEFAULT_S, end.fraction) if since is None else _edge("tsFrom", since, zone, where)
+    if start == end and since == to and is_date(since or ""):
+        raise invalid("tsFrom", f"is a day that {zone} skipped.", where)
     if start >= end:
         at = "" if to is not None else f" ({datetime.fromtimestamp(end.second, UTC):%Y-%m-%dT%H:%M:%SZ})"
         raise invalid("tsTo", f"has to be later than tsFrom{at}: the range is [tsFrom, tsTo).", where)
@@ -116,6 +119,14 @@ def parse(
     if first >= last:
         raise _out_of_years("tsTo", where)  # the default of tsFrom lies before the first year
     return Range(first, last, step, zone, minute_s)  # type: ignore[arg-type]
+
+
+def _edge(name: str, text: str, zone: str | None, where: str) -> Instant:
+    """The moment of one end: of a date the begin of its local day, or for `tsTo` that of the day after it."""
+    if not is_date(text):
+        return instant(name, text, where)
+    day = parsed_date(name, text, YEARS, where) + timedelta(days=name == "tsTo")
+    return Instant(midnight(day, ZoneInfo(zone or _UTC)))
 
 
 def _too_long(most: int, step: str | None) -> str:
@@ -135,7 +146,7 @@ def instant(name: str, text: str, where: str = "parameter", years: tuple[int, in
         text = f"{lost[1]}+{lost[2]}"
     match = _INSTANT.fullmatch(text)
     if match is None:
-        raise malformed(name, f"is {quoted(text)}, but has to be an RFC 3339 time, as {_EXAMPLE}.", where)
+        raise malformed(name, f"is {quoted(text)}, but has to be a date, or an RFC 3339 time, as {_EXAMPLE}.", where)
     if not match[0].endswith(("Z", "z")) and match[8] is None:
         raise malformed(name, f"has no zone. Write Z or an offset after it, as {_EXAMPLE}.", where)
     year, month, day, hour, minute, second = map(int, match.groups()[:6])
@@ -163,16 +174,16 @@ def is_date(text: str) -> bool:
     return _DATE.fullmatch(text) is not None
 
 
-def parsed_date(name: str, text: str, years: tuple[int, int] = YEARS) -> date:
+def parsed_date(name: str, text: str, years: tuple[int, int] = YEARS, where: str = "parameter") -> date:
     """A date of the calendar. Raises Malformed when it is none, and Invalid when it is out of the years."""
     if not is_date(text):
-        raise malformed(name, f"is {quoted(text)}, but has to be a date, as 2026-03-01.")
+        raise malformed(name, f"is {quoted(text)}, but has to be a date, as 2026-03-01.", where)
     try:
         day = date.fromisoformat(text)
     except ValueError:
-        raise malformed(name, f"is {quoted(text)}, which is no date of the calendar.") from None
+        raise malformed(name, f"is {quoted(text)}, which is no date of the calendar.", where) from None
     if not years[0] <= day.year <= years[1]:
-        raise invalid(name, f"has to lie in the years {years[0]} to {years[1]}.")
+        raise invalid(name, f"has to lie in the years {years[0]} to {years[1]}.", where)
     return day
 
 

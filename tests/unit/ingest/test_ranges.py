@@ -383,3 +383,76 @@ def test_no_hour_or_day_that_begins_in_the_range_is_missing(asked: tuple[int, in
         seen = max(seen, now.date())
         if begins and before.utcoffset() == now.utcoffset():
             assert int(now.timestamp()) in of_bound
+
+
+# -- dates -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "zone", "start", "hours"),
+    [
+        ("2026-03-01", "2026-03-01", None, "2026-03-01T00:00:00+00:00", 24),
+        ("2026-02-28", "2026-03-01", "UTC", "2026-02-28T00:00:00+00:00", 48),
+        ("2026-03-29", "2026-03-29", "Europe/Berlin", "2026-03-28T23:00:00+00:00", 23),
+        ("2026-10-25", "2026-10-25", "Europe/Berlin", "2026-10-24T22:00:00+00:00", 25),
+        ("2026-10-04", "2026-10-04", "Australia/Lord_Howe", "2026-10-03T13:30:00+00:00", 23.5),
+        ("2011-12-29", "2011-12-31", "Pacific/Apia", "2011-12-29T10:00:00+00:00", 48),
+        ("1970-01-01", "1970-01-01", "Europe/Berlin", "1970-01-01T00:00:00+00:00", 23),
+        ("2200-12-31", "2200-12-31", None, "2200-12-31T00:00:00+00:00", 24),
+    ],
+)
+def test_dates_are_whole_local_days_and_both_in_the_range(
+    first: str, last: str, zone: str | None, start: str, hours: float
+) -> None:
+    found = span(first, last, **({"tz": zone} if zone else {}))
+    assert (found.start, found.end) == (epoch(start), epoch(start) + hours * 3600)
+
+
+@given(st.dates(date(1971, 1, 1), date(2199, 12, 30)), st.integers(0, 30), st.sampled_from(ODD_ZONES))
+def test_a_range_of_dates_is_that_of_their_first_moments(first: date, days: int, zone: str) -> None:
+    info, last = ZoneInfo(zone), first + timedelta(days=days)
+    try:
+        found = span(str(first), str(last), tz=zone, step="day")
+    except Invalid:
+        assert (zone, first, last) == ("Pacific/Apia", date(2011, 12, 30), date(2011, 12, 30))
+        return
+    starts, ends = (datetime.fromtimestamp(at, info).date() for at in (found.start, found.end - MINUTE_S))
+    skipped = date(2011, 12, 30) if zone == "Pacific/Apia" else None
+    assert starts == (first + timedelta(days=1) if first == skipped else first)
+    assert ends == (last - timedelta(days=1) if last == skipped else last)
+    assert datetime.fromtimestamp(found.start - MINUTE_S, info).date() < starts
+
+
+def test_a_date_and_a_time_may_be_mixed() -> None:
+    found = span("2026-03-01", "2026-03-01T12:00:00+01:00", tz="Europe/Berlin")
+    assert (found.start, found.end) == (epoch("2026-02-28T23:00:00+00:00"), epoch("2026-03-01T11:00:00+00:00"))
+    until_now = parse({"tsFrom": "2026-03-01"}, NOON, MINUTE_S)
+    assert (until_now.start, until_now.end) == (epoch("2026-03-01T00:00:00+00:00"), NOON + MINUTE_S)
+    last_hour = parse({"tsTo": "2026-03-01"}, NOON, MINUTE_S)
+    assert (last_hour.start, last_hour.end) == (NOON + 11 * 3600, NOON + 12 * 3600)
+
+
+def test_a_month_of_local_days_is_allowed_by_minute_and_a_day_more_is_not() -> None:
+    october = span("2026-10-01", "2026-10-31", tz="Europe/Berlin")
+    assert october.end - october.start == (31 * 24 + 1) * 3600
+    with pytest.raises(Invalid, match=r"^tsTo is more than 31 days"):
+        span("2026-10-01", "2026-11-01", tz="Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "zone", "error"),
+    [
+        ("2026-03-02", "2026-03-01", "UTC", r"^tsTo has to be later"),
+        ("2011-12-30", "2011-12-30", "Pacific/Apia", r"^tsFrom is a day that Pacific/Apia skipped"),
+        ("1969-12-31", "2026-03-01", "UTC", r"^tsFrom has to lie in the years"),
+        ("2026-03-01", "2201-01-01", "UTC", r"^tsTo has to lie in the years"),
+    ],
+)
+def test_dates_that_are_no_range_are_invalid(first: str, last: str, zone: str, error: str) -> None:
+    with pytest.raises(Invalid, match=error):
+        span(first, last, tz=zone)
+
+
+def test_a_date_that_is_none_is_malformed() -> None:
+    with pytest.raises(Malformed, match=r"^tsFrom .* no date of the calendar"):
+        span("2026-02-30", "2026-03-01")

@@ -136,6 +136,21 @@ async def test_an_unknown_banner_is_an_empty_answer(client: httpx2.AsyncClient) 
     assert (answer["total"], answer["stats"]) == (0, [])
 
 
+async def test_dates_are_days_of_the_zone(client: httpx2.AsyncClient, reader: MemoryReader) -> None:
+    reader.clicks = {(NOON - 13 * 3600, 42): 1, (NOON - 13 * 3600 - 60, 42): 2, (NOON + 11 * 3600, 42): 4}
+    answer = await client.get("/stats/42?tsFrom=2026-03-01&tsTo=2026-03-01&tz=Europe/Berlin&step=day")
+    assert answer.json()["stats"] == [{"timestamp": "2026-02-28T23:00:00Z", "count": 1, "final": True}]
+    assert (answer.json()["tsFrom"], answer.json()["tsTo"]) == ("2026-02-28T23:00:00Z", "2026-03-01T23:00:00Z")
+    top = (await client.get("/stats/top?tsFrom=2026-03-01&tsTo=2026-03-01&tz=Europe/Berlin")).json()
+    assert (top["banners"], top["tz"]) == ([{"bannerId": 42, "count": 1}], "Europe/Berlin")
+    body = await client.request(
+        "GET", "/stats/42?tz=Europe/Berlin", content=b'{"tsFrom":"2026-03-01","tsTo":"2026-03-01"}'
+    )
+    assert body.json()["total"] == 1
+    fault = await client.request("GET", "/stats/42", content=b'{"tsFrom":"2026-02-30","tsTo":"2026-03-01"}')
+    assert refusal(fault, 400)["errors"][0]["pointer"] == "/tsFrom"
+
+
 async def test_the_largest_banner_is_exact(client: httpx2.AsyncClient) -> None:
     answer = (await client.get(f"/stats/9007199254740991?{HOUR}")).json()
     assert (answer["bannerId"], answer["total"]) == (2**53 - 1, 9)
