@@ -12,6 +12,7 @@ from ingest import docs
 from ingest.auth.api_keys import Keys
 from ingest.auth.jwt import Tokens
 from ingest.auth.scopes import guarded
+from ingest.auth.sessions import Sessions
 from ingest.caches.banners import Banners
 from ingest.caches.trackers import Trackers
 from ingest.clicks import operations as clicks
@@ -31,6 +32,8 @@ from ingest.http.openapi import Operation, published, routes
 from ingest.http.problems import HANDLERS
 from ingest.http.rate_limits import Allowance, Limiter
 from ingest.registries import operations as registries
+from ingest.session import operations as session
+from ingest.session import routes as sign_ins
 from ingest.state import State
 from ingest.statistics import operations as statistics
 from ingest.statistics.clickhouse_reads import Reads
@@ -58,6 +61,7 @@ OPERATIONS: list[Operation] = [
     *events.OPERATIONS,
     *statistics.OPERATIONS,
     *registries.OPERATIONS,
+    *session.OPERATIONS,
     *service.OPERATIONS,
     *docs.OPERATIONS,
 ]
@@ -65,7 +69,7 @@ OPERATIONS: list[Operation] = [
 
 def create_app(settings: Settings) -> Starlette:
     """Return the application of one worker. Nothing connects before its lifespan begins."""
-    limits = {"/stats": clicks.BODY_MAX, uploads.PATH: uploads.BODY_MAX}
+    limits = {"/stats": clicks.BODY_MAX, uploads.PATH: uploads.BODY_MAX, sign_ins.PATH: sign_ins.BODY_MAX}
     bodies = Middleware(BodyLimit, settings=settings, limits=limits, packed=frozenset({uploads.PATH}))
     app = Starlette(
         routes=routes(guarded(read_first(published(OPERATIONS, settings)), settings)),
@@ -86,10 +90,11 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
             pool = await stack.enter_async_context(create_pool(settings))
             banners, trackers = Banners(settings, pool), Trackers(pool)
             keys = Keys(pool) if settings.keyed else None
-            registries: list[Banners | Trackers | Keys] = [banners, trackers, *([keys] if keys else [])]
-            for registry in registries:
-                await registry.start()
-                stack.push_async_callback(registry.stop)
+            sessions = Sessions(pool, keys) if keys else None
+            for cache in (banners, trackers, keys, sessions):
+                if cache is not None:
+                    await cache.start()
+                    stack.push_async_callback(cache.stop)
             log = await stack.enter_async_context(chosen_log(settings))
             counter = Counter(settings, banners.gate)
             counter.start()
@@ -115,6 +120,7 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
                 ),
                 allowance=Allowance(settings),
                 keys=keys,
+                sessions=sessions,
                 tokens=Tokens(settings) if settings.keyed and settings.jwt_algorithm else None,
                 client=client,
                 trackers=trackers,

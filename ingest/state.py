@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # at run time no subject depends on another because of its ty
 
     from ingest.auth.api_keys import Keys
     from ingest.auth.jwt import Tokens
+    from ingest.auth.sessions import Sessions
     from ingest.caches.banners import Banners
     from ingest.caches.trackers import Trackers
     from ingest.events.recent_ids import EventWindow
@@ -57,6 +58,7 @@ class State(_Fields):
     allowance: "Allowance"
     keys: "Keys | None"
     tokens: "Tokens | None"
+    sessions: "Sessions | None"
     client: "ClientAddress"
     trackers: "Trackers"
     recorder: "Recorder"

@@ -64,19 +64,35 @@ class Keys(CachedTable[str, Stored]):
         self._writer: asyncio.Task[None] | None = None
 
     async def scopes(self, key: Key) -> frozenset[str]:
-        """Return the scopes of a key. Raise Unauthorized, or PostgresUnavailable or Busy if nobody can say."""
+        """Return the scopes of a key. Raise as `checked` does."""
+        return (await self.checked(key)).scopes
+
+    async def checked(self, key: Key) -> Stored:
+        """Return what is known of a key. Raise Unauthorized, or PostgresUnavailable or Busy if nobody can say."""
         stored = await self.found(key.prefix)
         is_right = is_equal(key, _NOBODY if stored is None else stored.hash)
         if stored is None or not is_right:
             raise Unauthorized("This is not a key.")
         # Only the owner of the secret learns why it is refused.
+        return self._used_now(key.prefix, stored)
+
+    async def of(self, prefix: str) -> Stored:
+        """Return what is known of the key of this prefix, for whoever has proved that it is theirs. Raise as `checked`
+        does."""
+        stored = await self.found(prefix)
+        if stored is None:
+            raise Unauthorized("This key is gone.")
+        return self._used_now(prefix, stored)
+
+    def _used_now(self, prefix: str, stored: Stored) -> Stored:
+        """Return a key that is good now, and note that it was used. Raise Unauthorized."""
         if stored.is_revoked:
             raise Unauthorized("This key was revoked.")
         now = self._clock()
         if stored.expires_at is not None and stored.expires_at <= now:
             raise Unauthorized("This key has expired.")
-        self._note_use(key.prefix, now)
-        return stored.scopes
+        self._note_use(prefix, now)
+        return stored
 
     # -- uses ------------------------------------------------------------------------------------------------------
 

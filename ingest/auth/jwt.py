@@ -7,8 +7,10 @@ choose among the keys of the settings. Nothing is fetched. PyJWT checks the sign
 
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from datetime import UTC, datetime
+from typing import Any
 
+from ingest.auth.caller import Caller
 from shared.errors import Unauthorized
 from shared.settings import Settings, SettingsError
 
@@ -19,13 +21,6 @@ _LEEWAY_S = 10
 #: Characters of a subject (OpenID Connect Core 1.0, section 2): limits are kept by it.
 _SUBJECT_MAX = 255
 _CLAIMS = ("exp", "iat", "iss", "aud", "sub")
-
-
-class Caller(NamedTuple):
-    """Identify a caller: the name that limits are kept by, and the scopes."""
-
-    name: str
-    scopes: frozenset[str]
 
 
 class Tokens:
@@ -64,7 +59,8 @@ class Tokens:
         if len(claims["sub"]) > _SUBJECT_MAX:
             raise Unauthorized("The subject of the token is too long.")
         scope = claims.get("scope", "")
-        return Caller(f"jwt {claims['sub']}", frozenset(scope.split()) if isinstance(scope, str) else frozenset())
+        scopes = frozenset(scope.split()) if isinstance(scope, str) else frozenset[str]()
+        return Caller("jwt", claims["sub"], scopes, _moment(claims["exp"]))
 
     def _key(self, kid: str | None) -> Any:
         """Return the key that a token names. A token that names none means the only key."""
@@ -73,6 +69,14 @@ class Tokens:
         if len(self._keys) == 1 and (kid is None or None in self._keys):
             return next(iter(self._keys.values()))
         raise self._jwt.InvalidKeyError
+
+
+def _moment(second: Any) -> datetime | None:
+    """Return the end of a token; None where it lies beyond every date."""
+    try:
+        return datetime.fromtimestamp(int(second), UTC)
+    except (OverflowError, ValueError):
+        return None
 
 
 def _public(jwt: Any, text: str, algorithm: str) -> dict[str | None, Any]:

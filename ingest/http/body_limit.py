@@ -209,6 +209,9 @@ def read_first(operations: Iterable[Operation]) -> list[Operation]:
 
 
 def _reading(handler: Handler, use: BodyUse) -> Handler:
+    if use == "later":  # the handler reads it by itself, when it has checked a key
+        return handler
+
     @wraps(handler)
     async def checked(request: Request) -> Response:
         body: Body = request.scope[_BODY]

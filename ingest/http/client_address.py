@@ -33,6 +33,13 @@ class ClientAddress:
         chain = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode("latin-1")
         return self.found(peer(scope), chain)[0]
 
+    def is_https(self, scope: Mapping[str, Any]) -> bool:
+        """Return whether the client speaks https, to this service or to a trusted proxy that says so."""
+        said = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-proto")
+        if said and self.found(peer(scope), "")[1]:
+            return said.rpartition(b",")[2].strip(b" \t").lower() == b"https"
+        return bool(scope["scheme"] == "https")
+
     def found(self, peer: str, chain: str) -> tuple[str, bool]:
         """Return the address from the peer's and the header, and whether the peer is a trusted proxy."""
         return (self._remembered if len(chain) <= _CHAIN_MAX else self._found)(peer, chain)

@@ -37,7 +37,7 @@ from shared.errors import (
 from shared.settings import Settings
 
 #: What an operation does with a body.
-BodyUse = Literal["ignored", "refused", "read"]
+BodyUse = Literal["ignored", "refused", "read", "later"]
 
 #: The id of a banner wherever a schema needs one.
 BannerId = Annotated[
@@ -255,7 +255,8 @@ _SCHEMES = {
         "scheme": "bearer",
         "description": "A key of `tallybook keys create`, or a token (JWT) where the settings take them. Operations "
         "name the scope that they need; `admin` is good for all. Where `{}` stands beside it, this service asks for no "
-        "key. A wrong, revoked or expired key is 401, and one without the scope 403.",
+        "key. A wrong, revoked or expired key is 401, and one without the scope 403. The cookie of a session "
+        "(`POST /session`) opens what reads as well.",
     }
 }
 

@@ -17,6 +17,8 @@ NOT_SETTINGS = frozenset(
     {
         *("TALLYBOOK_TEST_REQUIRE", "TALLYBOOK_CRASH", "TALLYBOOK_METRICS_DIR", "TALLYBOOK_METRICS_ROLE"),
         "TALLYBOOK_CLICKHOUSE_FD",  # of the gateway (gateway/server.py)
+        # Of the SDKs, whose programs may share an environment with the service.
+        *("TALLYBOOK_URL", "TALLYBOOK_API_KEY", "TALLYBOOK_API_KEY_FILE", "TALLYBOOK_SPOOL_DIR"),
         "TALLYBOOK_ENVIRONMENT",  # of applications (tallybook_sdk/outbox/event.py), which may share an environment
     }
 )

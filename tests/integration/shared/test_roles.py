@@ -37,10 +37,17 @@ async def test_the_service_reads_and_the_dashboard_sees_minutes_of_clicks(
 
     assert await held(SERVICE, "SELECT") == set(tables)
     assert await held(DASHBOARD, "SELECT") == {"click_stats"}
-    for role in (SERVICE, DASHBOARD):
-        for right in ("INSERT", "UPDATE", "DELETE", "TRUNCATE"):
-            assert await held(role, right) == set()
+    of_sessions = {"INSERT": {"sessions"}, "DELETE": {"sessions"}, "UPDATE": {"sessions_version"}, "TRUNCATE": set()}
+    for right, written in of_sessions.items():
+        assert await held(SERVICE, right) == written
+        assert await held(DASHBOARD, right) == set()
     await owner.execute(f"SET ROLE {SERVICE}")
+    for sql in (
+        "SELECT version FROM sessions_version FOR UPDATE",
+        "INSERT INTO sessions (hash, subject, scopes, expires_at) VALUES (sha256('x'), 'a', '{admin}', now())",
+        "DELETE FROM sessions",
+    ):
+        await owner.execute(sql)
     await owner.execute("UPDATE api_keys SET last_used_at = now()")
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await owner.execute("UPDATE api_keys SET scopes = '{admin}'")

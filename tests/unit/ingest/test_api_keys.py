@@ -16,6 +16,10 @@ from shared.settings import Settings, SettingsError, load
 OPEN = {
     ("GET", "/health/live"),
     ("GET", "/health/ready"),
+    ("GET", "/limits"),
+    ("GET", "/session"),
+    ("POST", "/session"),
+    ("DELETE", "/session"),
     ("GET", "/docs"),
     ("GET", "/docs/errors"),
     ("GET", "/docs/docs.css"),

@@ -57,7 +57,12 @@ def by_key() -> Tokens:
 
 
 def test_a_token_says_who_and_what_for(tokens: Tokens) -> None:
-    assert tokens.caller(signed()) == ("jwt svc-1", frozenset({"stats:read", "events:write"}))
+    caller = tokens.caller(signed())
+    assert (caller.name, caller.subject) == ("jwt svc-1", "svc-1")
+    assert caller.scopes == frozenset({"stats:read", "events:write"})
+    assert caller.expires_at is not None
+    assert abs(caller.expires_at.timestamp() - jwt.decode(signed(), options={"verify_signature": False})["exp"]) < 2
+    assert tokens.caller(signed({"exp": 10**300})).expires_at is None
     assert tokens.caller(signed({"scope": None})).scopes == frozenset()
     assert tokens.caller(signed({"scope": ["admin"]})).scopes == frozenset()
     assert tokens.caller(signed({"aud": ["other", "tallybook"]})).name == "jwt svc-1"

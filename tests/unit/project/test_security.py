@@ -66,6 +66,8 @@ def test_a6_no_route_operates_the_service() -> None:
         ("POST", "/stats/{bannerId}"),
         ("POST", "/track"),
         ("POST", "/events"),
+        ("POST", "/session"),
+        ("DELETE", "/session"),
     }
 
 
