@@ -15,6 +15,7 @@ OF_FRAMEWORKS = {
     "outbox/django/apps.py": "django",
     "outbox/django/migrations/0001_outbox.py": "django",
     "outbox/pytest_plugin.py": "pytest",
+    "testing.py": "pytest",
 }
 
 

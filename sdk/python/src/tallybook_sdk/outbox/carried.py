@@ -41,16 +41,30 @@ def carrying(headers: Mapping[str, str]) -> Iterator[None]:
 def carried() -> str:
     """Return the current trace and log fields as a JSON object."""
     loaded = sys.modules
-    trace = _headers.get(_NONE)
-    if "opentelemetry" in loaded:
-        trace = {**trace, **_told(_opentelemetry)}
-    if "sentry_sdk" in loaded:
-        trace = {**trace, **_told(_sentry)}
+    trace = _trace()
     bound = loaded["structlog"].contextvars.get_contextvars() if "structlog" in loaded else _NONE
     if not bound:
         return _encoded(trace) if trace else "{}"
     text = _encoded({**trace, "log": dict(_fields(bound))})
     return text if len(text) <= CARRIED_MAX_BYTES else _encoded(trace)
+
+
+def trace_id() -> str | None:
+    """Return the id of the current trace, or None."""
+    trace = _trace()
+    if found := trace.get("traceparent"):
+        return found.split("-")[1]
+    return trace.get("sentry-trace", "").partition("-")[0] or None
+
+
+def _trace() -> Mapping[str, str]:
+    """Return the headers of the current trace."""
+    trace = _headers.get(_NONE)
+    if "opentelemetry" in sys.modules:
+        trace = {**trace, **_told(_opentelemetry)}
+    if "sentry_sdk" in sys.modules:
+        trace = {**trace, **_told(_sentry)}
+    return trace
 
 
 def _encoded(carried: Mapping[str, Any]) -> str:

@@ -132,14 +132,14 @@ def _kind(of: type) -> _Kind:
 
 
 def _by_msgspec(payload: Any) -> bytes:
-    return msgspec.json.encode(payload, enc_hook=_plain)
+    return msgspec.json.encode(payload, enc_hook=plain)
 
 
 def _by_pydantic(payload: Any) -> bytes:
     return str(payload.model_dump_json()).encode()
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Convert a value that msgspec cannot encode into one that it can. Raises TypeError."""
     for kind in (str, int, float):
         if isinstance(value, kind):  # of a subclass

@@ -1,0 +1,463 @@
+"""The thread that does what the courier decides, and everything that must not go wrong around it.
+
+- One lock guards queue, courier and books. A thread that holds or wants it carries a mark. A call that finds the mark
+  (a signal handler, a `__del__`) takes no lock: its record goes aside, and whoever comes next merges it.
+- The thread waits for a bell, which can be rung from anywhere. While there is nothing to do it waits without end.
+- A worker belongs to one process. A forked child makes a worker of its own: with locks that nobody holds, an empty
+  queue and books at zero.
+"""
+
+import contextvars
+import logging
+import os
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from tallybook_sdk.errors import QueueFull
+from tallybook_sdk.sending import lifetime
+from tallybook_sdk.sending.answers import Answer, Failure
+from tallybook_sdk.sending.batch import Batch, Entry, Instant, Route, is_worth_packing, packed
+from tallybook_sdk.sending.courier import Courier, Rejected, Send, Wait
+from tallybook_sdk.sending.http import Deadline, NotSent, Request, Transport
+from tallybook_sdk.sending.queue import Bounds, Queue, Store
+from tallybook_sdk.sending.report import Report
+
+#: Records of calls that interrupted a call of the same thread. More are dropped, and counted.
+_ASIDE_MAX = 1000
+#: Seconds between two lines of the log about the same thing.
+_LOG_EVERY_S = 60.0
+#: Seconds that a stop waits for the thread, beyond the time-out.
+_JOIN_S = 0.3
+#: Seconds by which the clocks may differ before the log says so.
+_OFFSET_LOG_S = 5.0
+
+logger = logging.getLogger("tallybook_sdk")
+logger.addHandler(logging.NullHandler())
+
+OnFull = Literal["drop", "block", "raise"]
+#: Called once with whether all was settled.
+Notify = Callable[[bool], object]
+
+
+class Clock(Protocol):
+    """The two clocks of a client."""
+
+    def time(self) -> float:
+        """Return Unix seconds."""
+
+    def monotonic(self) -> float:
+        """Return seconds of a clock that never steps."""
+
+
+class Setup(Struct, frozen=True, kw_only=True):
+    """What a worker, and that of a forked child after it, is made of."""
+
+    url: str
+    #: Make the headers of each request, and read a key again that was refused.
+    headers: Callable[[], dict[str, str]]
+    renew: Callable[[], object]
+    bounds: Bounds
+    timeout_s: float
+    exit_timeout_s: float
+    on_full: OnFull
+    block_s: float
+    on_reject: Callable[[Rejected], object] | None
+    transport: Transport
+    clock: Clock
+    #: Compress large bodies: the service is on another host.
+    is_far: bool = True
+    #: Drop everything.
+    is_off: bool = False
+    #: A place for records that outlives the process, instead of memory.
+    store: Callable[[], Store] | None = None
+
+
+class Bell:
+    """Wake one thread. It may be rung from anywhere, also from a signal handler: releasing a lock is one step."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def ring(self) -> None:
+        """Let the present or the next `wait` return."""
+        with suppress(RuntimeError):  # it rings already
+            self._lock.release()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Return True when it has been rung, or False after the time-out."""
+        return self._lock.acquire(timeout=-1 if timeout_s is None else min(max(timeout_s, 0), threading.TIMEOUT_MAX))
+
+
+class _Mark(threading.local):
+    is_inside = False
+
+
+class Worker:
+    """Take records from any thread, and send them from one."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.pid = os.getpid()
+        self.setup = setup
+        self._store = setup.store() if setup.store else Queue(setup.bounds)
+        self._courier = Courier(
+            self._store, random=random.random, timeout_s=setup.timeout_s, wants_items=setup.on_reject is not None
+        )
+        self._lock = threading.Lock()
+        self._mark = _Mark()
+        self._aside: deque[Entry | tuple[Route, int, Rejected]] = deque()
+        #: The weights of what was dropped without the lock.
+        self._spilled: list[tuple[Route, int]] = []
+        self._bell = Bell()
+        self._thread: threading.Thread | None = None
+        self._waiters: list[tuple[Mapping[Route, int], Notify]] = []
+        self._blocked: list[Bell] = []
+        self._refusal = "off" if setup.is_off else ""
+        if setup.is_off:
+            self._courier.end("off")
+        self._is_stopping = False
+        self._attempt: Deadline | None = None
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+        lifetime.begin(self)
+
+    @property
+    def exit_timeout_s(self) -> float:
+        """Return the seconds that the end of the process may take."""
+        return self.setup.exit_timeout_s
+
+    def drop_connections(self) -> None:
+        """Close idle connections of this process, where the transport has some."""
+        if drop := getattr(self.setup.transport, "drop", None):
+            with suppress(Exception):  # a foreign transport
+                drop()
+
+    @property
+    def offset_s(self) -> float:
+        """Return the seconds by which clicks are corrected."""
+        return self._courier.offset_s
+
+    def bytes_max(self, route: Route) -> int:
+        """Return the bytes of a request that the service takes."""
+        return self._courier.bytes_max(route)
+
+    # -- recording -----------------------------------------------------------------------------------------------------
+
+    def put(self, entry: Entry) -> None:
+        """Take a record. Raises QueueFull where that was asked for."""
+        mark = self._mark
+        if mark.is_inside:
+            self._put_aside(entry)
+            return
+        try:
+            mark.is_inside = True
+            with self._lock:
+                news = self._take(entry)
+        finally:
+            mark.is_inside = False
+        if news:
+            self._wake()
+        if self._aside:
+            self._merge()
+        if news is None:
+            self._overflow(entry)
+
+    def refuse(self, route: Route, weight: int, rejected: Rejected) -> None:
+        """Book a record that cannot be sent."""
+        if self._mark.is_inside:
+            self._put_aside((route, weight, rejected))
+            return
+        with self._guarded():
+            self._take_refused(route, weight, rejected)
+        self._wake()
+
+    def _take(self, entry: Entry) -> bool | None:
+        """Book and store a record. Return None if there is no room: then nothing is booked."""
+        books = self._courier.books(entry.route)
+        if self._refusal:
+            books.recorded += entry.weight
+            books.dropped[self._refusal] += entry.weight
+            return False
+        news = self._store.add(entry, self._now())
+        if news is not None:
+            books.recorded += entry.weight
+        return news
+
+    def _take_refused(self, route: Route, weight: int, rejected: Rejected) -> None:
+        self._courier.books(route).recorded += weight
+        self._courier.reject(route, weight, rejected)
+
+    def _overflow(self, entry: Entry) -> None:
+        """Wait for room, raise or drop."""
+        setup = self.setup
+        end = time.monotonic() + (setup.block_s if setup.on_full == "block" else 0.0)
+        while (left_s := end - time.monotonic()) > 0:
+            bell = Bell()
+            with self._guarded():
+                news = self._take(entry)
+                if news is None:
+                    self._blocked.append(bell)
+            if news is not None:
+                if news:
+                    self._wake()
+                return
+            bell.wait(left_s)
+        with self._guarded():
+            self._drop_full(entry.route, entry.weight)
+        if setup.on_full == "raise":
+            raise QueueFull("the queue is full")
+
+    def _drop_full(self, route: Route, weight: int) -> None:
+        books = self._courier.books(route)
+        books.recorded += weight
+        books.dropped["queue_full"] += weight
+
+    # -- calls that interrupt a call -----------------------------------------------------------------------------------
+
+    def _put_aside(self, entry: Entry | tuple[Route, int, Rejected]) -> None:
+        if len(self._aside) < _ASIDE_MAX:
+            self._aside.append(entry)
+        else:
+            self._spilled.append((entry[0], entry[1]))
+        self._bell.ring()
+
+    def _merge(self) -> None:
+        with self._guarded():
+            self._merge_aside()
+        self._wake()
+
+    def _merge_aside(self) -> None:
+        while self._aside:
+            entry = self._aside.popleft()
+            if not isinstance(entry, Entry):
+                self._take_refused(*entry)
+            elif self._take(entry) is None:
+                self._drop_full(entry.route, entry.weight)
+        while self._spilled:
+            self._drop_full(*self._spilled.pop())
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Hold the lock. Raises RuntimeError in a call that interrupts one which may hold it."""
+        if self._mark.is_inside:
+            raise RuntimeError("this call interrupts another one of the same thread: make it later")
+        try:
+            self._mark.is_inside = True
+            with self._lock:
+                yield
+        finally:
+            self._mark.is_inside = False
+
+    # -- the thread ----------------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        if self._thread is None:
+            self._begin()
+        self._bell.ring()
+
+    def _begin(self) -> bool:
+        """Start the thread, once. Return False if this process starts none any more."""
+        with self._guarded():
+            if self._thread is not None or self._is_stopping:
+                return self._thread is not None
+            empty = contextvars.Context()  # or the trace of a request would live on in the thread
+            thread = threading.Thread(target=empty.run, args=(self._run,), name="tallybook-sdk", daemon=True)
+            self._thread = thread
+        try:
+            thread.start()
+        except RuntimeError:  # the interpreter is ending
+            self._thread = None
+            return False
+        lifetime.end_with_the_process()
+        return True
+
+    def _run(self) -> None:
+        lifetime.suppress_traces()
+        while not self._is_stopping:
+            try:
+                wait_s = self._step(self.setup.timeout_s)
+            except Exception:  # a fault here must not end all sending
+                logger.exception("sending failed")
+                wait_s = 1.0
+            if wait_s is None or wait_s > 0:
+                self._bell.wait(wait_s)
+
+    def _step(self, timeout_s: float) -> float | None:
+        """Do one thing. Return the seconds until there is more to do, or None if there is nothing."""
+        with self._guarded():
+            self._merge_aside()
+            action = None if self._is_stopping else self._courier.next(self._now())
+            settled = [one for one in self._waiters if self._courier.is_settled(one[0])]
+            self._waiters = [one for one in self._waiters if one not in settled]
+            rejections, self._courier.rejections = self._courier.rejections, []
+            notices = dict(self._courier.notices)
+            self._courier.notices.clear()
+        for _, notify in settled:
+            notify(True)
+        self._tell(rejections, notices)
+        if isinstance(action, Send):
+            self._send(action, timeout_s)
+            return 0.0
+        return action.until - self.setup.clock.monotonic() if isinstance(action, Wait) else None
+
+    def _send(self, send: Send, timeout_s: float) -> None:
+        self._attempt = deadline = Deadline(timeout_s)
+        if self._is_stopping:
+            return
+        answer = self._answer(self._request(send.batch), deadline)
+        self._attempt = None
+        if isinstance(answer, Answer) and answer.status in (401, 403):
+            self.setup.renew()
+        with self._guarded():
+            self._courier.answered(send, answer, self._now())
+            blocked, self._blocked = self._blocked, []
+        for bell in blocked:
+            bell.ring()
+
+    def _request(self, batch: Batch | None) -> Request:
+        if batch is None:
+            return Request("GET", f"{self.setup.url}/limits", self.setup.headers())
+        headers = {**self.setup.headers(), "content-type": "application/json"}
+        body = batch.body
+        if self.setup.is_far and is_worth_packing(batch):
+            body = packed(batch)
+            headers["content-encoding"] = "gzip"
+        return Request("POST", self.setup.url + batch.route.path, headers, body)
+
+    def _answer(self, request: Request, deadline: Deadline) -> Answer | Failure:
+        try:
+            return self.setup.transport.send(request, deadline)
+        except NotSent as error:
+            return Failure(False, str(error))
+        except Exception as error:  # a transport may raise anything, and nobody knows what the service did
+            return Failure(True, repr(error))
+
+    def _now(self) -> Instant:
+        return Instant(self.setup.clock.monotonic(), self.setup.clock.time())
+
+    # -- telling -------------------------------------------------------------------------------------------------------
+
+    def _tell(self, rejections: Sequence[Rejected], notices: Mapping[tuple[str, str, str], int]) -> None:
+        """Call back and log, outside of the lock. Never log a payload: of a rejection only its code."""
+        for rejected in rejections:
+            try:
+                if self.setup.on_reject:
+                    self.setup.on_reject(rejected)
+            except Exception:
+                logger.exception("on_reject failed")
+        for (route, code, detail), count in notices.items():
+            if code == "retrying":
+                self._say(logging.WARNING, route, code, count, f"no success yet, repeating: {detail[:300]}")
+            elif code in ("unauthorized", "misconfigured"):
+                self._say(logging.ERROR, route, code, count, f"paused until the settings are mended: {detail[:300]}")
+            else:
+                self._say(logging.WARNING, route, code, count, f"rejected: {code}")
+        if abs(self._courier.offset_s) > _OFFSET_LOG_S:
+            self._say(logging.WARNING, "clicks", "clock", 1, f"this clock is off by {self._courier.offset_s:.0f} s")
+
+    def _say(self, level: int, route: str, code: str, count: int, text: str) -> None:
+        """Log once a minute for each route and code, with how often it happened."""
+        now = time.monotonic()
+        next_at, unsaid = self._said.get((route, code), (0.0, 0))
+        if now < next_at:
+            self._said[route, code] = (next_at, unsaid + count)
+            return
+        self._said[route, code] = (now + _LOG_EVERY_S, 0)
+        logger.log(level, "%s: %s (%d times)", route, text, unsaid + count)
+
+    def report(self) -> Report:
+        """Return the books of this moment."""
+        with self._guarded():
+            self._merge_aside()
+            return self._courier.report(self._now())
+
+    # -- flush and close -----------------------------------------------------------------------------------------------
+
+    def when_settled(self, notify: Notify) -> bool:
+        """Send what is here at once, and call back when all of it is settled. Return False if no thread can do it."""
+        self._refuse_callbacks()
+        with self._guarded():
+            self._merge_aside()
+            serials = self._courier.hurry()
+            is_settled = self._courier.is_settled(serials)
+            if not is_settled:
+                self._waiters.append((serials, notify))
+        if is_settled:
+            notify(True)
+        elif self._thread is None and not self._begin():
+            return False
+        self._bell.ring()
+        return True
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until all that was recorded before is settled. Return False after the time-out."""
+        end = time.monotonic() + timeout_s
+        bell, outcome = Bell(), [False]
+
+        def notify(is_settled: bool) -> None:
+            outcome[0] = is_settled
+            bell.ring()
+
+        has_thread = self.when_settled(notify)
+        while not has_thread and not bell.wait(0) and (left_s := end - time.monotonic()) > 0:  # this thread sends
+            wait_s = self._step(min(left_s, self.setup.timeout_s))
+            if wait_s is None or wait_s > 0:
+                self._bell.wait(left_s if wait_s is None else min(left_s, wait_s))
+        if has_thread:
+            bell.wait(end - time.monotonic())
+        return outcome[0]
+
+    def close(self, timeout_s: float) -> None:
+        """Refuse new records, send what is here, and stop. A call that interrupts another one only refuses."""
+        if self._mark.is_inside:
+            self.refuse_more()
+            return
+        self._refuse_callbacks()
+        self.refuse_more()
+        if self._is_stopping:
+            return
+        end = time.monotonic() + timeout_s
+        self.flush(timeout_s)
+        self.stop(max(0.0, end - time.monotonic()) + _JOIN_S)
+
+    def refuse_more(self) -> None:
+        """Drop records from now on."""
+        self._refusal = self._refusal or "closed"
+
+    def stop(self, join_s: float) -> None:
+        """End the thread and give up what is left, or leave it in the spool."""
+        with self._guarded():
+            self._merge_aside()
+            if self._is_stopping:
+                return
+            self._is_stopping = True
+            self._refusal = self._refusal or "closed"
+            self._courier.abandon()
+            left = self._courier.report(self._now())
+            waiters, self._waiters = self._waiters, []
+            blocked, self._blocked = self._blocked, []
+            thread = self._thread
+        if attempt := self._attempt:
+            attempt.cut()
+        self._bell.ring()
+        for bell in blocked:
+            bell.ring()
+        for _, notify in waiters:
+            notify(False)
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(join_s)
+        if thread is None or not thread.is_alive():
+            self._store.close()
+        lifetime.end(self)
+        if lost := left.dropped.get("closed", 0) + left.dropped.get("outcome_unknown", 0):
+            logger.warning("closed: %d records were not sent, or nobody knows", lost)
+
+    def _refuse_callbacks(self) -> None:
+        if self._thread is threading.current_thread():
+            raise RuntimeError("a callback runs in the thread that sends: it cannot flush or close")
