@@ -9,10 +9,19 @@ from redis.asyncio import Redis
 from shared.settings import Settings
 from shared.stores import clickhouse
 from shared.stores.clickhouse import ClickHouse
+from tests.harness.browser.chromium import Chromium
+from tests.harness.browser.chromium import chromium as one_chromium
 from tests.harness.kafka.broker import Broker, broker, kafka
 from tests.harness.proxy import Proxy, proxy
 from tests.harness.subjects.events import EventStage, event_stage
 from tests.harness.subjects.gateway import Gateway
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    """A browser of the session; each script has a context of its own."""
+    with one_chromium(tmp_path_factory.mktemp("chromium") / "log") as one:
+        yield one
 
 
 @pytest.fixture

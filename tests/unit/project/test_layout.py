@@ -13,7 +13,7 @@ PACKAGES = ("aggregator", "gateway", "generator", "ingest", "shared", "tallybook
 SDK = "sdk/python/src/tallybook_sdk"
 MODULES = sorted(path for package in (*PACKAGES, SDK) for path in (ROOT / package).rglob("*.py"))
 #: Folders on top. A new one is a decision.
-FOLDERS = {".ci", "deploy", "docs", "examples", "grafana", "sdk", "tests", *PACKAGES}
+FOLDERS = {".ci", "deploy", "docs", "examples", "grafana", "sdk", "tests", "web", *PACKAGES}
 
 
 def tracked() -> list[str]:
