@@ -18,7 +18,7 @@ PINNED := -q --universal --generate-hashes --no-header --no-annotate --python-ve
 COMPILE := uv pip compile $(PINNED) --no-emit-package tallybook-sdk pyproject.toml
 CONTAINERS := sh deploy/secrets.sh && docker compose up --build
 
-.PHONY: help up test test-slow unit test-containers audit chaos chaos-records lint format load bench bench-events generate docs requirements clean
+.PHONY: help up test test-slow unit test-containers audit chaos chaos-records lint format load bench bench-events generate web docs requirements clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -72,6 +72,15 @@ bench: $(VENV)/.installed-dev ## the benchmark side by side with Go, into loadte
 bench-events: $(VENV)/.installed-dev ## events over HTTP and from CSV, then their statistics, into loadtest/results/
 	@$(BIN)/python -m loadtest.events $(ARGS)
 	@$(BIN)/python -m loadtest.analytics
+
+# Folders with a build.mjs each; what they make is committed, so that nothing else needs Node.
+WEB := web/snippet
+
+web: ## build the scripts of pages into ingest/static; needs Node
+	@set -e; for folder in $(WEB); do \
+		[ -d "$$folder/node_modules" ] || (cd "$$folder" && npm ci --ignore-scripts --no-audit --no-fund); \
+		(cd "$$folder" && npx --no-install tsc --noEmit && node build.mjs); \
+	done
 
 docs: $(VENV)/.installed-dev ## renew what is generated: configuration, OpenAPI, performance
 	@$(BIN)/python -m shared.configuration > docs/configuration.md

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from ingest import docs
+from ingest import docs, snippet
 from ingest.auth.api_keys import Keys
 from ingest.auth.jwt import Tokens
 from ingest.auth.scopes import guarded
@@ -28,7 +28,7 @@ from ingest.http.body_limit import BodyLimit, read_first
 from ingest.http.client_address import ClientAddress
 from ingest.http.cors import Origins
 from ingest.http.health import Probe
-from ingest.http.openapi import Operation, published, routes
+from ingest.http.openapi import Operation, prefixed, published, routes
 from ingest.http.problems import HANDLERS
 from ingest.http.rate_limits import Allowance, Limiter
 from ingest.registries import operations as registries
@@ -62,6 +62,7 @@ OPERATIONS: list[Operation] = [
     *statistics.OPERATIONS,
     *registries.OPERATIONS,
     *session.OPERATIONS,
+    *snippet.OPERATIONS,
     *service.OPERATIONS,
     *docs.OPERATIONS,
 ]
@@ -70,9 +71,10 @@ OPERATIONS: list[Operation] = [
 def create_app(settings: Settings) -> Starlette:
     """Return the application of one worker. Nothing connects before its lifespan begins."""
     limits = {"/stats": clicks.BODY_MAX, uploads.PATH: uploads.BODY_MAX, sign_ins.PATH: sign_ins.BODY_MAX}
+    operations = prefixed(OPERATIONS, settings.web_prefix)
     bodies = Middleware(BodyLimit, settings=settings, limits=limits, packed=frozenset({uploads.PATH}))
     app = Starlette(
-        routes=routes(guarded(read_first(published(OPERATIONS, settings)), settings)),
+        routes=routes(guarded(read_first(published(operations, settings)), settings)),
         middleware=[Middleware(AccessLine), bodies],
         exception_handlers=HANDLERS,
         lifespan=_lifespan(settings),

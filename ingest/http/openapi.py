@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 from starlette.responses import Response
 from starlette.routing import Route, request_response
 from starlette.types import Receive, Scope, Send
@@ -115,7 +116,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     the errors of the middleware are added. `order` is the place in the document. The name of the handler is the id of
     the operation. Without `is_described` it is served, but not documented. `scope` is the scope that a key needs where
     the settings ask for keys (`ingest/auth/scopes.py`). `body_use` says what happens to a body
-    (`ingest/http/body_limit.py`).
+    (`ingest/http/body_limit.py`). `is_prefixed` puts the setting `web_prefix` before its path.
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -132,12 +133,18 @@ class Operation(Struct, frozen=True, kw_only=True):
     is_described: bool = True
     scope: KeyScope | None = None
     body_use: BodyUse = "ignored"
+    is_prefixed: bool = False
 
     @property
     def id(self) -> str:
         """Return the name that generated clients give to the operation, in camel case."""
         first, *rest = self.handler.__name__.split("_")
         return first + "".join(word.capitalize() for word in rest)
+
+
+def prefixed(operations: Iterable[Operation], prefix: str | None) -> list[Operation]:
+    """Return the operations, those of web pages under the prefix."""
+    return [replace(one, path=prefix + one.path) if prefix and one.is_prefixed else one for one in operations]
 
 
 # -- routes ------------------------------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ _JWT_SECRET_MIN = 32
 _PARTITION_MIN = 3 << 19
 #: An origin as browsers write it, a host, and a domain of cookies.
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
+#: Segments that no browser and no proxy changes: `.` and `..` would be taken out on the way.
+_PREFIX = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
 
@@ -20,6 +22,7 @@ def check(settings: Settings) -> None:
     _check_networks(settings.trusted_proxies)
     _check_origins(settings.track_origins)
     _check_hosts(settings.allowed_hosts)
+    _check_prefix(settings.web_prefix)
     _check_cookie(settings)
     _check_jwt(settings)
     _check_memory(settings)
@@ -66,6 +69,11 @@ def _check_origins(origins: tuple[str, ...]) -> None:
     for origin in origins:
         if not _ORIGIN.fullmatch(origin):
             raise SettingsError(f"TALLYBOOK_TRACK_ORIGINS: {origin} is no origin; write https://example.org, no path")
+
+
+def _check_prefix(prefix: str | None) -> None:
+    if prefix is not None and not _PREFIX.fullmatch(prefix):
+        raise SettingsError(f"TALLYBOOK_WEB_PREFIX: {prefix} is no path; write /x7, without a slash at its end")
 
 
 def _check_hosts(hosts: tuple[str, ...]) -> None:

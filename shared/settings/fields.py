@@ -144,6 +144,9 @@ class Settings(Fixed, frozen=True, kw_only=True, forbid_unknown_fields=True):
         tuple[str, ...],
         _http("Networks (CIDR, separated by commas) whose `X-Forwarded-For` is believed.", often=True),
     ] = ()
+    web_prefix: Annotated[
+        str | None, _http("Path, as `/x7`, under which pages find `/t.js` and `/c`. Unset is the root.")
+    ] = None
     rate_limit_per_s: Annotated[
         float, _http("Writes per second that one client address may make. 0 sets no limit.", ge=0, le=1e9)
     ] = 0.0

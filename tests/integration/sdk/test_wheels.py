@@ -51,6 +51,13 @@ def test_a_wheel_holds_its_packages_and_its_licence_and_no_tests(
         assert [one.partition(">")[0] for one in wanted] == ["msgspec"]
 
 
+def test_the_service_brings_every_version_of_the_script_of_pages(wheels: dict[str, Path]) -> None:
+    files = {f"ingest/static/{path.name}": path for path in (ROOT / "ingest/static").glob("t.*js")}
+    assert len(files) >= 2
+    with zipfile.ZipFile(wheels["tallybook"]) as wheel:
+        assert {name: wheel.read(name) for name in files} == {name: path.read_bytes() for name, path in files.items()}
+
+
 def test_the_sdk_brings_its_types_its_schema_and_its_fixture(wheels: dict[str, Path]) -> None:
     with zipfile.ZipFile(wheels["tallybook_sdk"]) as wheel:
         assert {"tallybook_sdk/py.typed", "tallybook_sdk/outbox/schema.sql"} <= set(wheel.namelist())
