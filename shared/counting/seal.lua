@@ -3,12 +3,13 @@
 -- KEYS  1 cur   2 live      ARGV  1 seconds in a minute   2 grace in seconds
 -- answers {ids that can never grow again, number of open incarnations}; cost O(live)
 -- A late page of such a minute opens another incarnation under another id.
+-- The name of a minute is its cell (cells.py): kind * 2^40 + minute. No cell is over by its own number.
 local now, open, sealed, still_open = tonumber(redis.call('TIME')[1]), {}, {}, 0
 local cur = redis.call('HGETALL', KEYS[1])
 for i = 1, #cur, 2 do
-  local minute = tonumber(cur[i])
-  if minute then
-    if (minute + 1) * tonumber(ARGV[1]) + tonumber(ARGV[2]) <= now then
+  local cell = tonumber(cur[i])
+  if cell then
+    if (cell % 2 ^ 40 + 1) * tonumber(ARGV[1]) + tonumber(ARGV[2]) <= now then
       redis.call('HDEL', KEYS[1], cur[i])
     else
       open[cur[i + 1]], still_open = true, still_open + 1
