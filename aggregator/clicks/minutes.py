@@ -13,7 +13,7 @@ import asyncpg
 import structlog
 from redis.asyncio import Redis
 
-from shared.counting import keys
+from shared.counting import cells, keys
 from shared.runtime.crash_points import crash_point
 from shared.settings import Settings
 from shared.stores.postgres import Pool, statement
@@ -33,6 +33,7 @@ _DROP = Script("shared/counting/drop.lua")
 _ASIDE = Script("shared/counting/aside.lua")
 _LEDGER = statement("aggregator/clicks/minutes.ledger.sql")
 _UPSERT = statement("aggregator/clicks/minutes.upsert.sql")
+_KINDS = statement("aggregator/clicks/minutes.kinds.sql")
 _PARTITIONS = statement("aggregator/clicks/minutes.partitions.sql")
 
 #: Incarnations in one transaction at most, and (minute, banner) rows after which it takes no more of them.
@@ -49,7 +50,7 @@ log = structlog.get_logger()
 
 
 class Minutes:
-    """Flushes the minutes of all shards. Call `flush` about every second."""
+    """Flushes the minutes of all shards, of every kind. Call `flush` about every second."""
 
     def __init__(self, settings: Settings, redis: "Redis", pool: Pool) -> None:
         self._settings = settings
@@ -80,7 +81,7 @@ class Minutes:
     def _report(self, waiting: Sequence[str], live: int) -> None:
         """Update the gauges of open minutes and of the age of the oldest closed one."""
         OPEN_MINUTES.set(live)
-        ends = [(_minute_of(name) + 1) * self._settings.minute_s for name in waiting]
+        ends = [(cells.minute_of(name) + 1) * self._settings.minute_s for name in waiting]
         OLDEST_OPEN_SECONDS.set(max(0.0, time.time() - min(ends)) if ends else 0.0)
 
     async def _seal(self, shard: int) -> tuple[list[str], int]:
@@ -152,25 +153,39 @@ class Minutes:
         return 0
 
     async def _persist(self, batch: dict[str, dict[bytes, bytes]]) -> int:
+        """Add the incarnations that the ledger does not know. Those of each kind go into the table of that kind."""
         counts = {name: list(map(int, content.values())) for name, content in batch.items()}
-        seconds = {name: _minute_of(name) * self._settings.minute_s for name in batch}
+        seconds = {name: cells.minute_of(name) * self._settings.minute_s for name in batch}
         sizes, sums = [len(n) for n in counts.values()], [sum(n) for n in counts.values()]
+        kinds = {name: cells.kind_of(name) for name in batch}
+        minutes_of_clicks = {seconds[name] for name, kind in kinds.items() if not kind}
+        minutes_of_others = {seconds[name] for name, kind in kinds.items() if kind}
+        clicks, others = _Rows(), _Rows()
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(_PARTITIONS, sorted(set(seconds.values())))
+            await connection.execute(_PARTITIONS, sorted(minutes_of_clicks), sorted(minutes_of_others))
             new = {row["incarnation"] for row in await connection.fetch(_LEDGER, list(batch), sizes, sums)}
             crash_point("ledger")
-            starts, banners, clicks = list[int](), list[int](), list[int]()
             for name in new:
-                starts += [seconds[name]] * len(counts[name])
-                banners += map(int, batch[name])
-                clicks += counts[name]
-            if starts:
-                await connection.execute(_UPSERT, starts, banners, clicks)
+                (others if kinds[name] else clicks).add(seconds[name], kinds[name], batch[name], counts[name])
+            if clicks.counts:
+                await connection.execute(_UPSERT, clicks.starts, clicks.banners, clicks.counts)
+            if others.counts:
+                await connection.execute(_KINDS, others.starts, others.banners, others.kinds, others.counts)
             crash_point("before_commit")
-        FLUSH_ROWS.inc(len(starts))
-        FLUSH_CLICKS.inc(total := sum(clicks))
+        FLUSH_ROWS.inc(len(clicks.counts) + len(others.counts))
+        FLUSH_CLICKS.inc(total := sum(clicks.counts) + sum(others.counts))
         return total
 
 
-def _minute_of(incarnation: str) -> int:
-    return int(incarnation.partition(":")[0])
+class _Rows:
+    """Hold rows of a table as columns."""
+
+    def __init__(self) -> None:
+        self.starts, self.banners, self.kinds, self.counts = list[int](), list[int](), list[int](), list[int]()
+
+    def add(self, start: int, kind: int, content: dict[bytes, bytes], counts: list[int]) -> None:
+        """Add the rows of one incarnation."""
+        self.starts += [start] * len(counts)
+        self.banners += map(int, content)
+        self.kinds += [kind] * len(counts)
+        self.counts += counts

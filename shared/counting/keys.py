@@ -1,8 +1,8 @@
 """Names of the Redis keys. All keys of shard s carry the hash tag `{s}`, so that one script finds them on one node of
 a cluster.
 
-    tallybook:{s}:cur             hash    minute -> id of its open incarnation, and `#run`: what server opened them
-    tallybook:{s}:live            zset    id of each incarnation that is not yet dropped -> its minute
+    tallybook:{s}:cur             hash    cell -> id of its open incarnation, and `#run`: what server opened them
+    tallybook:{s}:live            zset    id of each incarnation that is not yet dropped -> its cell
     tallybook:{s}:i:<id>          hash    banner -> clicks of one incarnation
     tallybook:{s}:aside:<id>      hash    banner -> clicks of one that Postgres refused, kept for a person to look at
     tallybook:{s}:lane:<lane>     hash    seq: last page applied, total: clicks of the lane up to that page

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
-from shared.counting import keys
+from shared.counting import cells, keys, rate
 from shared.counting.fleet import Fleet
 from shared.counting.lane import View
 from shared.errors import PostgresUnavailable, RedisUnavailable
@@ -34,6 +34,11 @@ _STEADY = Script("shared/counting/steady.lua")
 _MINUTES = statement("shared/counting/reader.minutes.sql")
 _BUCKETS = statement("shared/counting/reader.buckets.sql")
 _TOP = statement("shared/counting/reader.top.sql")
+#: The same of `banner_stats`; and of several kinds together, in both tables.
+_KIND_MINUTES = statement("shared/counting/reader.kind_minutes.sql")
+_KIND_BUCKETS = statement("shared/counting/reader.kind_buckets.sql")
+_KIND_TOP = statement("shared/counting/reader.kind_top.sql")
+_RATES = statement("shared/counting/reader.rates.sql")
 
 #: Times that a read is done at most. One more is needed only when a minute was sealed or opened meanwhile.
 _LOOKS = 5
@@ -57,29 +62,39 @@ class Reading(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """(banner, clicks), the most clicked first."""
+    """(banner, count), the largest first."""
 
     as_of: float
     banners: list[tuple[int, int]]
     missing: tuple[str, ...]
 
 
+class Rates(NamedTuple):
+    """(banner, clicks, viewable), the best rate first; `left_out` counts the banners that are not ranked."""
+
+    as_of: float
+    banners: list[tuple[int, int, int]]
+    left_out: int
+    missing: tuple[str, ...]
+
+
 class _Open(NamedTuple):
-    """Clicks on their way: `incarnation` is None while they are in a lane."""
+    """Counts on their way: `incarnation` is None while they are in a lane."""
 
     incarnation: str | None
+    kind: int
     minute: int
     banner: int
     count: int  # type: ignore[assignment]
 
 
 class _Waiting(NamedTuple):
-    """A minute of a page that Redis had not applied."""
+    """A cell of a page that Redis had not applied."""
 
     shard: int
     lane: str
     seq: int
-    minute: int
+    cell: int
 
 
 class _Snapshot(NamedTuple):
@@ -100,7 +115,7 @@ _WITHOUT_REDIS = _Snapshot([], [], set(), True)
 
 
 class Reader:
-    """Reads of clicks. Any number of tasks may share one.
+    """Reads of clicks, and of the other kinds that `cells.py` names. Any number of tasks may share one.
 
     A call costs at best one script per shard and one statement; another script for each shard whose lanes hold clicks
     of the range; and all of that again, five times at most, when clicks overtook it.
@@ -121,16 +136,17 @@ class Reader:
         bounds: Sequence[int] | None = None,
         *,
         partial: bool = False,
+        kind: int = cells.CLICK,
     ) -> Reading:
-        """Clicks of the banners in [start, end), epoch seconds on whole minutes.
+        """What is counted of the banners under one kind in [start, end), epoch seconds on whole minutes.
 
         `bounds` cuts the range into buckets: their sorted starts and, last, the end; None means one bucket per minute.
         Raises RedisUnavailable or PostgresUnavailable; with `partial` it returns what is known and names what is
         missing.
         """
         as_of = time.time()
-        ask = functools.partial(_question, list(banners), start, end, bounds)
-        snapshot, rows, missing = await self._look(banners, start, end, ask, partial)
+        ask = functools.partial(_question, list(banners), start, end, bounds, kind)
+        snapshot, rows, missing = await self._look(banners, start, end, (kind,), ask, partial)
         counts: dict[int, dict[int, int]] = {banner: {} for banner in banners}
         known = set()
         for incarnation, banner, starts, clicks in rows:
@@ -143,27 +159,53 @@ class Reader:
             if click.incarnation not in known:
                 bucket, of_banner = buckets.of(click.minute), counts[click.banner]
                 of_banner[bucket] = of_banner.get(bucket, 0) + click.count
-        growing = {buckets.of(int(name.partition(":")[0])) for name in snapshot.incarnations if name not in known}
+        growing = {buckets.of(cells.minute_of(name)) for name in snapshot.incarnations if name not in known}
         growing |= {buckets.of(click.minute) for click in snapshot.clicks if click.incarnation is None}
         last_over = -1 if missing else buckets.last_over()
         points = {banner: _points(of_banner, last_over, growing) for banner, of_banner in counts.items()}
         return Reading(as_of, points, missing)
 
-    async def top(self, start: int, end: int, limit: int, *, partial: bool = False) -> Ranking:
-        """Return the most clicked banners of [start, end), ties by id. Raises as `read` does."""
+    async def top(
+        self, start: int, end: int, limit: int, *, partial: bool = False, kinds: Sequence[int] = (cells.CLICK,)
+    ) -> Ranking:
+        """Return the banners with the highest counts of these kinds in [start, end), ties by id. Raises as `read`
+        does."""
         as_of = time.time()
-        ask = functools.partial(_top_question, start, end, limit)
-        snapshot, rows, missing = await self._look([], start, end, ask, partial)
+        ask = functools.partial(_top_question, start, end, limit, kinds)
+        snapshot, rows, missing = await self._look([], start, end, kinds, ask, partial)
         if "postgres" in missing:
             rows = _ranked(snapshot.clicks, limit)
         return Ranking(as_of, [(row["banner_id"], int(row["count"])) for row in rows], missing)
 
+    async def rates(
+        self, start: int, end: int, limit: int, least: int, *, partial: bool = False, kinds: Sequence[int]
+    ) -> Rates:
+        """Return the banners with the highest rates of clicks to viewable impressions in [start, end), by the lower
+        end of their interval, ties by id.
+
+        Left out are banners with fewer than `least` viewable impressions, or with more clicks than them. `kinds` are
+        those of clicks and of viewable impressions. Raises as `read` does.
+        """
+        as_of = time.time()
+        ask = functools.partial(_rates_question, start, end, limit, least, kinds)
+        snapshot, rows, missing = await self._look([], start, end, kinds, ask, partial)
+        if "postgres" in missing:
+            return _rated(snapshot.clicks, limit, least, as_of, missing)
+        banners = [(row["banner_id"], int(row["clicks"]), int(row["viewable"])) for row in rows if row["banner_id"]]
+        return Rates(as_of, banners, rows[0]["left_out"], missing)
+
     async def _look(
-        self, banners: Sequence[int], start: int, end: int, ask: Callable[[_Snapshot], _Question], partial: bool
+        self,
+        banners: Sequence[int],
+        start: int,
+        end: int,
+        kinds: Sequence[int],
+        ask: Callable[[_Snapshot], _Question],
+        partial: bool,
     ) -> tuple[_Snapshot, Sequence[Any], tuple[str, ...]]:
         """All looks, in their order, until nothing can have been seen twice."""
         for _ in range(_LOOKS):
-            snapshot = await self._snapshot(banners, start, end, partial)
+            snapshot = await self._snapshot(banners, start, end, kinds, partial)
             rows, missing = await self._rows(ask(snapshot), partial)
             if missing or await self._is_steady(snapshot, partial):
                 break
@@ -191,34 +233,36 @@ class Reader:
 
     # -- lanes and Redis -------------------------------------------------------------------------------------------
 
-    async def _snapshot(self, banners: Sequence[int], start: int, end: int, partial: bool) -> _Snapshot:
+    async def _snapshot(
+        self, banners: Sequence[int], start: int, end: int, kinds: Sequence[int], partial: bool
+    ) -> _Snapshot:
         """Everything of the range that is not known to be in Postgres. The order matters: lanes, then Redis."""
-        first, last = start // self._settings.minute_s, (end - 1) // self._settings.minute_s
-        clicks: list[_Open] = []
-        incarnations: list[str] = []
-        waiting: set[_Waiting] = set()
+        minutes = start // self._settings.minute_s, (end - 1) // self._settings.minute_s
+        ranges = [[cells.cell(kind, minute) for minute in minutes] for kind in kinds]
+        found = _Snapshot([], [], set(), False)
         try:
             if not _ORDERED_STORES:
                 await self.fleet.drained()  # lanes that do not drain mean that Redis takes nothing
             views = self.fleet.views()
-            in_lanes = list(self.fleet.clicks(views, set(banners), first, last)) if _ORDERED_STORES else []
-            for shard in range(self._settings.shards):
-                lanes = [view.id for view in views if self._shard_of(view) == shard]
-                applied, live = await self._live(shard, lanes, first, last, banners)
-                for lane, seq, minute, banner, n in in_lanes:
-                    if lane in applied and seq > applied[lane]:
-                        clicks.append(_Open(None, minute, banner, n))
-                        waiting.add(_Waiting(shard, lane, seq, minute))
-                for incarnation, counts in live:
-                    incarnations.append(incarnation)
-                    minute = int(incarnation.partition(":")[0])
-                    clicks += [_Open(incarnation, minute, banner, n) for banner, n in counts]
+            for first, last in ranges:
+                in_lanes = list(self.fleet.clicks(views, set(banners), first, last)) if _ORDERED_STORES else []
+                for shard in range(self._settings.shards):
+                    lanes = [view.id for view in views if self._shard_of(view) == shard]
+                    applied, live = await self._live(shard, lanes, first, last, banners)
+                    for lane, seq, cell, banner, n in in_lanes:
+                        if lane in applied and seq > applied[lane]:
+                            found.clicks.append(_Open(None, cells.kind_of(cell), cells.minute_of(cell), banner, n))
+                            found.waiting.add(_Waiting(shard, lane, seq, cell))
+                    for incarnation, counts in live:
+                        found.incarnations.append(incarnation)
+                        kind, minute = cells.kind_of(incarnation), cells.minute_of(incarnation)
+                        found.clicks.extend(_Open(incarnation, kind, minute, banner, n) for banner, n in counts)
         except REDIS_ERRORS as error:
             if not partial:
                 READS.labels("error").inc()
                 raise RedisUnavailable from error
             return _WITHOUT_REDIS  # lane entries alone could be in Postgres already
-        return _Snapshot(clicks, incarnations, waiting, False)
+        return found
 
     def _shard_of(self, view: View) -> int:
         return keys.shard_of(view.id, view.shards or self._settings.shards)
@@ -236,19 +280,19 @@ class Reader:
     async def _is_steady(self, snapshot: _Snapshot, partial: bool) -> bool:
         """Whether no lane entry of the snapshot can have been in Postgres by now.
 
-        A page that was applied since is in the open incarnation of its minute. Where that one was live at the former
+        A page that was applied since is in the open incarnation of its cell. Where that one was live at the former
         look, it has been open all the time, so nobody has flushed it.
         """
         try:
             for shard in {one.shard for one in snapshot.waiting}:
                 of_shard = [one for one in snapshot.waiting if one.shard == shard]
-                lanes, minutes = list({one.lane for one in of_shard}), list({one.minute for one in of_shard})
+                lanes, opened = list({one.lane for one in of_shard}), list({one.cell for one in of_shard})
                 names = [keys.prefix(shard) + "cur", *(keys.lane_key(shard, lane) for lane in lanes)]
-                positions, ids = await _STEADY(self._redis, names, minutes)
+                positions, ids = await _STEADY(self._redis, names, opened)
                 applied = {lane: int(seq) for lane, seq in zip(lanes, positions, strict=True)}
-                is_open = {minute: name.decode() for minute, name in zip(minutes, ids, strict=True)}
+                is_open = {cell: name.decode() for cell, name in zip(opened, ids, strict=True)}
                 for one in of_shard:
-                    if one.seq <= applied[one.lane] and is_open[one.minute] not in snapshot.incarnations:
+                    if one.seq <= applied[one.lane] and is_open[one.cell] not in snapshot.incarnations:
                         return False
         except REDIS_ERRORS as error:
             if not partial:
@@ -258,16 +302,31 @@ class Reader:
         return True
 
 
-def _question(banners: list[int], start: int, end: int, bounds: Sequence[int] | None, snapshot: _Snapshot) -> _Question:
-    if bounds is None:
-        return _MINUTES, [banners, start, end, snapshot.incarnations]
-    return _BUCKETS, [banners, start, end, snapshot.incarnations, list(bounds)]
+def _question(
+    banners: list[int], start: int, end: int, bounds: Sequence[int] | None, kind: int, snapshot: _Snapshot
+) -> _Question:
+    arguments: list[Any] = [banners, start, end, snapshot.incarnations]
+    if bounds is not None:
+        arguments.append(list(bounds))
+    if kind == cells.CLICK:
+        return (_MINUTES if bounds is None else _BUCKETS), arguments
+    return (_KIND_MINUTES if bounds is None else _KIND_BUCKETS), [*arguments, kind]
 
 
-def _top_question(start: int, end: int, limit: int, snapshot: _Snapshot) -> _Question:
+def _top_question(start: int, end: int, limit: int, kinds: Sequence[int], snapshot: _Snapshot) -> _Question:
     ids = [click.incarnation for click in snapshot.clicks]
     banners, counts = [click.banner for click in snapshot.clicks], [click.count for click in snapshot.clicks]
-    return _TOP, [start, end, ids, banners, counts, limit]
+    arguments: list[Any] = [start, end, ids, banners, counts, limit]
+    return (_TOP, arguments) if tuple(kinds) == (cells.CLICK,) else (_KIND_TOP, [*arguments, list(kinds)])
+
+
+def _rates_question(
+    start: int, end: int, limit: int, least: int, kinds: Sequence[int], snapshot: _Snapshot
+) -> _Question:
+    columns = [
+        [getattr(click, name) for click in snapshot.clicks] for name in ("incarnation", "kind", "banner", "count")
+    ]
+    return _RATES, [start, end, *columns, limit, list(kinds), least, rate.Z]
 
 
 class _Buckets:
@@ -316,3 +375,13 @@ def _ranked(clicks: list[_Open], limit: int) -> list[dict[str, int]]:
         totals[click.banner] = totals.get(click.banner, 0) + click.count
     best = sorted(totals.items(), key=lambda item: (-item[1], item[0]))[:limit]
     return [{"banner_id": banner, "count": count} for banner, count in best]
+
+
+def _rated(clicks: list[_Open], limit: int, least: int, as_of: float, missing: tuple[str, ...]) -> Rates:
+    """What _RATES answers, of the counts on their way alone."""
+    sums: dict[int, list[int]] = {}
+    for one in clicks:
+        sums.setdefault(one.banner, [0, 0])[one.kind % cells.MACHINE == cells.VIEWABLE] += one.count
+    fit = [(banner, n, shown) for banner, (n, shown) in sums.items() if least <= shown and n <= shown]
+    best = sorted(fit, key=lambda one: (-rate.interval(one[1], one[2])[0], one[0]))[:limit]
+    return Rates(as_of, best, len(sums) - len(fit), missing)

@@ -79,8 +79,8 @@ FLUSHES = Counter("tallybook_flushes_total", "Flushes of closed minutes from Red
 FLUSH_SECONDS = Histogram(
     "tallybook_flush_duration_seconds", "Seconds of a flush that moved something", buckets=_FLUSH_BUCKETS
 )
-FLUSH_ROWS = Counter("tallybook_flush_rows_total", "(minute, banner) rows written to Postgres")
-FLUSH_CLICKS = Counter("tallybook_flush_clicks_total", "Clicks that became persistent in Postgres")
+FLUSH_ROWS = Counter("tallybook_flush_rows_total", "Rows of minutes written to Postgres")
+FLUSH_CLICKS = Counter("tallybook_flush_clicks_total", "Clicks and impressions that became persistent in Postgres")
 LAST_FLUSH = Gauge(
     "tallybook_last_flush_timestamp_seconds",
     "Unix time at which the last round of flushing ended well, also if nothing was due",

@@ -4,13 +4,16 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
-#: Minutes in which the ledger and the statistics differ (I3). $1: seconds in a minute.
+#: Minutes and kinds in which the ledger and the statistics differ (I3). $1: seconds in a minute.
 UNEQUAL = """
-SELECT minute, ledger.clicks AS ledger, stats.clicks AS stats
-FROM (SELECT split_part(incarnation, ':', 1)::bigint AS minute, sum(clicks)::bigint AS clicks
-      FROM click_ledger GROUP BY 1) AS ledger
-FULL JOIN (SELECT (extract(epoch FROM "timestamp") / $1)::bigint AS minute, sum(count)::bigint AS clicks
-           FROM click_stats GROUP BY 1) AS stats USING (minute)
+SELECT kind, minute, ledger.clicks AS ledger, stats.clicks AS stats
+FROM (SELECT cell >> 40 AS kind, cell % (1::bigint << 40) AS minute, sum(clicks)::bigint AS clicks
+      FROM (SELECT split_part(incarnation, ':', 1)::bigint AS cell, clicks FROM click_ledger) AS named
+      GROUP BY 1, 2) AS ledger
+FULL JOIN (SELECT kind, (extract(epoch FROM "timestamp") / $1)::bigint AS minute, sum(count)::bigint AS clicks
+           FROM (SELECT 0::bigint AS kind, "timestamp", count FROM click_stats
+                 UNION ALL SELECT kind, "timestamp", count FROM banner_stats) AS counted
+           GROUP BY 1, 2) AS stats USING (kind, minute)
 WHERE ledger.clicks IS DISTINCT FROM stats.clicks
 """
 #: Broken promises of one kind that are told in full.

@@ -23,7 +23,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError
 
 from aggregator.clicks.minutes import Minutes
-from shared.counting import keys
+from shared.counting import cells, keys
 from shared.counting.accounting import account
 from shared.counting.drain import Counter
 from shared.counting.fleet import Fleet
@@ -38,6 +38,8 @@ from tests.chaos.clicks.books import UNEQUAL
 
 #: 2019-07-01 00:00 UTC, so that a step of the clock also crosses a border of partitions.
 BASE = 1_561_939_200 // 60
+#: What is counted beside plain clicks, and read: a kind of people, and one of machines.
+KINDS = (cells.CLICK, cells.SERVED, cells.VIEWABLE + cells.MACHINE)
 #: Minutes on each side of BASE that reads look at: more than the clock can walk in one example.
 _REACH = 500
 #: Seconds after which a step that has not come to its next call is stuck.
@@ -55,6 +57,11 @@ for _, name in ipairs(redis.call('KEYS', 'tallybook:*')) do
   elseif kind == 'zset' then found[#found + 1] = { name, redis.call('ZRANGE', name, 0, -1) } end
 end
 return found
+"""
+
+_PERSISTED = """
+SELECT 0 AS kind, date_part('epoch', "timestamp")::bigint / 60, banner_id, count FROM click_stats
+UNION ALL SELECT kind, date_part('epoch', "timestamp")::bigint / 60, banner_id, count FROM banner_stats
 """
 
 #: Shard, kind and own name of a key.
@@ -352,7 +359,7 @@ async def _advance(actor: Actor, fates: Sequence[Fate]) -> Any:
 class _State(NamedTuple):
     """What Redis holds."""
 
-    #: id -> (shard, minute) of incarnations that may grow.
+    #: id -> (shard, cell) of incarnations that may grow.
     open: dict[str, tuple[int, int]]
     live: set[str]
     #: id -> banner -> clicks
@@ -380,7 +387,7 @@ class World:
         self._settings = settings
         self._servers = servers = _Servers(clients)
         self._pool = pool
-        #: The model: (minute, banner) -> clicks acknowledged; and the same with a key alone.
+        #: The model: (cell, banner) -> clicks acknowledged; and the same with a key alone.
         self.clicks: Tally[tuple[int, int]] = Tally()
         self._keyed_clicks = 0
         self._seen: set[bytes] = set()
@@ -395,6 +402,7 @@ class World:
         self.workers = [Worker(settings, servers) for _ in range(workers)]
         self._aggregators = [Actor() for _ in range(2)]
         self._slow = Actor()
+        self._slow_reads = 0
         self._slow_floor: Tally[tuple[int, int]] = Tally()
         remote: Any = _RemoteRedis(servers, self._slow)
         self._slow_reader = Reader(settings, remote, _RemotePostgres(pool, self._slow))
@@ -424,7 +432,9 @@ class World:
         """Empty stores, no lanes."""
         for client in self._servers.clients:
             await client.flushall()
-        await self._pool.execute("DELETE FROM click_stats; DELETE FROM click_ledger")  # quicker than TRUNCATE
+        await self._pool.execute(
+            "DELETE FROM click_stats; DELETE FROM banner_stats; DELETE FROM click_ledger"
+        )  # quicker than TRUNCATE
         shutil.rmtree(self._settings.lanes_dir, ignore_errors=True)
 
     # -- clicks ----------------------------------------------------------------------------------------------------
@@ -434,9 +444,15 @@ class World:
         if self.workers[worker].lane().add(str(banner), n):
             self.clicks[self.minute, banner] += n
 
-    def backdate(self, worker: int, clicks: Mapping[tuple[int, int], int]) -> None:
-        """Count {(minutes from now, banner): n}, all or nothing."""
-        at = {(self.minute + offset, banner): n for (offset, banner), n in clicks.items()}
+    def backdate(self, worker: int, clicks: Mapping[tuple[int, int, int], int]) -> None:
+        """Count {(minutes from now, kind, banner): n}, all or nothing."""
+        self._count(
+            worker,
+            {(cells.cell(kind, self.minute + offset), banner): n for (offset, kind, banner), n in clicks.items()},
+        )
+
+    def _count(self, worker: int, at: Mapping[tuple[int, int], int]) -> None:
+        """Count {(cell, banner): n}, all or nothing."""
         try:
             self.workers[worker].counter().add_many(at)
         except LanesFull:
@@ -507,8 +523,14 @@ class World:
         """Bring a read forward by at most so many calls: a new one, or the one that began some steps ago."""
         if not self._slow.is_busy:
             self._slow_floor = Tally(self.clicks)
-            await self._slow.begin(self._slow_reader.read(self.banners, *_range()))
+            self._slow_reads += 1
+            await self._slow.begin(_read(self._slow_reader, self.banners, self._slow_kind))
         self._check_slow(await _advance(self._slow, [Fate.DONE] * calls))
+
+    @property
+    def _slow_kind(self) -> int:
+        """What the slow read is about: one kind after the other."""
+        return KINDS[self._slow_reads % len(KINDS)]
 
     async def read_around_a_flush(self, calls: int, is_drained: bool) -> None:
         """A read between two calls of which everything moves on."""
@@ -518,11 +540,11 @@ class World:
         await self.flush()
         self._check_slow(await self._slow.finish())
 
-    def _check_slow(self, reading: Any) -> None:
+    def _check_slow(self, seen: dict[tuple[int, int], int] | None) -> None:
         """A read lies between what was acknowledged when it began and when it ended (I2)."""
-        if reading is not None:
-            seen = _counts(reading)
-            for at in self.clicks.keys() | seen.keys():
+        if seen is not None:
+            acked = {at for at in self.clicks if cells.kind_of(at[0]) == self._slow_kind}
+            for at in acked | seen.keys():
                 n = self.clicks[at]
                 is_between = self._slow_floor[at] <= seen.get(at, 0) <= n
                 hold(is_between, "a slow read is out of bounds", at, self._slow_floor[at], seen.get(at), n)
@@ -574,10 +596,10 @@ class World:
         self._rewinds += 1
         was_open = sorted(self._copy.state.open.values())
         for chosen, banner, n in late if was_open else ():
-            shard, minute = was_open[chosen % len(was_open)]
+            shard, cell = was_open[chosen % len(was_open)]
             for number, worker in enumerate(self.workers):
                 if keys.shard_of(worker.lane().id, self._settings.shards) == shard:
-                    self.backdate(number, {(minute - self.minute, banner): n})
+                    self._count(number, {(cell, banner): n})
 
     async def _is_harmless(self, copy: _Copy) -> bool:
         """Whether every acknowledged click is still counted, and only once, when Redis becomes the copy.
@@ -630,7 +652,9 @@ class World:
         """The invariants. Raises Broken."""
         reader = Reader(self._settings, self._servers.now, self._pool)
         reader.fleet = self._fleet
-        seen = _counts(await reader.read(self.banners, *_range()))
+        seen: dict[tuple[int, int], int] = {}
+        for kind in KINDS:
+            seen |= await _read(reader, self.banners, kind)
         hold(seen == dict(self.clicks), "a read differs from what was acknowledged", seen, dict(self.clicks))
         hold(all(seen[at] >= n for at, n in self._read_before.items()), "a read went back", seen, self._read_before)
         self._read_before = seen
@@ -686,10 +710,8 @@ class World:
         await self.settle()
         self._check_slow(await self._slow.finish())
         await self.check()
-        rows = await self._pool.fetch(
-            "SELECT date_part('epoch', \"timestamp\")::bigint / 60, banner_id, count FROM click_stats"
-        )
-        persisted = {(minute, banner): n for minute, banner, n in rows}
+        rows = await self._pool.fetch(_PERSISTED)
+        persisted = {(cells.cell(kind, minute), banner): n for kind, minute, banner, n in rows}
         hold(persisted == dict(self.clicks), "Postgres differs from what was acknowledged", persisted, self.clicks)
         state = await self._observe()
         hold(not state.live and not state.open, "clicks are left in Redis", state)
@@ -706,10 +728,8 @@ def _shard(click: KeyedClick, settings: Settings) -> int:
     return int.from_bytes(click.key[:4]) % settings.shards
 
 
-def _range() -> tuple[int, int]:
-    return (BASE - _REACH) * 60, (BASE + _REACH) * 60
-
-
-def _counts(reading: Any) -> dict[tuple[int, int], int]:
+async def _read(reader: Reader, banners: Sequence[int], kind: int) -> dict[tuple[int, int], int]:
+    """(cell, banner) -> count of one kind, in all minutes of the test."""
+    reading = await reader.read(banners, (BASE - _REACH) * 60, (BASE + _REACH) * 60, kind=kind)
     points = ((banner, point) for banner, points in reading.points.items() for point in points)
-    return {(start // 60, banner): count for banner, (start, count, _) in points}
+    return {(cells.cell(kind, start // 60), banner): count for banner, (start, count, _) in points}

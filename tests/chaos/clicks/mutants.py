@@ -142,9 +142,9 @@ def _open_after_the_seal() -> None:
 def _postgres_before_redis() -> None:
     """The reader looks against the stream, and what moves meanwhile passes it unseen, or is seen twice."""
 
-    async def look(self: Any, banners: Any, start: int, end: int, ask: Any, partial: bool) -> Any:
+    async def look(self: Any, banners: Any, start: int, end: int, kinds: Any, ask: Any, partial: bool) -> Any:
         rows, missing = await self._rows(ask(reader._Snapshot([], [], set(), False)), partial)
-        return await self._snapshot(banners, start, end, partial), rows, missing
+        return await self._snapshot(banners, start, end, kinds, partial), rows, missing
 
     reader.Reader._look = look  # type: ignore[method-assign]
 

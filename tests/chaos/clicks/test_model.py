@@ -35,7 +35,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from aggregator.clicks import minutes
-from shared.counting import drain, keyed, lane, reader
+from shared.counting import cells, drain, keyed, lane, reader
 from shared.counting.keyed import KeyedClick
 from shared.counting.lane import BANNER_MAX
 from shared.settings import Settings
@@ -43,7 +43,7 @@ from shared.stores.postgres import create_pool
 from tallybook.exits import Stop
 from tallybook.stack.data_folder import DataFolder
 from tallybook.stack.embedded import EmbeddedServers
-from tests.chaos.clicks.model import Broken, Fate, World
+from tests.chaos.clicks.model import KINDS, Broken, Fate, World
 from tests.chaos.clicks.mutants import changed, changed_script
 from tests.harness import services
 
@@ -58,7 +58,7 @@ BUDGET = Budget(
     suppress_health_check=list(HealthCheck),
 )
 #: A seed that catches all mutants soon.
-MUTANTS_SEED = 1
+MUTANTS_SEED = 2
 #: One lane on each shard.
 WORKERS = 2
 #: Redis servers: the first, and those that a backup is put into.
@@ -72,6 +72,7 @@ workers = st.integers(0, WORKERS - 1)
 banners = st.sampled_from(BANNERS)
 counts = st.integers(1, 5)
 offsets = st.integers(-3, 1)
+kinds = st.sampled_from(KINDS)
 fates = st.sampled_from(Fate)
 mishaps = st.sampled_from([Fate.DONE, Fate.UNSEEN, Fate.UNSENT])
 
@@ -110,22 +111,25 @@ class Clicks(RuleBasedStateMachine):
 
         self._run(act())
 
-    @rule(worker=workers, clicks=st.dictionaries(st.tuples(offsets, banners), counts, min_size=1, max_size=4))
-    def backdate(self, worker: int, clicks: Mapping[tuple[int, int], int]) -> None:
+    @rule(worker=workers, clicks=st.dictionaries(st.tuples(offsets, kinds, banners), counts, min_size=1, max_size=4))
+    def backdate(self, worker: int, clicks: Mapping[tuple[int, int, int], int]) -> None:
         async def act() -> None:
             self.world.backdate(worker, clicks)
 
         self._run(act())
 
     @rule(
-        clicks=st.lists(st.tuples(offsets, banners, counts, st.sampled_from(KEYS)), min_size=1, max_size=3),
+        clicks=st.lists(st.tuples(offsets, kinds, banners, counts, st.sampled_from(KEYS)), min_size=1, max_size=3),
         outcomes=st.lists(mishaps, max_size=2),
         repeats=st.integers(0, 1),
     )
     def click_with_keys(
-        self, clicks: Sequence[tuple[int, int, int, bytes]], outcomes: Sequence[Fate], repeats: int
+        self, clicks: Sequence[tuple[int, int, int, int, bytes]], outcomes: Sequence[Fate], repeats: int
     ) -> None:
-        call = [KeyedClick(self.world.minute + offset, banner, n, key) for offset, banner, n, key in clicks]
+        minute = self.world.minute
+        call = [
+            KeyedClick(cells.cell(kind, minute + offset), banner, n, key) for offset, kind, banner, n, key in clicks
+        ]
         self._run(self.world.keyed(call, outcomes))
         for _ in range(repeats):
             self._run(self.world.keyed(call, []))
@@ -352,7 +356,7 @@ _DROP_NOW = (
     "    names = [keys.prefix(shard) + name for name in ('cur', 'live')]\n"
     "    await _DROP(self._redis, names, [keys.prefix(shard), *batch])\n"
 )
-_READ = "        snapshot = await self._snapshot(banners, start, end, partial)\n"
+_READ = "        snapshot = await self._snapshot(banners, start, end, kinds, partial)\n"
 
 #: Each is a list of (owner, name, what it becomes).
 MUTANTS: dict[str, Callable[[], list[tuple[Any, str, Any]]]] = {
@@ -364,6 +368,16 @@ MUTANTS: dict[str, Callable[[], list[tuple[Any, str, Any]]]] = {
     ],
     "seal leaves cur": lambda: [
         _script(minutes, "_SEAL", ("redis.call('HDEL', KEYS[1], cur[i])", "")),
+    ],
+    "seal takes the cell for a minute": lambda: [
+        _script(minutes, "_SEAL", ("cell % 2 ^ 40", "cell")),
+    ],
+    "kinds written into the table of clicks": lambda: [
+        _method(
+            minutes.Minutes,
+            "_persist",
+            ("(others if kinds[name] else clicks).add", "clicks.add"),
+        ),
     ],
     "no run_id check": lambda: [
         _script(drain, "_ADD", _RUN),

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,69 +12,23 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from aggregator.clicks.minutes import Minutes
 from aggregator.clicks.retention import Upkeep
-from shared.counting import drain, keys, lane
+from shared.counting import cells, drain, keys, lane
 from shared.counting.accounting import account
 from shared.counting.drain import Counter
 from shared.counting.fleet import Fleet
-from shared.counting.keyed import Keyed, KeyedClick
+from shared.counting.keyed import KeyedClick
 from shared.counting.reader import Reader
 from shared.errors import LanesFull, PostgresUnavailable, RedisUnavailable, TooManyNewBanners
 from shared.runtime.tasks import end
 from shared.settings import Settings
-from shared.stores.postgres import create_pool
-from shared.stores.redis_client import connect
+from tests.harness.subjects.counting import LONG_AGO, SECOND, Stack, counting_stack
 from tests.harness.wait import until
-
-#: A minute that is long over for Redis' clock, so that it is sealed at once.
-LONG_AGO = 26_000_000
-SECOND = LONG_AGO * 60
-
-
-@dataclass
-class Stack:
-    """Everything that counts, in one process."""
-
-    settings: Settings
-    redis: "Redis"
-    pool: Any
-    counter: Counter
-    keyed: Keyed
-    reader: Reader
-    minutes: Minutes
-
-    async def count(self, banner: int, n: int = 1, minute: int = LONG_AGO) -> None:
-        self.counter.add_many({(minute, banner): n})
-        await self.counter.durable()
-
-    async def total(self, banner: int) -> int:
-        reading = await self.reader.read([banner], 0, 2**32 // 60 * 60)
-        return sum(count for _, count, _ in reading.points[banner])
-
-    async def persisted(self) -> int:
-        return int(await self.pool.fetchval("SELECT coalesce(sum(count), 0) FROM click_stats"))
-
-    async def difference(self) -> int:
-        return (await account(self.settings, self.redis, self.pool, Fleet(self.settings.lanes_dir))).difference
 
 
 @pytest.fixture
 async def stack(settings: Callable[..., Settings], redis_client: "Redis") -> AsyncIterator[Stack]:
-    chosen = settings(minute_s=60, grace_s=0.0, shards=2, lane_pages=8, lane_entries=8, new_banners_per_minute=100)
-    redis = connect(chosen)
-    async with create_pool(chosen) as pool:
-        counter = Counter(chosen)
-        counter.start()
-        yield Stack(
-            chosen,
-            redis,
-            pool,
-            counter,
-            Keyed(chosen, redis),
-            Reader(chosen, redis, pool),
-            Minutes(chosen, redis, pool),
-        )
-        await counter.stop(2)
-    await redis.aclose()
+    async with counting_stack(settings()) as one:
+        yield one
 
 
 async def test_a_click_is_seen_in_the_lane_in_redis_and_in_postgres(stack: Stack) -> None:
@@ -543,17 +496,33 @@ async def test_the_ranking_adds_persisted_and_open_clicks(stack: Stack) -> None:
 
 async def test_what_is_removed_on_purpose_stays_in_the_account(stack: Stack, settings: Callable[..., Settings]) -> None:
     await stack.count(5, 7)
+    await stack.count(5, 20, cells.cell(cells.SERVED, LONG_AGO))
+    await stack.count(6, 3, cells.cell(cells.SERVED + cells.MACHINE, LONG_AGO))
     await stack.minutes.flush()
     await stack.pool.execute("UPDATE click_ledger SET applied_at = now() - interval '40 days'")
     upkeep = Upkeep(settings(retention_days=30), stack.pool)
-    assert await upkeep.make_partitions() == 3
+    assert await upkeep.make_partitions() == 6
     assert await upkeep.make_partitions() == 0
-    assert await upkeep.prune_ledger() == 1
-    assert len(await upkeep.drop_expired()) == 1
+    assert await upkeep.prune_ledger() == 3
+    assert await upkeep.drop_expired() == ["banner_stats_2019_06", "click_stats_2019_06"]
     assert await stack.persisted() == 0
+    assert await stack.persisted_kinds() == {}
     assert await stack.difference() == 0
     carry = dict(await stack.pool.fetch("SELECT name, clicks FROM click_carry"))
-    assert carry == {"ledger_pruned": 7, "stats_dropped": 7}
+    assert carry == {
+        "ledger_pruned": 7,
+        "ledger_pruned:1": 20,
+        "ledger_pruned:5": 3,
+        "stats_dropped": 7,
+        "stats_dropped:1": 20,
+        "stats_dropped:5": 3,
+    }
+    await stack.count(5, 1, cells.cell(cells.SERVED, LONG_AGO))
+    await stack.minutes.flush()
+    await stack.pool.execute("UPDATE click_ledger SET applied_at = now() - interval '40 days'")
+    assert await upkeep.prune_ledger() == 1
+    assert await stack.difference() == 0
+    assert await stack.pool.fetchval("SELECT clicks FROM click_carry WHERE name = 'ledger_pruned:1'") == 21
 
 
 async def test_a_page_whose_answer_was_lost_counts_once_although_the_number_of_shards_was_raised(
