@@ -1,4 +1,4 @@
-"""Count the items of a request with many clicks.
+"""Count the items of a request with many clicks or impressions.
 
 Items with an id are counted first, in Redis, where checking the id and counting are one step. Then all other items are
 counted in the lane in one step, or none of them. So when this raises, no item without an id was counted, and the client
@@ -10,10 +10,10 @@ confirm in time. Items without ids are then in the lane and will be counted, so 
 
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from hashlib import blake2b
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -24,6 +24,7 @@ from ingest.http.openapi import BannerId
 from ingest.http.problems import explained
 from ingest.http.rate_limits import SKEW_MAX_S
 from ingest.state import State
+from shared.counting import cells
 from shared.counting.keyed import KeyedClick
 from shared.errors import Invalid, Malformed, PostgresUnavailable, TallybookError, Unavailable, UnknownBanner
 from shared.moments import TimedDecoder
@@ -38,18 +39,31 @@ _FAULTS_MAX = 1000
 _DETAIL_MAX = 200
 
 
+#: The kind of each word, and what else than the banner and the id names an item of it.
+KINDS: dict[str, int] = {"click": cells.CLICK, "served": cells.SERVED, "viewable": cells.VIEWABLE}
+_FIRST_IMPRESSION = cells.cell(cells.SERVED, 0)
+_NAMES = {"click": b"item", "served": b"item.served", "viewable": b"item.viewable"}
+
+
 class Click(Struct, rename="camel", forbid_unknown_fields=True, gc=False):
-    """Clicks of one banner."""
+    """Clicks, or impressions, of one banner."""
 
     banner_id: BannerId
-    count: Annotated[int, Meta(ge=1, le=COUNT_MAX, description="Clicks that the item stands for")] = 1
+    kind: Annotated[
+        Literal["click", "served", "viewable"],
+        Meta(description="What is counted: clicks, impressions served, or impressions that were viewable"),
+    ] = "click"
+    count: Annotated[int, Meta(ge=1, le=COUNT_MAX, description="Clicks or impressions that the item stands for")] = 1
     timestamp: (
         Annotated[datetime, Meta(tz=True, description="When they happened, RFC 3339 with zone; now when not given")]
         | UnsetType
     ) = UNSET
     id: (
         Annotated[
-            str, Meta(pattern=KEY_PATTERN, description="Names the item: the same id on the same banner counts once")
+            str,
+            Meta(
+                pattern=KEY_PATTERN, description="Names the item: the same id on the same banner counts once per kind"
+            ),
         ]
         | UnsetType
     ) = UNSET
@@ -72,6 +86,7 @@ class Counted(Struct):
     duplicate: Annotated[int, Meta(ge=0, description="Items whose id was counted before, or stands here twice")] = 0
     rejected: Annotated[int, Meta(ge=0, description="Items that were not counted")] = 0
     clicks: Annotated[int, Meta(ge=0, description="Clicks that the accepted items stand for")] = 0
+    impressions: Annotated[int, Meta(ge=0, description="Impressions, served and viewable, that they stand for")] = 0
     duplicates: Annotated[list[int], Meta(description="Places of the duplicate items")] = []
     errors: Annotated[list[Fault], Meta(description=f"Why items were rejected: the first {_FAULTS_MAX:,} of them")] = []
 
@@ -81,13 +96,13 @@ _CLICK = TimedDecoder(Click, "timestamp")
 Charge = Callable[[int, int], None]
 
 
-def keyed_click(kind: bytes, minute: int, banner: int, count: int, key: str) -> KeyedClick:
-    """Return the clicks under 128 bits of kind, banner and key.
+def keyed_click(source: bytes, cell: int, banner: int, count: int, key: str) -> KeyedClick:
+    """Return the clicks of a cell under 128 bits of source, banner and key.
 
     One key on two banners, or as a header and as an item's id, names two clicks.
     """
-    name = struct.pack("<B", len(kind)) + kind + struct.pack("<Q", banner) + key.encode("ascii")
-    return KeyedClick(minute, banner, count, blake2b(name, digest_size=16, person=b"tallybook.click").digest())
+    name = struct.pack("<B", len(source)) + source + struct.pack("<Q", banner) + key.encode("ascii")
+    return KeyedClick(cell, banner, count, blake2b(name, digest_size=16, person=b"tallybook.click").digest())
 
 
 async def count_all(state: State, body: bytes, charge: Charge) -> Counted:
@@ -188,7 +203,7 @@ class _Bulk:
         special: list[tuple[int, Click]] = []
         now: dict[int, int] = {}
         for index, click in zip(indexes, clicks, strict=True):
-            if click.id is UNSET and click.timestamp is UNSET:
+            if click.id is UNSET and click.timestamp is UNSET and click.kind == "click":
                 banner = click.banner_id
                 now[banner] = now.get(banner, 0) + click.count
             else:
@@ -209,12 +224,13 @@ class _Bulk:
                     self._reject(index, "/timestamp", *self._out_of_time(second < oldest))
                     continue
                 minute = int(second) // self._settings.minute_s
+            cell = cells.cell(KINDS[click.kind], minute)
             if click.id is UNSET:
-                cell = minute, click.banner_id
-                self._plain[cell] = self._plain.get(cell, 0) + click.count
+                at = cell, click.banner_id
+                self._plain[at] = self._plain.get(at, 0) + click.count
                 self._plain_items += 1
             elif is_key(click.id):
-                self._keyed.append(keyed_click(b"item", minute, click.banner_id, click.count, click.id))
+                self._keyed.append(keyed_click(_NAMES[click.kind], cell, click.banner_id, click.count, click.id))
                 self._keyed_at.append(index)
             else:  # the pattern lets a line end pass
                 self._reject(index, "/id", "invalid", f"Expected 1 to {KEY_MAX} visible ASCII characters")
@@ -261,9 +277,10 @@ class _Bulk:
             await state.counter.durable()
 
     def _other_minutes(self) -> int:
-        """Return how many minutes the items name beside the current one."""
-        minutes = {minute for minute, _ in self._plain} | {click.minute for click in self._keyed}
-        return len(minutes - {self._state.counter.minute()})
+        """Return how many cells the items name beside those of the current minute: each opens an incarnation."""
+        now = self._state.counter.minute()
+        named = {cell for cell, _ in self._plain} | {click.minute for click in self._keyed}
+        return sum(cells.minute_of(cell) != now for cell in named)
 
     async def _count_keyed(self) -> None:
         if not self._keyed:
@@ -276,7 +293,7 @@ class _Bulk:
         answer.duplicates = [index for index, new in zip(self._keyed_at, is_new, strict=True) if not new]
         answer.duplicate = len(answer.duplicates)
         answer.accepted = len(is_new) - answer.duplicate
-        answer.clicks = sum(click.count for click, new in zip(self._keyed, is_new, strict=True) if new)
+        self._sum((click.minute, click.count) for click, new in zip(self._keyed, is_new, strict=True) if new)
         CLICKS_DUPLICATE.inc(answer.duplicate)
 
     def _count_plain(self) -> None:
@@ -287,7 +304,18 @@ class _Bulk:
         except UnknownBanner as error:  # removed from the registry while the items with ids were counted
             raise Unavailable("The registered banners have just changed. Send the same request again.") from error
         self.answer.accepted += self._plain_items
-        self.answer.clicks += sum(self._plain.values())
+        self._sum((cell, count) for (cell, _), count in self._plain.items())
+
+    def _sum(self, counted: Iterable[tuple[int, int]]) -> None:
+        """Add (cell, count) to the sums of the answer."""
+        clicks = impressions = 0
+        for cell, count in counted:
+            if cell < _FIRST_IMPRESSION:
+                clicks += count
+            else:
+                impressions += count
+        self.answer.clicks += clicks
+        self.answer.impressions += impressions
 
 
 def reason(error: TallybookError) -> str:

@@ -11,6 +11,8 @@ from ingest.statistics.ranges import Step
 
 Window = Literal["day", "week"]
 PageStep = Literal["minute", "hour"]
+Metric = Literal["clicks", "served", "viewable", "ctr"]
+Traffic = Literal["human", "all", "bots"]
 
 # -- clicks ------------------------------------------------------------------------------------------------------------
 
@@ -72,16 +74,96 @@ class Statistics(Stepped, kw_only=True, rename="camel"):
 
 
 class Place(Struct, kw_only=True, rename="camel"):
-    """A banner and its clicks in the range."""
+    """A banner and its count in the range."""
 
     banner_id: BannerId
     count: Annotated[int, Meta(ge=1)]
 
 
 class Top(Covered, kw_only=True, rename="camel"):
-    """The most clicked banners, best first; of equal ones the lower id is first."""
+    """The banners with the highest counts, best first; of equal ones the lower id is first."""
 
     banners: list[Place]
+
+
+# -- clicks, impressions and their rate --------------------------------------------------------------------------------
+
+_Clicks = Annotated[int, Meta(ge=0, description="Clicks")]
+_Served = Annotated[int, Meta(ge=0, description="Impressions served")]
+_Viewable = Annotated[int, Meta(ge=0, description="Impressions of which half was in view for a second")]
+_Ctr = Annotated[float | None, Meta(description="Clicks / viewable; null when nothing was viewable")]
+_Low = Annotated[
+    float | None,
+    Meta(description="Lower end of the interval of `ctr` (Wilson, 95 %); null when clicks exceed viewable"),
+]
+_High = Annotated[float | None, Meta(description="Upper end of the interval of `ctr`")]
+
+
+class MetricBucket(Struct, kw_only=True, gc=False):
+    """The metrics asked for, of one minute, hour or day."""
+
+    timestamp: Annotated[datetime, Meta(tz=True, description="When the bucket begins, in UTC")]
+    clicks: _Clicks | UnsetType = UNSET
+    served: _Served | UnsetType = UNSET
+    viewable: _Viewable | UnsetType = UNSET
+    ctr: _Ctr | UnsetType = UNSET
+    final: Annotated[bool, Meta(description="False while one of the counts may still grow")]
+
+
+class Figures(Struct, kw_only=True, rename="camel"):
+    """The metrics asked for, of the whole range."""
+
+    clicks: _Clicks | UnsetType = UNSET
+    served: _Served | UnsetType = UNSET
+    viewable: _Viewable | UnsetType = UNSET
+    ctr: _Ctr | UnsetType = UNSET
+    ctr_low: _Low | UnsetType = UNSET
+    ctr_high: _High | UnsetType = UNSET
+
+
+class Measured(Struct, kw_only=True, rename="camel"):
+    """Metrics of one banner among several."""
+
+    banner_id: BannerId
+    totals: Figures
+    stats: list[MetricBucket]
+
+
+class BannerMetrics(Stepped, kw_only=True, rename="camel"):
+    """Metrics of one banner, when `metrics` or `traffic` was given."""
+
+    banner_id: BannerId
+    traffic: Traffic
+    totals: Figures
+    stats: list[MetricBucket]
+
+
+class Metrics(Stepped, kw_only=True, rename="camel"):
+    """Metrics of several banners, when `metrics` or `traffic` was given."""
+
+    traffic: Traffic
+    totals: Annotated[Figures, Meta(description="Those of all banners together")]
+    banners: list[Measured]
+
+
+class RatePlace(Struct, kw_only=True, rename="camel"):
+    """A banner and its rate in the range."""
+
+    banner_id: BannerId
+    clicks: _Clicks
+    viewable: _Viewable
+    ctr: _Ctr
+    ctr_low: _Low
+    ctr_high: _High
+
+
+class RateTop(Covered, kw_only=True, rename="camel"):
+    """The banners with the highest rates, by `ctrLow`, best first; of equal ones the lower id is first."""
+
+    banners: list[RatePlace]
+    left_out: Annotated[
+        int, Meta(ge=0, description="Banners with fewer viewable impressions than `min`, or with more clicks than them")
+    ]
 
 
 # -- hits --------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,9 @@ from ingest.hits.routes import EXAMPLE, TrackerId
 from ingest.http.cursor import CHARACTERS
 from ingest.http.openapi import Answer, BannerId, Operation, Parameter
 from ingest.segments.parser import LENGTH_MOST
-from ingest.statistics import answers, clicks, csv, event_logs, events, exports, pages, trackers
+from ingest.statistics import answers, csv, event_logs, events, exports, pages, trackers
+from ingest.statistics.banners import questions, rankings
+from ingest.statistics.banners import statistics as banners
 from ingest.statistics.range_ends import EdgeText
 from ingest.statistics.ranges import MOST_DAYS, Step
 from shared.errors import Busy, ClickHouseUnavailable, Invalid, Malformed, PostgresUnavailable, RedisUnavailable
@@ -60,6 +62,23 @@ _STEPS = (
     Parameter("fill", bool, "Also the buckets without clicks, with count 0"),
     _PARTIAL,
 )
+_TRAFFIC = Parameter(
+    "traffic",
+    answers.Traffic,
+    "Whose: of people (`human`, when not given), of machines (`bots`), or of both (`all`). Clicks of `POST /stats` are "
+    "not looked at and count as those of people",
+)
+_METRICS = (
+    Parameter(
+        "metrics",
+        Annotated[list[answers.Metric], Meta(min_length=1, extra_json_schema={"uniqueItems": True})],
+        "What to return, with commas between: `clicks`, impressions `served` and `viewable`, and `ctr`, which is "
+        "clicks / viewable. With it or with `traffic` the answer has `totals` and these names instead of `total` and "
+        "`count`",
+        example=["clicks", "viewable", "ctr"],
+    ),
+    _TRAFFIC,
+)
 _EXAMPLE_RANGE = {"tsFrom": _FROM, "tsTo": _TO}
 _EXAMPLE_AS_OF = "2026-03-01T01:34:56.789012Z"
 _EXAMPLE_SERIES = {"step": "hour", "total": 5, "asOf": _EXAMPLE_AS_OF}
@@ -69,10 +88,13 @@ _EXAMPLE_STATS = [
 ]
 
 
-def _clicks(description: str, kind: Any, example: dict[str, object]) -> dict[int, Answer]:
+def _clicks(
+    description: str, kind: Any, example: dict[str, object], more: dict[str, str] | None = None
+) -> dict[int, Answer]:
     headers = {
         "Tallybook-As-Of": "With CSV: what `asOf` says in JSON",
         "Tallybook-Missing": "With CSV: what `missing` says in JSON, when a store did not answer",
+        **(more or {}),
     }
     return {200: Answer(description, kind, ("application/json", csv.MEDIA), headers, example)}
 
@@ -81,7 +103,7 @@ _CLICKS = [
     Operation(
         method="GET",
         path="/stats/{bannerId}",
-        handler=clicks.banner_statistics,
+        handler=banners.banner_statistics,
         scope="stats:read",
         body_use="read",
         summary="Clicks of one banner over a range",
@@ -90,10 +112,10 @@ _CLICKS = [
         "0.\n\n"
         'The range may also be sent as a JSON body, `{"tsFrom": ..., "tsTo": ...}`, instead of in the query. '
         "A bucket that `tsFrom` or `tsTo` cuts keeps its label and counts the minutes inside the range only.",
-        parameters=(Parameter("bannerId", BannerId, "The banner", "path", example=42), *_TIMES, *_STEPS),
+        parameters=(Parameter("bannerId", BannerId, "The banner", "path", example=42), *_TIMES, *_STEPS, *_METRICS),
         answers=_clicks(
             "The clicks",
-            answers.BannerStatistics,
+            (answers.BannerStatistics, answers.BannerMetrics),
             {"bannerId": 42, **_EXAMPLE_RANGE, **_EXAMPLE_SERIES, "stats": _EXAMPLE_STATS},
         ),
         errors=_CLICK_ERRORS,
@@ -106,15 +128,16 @@ _CLICKS = [
         scope="stats:read",
         body_use="read",
         summary="Clicks of several banners, or hits of a tracker, over a range",
-        description=f"As for one banner, for up to {clicks.BANNERS_MOST} at once and {clicks.ROWS_MOST:,} buckets in "
-        "all.\n\nWith `tracker_id`, `from` and `to`: the exact number of hits of a tracker that are in ClickHouse; "
+        description=f"As for one banner, for up to {questions.BANNERS_MOST} at once and "
+        f"{questions.ROWS_MOST:,} buckets in all.\n\nWith `tracker_id`, `from` and `to`: the exact number of "
+        "hits of a tracker that are in ClickHouse; "
         "with `step` also by bucket, in UTC. A tracker without hits has count 0.",
         parameters=(
             Parameter(
                 "bannerIds",
                 Annotated[
                     list[BannerId],
-                    Meta(min_length=1, max_length=clicks.BANNERS_MOST, extra_json_schema={"uniqueItems": True}),
+                    Meta(min_length=1, max_length=questions.BANNERS_MOST, extra_json_schema={"uniqueItems": True}),
                 ],
                 "The banners, with commas between them; required without `tracker_id`",
                 example=[42, 43],
@@ -136,10 +159,11 @@ _CLICKS = [
             ),
             *_TIMES,
             *_STEPS,
+            *_METRICS,
         ),
         answers=_clicks(
             "The clicks, or the hits",
-            (answers.Statistics, answers.TrackerCount),
+            (answers.Statistics, answers.Metrics, answers.TrackerCount),
             {
                 **_EXAMPLE_RANGE,
                 **_EXAMPLE_SERIES,
@@ -155,22 +179,32 @@ _CLICKS = [
     Operation(
         method="GET",
         path="/stats/top",
-        handler=clicks.top_banners,
+        handler=rankings.top_banners,
         scope="stats:read",
         body_use="read",
-        summary="The most clicked banners of a range",
+        summary="The banners that lead a range",
         description="Best first; of equal ones the lower id is first. The longest range is "
-        f"{clicks.RANKING_DAYS_MOST} days.",
+        f"{rankings.RANKING_DAYS_MOST} days.\n\nWith `metric=ctr` the lower end of the interval decides, so a rate of "
+        "few impressions is not ahead of the same rate of many. Banners with fewer viewable impressions than `min`, or "
+        "with more clicks than viewable impressions, are left out and counted in `leftOut`.",
         parameters=(
             *_TIMES,
             _ZONE,
-            _limit(clicks.PLACES_MOST, f"Banners to name, {clicks.PLACES} when not given"),
+            _limit(rankings.PLACES_MOST, f"Banners to name, {rankings.PLACES} when not given"),
+            Parameter("metric", answers.Metric, "What decides: `clicks` when not given"),
+            Parameter(
+                "min",
+                Annotated[int, Meta(ge=1, le=rankings.VIEWABLE_LEAST_MOST)],
+                f"With `metric=ctr`: viewable impressions that a banner needs, {rankings.VIEWABLE_LEAST} by default",
+            ),
+            _TRAFFIC,
             _PARTIAL,
         ),
         answers=_clicks(
             "The banners",
-            answers.Top,
+            (answers.Top, answers.RateTop),
             {**_EXAMPLE_RANGE, "asOf": _EXAMPLE_AS_OF, "banners": [{"bannerId": 42, "count": 5}]},
+            {"Tallybook-Left-Out": "With CSV and `metric=ctr`: what `leftOut` says in JSON"},
         ),
         errors=_CLICK_ERRORS,
         order=220,

@@ -13,8 +13,8 @@ from ingest.hits.routes import parsed_tracker
 from ingest.http.json_answers import as_json
 from ingest.http.query import choice, invalid, query
 from ingest.state import Request
-from ingest.statistics import clicks
 from ingest.statistics.answers import TrackerBucket, TrackerCount
+from ingest.statistics.banners import statistics as banners
 from ingest.statistics.exports import rows
 from ingest.statistics.range_ends import edge
 from ingest.statistics.ranges import MOST_DAYS, Step
@@ -35,7 +35,7 @@ _LAST_DAY = date(2149, 6, 6)
 async def statistics(request: Request) -> Response:
     """Return hits of a tracker if `tracker_id` is given, else clicks of banners."""
     if "tracker_id" not in request.query_params:
-        return await clicks.statistics(request)
+        return await banners.statistics(request)
     if await request.body():
         raise Malformed("Hits of a tracker take no body. Give from and to in the query.")
     return await tracker_statistics(request)

@@ -13,7 +13,8 @@ from ingest.statistics.answers import BannerSeries, Bucket
 from ingest.statistics.ranges import Buckets, Range
 from shared.counting.reader import Point
 
-_FINAL = ("false", "true")
+#: A mark of a bucket as a cell.
+FINAL = ("false", "true")
 
 
 def moment(second: float) -> datetime:
@@ -55,7 +56,7 @@ def as_csv(name: Sequence[str], asked: Range, series: Sequence[BannerSeries], co
         columns["bannerId"] += repeat(str(one.banner_id), len(one.stats))
         columns["timestamp"] += csv.times([bucket.timestamp for bucket in one.stats])
         columns["count"] += [str(bucket.count) for bucket in one.stats]
-        columns["final"] += [_FINAL[bucket.final] for bucket in one.stats]
+        columns["final"] += [FINAL[bucket.final] for bucket in one.stats]
     return csv.response((*name, *stamps(asked)), columns, marks(covered))
 
 

@@ -21,6 +21,7 @@ from ingest.http.cors import Origins
 from ingest.http.openapi import routes
 from ingest.http.problems import HANDLERS
 from ingest.http.rate_limits import Allowance
+from shared.counting.cells import CLICK, SERVED, VIEWABLE, kind_of, minute_of
 from shared.counting.keyed import KeyedClick
 from shared.counting.lane import BANNER_MAX, banner_id
 from shared.errors import (
@@ -368,10 +369,45 @@ async def test_items_are_counted_with_their_numbers(service: Service) -> None:
         "duplicate": 0,
         "rejected": 0,
         "clicks": 7,
+        "impressions": 0,
         "duplicates": [],
         "errors": [],
     }
     assert (service.counter.of(1), service.keyed.of(2)) == (5, 2)
+
+
+async def test_impressions_are_counted_under_their_own_kinds(service: Service) -> None:
+    now = datetime.now(UTC)
+    answer = await service.bulk(
+        [
+            {"bannerId": 1, "kind": "served", "count": 30},
+            {"bannerId": 1, "kind": "viewable", "count": 20, "timestamp": (now - timedelta(hours=1)).isoformat()},
+            {"bannerId": 1, "kind": "click", "count": 4},
+            {"bannerId": 1, "kind": "served", "id": "a"},
+            {"bannerId": 1, "kind": "viewable", "id": "b", "count": 2},
+        ]
+    )
+    counted = answer.json()
+    assert (counted["accepted"], counted["clicks"], counted["impressions"]) == (5, 4, 53)
+    in_lane = {(kind_of(cell), banner): n for (cell, banner), n in service.counter.clicks.items()}
+    assert in_lane == {(SERVED, 1): 30, (VIEWABLE, 1): 20, (CLICK, 1): 4}
+    assert {minute_of(cell) - service.counter.minute() for cell, _ in service.counter.clicks} <= {-61, -60, -1, 0}
+    assert [(kind_of(click.minute), click.count) for click in service.keyed.clicks] == [(SERVED, 1), (VIEWABLE, 2)]
+
+
+async def test_one_id_names_one_item_of_each_kind(service: Service) -> None:
+    items = [{"bannerId": 1, "kind": kind, "id": "a"} for kind in ("click", "served", "viewable")]
+    answer = (await service.bulk([*items, *items])).json()
+    assert (answer["accepted"], answer["duplicates"]) == (3, [3, 4, 5])
+    assert (answer["clicks"], answer["impressions"]) == (1, 2)
+
+
+@pytest.mark.parametrize("kind", ["", "Served", "impression", None, 1, ["served"], "click "])
+async def test_other_kinds_are_rejected(service: Service, kind: Any) -> None:
+    answer = await service.bulk([{"bannerId": 1, "kind": kind}])
+    assert code_of(answer) == (422, "invalid")
+    assert answer.json()["errors"][0]["pointer"] == "/0/kind"
+    assert service.clicks() == 0
 
 
 async def test_valid_items_count_and_the_others_are_named(service: Service) -> None:
@@ -674,8 +710,10 @@ async def test_while_the_registry_is_away_nothing_unknown_counts() -> None:
 # -- anything ----------------------------------------------------------------------------------------------------------
 
 _scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
-_fields = st.sampled_from(["bannerId", "count", "timestamp", "id", "x"])
+_fields = st.sampled_from(["bannerId", "count", "timestamp", "id", "kind", "x"])
+_kinds = st.sampled_from(["click", "served", "viewable", "seen"])
 _values = st.one_of(
+    _kinds,
     st.integers(-1, 5),
     st.just(BANNER_MAX),
     st.sampled_from(["a", "b", "a b"]),
@@ -685,7 +723,9 @@ _values = st.one_of(
 )
 _items = st.one_of(
     st.dictionaries(_fields, _values),
-    st.fixed_dictionaries({"bannerId": st.integers(1, 3)}, optional={"id": st.sampled_from("ab"), "count": _values}),
+    st.fixed_dictionaries(
+        {"bannerId": st.integers(1, 3)}, optional={"id": st.sampled_from("ab"), "count": _values, "kind": _kinds}
+    ),
     st.recursive(_scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=5),
 )
 
@@ -701,7 +741,7 @@ async def test_i1_every_item_is_accepted_a_duplicate_or_rejected(items: list[Any
     counted = answer.json()
     assert counted["items"] == len(items)
     assert counted["accepted"] + counted["duplicate"] + counted["rejected"] == len(items)
-    assert counted["clicks"] == service.clicks()
+    assert counted["clicks"] + counted["impressions"] == service.clicks()
     named = [fault["index"] for fault in counted["errors"]]
     assert named == sorted(set(named))
     assert len(named) == counted["rejected"]

@@ -57,7 +57,10 @@ class MemoryReader:
             points[banner].append((bucket, count, bucket not in self.open))
         return Reading(self.as_of, points, missing)
 
-    async def top(self, start: int, end: int, limit: int, *, partial: bool = False) -> Ranking:
+    async def top(
+        self, start: int, end: int, limit: int, *, partial: bool = False, kinds: Sequence[int] = (0,)
+    ) -> Ranking:
+        assert kinds == [0]
         missing = self._missing(partial)
         totals: dict[int, int] = {}
         for (second, banner), count in self.clicks.items():
