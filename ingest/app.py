@@ -14,8 +14,11 @@ from ingest.auth.jwt import Tokens
 from ingest.auth.scopes import guarded
 from ingest.auth.sessions import Sessions
 from ingest.caches.banners import Banners
+from ingest.caches.sites import Sites
 from ingest.caches.trackers import Trackers
 from ingest.clicks import operations as clicks
+from ingest.collect import operations as collect
+from ingest.collect.items import BODY_MAX as COLLECT_BODY_MAX
 from ingest.events import operations as events
 from ingest.events import routes as uploads
 from ingest.events.recent_ids import EventWindow
@@ -26,7 +29,7 @@ from ingest.http import operations as service
 from ingest.http.access_log import AccessLine
 from ingest.http.body_limit import BodyLimit, read_first
 from ingest.http.client_address import ClientAddress
-from ingest.http.cors import Origins
+from ingest.http.cors import OpenToAll, Origins
 from ingest.http.health import Probe
 from ingest.http.openapi import Operation, prefixed, published, routes
 from ingest.http.problems import HANDLERS
@@ -58,6 +61,7 @@ _WAITING_BYTES_MAX = 16 << 20
 OPERATIONS: list[Operation] = [
     *clicks.OPERATIONS,
     *hits.OPERATIONS,
+    *collect.OPERATIONS,
     *events.OPERATIONS,
     *statistics.OPERATIONS,
     *registries.OPERATIONS,
@@ -70,12 +74,18 @@ OPERATIONS: list[Operation] = [
 
 def create_app(settings: Settings) -> Starlette:
     """Return the application of one worker. Nothing connects before its lifespan begins."""
-    limits = {"/stats": clicks.BODY_MAX, uploads.PATH: uploads.BODY_MAX, sign_ins.PATH: sign_ins.BODY_MAX}
+    pages_report_to = (settings.web_prefix or "") + collect.PATH
+    limits = {
+        "/stats": clicks.BODY_MAX,
+        uploads.PATH: uploads.BODY_MAX,
+        sign_ins.PATH: sign_ins.BODY_MAX,
+        pages_report_to: COLLECT_BODY_MAX,
+    }
     operations = prefixed(OPERATIONS, settings.web_prefix)
     bodies = Middleware(BodyLimit, settings=settings, limits=limits, packed=frozenset({uploads.PATH}))
     app = Starlette(
         routes=routes(guarded(read_first(published(operations, settings)), settings)),
-        middleware=[Middleware(AccessLine), bodies],
+        middleware=[Middleware(AccessLine), Middleware(OpenToAll, paths=[pages_report_to]), bodies],
         exception_handlers=HANDLERS,
         lifespan=_lifespan(settings),
     )
@@ -90,10 +100,10 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
             redis = connect(settings)
             stack.push_async_callback(lambda: asyncio.shield(redis.aclose()))
             pool = await stack.enter_async_context(create_pool(settings))
-            banners, trackers = Banners(settings, pool), Trackers(pool)
+            banners, trackers, sites = Banners(settings, pool), Trackers(pool), Sites(pool)
             keys = Keys(pool) if settings.keyed else None
             sessions = Sessions(pool, keys) if keys else None
-            for cache in (banners, trackers, keys, sessions):
+            for cache in (banners, trackers, sites, keys, sessions):
                 if cache is not None:
                     await cache.start()
                     stack.push_async_callback(cache.stop)
@@ -126,6 +136,7 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
                 tokens=Tokens(settings) if settings.keyed and settings.jwt_algorithm else None,
                 client=client,
                 trackers=trackers,
+                sites=sites,
                 recorder=Recorder(settings, client),
                 log=log,
                 hits=await stack.enter_async_context(_producer(settings, log)),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # at run time no subject depends on another because of its ty
     from ingest.auth.jwt import Tokens
     from ingest.auth.sessions import Sessions
     from ingest.caches.banners import Banners
+    from ingest.caches.sites import Sites
     from ingest.caches.trackers import Trackers
     from ingest.events.recent_ids import EventWindow
     from ingest.events.upload_keys import Uploads
@@ -61,6 +62,7 @@ class State(_Fields):
     sessions: "Sessions | None"
     client: "ClientAddress"
     trackers: "Trackers"
+    sites: "Sites"
     recorder: "Recorder"
     log: "Log"
     hits: "Producer"

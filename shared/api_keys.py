@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Literal, NamedTuple
 
 #: Scopes of a key. `admin` includes every other one.
-KeyScope = Literal["events:write", "clicks:write", "hits:write", "stats:read", "logs:read", "admin"]
+KeyScope = Literal["events:write", "clicks:write", "hits:write", "collect:write", "stats:read", "logs:read", "admin"]
 ADMIN: KeyScope = "admin"
 
 #: How every key begins, so that scanners of repositories and logs can find one that leaked.

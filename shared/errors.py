@@ -6,6 +6,7 @@
       Unauthorized                     401     unauthorized
       Forbidden                        403     forbidden
         ForeignRequest                 403     foreign_request
+      UnknownSite                      403     unknown_site
       NotFound                         404     not_found
         UnknownBanner                  404     unknown_banner
         UnknownTracker                 404     unknown_tracker
@@ -105,6 +106,12 @@ class ForeignRequest(Forbidden):
     """Without keys this route answers programs of this host only. Set TALLYBOOK_KEYS=required and use a key."""
 
     code = "foreign_request"
+
+
+class UnknownSite(TallybookError):
+    """No site has the origin of this page, so nothing was counted. Add its host with `tallybook sites add` or `set`."""
+
+    status, code = 403, "unknown_site"
 
 
 class NotFound(TallybookError):

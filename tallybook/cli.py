@@ -17,6 +17,7 @@ from tallybook.commands.generate import generate
 from tallybook.commands.import_events import import_events
 from tallybook.commands.keys import keys
 from tallybook.commands.outbox import outbox
+from tallybook.commands.sites import sites
 from tallybook.commands.trackers import trackers
 from tallybook.commands.users import users
 from tallybook.exits import Exit, Stop
@@ -75,6 +76,7 @@ main.add_command(import_events)
 main.add_command(generate)
 main.add_command(outbox)
 main.add_command(keys)
+main.add_command(sites)
 main.add_command(trackers)
 main.add_command(users)
 

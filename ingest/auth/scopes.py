@@ -25,7 +25,7 @@ from shared.settings import Settings
 from shared.telemetry.metrics import KEY_CHECKS
 
 #: Scopes of requests that the pages of anybody send.
-_OF_PAGES = frozenset({"clicks:write", "hits:write"})
+_OF_PAGES = frozenset({"clicks:write", "hits:write", "collect:write"})
 
 #: Methods that a session may use.
 _READING = frozenset({"GET", "HEAD"})

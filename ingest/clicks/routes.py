@@ -23,7 +23,7 @@ from shared.errors import LanesFull, TallybookError, UnsupportedMediaType
 from shared.telemetry.metrics import CLICKS_DUPLICATE, CLICKS_REJECTED
 
 #: Media types of a bulk request; none is fine too. `navigator.sendBeacon` sends text/plain, which needs no preflight.
-_MEDIA = frozenset({"application/json", "text/plain", ""})
+MEDIA = frozenset({"application/json", "text/plain", ""})
 
 _NO_STORE = {"cache-control": "no-store"}
 _REPLAYED = {"idempotent-replayed": "true"}
@@ -58,7 +58,7 @@ async def count_clicks(request: Request) -> Response:
     """Count all valid items, and name the others. See `ingest/clicks/bulk.py`."""
     with _refusals_counted():
         headers = await limited(request)
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in _MEDIA:
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in MEDIA:
             raise UnsupportedMediaType("Send application/json, or text/plain as navigator.sendBeacon does.")
     counted = await count_all(request.state, await request.body(), partial(charge, request))
     return Response(msgspec.json.encode(counted), headers=_NO_STORE | headers, media_type="application/json")

@@ -17,7 +17,7 @@ import structlog
 from ingest.front.answers import Answers
 from ingest.front.connection import Connection
 from ingest.front.plain_requests import Plain
-from ingest.hits import record
+from ingest.hits import bots
 from ingest.hits.request_facts import Asked
 from ingest.hits.routes import ANSWER_HEADERS, GIF, REASONS, UUID_PATTERN
 from ingest.http.body_limit import PARAMETERS_MAX, URL_MAX
@@ -87,7 +87,7 @@ class Hits:
         found = _ID.search(query)
         if not self._is_on or (is_pixel and method != "GET") or found is None or not _is_plain(query, path):
             return None
-        if not headers.keys().isdisjoint(record.AHEAD):
+        if not headers.keys().isdisjoint(bots.AHEAD):
             return None
         tracker = _tracker(found[1])
         value = self._value(tracker.uuid)

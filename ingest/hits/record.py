@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from ingest.hits import cookie
-from ingest.hits.bots import is_bot
+from ingest.hits.bots import is_bot, user_agent
 from ingest.hits.request_facts import Asked
 from ingest.hits.request_url import url
 from ingest.http.client_address import ClientAddress, truncated
@@ -21,12 +21,6 @@ from shared.hit import Hit
 from shared.settings import Settings
 from shared.uuid7 import NIL, uuid7_text
 
-#: Characters of a user agent that are kept.
-USER_AGENT_MAX = 512
-#: Headers in which a browser says that it only fetches ahead.
-AHEAD = (b"sec-purpose", b"purpose", b"x-purpose", b"x-moz")
-#: What they say then. Firefox and Chromium fetch and render pages ahead, Safari shows previews of them.
-_WORDS = (b"prefetch", b"prerender", b"preview")
 #: What stands for an address that is not known: that of a peer on a unix socket.
 _NO_ADDRESS = "::"
 _NIL = str(NIL)
@@ -83,17 +77,6 @@ def _written(second: int) -> tuple[str, str]:
     """Return the date of a Unix time, and its date and time. A worker asks for each some thousand times."""
     moment = datetime.fromtimestamp(second, UTC)
     return f"{moment:%Y-%m-%d}", f"{moment:%Y-%m-%d %H:%M:%S}"
-
-
-def user_agent(headers: Mapping[bytes, bytes]) -> str:
-    """Return what the client says that it is, cut to a bound. Bytes that are no UTF-8 become U+FFFD."""
-    return headers.get(b"user-agent", b"")[: 4 * USER_AGENT_MAX].decode(errors="replace")[:USER_AGENT_MAX]
-
-
-def is_prefetched(headers: Mapping[bytes, bytes]) -> bool:
-    """Return whether the browser only fetches ahead or for a preview."""
-    said = b" ".join(headers.get(name, b"") for name in AHEAD).lower()
-    return any(word in said for word in _WORDS)
 
 
 def is_private(headers: Mapping[bytes, bytes], *, honours_dnt: bool) -> bool:

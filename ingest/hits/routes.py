@@ -12,7 +12,7 @@ from uuid import UUID
 from msgspec import Meta
 from starlette.responses import Response
 
-from ingest.hits import record as hits
+from ingest.hits.bots import is_prefetched
 from ingest.hits.request_facts import asked
 from ingest.http.cors import preflighted
 from ingest.http.query import malformed, quoted
@@ -85,7 +85,7 @@ async def _counted(request: Request) -> dict[str, str]:
     """Count the hit of a request, if it is one. Return the headers that it adds to the answer."""
     state, facts = request.state, asked(request.scope)
     tracker = parsed_tracker("id", _given(request, "id"))
-    if request.method == "HEAD" or hits.is_prefetched(facts.headers):
+    if request.method == "HEAD" or is_prefetched(facts.headers):
         await state.trackers.value(tracker)
         return {}
     added = await limited(request)

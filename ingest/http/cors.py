@@ -4,10 +4,12 @@ Counting does not depend on it: a pixel and `navigator.sendBeacon` need no permi
 because browsers refuse `*` together with credentials.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import wraps
 
+from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ingest.http.openapi import Answer, Operation, Parameter
 from ingest.state import Handler, Request
@@ -15,8 +17,46 @@ from shared.errors import TallybookError
 
 #: Seconds for which a browser may believe a preflight.
 _BELIEVED_S = 600
+#: In the scope of a request whose answer every page may read.
+_IS_OPEN = "tallybook.open_to_all"
 #: Headers of an answer, beside those that pages always see.
 _EXPOSED = "idempotent-replayed, retry-after"
+
+
+class OpenToAll:
+    """Let every page read every answer of these paths, errors included, as middleware.
+
+    Such an answer names no origin and takes no credentials. It has no `cache-control`: an answer to a POST is not
+    cached, and `no-store` would keep the page out of the back/forward cache of browsers.
+    """
+
+    def __init__(self, app: ASGIApp, paths: Collection[str]) -> None:
+        self._app = app
+        self._paths = frozenset(paths)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] not in self._paths:
+            await self._app(scope, receive, send)
+            return
+
+        async def opened(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                open_to_all(MutableHeaders(scope=message))
+            await send(message)
+
+        scope[_IS_OPEN] = True
+        await self._app(scope, receive, opened)
+
+
+def is_open(scope: Scope) -> bool:
+    """Return whether every page may read the answer: one that is made outside of the middleware has to say so."""
+    return _IS_OPEN in scope
+
+
+def open_to_all(headers: MutableHeaders) -> None:
+    """Change the headers of an answer so that every page may read it."""
+    headers["access-control-allow-origin"] = "*"
+    del headers["cache-control"]
 
 
 class Origins:

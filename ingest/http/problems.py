@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
+from ingest.http.cors import is_open, open_to_all
 from shared.errors import (
     Malformed,
     MethodNotAllowed,
@@ -64,7 +65,9 @@ async def _of_starlette(request: Request, error: Exception) -> Response:
 async def _unknown(request: Request, error: Exception) -> Response:
     """Answer without details. The log has them, under the same request id."""
     answer = response(Unexpected(), request)
-    answer.headers["x-request-id"] = request.scope.get("request_id", "")  # this is outside of AccessLine
+    answer.headers["x-request-id"] = request.scope.get("request_id", "")  # this is outside of the middleware
+    if is_open(request.scope):
+        open_to_all(answer.headers)
     return answer
 
 

@@ -173,7 +173,10 @@ class Settings(Fixed, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "auto"
     keys_for: Annotated[
         tuple[KeyScope, ...],
-        _keys("Scopes that then need a key. Add `clicks:write` and `hits:write` to include what browsers send."),
+        _keys(
+            "Scopes that then need a key. Add `clicks:write`, `hits:write` and `collect:write` to include what "
+            "browsers send."
+        ),
     ] = ("events:write", "stats:read", "logs:read", "admin")
     allowed_hosts: Annotated[
         tuple[str, ...],

@@ -39,6 +39,9 @@ HIT_REASONS: Final = (
     "postgres",
 )
 
+#: Kinds of items that pages report.
+COLLECT_KINDS: Final = ("click", "served", "viewable", "view", "leave", "event", "out")
+
 #: What becomes of a request to a route that needs a key.
 KEY_OUTCOMES: Final = ("ok", "missing", "invalid", "forbidden", "limited", "unavailable")
 
@@ -203,6 +206,11 @@ OUTBOX_BATCH_SECONDS = Histogram(
     "Seconds from the read of a batch to the move of the cursor behind it",
     buckets=_FLUSH_BUCKETS,
 )
+COLLECT_ITEMS = Counter(
+    "tallybook_collect_items_total",
+    "Items that pages reported: counted (accepted), counted before, refused, or to be sent again",
+    ["kind", "outcome"],
+)
 HITS = Counter(
     "tallybook_hits_total", "Hits of trackers that were taken, by where they were when answered", ["outcome"]
 )
@@ -285,6 +293,9 @@ for _outcome in KEY_OUTCOMES:
     KEY_CHECKS.labels(_outcome)
 for _outcome in ("log", "journal"):
     HITS.labels(_outcome)
+for _kind in (*COLLECT_KINDS, "unknown"):
+    for _outcome in ("accepted", "duplicate", "rejected", "unavailable"):
+        COLLECT_ITEMS.labels(_kind, _outcome)
 for _outcome in ("ok", "replayed", "full", "error"):
     APPENDS.labels(_outcome)
 for _outcome in ("ok", "duplicate", "past", "error"):

@@ -312,7 +312,7 @@ def test_v1_who_asks_for_privacy(headers: dict[str, str], honours_dnt: bool, exp
     ],
 )
 def test_b3_what_is_fetched_ahead(headers: dict[str, str], expected: bool) -> None:
-    assert record.is_prefetched(in_bytes(headers)) is expected
+    assert bots.is_prefetched(in_bytes(headers)) is expected
 
 
 def test_the_pixel_is_one_transparent_gif_of_43_bytes() -> None:

@@ -20,8 +20,14 @@ from shared.errors import ForeignRequest
 from shared.settings import Settings, SettingsError, load
 
 #: Routes with a scope, and those that pages of everybody call.
-SCOPED = [(one.method, one.path) for one in OPERATIONS if one.scope not in (None, "clicks:write", "hits:write")]
-OPEN = [(one.method, one.path) for one in OPERATIONS if one.scope in (None, "clicks:write", "hits:write")]
+SCOPED = [
+    (one.method, one.path)
+    for one in OPERATIONS
+    if one.scope not in (None, "clicks:write", "hits:write", "collect:write")
+]
+OPEN = [
+    (one.method, one.path) for one in OPERATIONS if one.scope in (None, "clicks:write", "hits:write", "collect:write")
+]
 HERE = {"host": "127.0.0.1:8080"}
 
 

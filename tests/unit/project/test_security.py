@@ -65,6 +65,7 @@ def test_a6_no_route_operates_the_service() -> None:
         ("POST", "/stats"),
         ("POST", "/stats/{bannerId}"),
         ("POST", "/track"),
+        ("POST", "/c"),
         ("POST", "/events"),
         ("POST", "/session"),
         ("DELETE", "/session"),
