@@ -1,16 +1,19 @@
 """The books balance whatever happens in whatever order."""
 
 import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tallybook_sdk.records import click_entry, event_entry
 from tallybook_sdk.sending.answers import Answer, Failure
 from tallybook_sdk.sending.batch import Instant
 from tallybook_sdk.sending.courier import Courier, Send
-from tallybook_sdk.sending.queue import Bounds, Queue
+from tallybook_sdk.sending.queue import Bounds, Queue, Store
+from tallybook_sdk.sending.spool import Spool
 
 STATUSES = (200, 202, 308, 400, 401, 404, 408, 409, 413, 422, 429, 500, 503)
 OUTCOMES = ("accepted", "duplicate", "conflict", "rejected")
@@ -45,7 +48,27 @@ def answer_to(send: Send, status: int, outcomes: list[str]) -> Answer:
 
 @given(st.lists(STEPS, max_size=60), st.booleans())
 def test_the_difference_is_0_at_every_moment(steps: list[tuple[str, Any]], is_closed: bool) -> None:
-    queue = Queue(Bounds(batch_items=3, max_items=8))
+    check(Queue(Bounds(batch_items=3, max_items=8)), steps, is_closed)
+
+
+@settings(max_examples=30)
+@given(st.lists(STEPS, max_size=40))
+def test_the_difference_is_0_with_a_spool(steps: list[tuple[str, Any]]) -> None:
+    """And the next process finds what was left."""
+    with TemporaryDirectory() as folder:
+        spool = Spool(Path(folder), Bounds(batch_items=3, max_bytes=1000))
+        left = check(spool, steps, False)
+        spool.close()
+        heir = Spool(Path(folder), Bounds())
+        courier = Courier(heir, random=lambda: 0.5, timeout_s=10.0)
+        courier.adopt(Instant(0.0, 1e9))
+        report = courier.report(Instant(0.0, 1e9))
+        assert (report.adopted, report.pending, report.difference) == (left, left, 0)
+        heir.close()
+
+
+def check(queue: Store, steps: list[tuple[str, Any]], is_closed: bool) -> int:
+    """Do the steps; return what is pending."""
     courier = Courier(queue, random=lambda: 0.5, timeout_s=10.0)
     now = Instant(0.0, 1e9)
     recorded = 0
@@ -78,6 +101,7 @@ def test_the_difference_is_0_at_every_moment(steps: list[tuple[str, Any]], is_cl
         courier.abandon()
         report = courier.report(now)
         assert (report.difference, report.pending) == (0, 0)
+    return courier.report(now).pending
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 400_000)), min_size=1, max_size=30))

@@ -2,7 +2,10 @@
 
 import inspect
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,7 +17,8 @@ from tallybook_sdk.records import Unsendable, click_entry, event_body, event_ent
 from tallybook_sdk.sending.answers import Answer, Failure, Paused, Repeat, Settled, Split, verdict
 from tallybook_sdk.sending.batch import CLICKS, EVENTS, ROUTES, Batch, Entry, Instant, weight_of
 from tallybook_sdk.sending.courier import Courier, Send, Wait
-from tallybook_sdk.sending.queue import Bounds, Queue
+from tallybook_sdk.sending.queue import Bounds, Queue, Store
+from tallybook_sdk.sending.spool import Spool
 from tests.harness.subjects.vectors import is_like, made, text, vectors
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -67,7 +71,7 @@ def as_batch(route: str, items: list[Any]) -> Batch:
     """Items of a vector as a batch."""
     of = next(one for one in ROUTES if one.name == route)
     encoded = [json.dumps(made(item, TEXTS)).encode() for item in items]
-    return Batch(of, 1, encoded, sum(weight_of(item.get("count", 1)) for item in items), 0)
+    return Batch.of(of, 1, encoded, sum(weight_of(item.get("count", 1)) for item in items))
 
 
 @pytest.mark.parametrize("vector", vectors("answers"), ids=lambda one: one["name"])
@@ -96,8 +100,8 @@ def test_an_answer_has_one_meaning(vector: dict[str, Any]) -> None:
 class Script:
     """A courier under a virtual clock."""
 
-    def __init__(self, vector: dict[str, Any]) -> None:
-        self.queue = Queue(Bounds(**vector.get("bounds", {})))
+    def __init__(self, vector: dict[str, Any], store: Callable[[Bounds], Store]) -> None:
+        self.queue = store(Bounds(**vector.get("bounds", {})))
         self.courier = Courier(self.queue, random=lambda: vector.get("random", 1.0), timeout_s=10.0)
         self.now = NOW
         self.sent: Send | None = None
@@ -177,9 +181,25 @@ class Script:
 
 @pytest.mark.parametrize("vector", vectors("courier"), ids=lambda one: one["name"])
 def test_the_courier_follows_the_script(vector: dict[str, Any]) -> None:
-    script = Script(vector)
+    script = Script(vector, Queue)
     for step in vector["steps"]:
         script.run(step)
+
+
+def is_of_memory(vector: dict[str, Any]) -> bool:
+    """A spool is full by bytes alone, and drops nothing at its end."""
+    return any("close" in step or "is_full" in step for step in vector["steps"])
+
+
+@pytest.mark.parametrize(
+    "vector", [one for one in vectors("courier") if not is_of_memory(one)], ids=lambda one: one["name"]
+)
+def test_the_courier_does_the_same_with_a_spool(vector: dict[str, Any], tmp_path: Path) -> None:
+    script = Script(vector, partial(Spool, tmp_path / "spool"))
+    for step in vector["steps"]:
+        script.run(step)
+    script.queue.close()
+    assert bool(list((tmp_path / "spool").glob("*.db"))) is bool(script.courier.report(script.now).pending)
 
 
 @pytest.mark.parametrize("vector", vectors("reads"), ids=lambda one: f"{one['call']} {one['path']}")

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import wraps
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 from uuid import uuid4
@@ -31,10 +32,10 @@ from tallybook_sdk.records import (
 from tallybook_sdk.sending.batch import CLICKS, EVENTS, Route, weight_of
 from tallybook_sdk.sending.courier import Rejected
 from tallybook_sdk.sending.http import HttpTransport, Transport
-from tallybook_sdk.sending.queue import Bounds
+from tallybook_sdk.sending.queue import Bounds, Store
 from tallybook_sdk.sending.report import Report
 from tallybook_sdk.sending.worker import Clock, OnFull, Setup, Worker
-from tallybook_sdk.settings import VERSION, Key, service_url
+from tallybook_sdk.settings import VERSION, Key, service_url, spool_folder
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,6 +46,8 @@ _AGENT = f"tallybook-sdk-python/{VERSION}"
 _HELPERS_MAX = 8
 #: Bytes of an event that `upload` takes (docs/api.md).
 _UPLOAD_BYTES_MAX = 5 << 20
+#: Bytes that wait at most, in memory and in a spool.
+_MEMORY_BYTES, _SPOOL_BYTES = 32 << 20, 256 << 20
 #: Items of a batch: an answer to clicks names so many faults.
 _BATCH_ITEMS_MAX = 1_000
 #: What kinds of impressions there are.
@@ -63,8 +66,9 @@ class _Recorder:
         on_full: OnFull = "drop",
         block_s: float = 1.0,
         on_reject: Callable[[Rejected], object] | None = None,
+        spool: str | os.PathLike[str] | None = None,
         max_items: int = 50_000,
-        max_bytes: int = 32 << 20,
+        max_bytes: int | None = None,
         batch_items: int = _BATCH_ITEMS_MAX,
         batch_bytes: int = 512 * 1024,
         batch_age_s: float = 1.0,
@@ -75,21 +79,26 @@ class _Recorder:
         """Make a client, without connecting. Raises NotConfigured without a usable URL, and ValueError.
 
         `url` and `api_key` default to TALLYBOOK_URL, and to TALLYBOOK_API_KEY or the file TALLYBOOK_API_KEY_FILE. With
-        the URL `off` everything is dropped.
+        the URL `off` everything is dropped. `spool` (TALLYBOOK_SPOOL_DIR) is a folder whose records outlive a kill.
+        `max_bytes` is 32 MiB of memory, or 256 MiB of a spool.
         """
         if on_full not in ("drop", "block", "raise"):
             raise ValueError(f"on_full has to be drop, block or raise, not {on_full!r}")
         if not 1 <= batch_items <= _BATCH_ITEMS_MAX:
             raise ValueError(f"batch_items has to be 1 to {_BATCH_ITEMS_MAX:,}, not {batch_items!r}")
+        folder = spool_folder(spool)
+        if max_bytes is None:
+            max_bytes = _MEMORY_BYTES if folder is None else _SPOOL_BYTES
         if min(timeout_s, max_items, max_bytes, batch_bytes) <= 0 or min(block_s, batch_age_s, exit_timeout_s) < 0:
             raise ValueError("times and bounds have to be positive")
         address = service_url(url)
+        bounds = Bounds(batch_items, batch_bytes, batch_age_s, max_items, max_bytes)
         self._key = Key(api_key, address)
         self._setup = Setup(
             url=address.url,
             headers=self._headers,
             renew=self._key.renew,
-            bounds=Bounds(batch_items, batch_bytes, batch_age_s, max_items, max_bytes),
+            bounds=bounds,
             timeout_s=timeout_s,
             exit_timeout_s=exit_timeout_s,
             on_full=on_full,
@@ -99,6 +108,7 @@ class _Recorder:
             clock=clock or time,
             is_far=not address.is_loopback,
             is_off=address.is_off,
+            store=None if folder is None or address.is_off else _spooled(folder, bounds),
         )
         #: By process: a forked child gets a worker of its own, and the parent's stays as it is.
         self._workers = {os.getpid(): Worker(self._setup)}
@@ -113,7 +123,8 @@ class _Recorder:
         pid = os.getpid()
         if worker.pid != pid:  # of a fork that Python was not told of, too
             if pid not in self._workers:
-                self._workers.setdefault(pid, Worker(self._setup))
+                worker.forked()
+                self._workers.setdefault(pid, Worker(self._setup, is_child=True))
             worker = self._worker = self._workers[pid]
         return worker
 
@@ -213,6 +224,17 @@ class _Recorder:
             bodies[-1].append(body)
             room -= len(body) + 1
         return [b"[" + b",".join(items) + b"]" for items in bodies]
+
+
+def _spooled(folder: Path, bounds: Bounds) -> Callable[[], Store]:
+    """Return what opens the spool of a process. SQLite is loaded for those who want it."""
+
+    def opened() -> Store:
+        from tallybook_sdk.sending.spool import Spool
+
+        return Spool(folder, bounds)
+
+    return opened
 
 
 def _blocking(call: Callable[P, Call[T]]) -> Callable[Concatenate["Client", P], T]:

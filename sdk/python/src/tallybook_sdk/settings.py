@@ -11,7 +11,7 @@ from tallybook_sdk.errors import NotConfigured
 #: One number with the service and `pyproject.toml`; a test compares them.
 VERSION = "0.1.0"
 
-URL, KEY, KEY_FILE = "TALLYBOOK_URL", "TALLYBOOK_API_KEY", "TALLYBOOK_API_KEY_FILE"
+URL, KEY, KEY_FILE, SPOOL = "TALLYBOOK_URL", "TALLYBOOK_API_KEY", "TALLYBOOK_API_KEY_FILE", "TALLYBOOK_SPOOL_DIR"
 _LOOPBACK = ("localhost", "::1")
 
 
@@ -42,6 +42,12 @@ def service_url(given: str | None) -> Address:
         raise NotConfigured(f"the URL of the service holds no login: a key goes into {KEY}")
     is_loopback = host in _LOOPBACK or host.startswith("127.")
     return Address(url, is_loopback, is_secret=parts.scheme == "https")
+
+
+def spool_folder(given: str | os.PathLike[str] | None) -> Path | None:
+    """Return the folder of the spool, or None for memory alone."""
+    folder = os.environ.get(SPOOL) if given is None else given
+    return Path(folder).absolute() if folder else None
 
 
 class Key:

@@ -76,20 +76,28 @@ class ClickItem(msgspec.Struct, omit_defaults=True, rename="camel"):
 class Batch:
     """Items of one route in bytes that never change, so that a repeat is the same request."""
 
-    __slots__ = ("attempts", "body", "first_sent", "id", "items", "packed", "route", "serial", "size", "weight")
+    __slots__ = (
+        *("attempts", "body", "first_sent", "home", "id", "items"),
+        *("packed", "route", "serial", "size", "weight"),
+    )
 
-    def __init__(
-        self, route: Route, serial: int, items: Sequence[bytes | msgspec.Raw], weight: int, size: int, id: int = 0
-    ) -> None:
-        self.route, self.serial, self.items, self.weight, self.size, self.id = (
-            *(route, serial, len(items), weight, size, id),
-        )
-        self.body = b"[" + b",".join(items) + b"]"
+    def __init__(self, route: Route, serial: int, body: bytes, items: int, weight: int, size: int = 0) -> None:
+        self.route, self.serial, self.body = route, serial, body
+        #: How many there are, what they count for, and the bytes that they take up while they wait.
+        self.items, self.weight, self.size = items, weight, size
         #: The body as it travels, once it has been compressed.
         self.packed: bytes | None = None
         #: When it first reached a socket; None while no attempt can have been counted.
         self.first_sent: Instant | None = None
         self.attempts = 0
+        #: The file of a spool that holds it, and its id there.
+        self.home: Any = None
+        self.id = 0
+
+    @classmethod
+    def of(cls, route: Route, serial: int, items: Sequence[bytes | msgspec.Raw], weight: int, size: int = 0) -> "Batch":
+        """Return a batch of these items."""
+        return cls(route, serial, b"[" + b",".join(items) + b"]", len(items), weight, size)
 
     def raw(self) -> list[msgspec.Raw]:
         """Return the JSON of each item."""
@@ -106,8 +114,8 @@ class Batch:
         raw, weights, middle = self.raw(), self.weights(), self.items // 2
         size = self.size // 2
         two = (
-            Batch(self.route, self.serial, raw[:middle], sum(weights[:middle]), self.size - size),
-            Batch(self.route, self.serial, raw[middle:], sum(weights[middle:]), size),
+            Batch.of(self.route, self.serial, raw[:middle], sum(weights[:middle]), self.size - size),
+            Batch.of(self.route, self.serial, raw[middle:], sum(weights[middle:]), size),
         )
         for half in two:
             half.first_sent = self.first_sent

@@ -108,10 +108,13 @@ class Courier:
         if self._wants_items and len(self.rejections) < _REJECTIONS_MAX:
             self.rejections.append(rejected)
 
-    def adopt(self, batches: list[Batch]) -> None:
-        """Continue with batches of a former process."""
+    def adopt(self, now: Instant) -> None:
+        """Continue with what processes that are gone have left."""
+        batches, weights = self._store.adopt(now)
         for batch in batches:
             self._ways[batch.route].batches.append(batch)
+        for route, weight in weights.items():
+            self.books(route).adopted += weight
 
     # -- sending -------------------------------------------------------------------------------------------------------
 
@@ -159,6 +162,11 @@ class Courier:
         for batch in [one for one in way.batches if one.first_sent and now.since(one.first_sent) >= window_s]:
             way.batches.remove(batch)
             self._drop(way, batch, "outcome_unknown")
+
+    def _book_lost(self) -> None:
+        for route, weight in self._store.lost.items():
+            self.books(route).dropped["spool_damaged"] += weight
+        self._store.lost.clear()
 
     def _drop(self, way: _Way, batch: Batch, reason: str) -> None:
         way.books.dropped[reason] += batch.weight
@@ -282,6 +290,7 @@ class Courier:
 
     def report(self, now: Instant) -> Report:
         """Return the books of this moment."""
+        self._book_lost()
         routes = {}
         for route, way in self._ways.items():
             oldest = self._store.oldest(route)

@@ -17,6 +17,7 @@ class Closable(Protocol):
     def exit_timeout_s(self) -> float: ...
     def close(self, timeout_s: float) -> None: ...
     def drop_connections(self) -> None: ...
+    def forked(self) -> None: ...
 
 
 #: Workers of this process that are not closed.
@@ -69,7 +70,7 @@ def suppress_traces() -> None:
 def _after_fork() -> None:
     """Close the child's ends of the parent's connections. The workers stay the parent's."""
     for worker in list(_open):
-        worker.drop_connections()
+        worker.forked()
     _open.clear()
 
 

@@ -6,7 +6,7 @@ batch. Clicks and impressions without an id of their own are added up in a segme
 Whoever calls holds the client's lock. `spool.Spool` keeps the same records in a file.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -32,6 +32,8 @@ class Store(Protocol):
 
     #: Whether what is left at the end outlives the process.
     is_durable: bool
+    #: Records that the place itself has lost.
+    lost: Counter[Route]
 
     def add(self, entry: Entry, now: Instant) -> bool | None: ...
     def due(self, route: Route) -> float | None: ...
@@ -44,6 +46,10 @@ class Store(Protocol):
     def drain(self, route: Route) -> int: ...
     def weight(self, route: Route) -> int: ...
     def oldest(self, route: Route) -> float | None: ...
+    def has_orphans(self) -> bool: ...
+    def adopt(self, now: Instant) -> tuple[list[Batch], dict[Route, int]]: ...
+    def tend(self) -> None: ...
+    def forked(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -77,6 +83,7 @@ class Queue:
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
         self._lines = {route: _Line() for route in ROUTES}
+        self.lost: Counter[Route] = Counter()
         self._items = self._bytes = self._serial = 0
 
     def add(self, entry: Entry, now: Instant) -> bool | None:
@@ -142,7 +149,7 @@ class Queue:
         cells = [(cell, count, at) for cell, (count, at) in segment.cells.items()]
         items = segment.items + cell_items(cells, random_id().hex, offset_s)
         line.unsettled[segment.serial] = [1, segment.first_at]
-        return Batch(route, segment.serial, items, segment.weight, segment.size)
+        return Batch.of(route, segment.serial, items, segment.weight, segment.size)
 
     def mark(self, batch: Batch) -> None:
         """Note that `first_sent` of the batch has changed."""
@@ -196,6 +203,20 @@ class Queue:
         moments = [began for _, began in line.unsettled.values()]
         moments += [segment.first_at for segment in list(line.segments)[:1]]
         return min(moments, default=None)
+
+    def has_orphans(self) -> bool:
+        """Return False: nobody leaves memory behind."""
+        return False
+
+    def adopt(self, now: Instant) -> tuple[list[Batch], dict[Route, int]]:
+        """Return nothing."""
+        return [], {}
+
+    def tend(self) -> None:
+        """Do nothing, as nothing is written."""
+
+    def forked(self) -> None:
+        """Do nothing: the child has a queue of its own."""
 
     def close(self) -> None:
         """Do nothing: memory goes with the process."""

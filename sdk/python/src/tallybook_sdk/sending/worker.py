@@ -35,6 +35,8 @@ _ASIDE_MAX = 1000
 _LOG_EVERY_S = 60.0
 #: Seconds that a stop waits for the thread, beyond the time-out.
 _JOIN_S = 0.3
+#: Seconds between two looks for files of processes that are gone, by a thread that is awake.
+_ADOPT_EVERY_S = 30.0
 #: Seconds by which the clocks may differ before the log says so.
 _OFFSET_LOG_S = 5.0
 
@@ -103,10 +105,10 @@ class _Mark(threading.local):
 class Worker:
     """Take records from any thread, and send them from one."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, *, is_child: bool = False) -> None:
         self.pid = os.getpid()
         self.setup = setup
-        self._store = setup.store() if setup.store else Queue(setup.bounds)
+        self._store = _store_of(setup, is_child)
         self._courier = Courier(
             self._store, random=random.random, timeout_s=setup.timeout_s, wants_items=setup.on_reject is not None
         )
@@ -125,12 +127,20 @@ class Worker:
         self._is_stopping = False
         self._attempt: Deadline | None = None
         self._said: dict[tuple[str, str], tuple[float, int]] = {}
+        self._adopts_at = 0.0
         lifetime.begin(self)
+        if self._store.has_orphans():
+            self._wake()
 
     @property
     def exit_timeout_s(self) -> float:
         """Return the seconds that the end of the process may take."""
         return self.setup.exit_timeout_s
+
+    def forked(self) -> None:
+        """Leave to the parent what is the parent's; this is a child."""
+        self.drop_connections()
+        self._store.forked()
 
     def drop_connections(self) -> None:
         """Close idle connections of this process, where the transport has some."""
@@ -292,6 +302,9 @@ class Worker:
         """Do one thing. Return the seconds until there is more to do, or None if there is nothing."""
         with self._guarded():
             self._merge_aside()
+            if time.monotonic() >= self._adopts_at:
+                self._adopts_at = time.monotonic() + _ADOPT_EVERY_S
+                self._courier.adopt(self._now())
             action = None if self._is_stopping else self._courier.next(self._now())
             settled = [one for one in self._waiters if self._courier.is_settled(one[0])]
             self._waiters = [one for one in self._waiters if one not in settled]
@@ -319,6 +332,7 @@ class Worker:
             blocked, self._blocked = self._blocked, []
         for bell in blocked:
             bell.ring()
+        self._store.tend()
 
     def _request(self, batch: Batch | None) -> Request:
         if batch is None:
@@ -461,3 +475,15 @@ class Worker:
     def _refuse_callbacks(self) -> None:
         if self._thread is threading.current_thread():
             raise RuntimeError("a callback runs in the thread that sends: it cannot flush or close")
+
+
+def _store_of(setup: Setup, is_child: bool) -> Store:
+    """Return where records wait. A child that cannot open a spool keeps them in memory: its records raise nothing."""
+    if setup.store is not None:
+        try:
+            return setup.store()
+        except Exception:
+            if not is_child:
+                raise
+            logger.exception("the spool of this child cannot be opened, so its records wait in memory")
+    return Queue(setup.bounds)
