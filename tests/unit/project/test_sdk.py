@@ -12,6 +12,7 @@ SDK = ROOT / "sdk/python"
 EXAMPLE = ROOT / "examples/django"
 #: Modules of the SDK that a framework imports, and the framework.
 OF_FRAMEWORKS = {
+    "django.py": "asgiref",
     "outbox/django/apps.py": "django",
     "outbox/django/migrations/0001_outbox.py": "django",
     "outbox/pytest_plugin.py": "pytest",

@@ -3,6 +3,7 @@
 client     Client and AsyncClient: count clicks and impressions, record events, read statistics
 outbox     publish events in the application's own Postgres transaction
 testing    what tests of an application use
+asgi, wsgi, django    page views of a framework
 
     calls      every read, described once         reading    ask, and ask again
     records    what is recorded, as JSON          sending    move records to the service, each once
