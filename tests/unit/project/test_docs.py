@@ -16,7 +16,7 @@ from shared.errors import TallybookError
 from shared.settings import NAMES, NOT_SETTINGS, PREFIX, REMOVED, Settings, variable
 
 ROOT = Path(__file__).parents[3]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 README = (ROOT / "README.md").read_text()
 API = (ROOT / "docs/api.md").read_text()
 

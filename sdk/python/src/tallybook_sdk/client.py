@@ -378,7 +378,7 @@ class AsyncClient(_Recorder):
         try:
             await self.flush(timeout_s)
         finally:
-            worker.stop(0.0)
+            await asyncio.to_thread(worker.stop)
             for asking in list(self._under_way):
                 asking.cancel()
             if self._helpers:

@@ -388,6 +388,10 @@ class Spool:
             lock = _locked(path)
             if lock is None:
                 continue
+            if not path.exists():  # its process has just ended in order
+                _lock_of(path).unlink(missing_ok=True)
+                os.close(lock)
+                continue
             try:
                 one = _File(path, lock, self._bounds)
                 adopted = one.load(now)

@@ -444,7 +444,7 @@ class Worker:
         """Drop records from now on."""
         self._refusal = self._refusal or "closed"
 
-    def stop(self, join_s: float) -> None:
+    def stop(self, join_s: float = _JOIN_S) -> None:
         """End the thread and give up what is left, or leave it in the spool."""
         with self._guarded():
             self._merge_aside()
