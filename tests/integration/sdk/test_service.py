@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tallybook_sdk import AsyncClient, Click, Client, Event, calls
+from tallybook_sdk import AsyncClient, Click, Client, Event, calls, models
 from tests.harness.subjects.events import EventStage
 from tests.harness.subjects.vectors import is_like, made, text, vectors
 
@@ -83,6 +83,9 @@ async def test_what_a_client_records_is_what_the_service_counts(module_stage: Ev
             assert tally.top().banners[0].banner_id > 0
             assert tally.ready().checks["redis"] == "ok"
             assert tally.accounting().difference == 0
+            limits = tally.limits()
+            assert (limits.clicks, limits.events) == (models.ClickLimits(), models.EventLimits())
+            assert abs(report.clock_offset_s) < 2
             return names
 
     names = await asyncio.to_thread(work)

@@ -20,7 +20,7 @@ from tallybook_sdk.client import AsyncClient
 from tests.harness.process import ROOT
 
 DOCUMENT = json.loads((ROOT / "docs/openapi.json").read_text())["components"]["schemas"]
-#: What `GET /limits` answers is here before the route is.
+#: What `GET /limits` answers has defaults here, for services without the route.
 OWN = {"Limits", "ClickLimits", "EventLimits"}
 STRUCTS = [
     one
@@ -45,6 +45,12 @@ def plain(schema: Any) -> Any:
 def test_a_struct_equals_its_component(struct: type[msgspec.Struct]) -> None:
     [_], components = msgspec.json.schema_components([struct], ref_template="#/components/schemas/{name}")
     assert plain(components[struct.__name__]) == plain(DOCUMENT[struct.__name__])
+
+
+@pytest.mark.parametrize("name", sorted(OWN))
+def test_the_limits_have_the_fields_of_their_component(name: str) -> None:
+    [_], components = msgspec.json.schema_components([getattr(models, name)])
+    assert components[name]["properties"].keys() == DOCUMENT[name]["properties"].keys()
 
 
 def test_the_documented_limits_are_those_of_the_service() -> None:

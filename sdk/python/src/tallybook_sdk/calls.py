@@ -86,10 +86,15 @@ def series(
 
 
 def top(
-    *, since: datetime | None = None, until: datetime | None = None, limit: int | None = None, partial: bool = False
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    tz: str | None = None,
+    limit: int | None = None,
+    partial: bool = False,
 ) -> Call[models.Top]:
     """Return the most clicked banners of a range, best first."""
-    asked = [("tsFrom", since), ("tsTo", until), ("limit", limit), ("partial", partial)]
+    asked = [("tsFrom", since), ("tsTo", until), ("tz", tz), ("limit", limit), ("partial", partial)]
     return Call(models.Top, "/stats/top", asked)
 
 

@@ -81,6 +81,7 @@ class Place(Struct, rename="camel"):
 class Top(_Covered, kw_only=True, rename="camel"):
     """The most clicked banners, best first."""
 
+    tz: str | UnsetType = UNSET
     banners: list[Place]
 
 
