@@ -15,12 +15,11 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import msgspec
 import structlog
 import uvloop
 
@@ -29,6 +28,9 @@ from aggregator.sink.configured_pipelines import PIPELINES
 from aggregator.sink.partition import Stores
 from aggregator.sink.sink import Sink
 from loadtest.tools.servers import cores
+from shared import addresses
+from shared.events.rows import sized
+from shared.hit import id_bytes, packed
 from shared.migrations import migrate_clickhouse, migrate_postgres
 from shared.record_log.accounting import account
 from shared.record_log.cursors import Cursors
@@ -48,6 +50,7 @@ _APPEND, _TRACKERS = 1000, 500
 _NAIVE = 300
 #: Seconds that the last records of a partition wait for others that never come; 1 would be a fifth of a drain.
 _WAIT_S = 0.2
+_BEGAN_MS = round(datetime(2026, 11, 21, tzinfo=UTC).timestamp() * 1000)
 _AGENT = (
     "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36"
 )
@@ -56,24 +59,24 @@ Figures = dict[str, Any]
 
 
 def _hits(count: int) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values of hits, as the tracker appends them: 470 bytes each."""
+    """Keys and values of hits, as workers append them: some 230 bytes each."""
     trackers = [uuid.uuid4() for _ in range(_TRACKERS)]
-    began = datetime(2026, 11, 21, tzinfo=UTC)
     for number in range(count):
-        tracker, moment = trackers[number * 7919 % _TRACKERS], began + timedelta(milliseconds=number * 10)
-        row = {
-            "date": f"{moment:%Y-%m-%d}",
-            "date_time": f"{moment:%Y-%m-%d %H:%M:%S}.{number * 10 % 1000:03}",
-            "event_id": str(uuid.UUID(int=number)),
-            "tracker_id": str(tracker),
-            "ip": f"203.0.113.{number % 255}",
-            "user_id": str(uuid.UUID(int=number % 10_000)),
-            "user_agent": _AGENT,
-            "url": f"https://example.org/products/{number % 1000}",
-            "value": "click",
-            "is_bot": False,
-        }
-        yield tracker.bytes, msgspec.json.encode(row)
+        tracker = id_bytes(trackers[number * 7919 % _TRACKERS].bytes)
+        user = id_bytes(uuid.UUID(int=number % 10_000).bytes)
+        texts = (_AGENT, f"https://example.org/products/{number % 1000}", "click")
+        yield (
+            b"",
+            packed(
+                _BEGAN_MS + number * 10,
+                addresses.packed(f"203.0.113.{number % 255}"),
+                tracker,
+                user,
+                number,
+                b"".join(sized(text.encode()) for text in texts),
+                is_bot=False,
+            ),
+        )
 
 
 async def _fill(log: Log, records: int, producer: str) -> None:
@@ -85,8 +88,8 @@ async def _fill(log: Log, records: int, producer: str) -> None:
         await log.append("hits", partition, waiting[partition], producer=producer, seq=seqs[partition])
         waiting[partition].clear()
 
-    for record in _hits(records):
-        partition = log.partition_of(record[0])
+    for number, record in enumerate(_hits(records)):
+        partition = number % log.partitions
         waiting[partition].append(record)
         if len(waiting[partition]) == _APPEND:
             await flush(partition)
@@ -115,21 +118,25 @@ async def _drain(
 async def _engine_alone(settings: Settings, tables: clickhouse.ClickHouse) -> float:
     """Rows a second that are ready in memory, one insert after the other."""
     records = [Record(Position(1, number), *hit) for number, hit in enumerate(_hits(settings.sink_rows))]
-    body = b"".join(PIPELINES[0].rows(0, Batch(Position(0), Position(2), records, {})).lines)
+    body = PIPELINES[0].rows(0, Batch(Position(0), Position(2), records, {})).lines
     await tables.execute("CREATE TABLE bare AS tracker_events")
     began, inserts = time.perf_counter(), 8
     for number in range(inserts):
-        await tables.insert("bare", body, f"bare {number}")
+        await PIPELINES[0]._replace(table="bare").insert(tables, body, f"bare {number}")
     return inserts * len(records) / (time.perf_counter() - began)
 
 
 async def _naive(tables: clickhouse.ClickHouse) -> float:
     """Rows a second when each hit is an insert."""
     await tables.execute("CREATE TABLE naive AS tracker_events")
-    lines = [value[:-1] + b',"log_partition":0,"log_offset":0,"log_seq":0}\n' for _, value in _hits(_NAIVE)]
+    naive, records = (
+        PIPELINES[0]._replace(table="naive"),
+        [Record(Position(1, n), *hit) for n, hit in enumerate(_hits(_NAIVE))],
+    )
+    lines = naive.rows(0, Batch(Position(0), Position(2), records, {})).lines
     began = time.perf_counter()
     for number, line in enumerate(lines):
-        await tables.insert("naive", line, f"naive {number}")
+        await naive.insert(tables, [line], f"naive {number}")
     return len(lines) / (time.perf_counter() - began)
 
 

@@ -12,16 +12,17 @@ _RANDOM = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab][0-9a-f]{3}
 
 def uuid7(epoch_ms: int) -> UUID:
     """Return a new one of this millisecond, with 74 random bits."""
-    return UUID(int=_made(epoch_ms))
+    return UUID(int=uuid7_number(epoch_ms))
 
 
 def uuid7_text(epoch_ms: int) -> str:
     """Return a new one as `str` writes it, in half the time."""
-    text = f"{_made(epoch_ms):032x}"
+    text = f"{uuid7_number(epoch_ms):032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def _made(epoch_ms: int) -> int:
+def uuid7_number(epoch_ms: int) -> int:
+    """Return a new one as a number of 128 bits."""
     random = secrets.randbits(74)
     return epoch_ms << 80 | 0x7 << 76 | (random >> 62) << 64 | 0b10 << 62 | random & (1 << 62) - 1
 

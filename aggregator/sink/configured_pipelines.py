@@ -1,16 +1,27 @@
 """List the pipelines as the settings want them."""
 
-from aggregator.sink import event_blocks, page_views
+from aggregator.sink import event_blocks, hits, page_views
 from aggregator.sink.batch_policy import Policy
-from aggregator.sink.pipelines import Pipeline, alone, spliced
+from aggregator.sink.pipelines import Pipeline, alone
 from aggregator.sink.repeated_events import repeats
 from shared.events.rows import COLUMNS, rows_in
 from shared.events.table import TABLE, TOPIC
+from shared.hit import COLUMNS as HIT_COLUMNS
 from shared.hit import TOPIC as HITS_TOPIC
-from shared.hit import Hit
+from shared.hit import is_packed
 from shared.settings import Settings
 
-HITS = Pipeline(HITS_TOPIC, "tracker_events", 1, spliced(Hit))
+HITS = Pipeline(
+    HITS_TOPIC,
+    "tracker_events",
+    1,
+    hits.rows,
+    form="RowBinary",
+    columns=HIT_COLUMNS,
+    text_transform=hits.text_rows,
+    is_packed=is_packed,
+    shown=hits.shown,
+)
 EVENTS = Pipeline(
     TOPIC,
     TABLE,

@@ -7,8 +7,9 @@ anything meanwhile.
 """
 
 from aggregator.sink.pipelines import Refused
+from shared.blocks import BITS
 from shared.events.known_ids import Range, known
-from shared.events.rows import ID, ROW_BITS, placed, rows_of
+from shared.events.rows import ID, placed, rows_of
 from shared.record_log.record_log import Position, Record
 from shared.stores.clickhouse import ClickHouse
 
@@ -19,17 +20,17 @@ def rows(partition: int, record: Record) -> list[bytes]:
         found = rows_of(record.value)
     except ValueError as error:
         raise Refused("malformed", str(error)) from None
-    if len(found) >> ROW_BITS:
-        raise Refused("malformed", f"a block has at most {(1 << ROW_BITS) - 1} events, not {len(found)}")
+    if len(found) >> BITS:
+        raise Refused("malformed", f"a block has at most {(1 << BITS) - 1} events, not {len(found)}")
     offset, seq = record.position
-    if seq >> (32 - ROW_BITS):
+    if seq >> (32 - BITS):
         raise Refused("malformed", f"there is no room for the place {record.position}")
-    return placed(found, partition, offset, seq << ROW_BITS)
+    return placed(found, partition, offset, seq << BITS)
 
 
 def places(partition: int, start: Position, end: Position) -> Range:
     """Return the places of [start, end)."""
-    return Range(partition, start.offset, start.seq << ROW_BITS, end.offset, end.seq << ROW_BITS)
+    return Range(partition, start.offset, start.seq << BITS, end.offset, end.seq << BITS)
 
 
 async def sifted(clickhouse: ClickHouse, lines: list[bytes], own: Range) -> list[bytes]:

@@ -10,16 +10,15 @@ the record came into the log, and a view is too old or too early against that mo
 minute or a week later, makes the same rows of it, and the same dead letters.
 """
 
-import socket
 import struct
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
 from aggregator.sink.pipelines import Refused
+from shared.addresses import NO_ADDRESS, packed
 from shared.events.rows import sized
 from shared.moments import TimedDecoder
 from shared.record_log.record_log import Record
@@ -55,8 +54,6 @@ COLUMNS = (
 _FIXED = struct.Struct("<qqI16s?HQI").pack
 #: What stands before a text of so many bytes. A character has four at most.
 _SIZES = tuple(sized(bytes(size))[:-size] if size else sized(b"") for size in range(4 * _USER_AGENT_MAX + 1))
-#: What stands before an address of IPv4 among those of IPv6, and the address of a view that has none.
-_MAPPED, _NO_ADDRESS = bytes(10) + b"\xff\xff", bytes(16)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 
@@ -110,7 +107,7 @@ def row(partition: int, record: Record) -> bytes:
     (view, event_ms), (offset, seq) = view_of(record), record.position
     page, user, region = view.page_id.encode(), view.user_id.encode(), (view.region or "").encode()
     agent = (view.user_agent or "")[:_USER_AGENT_MAX].encode()
-    address = _address(view.ip_address) if view.ip_address else _NO_ADDRESS
+    address = _address(view.ip_address) if view.ip_address else NO_ADDRESS
     duration, is_bounce, came_ms = view.view_duration_ms, view.is_bounce, record.time_ms
     try:
         fixed = _FIXED(event_ms, came_ms, duration, address, is_bounce, partition, offset, seq)
@@ -122,12 +119,9 @@ def row(partition: int, record: Record) -> bytes:
     )
 
 
-@lru_cache(maxsize=10_000)
 def _address(text: str) -> bytes:
     """Return the 16 bytes of an address. Raises Refused for what is neither IPv4 nor IPv6."""
-    for family, before in ((socket.AF_INET, _MAPPED), (socket.AF_INET6, b"")):
-        try:
-            return before + socket.inet_pton(family, text)
-        except (OSError, ValueError):
-            continue
-    raise Refused("columns", "ip_address is no address of IPv4 or IPv6")
+    try:
+        return packed(text)
+    except ValueError:
+        raise Refused("columns", "ip_address is no address of IPv4 or IPv6") from None

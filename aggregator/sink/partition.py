@@ -193,7 +193,7 @@ class Partition:
         find, sift, left_out = self._pipeline.repeats, self._pipeline.sift, frozenset[Position]()
         if find is not None:
             left_out = await self.patiently("clickhouse", lambda: find(self._stores.clickhouse, self._number, batch))
-        rows, own = self._pipeline.rows(self._number, batch, left_out), self._own(batch)
+        rows, own = self._pipeline.of(batch).rows(self._number, batch, left_out), self._own(batch)
         if sift is None:
             return rows
         await self._enter()
@@ -234,7 +234,8 @@ class Partition:
         """Insert the rows once. Raises CLICKHOUSE_ERRORS."""
         table, began = self._pipeline.table, time.perf_counter()
         try:
-            await self._pipeline.insert(self._stores.clickhouse, rows.lines, self.token(rows.batch))
+            pipeline = self._pipeline.of(rows.batch)
+            await pipeline.insert(self._stores.clickhouse, rows.lines, self.token(rows.batch))
         except CLICKHOUSE_ERRORS as error:
             SINK_INSERTS.labels(table, classify(error)).inc()
             raise

@@ -93,6 +93,17 @@ class Pipeline(NamedTuple):
     settings: Mapping[str, Any] = {}
     #: Rows that a record holds, for the books; None where each is one.
     rows_in: Callable[[bytes], int] | None = None
+    #: Where a record may be a text instead: the transform to JSONEachRow of a batch that has one, and what tells.
+    text_transform: Transform | None = None
+    is_packed: Callable[[bytes], bool] = bool
+    #: What a dead letter shows of a record, for people to mend.
+    shown: Callable[[bytes], bytes] = bytes
+
+    def of(self, batch: Batch) -> "Pipeline":
+        """Return the pipeline as it is for a batch: an insert has one format."""
+        if self.text_transform is None or all(self.is_packed(record.value) for record in batch.records):
+            return self
+        return self._replace(transform=self.text_transform, form="JSONEachRow", columns=None)
 
     async def insert(self, clickhouse: ClickHouse, lines: Iterable[bytes], token: str) -> None:
         """Store rows. Raises CLICKHOUSE_ERRORS."""
@@ -118,7 +129,7 @@ class Pipeline(NamedTuple):
 
     def letter(self, record: Record, reason: str, detail: str) -> DeadLetter:
         """Return the record as a dead letter."""
-        return DeadLetter(record, reason, detail, self.version)
+        return DeadLetter(record._replace(value=self.shown(record.value)), reason, detail, self.version)
 
 
 def alone(row: Callable[[int, Record], bytes]) -> Transform:
@@ -126,13 +137,13 @@ def alone(row: Callable[[int, Record], bytes]) -> Transform:
     return lambda partition, record: (row(partition, record),)
 
 
-def spliced(columns: type[Struct]) -> Transform:
-    """The transform of records that are rows already: their bytes stay as they are, and the place in the log is added
-    before the closing brace. They are parsed only to know that they are what they should be."""
+def spliced(columns: type[Struct], text: Callable[[bytes], bytes]) -> Transform:
+    """The transform of records whose texts are rows already: their bytes stay as they are, and the place in the log is
+    added before the closing brace. They are parsed only to know that they are what they should be."""
     decode: Callable[[bytes], Any] = msgspec.json.Decoder(columns).decode
 
     def row(partition: int, record: Record) -> bytes:
-        value, (offset, seq) = record.value, record.position
+        value, (offset, seq) = text(record.value), record.position
         try:
             decode(value)
         except msgspec.ValidationError as error:

@@ -33,7 +33,7 @@ _ID = re.compile(rf"(?:^|&)id=({UUID_PATTERN[1:-1]})(?:&|$)".encode())
 #: The same name without a value, which counts as another one.
 _BARE_ID = re.compile(rb"(?:^|&)id(?:&|$)")
 _PIXEL = b"/track.gif"
-#: Trackers whose ids are kept in the forms that a hit needs.
+#: Trackers whose ids are remembered.
 _REMEMBERED = 65_536
 #: One of so many plain hits has its time taken.
 _SAMPLE = 16
@@ -43,14 +43,6 @@ _LATE = b""
 log = structlog.get_logger()
 
 _Headers = list[tuple[str, str]]
-
-
-class _Tracker(NamedTuple):
-    """A tracker's id: to look it up, as it is written, and as the key of its records."""
-
-    uuid: UUID
-    text: str
-    key: bytes
 
 
 class _Ticket(NamedTuple):
@@ -90,20 +82,20 @@ class Hits:
         if not headers.keys().isdisjoint(bots.AHEAD):
             return None
         tracker = _tracker(found[1])
-        value = self._value(tracker.uuid)
+        value = self._value(tracker)
         if value is None:
             return None
         self._taken += 1
         began = time.perf_counter() if not self._taken % _SAMPLE else 0.0
         asked = Asked(headers, connection.peer[0], "http", self._server, path, query)
-        made = self._recorded(asked, tracker.text, value)
+        made = self._recorded(asked, tracker, value)
         origin = headers.get(b"origin")
         answer = self._of_origin(None if origin is None else origin.decode("latin-1"))
         if made.cookie is not None:
             answer = [*answer, ("set-cookie", made.cookie)]
         ticket = _Ticket(connection, is_pixel, method, answer, made.is_bot, began)
         try:
-            return _LATE if self._offer(tracker.key, made.record, partial(self._redeem, ticket)) else None
+            return _LATE if self._offer(b"", made.record, partial(self._redeem, ticket)) else None
         except Exception as error:  # it may be stored: nobody else may be asked to store it
             log.exception("answer_broke", error=type(error).__name__)
             connection.refuse(self._answers.made(*rendered(LogUnavailable())))
@@ -152,6 +144,5 @@ def _is_plain(query: bytes, path: bytes) -> bool:
 
 
 @lru_cache(_REMEMBERED)
-def _tracker(text: bytes) -> _Tracker:
-    uuid = UUID(text.decode())
-    return _Tracker(uuid, str(uuid), uuid.bytes)
+def _tracker(text: bytes) -> UUID:
+    return UUID(text.decode())

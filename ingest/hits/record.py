@@ -6,30 +6,27 @@ read twice is the same row.
 
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
+from uuid import UUID
 
-import msgspec
-
-from ingest.hits import cookie
-from ingest.hits.bots import is_bot, user_agent
+from ingest.hits import bots, cookie
 from ingest.hits.request_facts import Asked
 from ingest.hits.request_url import url
 from ingest.http.client_address import ClientAddress, truncated
-from shared.hit import Hit
+from shared import addresses
+from shared.events.rows import sized
+from shared.hit import id_bytes, packed
 from shared.settings import Settings
-from shared.uuid7 import NIL, uuid7_text
+from shared.uuid7 import uuid7_number, uuid7_text
 
-#: What stands for an address that is not known: that of a peer on a unix socket.
-_NO_ADDRESS = "::"
-_NIL = str(NIL)
-
-_ENCODER = msgspec.json.Encoder()
+_NO_USER = bytes(16)
+#: User agents, values and trackers whose bytes are remembered: some 4 MB.
+_REMEMBERED = 4096
 
 
 class Recorded(NamedTuple):
-    """A hit as a record of the log, whose key is the tracker's 16 bytes, and what its answer needs."""
+    """A hit as a record of the log, and what its answer needs."""
 
     record: bytes
     #: Value of Set-Cookie; None when the client asks not to be recognised.
@@ -45,38 +42,45 @@ class Recorder:
         self._is_truncating = settings.track_ip == "truncated"
         self._honours_dnt = settings.honour_dnt
 
-    def recorded(self, asked: Asked, tracker: str, value: str) -> Recorded:
-        """Return the hit of now on a tracker, whose id is written as `str` writes a UUID."""
-        given, epoch_ms, user, header = asked.headers.get, time.time_ns() // 1_000_000, _NIL, None
+    def recorded(self, asked: Asked, tracker: UUID, value: str) -> Recorded:
+        """Return the hit of now on a tracker."""
+        given, epoch_ms, user, header = asked.headers.get, time.time_ns() // 1_000_000, _NO_USER, None
         address, is_proxied = self._client.found(asked.peer, given(b"x-forwarded-for", b"").decode("latin-1"))
         is_hidden = is_private(asked.headers, honours_dnt=self._honours_dnt)
         if not is_hidden:
-            user = cookie.user_id(given(b"cookie", b"")) or uuid7_text(epoch_ms)
-            header = self._cookie.header(user)
+            text = cookie.user_id(given(b"cookie", b"")) or uuid7_text(epoch_ms)
+            user, header = id_bytes(bytes.fromhex(text.replace("-", ""))), self._cookie.header(text)
         if is_hidden or self._is_truncating:
             address = truncated(address)
-        agent = user_agent(asked.headers)
-        date, second = _written(epoch_ms // 1000)
-        hit = Hit(
-            date=date,
-            date_time=f"{second}.{epoch_ms % 1000:03}",
-            event_id=uuid7_text(epoch_ms),
-            tracker_id=tracker,
-            ip=address or _NO_ADDRESS,
-            user_id=user,
-            user_agent=agent,
-            url=url(asked, is_proxied=is_proxied),
-            value=value,
-            is_bot=is_bot(agent),
+        agent, is_bot = _user_agent(given(b"user-agent", b"")[: 4 * bots.USER_AGENT_MAX])
+        place = sized(url(asked, is_proxied=is_proxied).encode())
+        record = packed(
+            epoch_ms,
+            addresses.packed(address) if address else addresses.NO_ADDRESS,
+            _tracker(tracker),
+            user,
+            uuid7_number(epoch_ms),
+            agent + place + _value(value),
+            is_bot=is_bot,
         )
-        return Recorded(_ENCODER.encode(hit), header, hit.is_bot)
+        return Recorded(record, header, is_bot)
 
 
-@lru_cache(4)
-def _written(second: int) -> tuple[str, str]:
-    """Return the date of a Unix time, and its date and time. A worker asks for each some thousand times."""
-    moment = datetime.fromtimestamp(second, UTC)
-    return f"{moment:%Y-%m-%d}", f"{moment:%Y-%m-%d %H:%M:%S}"
+@lru_cache(_REMEMBERED)
+def _tracker(tracker: UUID) -> bytes:
+    return id_bytes(tracker.bytes)
+
+
+@lru_cache(_REMEMBERED)
+def _value(value: str) -> bytes:
+    return sized(value.encode())
+
+
+@lru_cache(_REMEMBERED)
+def _user_agent(header: bytes) -> tuple[bytes, bool]:
+    """Return what the client says that it is, with its length, and whether that is a machine."""
+    text = bots.user_agent({b"user-agent": header})
+    return sized(text.encode()), bots.is_bot(text)
 
 
 def is_private(headers: Mapping[bytes, bytes], *, honours_dnt: bool) -> bool:

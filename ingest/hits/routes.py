@@ -90,8 +90,8 @@ async def _counted(request: Request) -> dict[str, str]:
         return {}
     added = await limited(request)
     value = await state.trackers.value(tracker)
-    made = state.recorder.recorded(facts, str(tracker), value)
-    stored = await state.hits.append(tracker.bytes, made.record)
+    made = state.recorder.recorded(facts, tracker, value)
+    stored = await state.hits.append(b"", made.record)
     HITS.labels(stored).inc()
     if made.is_bot:
         HITS_BOT.inc()

@@ -5,21 +5,20 @@ Requests and imports make the same bytes of the same event, so its content can b
     row      one row of RowBinary up to `received_at`: COLUMNS without the place
     content  the row without `received_at`; properties are canonical (sorted names, no blanks)
     name     16 bytes of the id and 8 that stand for the content
-    block    many rows as one record of the log: magic, number of rows, CRC-32 of that and the rest, lengths, rows
+    block    many rows as one record of the log (`shared/blocks.py`)
 """
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from itertools import accumulate, pairwise
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID
-from zlib import crc32
 
 import msgspec
 from msgspec import Meta, Struct
 
+from shared.blocks import held, packed, unpacked
 from shared.integers import fitted
 from shared.settings import Settings
 
@@ -52,10 +51,8 @@ EventType = Annotated[
 ]
 
 _MAGIC = b"tev1"
-#: Bits of a place for the row in its block, and more rows than any block has.
-ROW_BITS = 14
-_ROWS_END = 1 << ROW_BITS
-_BLOCK, _PLACE = struct.Struct("<4sII"), struct.Struct("<HQI")
+#: The place of a row in the record log, as it stands behind it: partition, offset, and place in that.
+PLACE = struct.Struct("<HQI")
 _HEAD, _RECEIVED = struct.Struct("<HqQQ"), struct.Struct("<q")
 EPOCH, DAY_MS = datetime(1970, 1, 1, tzinfo=UTC), 86_400_000
 _HALF = 2**64 - 1
@@ -161,20 +158,25 @@ def event_of(row: bytes) -> dict[str, Any]:
     }
 
 
-def _text(row: bytes, begin: int) -> tuple[str, int]:
-    """Return the text that begins there, and where it ends."""
+def text_at(row: bytes, begin: int) -> slice:
+    """Return where the text lies whose length begins there. Raises IndexError where the row ends before."""
     size, shift = 0, 0
     while row[begin] > 127:
         size |= (row[begin] & 127) << shift
         begin, shift = begin + 1, shift + 7
     size |= row[begin] << shift
-    end = begin + 1 + size
-    return row[begin + 1 : end].decode(), end
+    return slice(begin + 1, begin + 1 + size)
+
+
+def _text(row: bytes, begin: int) -> tuple[str, int]:
+    """Return the text that begins there, and where it ends."""
+    text = text_at(row, begin)
+    return row[text].decode(), text.stop
 
 
 def placed(rows: Iterable[bytes], partition: int, offset: int, first: int) -> list[bytes]:
     """Return the rows with their places behind them, numbered from `first` on."""
-    pack = _PLACE.pack
+    pack = PLACE.pack
     return [row + pack(partition, offset, first + number) for number, row in enumerate(rows)]
 
 
@@ -193,41 +195,26 @@ def blocks(rows: Sequence[bytes], cut: Cut) -> Iterator[tuple[bytes, bytes]]:
     begin = size = 0
     for number, row in enumerate(rows):
         if number > begin and (number - begin == cut.rows or size + len(row) > cut.bytes):
-            yield rows[begin][ID], _block(rows[begin:number])
+            yield rows[begin][ID], packed(_MAGIC, rows[begin:number])
             begin, size = number, 0
         size += len(row)
     if begin < len(rows):
-        yield rows[begin][ID], _block(rows[begin:])
-
-
-def _block(rows: Sequence[bytes]) -> bytes:
-    rest = b"".join((struct.pack(f"<{len(rows)}I", *map(len, rows)), *rows))
-    return _BLOCK.pack(_MAGIC, len(rows), crc32(rest, len(rows))) + rest
+        yield rows[begin][ID], packed(_MAGIC, rows[begin:])
 
 
 def is_block(value: bytes) -> bool:
     """Return whether a record begins as a block does."""
-    return value[:4] == _MAGIC
+    return value.startswith(_MAGIC)
 
 
 def rows_in(value: bytes) -> int:
     """Return the number of events in a record, as its head says; 1 for what is no block."""
-    if len(value) < _BLOCK.size or not is_block(value):
-        return 1
-    count: int = _BLOCK.unpack_from(value)[1]
-    return count if 0 < count < _ROWS_END else 1
+    return held(_MAGIC, value)
 
 
 def rows_of(block: bytes) -> list[bytes]:
     """Return the rows of a block. Raises ValueError for what is no block."""
-    if len(block) < _BLOCK.size or block[:4] != _MAGIC:
-        raise ValueError("this is no block of events")
-    _, count, checksum = _BLOCK.unpack_from(block)
-    if crc32(memoryview(block)[_BLOCK.size :], count) != checksum:
-        raise ValueError("the block of events is damaged")
-    lengths = struct.unpack_from(f"<{count}I", block, _BLOCK.size)
-    begins = accumulate(lengths, initial=_BLOCK.size + 4 * count)
-    return [block[begin:end] for begin, end in pairwise(begins)]
+    return unpacked(_MAGIC, block)
 
 
 # -- parts -------------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from shared.events.rows import Cut, blocks, event_of, is_block, rows_of, sized, user_of
+from shared.hit import id_bytes
 from shared.record_log.dead_letters import Place
 from shared.record_log.record_log import Position
 from shared.stores.postgres import Pool, statement
@@ -43,6 +44,7 @@ class Named:
         self._spelled = _spelled(user)
         self._number = _number(user)
         self._sized, self._bytes = sized(user.encode()), user.encode()
+        self._id = id_bytes(UUID(user).bytes) if _is_uuid(user) else None
         # Of a broken text it is not known where its values begin and end, but an id is no part of a longer word.
         self._word = re.compile(rf"(?<![\w.-]){re.escape(user)}(?![\w-])", re.IGNORECASE if _is_uuid(user) else 0)
 
@@ -58,6 +60,8 @@ class Named:
         try:
             return key == self._bytes or any(map(self._is, values_of(value)))
         except (ValueError, RecursionError):
+            if self._id is not None and self._id in value:  # of a hit
+                return True
             return self._word.search(_unescaped(value.decode(errors="backslashreplace"))) is not None
 
     def _is(self, value: "str | _Digits") -> bool:

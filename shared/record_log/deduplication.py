@@ -33,16 +33,17 @@ class Sieve:
         #: Records that were not let through, for the books.
         self.skipped = 0
 
-    def passes(self, producer: str, mark: Mark) -> bool:
-        """Return whether the record is new and for this sink. One without a producer, of another program, always is."""
+    def repeats(self, producer: str, first: Mark, records: int = 1) -> int:
+        """Return how many of the first of these records, which lie one behind the other in an append, are repeats or
+        not for this sink. The others pass. Those without a producer, of another program, always do."""
         if not producer:
-            return True
+            return 0
+        former, known = self.moved.get(producer) or self._marks.get(producer), 0
         if producer.startswith(REPLAY) and not producer.endswith("/" + self._sink):
-            self.skipped += 1
-            return False
-        former = self.moved.get(producer) or self._marks.get(producer)
-        if former is not None and mark <= former:
-            self.skipped += 1
-            return False
-        self.moved[producer] = mark
-        return True
+            known = records
+        elif former is not None and first <= former:
+            known = records if first.seq < former.seq else min(records, former.place - first.place + 1)
+        if known < records:
+            self.moved[producer] = Mark(first.seq, first.place + records - 1)
+        self.skipped += known
+        return known

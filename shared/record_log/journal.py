@@ -158,8 +158,8 @@ class Journal:
                 self.size = behind
 
     def _next_whole(self, at: int, end: int) -> int | None:
-        """Where the next whole frame begins. No record can pass for one: its texts are JSON, without bytes of zero, and
-        a length has one."""
+        """Where the next whole frame begins. No record can pass for one: a length has a byte of zero, which texts have
+        not, and whatever else a client chooses is too short for an append (`shared/hit.py`)."""
         with mmap.mmap(self._descriptor, end, access=mmap.ACCESS_READ) as content:
             first = content.find(_FIRST, at + _FRAME.size)
             while first >= 0:

@@ -1,11 +1,14 @@
 """The record log in Redis Streams. All keys of a partition carry one hash tag, so that one script finds them on one
 node of a cluster.
 
-    tallybook:{<topic>.<partition>}:log     stream   the records
+    tallybook:{<topic>.<partition>}:log     stream   the records, those of an append in one entry (`entries.py`)
     tallybook:{<topic>.<partition>}:seqs    hash     producer -> number of its last append
     tallybook:{<topic>.<partition>}:silent  hash     the same of those that appended before them
     tallybook:{<topic>.<partition>}:book    hash     appended: records so far, trimmed: before this id nothing is left,
-                                                     bytes: of the records so far, gone: of those that have left
+                                                     bytes: of the records so far, gone: of those that have left,
+                                                     left: how many have left
+
+**Positions** are ids. An entry of several records takes as many: the ids up to that of the next entry are theirs.
 
 **Appends** are one script that knows the producer's last seq, so a repeat stores nothing. The readers' marks stand
 behind it for the day on which Redis comes back from an older copy and has forgotten the seq.
@@ -29,7 +32,8 @@ from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from shared.errors import LogFull, LogUnavailable
-from shared.record_log.deduplication import Mark, Sieve
+from shared.record_log.deduplication import Mark
+from shared.record_log.entries import Entry, Gathered, packed, unpacked
 from shared.record_log.record_log import (
     BEGIN,
     Batch,
@@ -37,7 +41,6 @@ from shared.record_log.record_log import (
     LogDamaged,
     Position,
     ProducerRewound,
-    Record,
     Stock,
     check,
     check_replay,
@@ -49,12 +52,12 @@ from shared.stores.redis_cluster import Cluster
 
 _APPEND = Script("shared/record_log/streams.append.lua")
 _LOOK = Script("shared/record_log/streams.look.lua")
-_LAG = Script("shared/record_log/streams.lag.lua")
-_STOCK = Script("shared/record_log/streams.stock.lua")
-_TRIM = Script("shared/record_log/streams.trim.lua")
+_STOCK = Script("shared/record_log/streams.around.lua", "shared/record_log/streams.stock.lua")
+_TRIM = Script("shared/record_log/streams.around.lua", "shared/record_log/streams.trim.lua")
 
-#: Entries that Redis returns at a time: it does nothing else meanwhile.
-_PAGE = 1000
+#: Entries that Redis returns at a time, at first and at most, and the bytes above which it is asked for fewer: it does
+#: nothing else meanwhile.
+_PAGE, _PAGE_BYTES = (50, 1000), 1 << 20
 #: Bytes that a partition of a topic without a bound of its own may take.
 _BYTES_MAX = 16 << 20
 #: Seconds between two looks at a partition with nothing new: the first wait and the longest. What comes meanwhile is
@@ -110,7 +113,7 @@ class StreamsLog:
         most, bytes_max = self._most(topic)
         check(records, seq, most)
         of = prefix(topic, partition)
-        arguments = [producer, seq, most, bytes_max, *(part for record in records for part in record)]
+        arguments = [producer, seq, most, bytes_max, *(part for entry in packed(records) for part in entry)]
         try:
             names = [of + name for name in ("log", "seqs", "book", "silent")]
             answer, *rest = await _APPEND(self._redis, names, arguments)
@@ -135,11 +138,7 @@ class StreamsLog:
 
     async def stock(self, topic: str, partition: int, start: Position) -> Stock:
         """See Log."""
-        of = prefix(topic, partition)
-        try:
-            return Stock(*map(int, await _STOCK(self._redis, [of + "log", of + "book"], [str(start)])))
-        except REDIS_ERRORS as error:
-            raise LogUnavailable from error
+        return await _stock(self._redis, prefix(topic, partition), start)
 
     async def trim(self, topic: str, partition: int, before: Position, keep_s: float) -> None:
         """See Log."""
@@ -226,33 +225,31 @@ class StreamsReader:
         self._looked_at, self._looked_from = 0.0, BEGIN
         self._sink = sink
         self._where = f"{topic}.{partition}"
-        of = prefix(topic, partition)
-        self._keys = [of + "log", of + "book"]
+        self._prefix = prefix(topic, partition)
+        self._keys = [self._prefix + "log", self._prefix + "book"]
         self._idle = Backoff(*_POLL_S, jitter=(1.0, 1.0))
+        self._page = _PAGE[0]
+        #: Between two entries for certain.
+        self._between = BEGIN
 
     async def read(self, start: Position, marks: Mapping[str, Mark], limit: Limit) -> Batch:
         """See Reader."""
-        sieve, records, at, read, size = Sieve(marks, self._sink), list[Record](), start, 0, 0
+        at = await self._entry_at(start)
+        found = Gathered(start, marks, self._sink, _behind, limit=limit)
         deadline = time.monotonic() + limit.wait_s
         if self._idle.failures and not await self._is_worth_a_look(start, limit.wait_s):
-            return Batch(start, start, records, sieve.moved, sieve.skipped)
+            return found.batch()
         while True:
-            entries = await self._entries(at, None, min(_PAGE, limit.records - read))
-            last = None
-            for entry in entries:
-                record, producer, mark = _parsed(entry)
-                size += len(record.key) + len(record.value)
-                if read and size > limit.bytes:
-                    return Batch(start, at if last is None else _behind(last), records, sieve.moved, sieve.skipped)
-                if sieve.passes(producer, mark):
-                    records.append(record)
-                last, read = record.position, read + 1
+            entries = await self._entries(at, None, min(self._page, limit.records - found.read))
+            is_whole = all(found.take(_parsed(entry)) for entry in entries)
             if entries:
                 self._idle.reset()
-            at = at if last is None else _behind(last)
+                self._pace(entries)
+                at = found.between or at
             wait_s = deadline - time.monotonic()
-            if read >= limit.records or wait_s <= 0:
-                return Batch(start, at, records, sieve.moved, sieve.skipped)
+            if not is_whole or found.is_full or wait_s <= 0:
+                self._between = found.between or self._between
+                return found.batch()
             if not entries:
                 await asyncio.sleep(min(self._idle.next_s(), wait_s))
 
@@ -266,27 +263,43 @@ class StreamsReader:
 
     async def replay(self, start: Position, end: Position, rows: int, marks: Mapping[str, Mark]) -> Batch:
         """See Reader."""
-        sieve, records, at = Sieve(marks, self._sink), list[Record](), start
-        while entries := await self._entries(at, end, _PAGE):
-            for entry in entries:
-                record, producer, mark = _parsed(entry)
-                if sieve.passes(producer, mark):
-                    records.append(record)
-            at = _behind(_position(entries[-1][0]))
-        return check_replay(Batch(start, end, records, sieve.moved, sieve.skipped), rows)
+        at = await self._entry_at(start)
+        found = Gathered(start, marks, self._sink, _behind, end=end)
+        while entries := await self._entries(at, end, self._page):
+            if not all(found.take(_parsed(entry)) for entry in entries):
+                break
+            at = found.between or at
+        return check_replay(found.batch(end), rows)
 
     async def lag(self, start: Position) -> int:
         """See Reader."""
-        try:
-            return int(await _LAG(self._redis, self._keys, [str(start)]))
-        except REDIS_ERRORS as error:
-            raise LogUnavailable from error
+        return (await _stock(self._redis, self._prefix, start)).waiting
 
     async def note(self, position: Position) -> None:
         """See Reader. Redis has no tools that would look."""
 
     async def close(self) -> None:
         """See Reader."""
+
+    def _pace(self, entries: Sequence[Any]) -> None:
+        """Ask for more entries the next time, or for fewer if these were large."""
+        size = sum(len(fields[3]) for _, fields in entries if len(fields) > 3)
+        self._page = min(2 * self._page, _PAGE[1]) if size < _PAGE_BYTES / 2 else max(1, self._page // 2)
+
+    async def _entry_at(self, start: Position) -> Position:
+        """Return where the entry begins that the position is in the midst of, or else the position."""
+        if start.seq == 0 or start == self._between:
+            return start
+        try:
+            before = await self._redis.execute_command("XREVRANGE", self._keys[0], f"({start}", "-", "COUNT", 1)
+        except REDIS_ERRORS as error:
+            raise LogUnavailable from error
+        for entry in map(_parsed, before):
+            ends = entry.position.seq + len(unpacked(entry.key, entry.value))
+            if entry.position.offset == start.offset and ends > start.seq:
+                return entry.position
+        self._between = start
+        return start
 
     async def _entries(self, start: Position, end: Position | None, most: int) -> Sequence[Any]:
         """First the entries, then whether they could be trusted when they were read. As one script it would cost
@@ -330,25 +343,31 @@ def _last_before(position: Position) -> str:
     return f"{ms}-{seq - 1}" if seq else f"{ms - 1}-{_SEQ_MAX}"
 
 
-def _parsed(entry: Any) -> tuple[Record, str, Mark]:
-    """The record of an entry, its producer and mark. What another program wrote has no producer."""
+async def _stock(redis: Any, of: str, start: Position) -> Stock:
+    try:
+        return Stock(*map(int, await _STOCK(redis, [of + "log", of + "book"], [str(start)])))
+    except REDIS_ERRORS as error:
+        raise LogUnavailable from error
+
+
+def _parsed(entry: Any) -> Entry:
+    """Return an entry. What another program wrote has no producer."""
     entry_id, fields = entry
     position = _position(entry_id)
     try:
         _, key, _, value, _, producer, _, seq, _, place, _, _, *_ = fields
-        return Record(position, key, value, position.offset), producer.decode(), Mark(int(seq), int(place))
+        return Entry(position, key, value, position.offset, producer.decode(), Mark(int(seq), int(place)))
     except ValueError:
         other = dict(zip(fields[::2], fields[1::2], strict=True))
-        record = Record(position, other.get(b"k", b""), other.get(b"v", b""), position.offset)
-        return record, "", Mark(0, 0)
+        return Entry(position, other.get(b"k", b""), other.get(b"v", b""), position.offset, "", Mark(0, 0))
 
 
 def _reading(redis: "Redis") -> Any:  # whose types know no commands without callbacks
     """A client of the same connections that leaves entries as they are; the one given goes on as before. That of a
     cluster shares its connections with no other, and is the log's own (`shared/record_log/factory.py`)."""
     client: Any = redis if isinstance(redis, Cluster) else type(redis)(connection_pool=redis.connection_pool)
-    client.set_response_callback("XRANGE", _as_it_is)
-    client.set_response_callback("XREAD", _as_it_is)
+    for command in ("XRANGE", "XREVRANGE", "XREAD"):
+        client.set_response_callback(command, _as_it_is)
     return client
 
 

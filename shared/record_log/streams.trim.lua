@@ -1,9 +1,9 @@
-#!lua flags=allow-oom
 -- trim: forget entries that every sink is done with: those that are old, and the oldest until the rest is within the stock
--- KEYS  1 log: stream   2 book: hash (appended, trimmed, bytes, gone)
+-- KEYS  1 log: stream   2 book: hash (appended, trimmed, bytes, gone, left)
 -- ARGV  1 position of the slowest sink   2 milliseconds for which entries are kept
 --       3 most records that stay   4 most bytes that stay; entries that a sink still needs stay all the same
 -- answers how many went; cost O(entries that go + log n). Never MAXLEN: it would take unread entries along.
+-- An entry that a sink is in the midst of stays.
 local appended, bytes = unpack(redis.call('HMGET', KEYS[2], 'appended', 'bytes'))
 appended, bytes = tonumber(appended or '0'), tonumber(bytes or '0')
 
@@ -31,7 +31,8 @@ local function is_within(entry)
   return not entry or appended - entry.n < tonumber(ARGV[3]) and bytes - entry.b <= tonumber(ARGV[4])
 end
 
-local limit, done_ms = ARGV[1], tonumber(ARGV[1]:match('^(%d+)-'))
+local amid = around(KEYS[1], ARGV[1])
+local limit, done_ms = amid and amid.id or ARGV[1], tonumber(ARGV[1]:match('^(%d+)-'))
 local time = redis.call('TIME')
 local keep = math.max(time[1] * 1000 + math.floor(time[2] / 1000) - tonumber(ARGV[2]), 0)
 local oldest = keep < done_ms and first_from(from(keep))
@@ -51,6 +52,9 @@ local gone = redis.call('XTRIM', KEYS[1], 'MINID', '=', limit)
 if gone > 0 then
   -- Noted only when something went, so the note never moves back: an earlier limit finds nothing.
   local first = first_from('-')
-  redis.call('HSET', KEYS[2], 'trimmed', limit, 'gone', string.format('%.0f', first and first.b or bytes))
+  redis.call(
+    'HSET', KEYS[2], 'trimmed', limit, 'gone', string.format('%.0f', first and first.b or bytes),
+    'left', string.format('%.0f', first and first.n - 1 or appended)
+  )
 end
 return gone

@@ -22,6 +22,7 @@ import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import for_code
+from aiokafka.structs import OffsetAndMetadata
 
 from shared.errors import LogUnavailable
 from shared.record_log.cursors import Claim
@@ -46,8 +47,8 @@ class LetterTopic:
         self._topic = topic
         self._timeout_s = timeout_s
         self._is_made = False
-        #: (sink, topic, partition) -> its producer, and the offset before which all letters are in the topic.
-        self._producers: dict[tuple[str, str, int], tuple[AIOKafkaProducer, int]] = {}
+        #: (sink, topic, partition) -> its producer, and the position before which all letters are in the topic.
+        self._producers: dict[tuple[str, str, int], tuple[AIOKafkaProducer, Position]] = {}
 
     async def publish(self, claim: Claim, end: Position, letters: Sequence[DeadLetter]) -> None:
         """Have the letters of a batch in the topic, once, however often this is repeated with it. Raises
@@ -60,10 +61,10 @@ class LetterTopic:
                 if key not in self._producers:
                     self._producers[key] = await self._begun(claim)
                 producer, known = self._producers[key]
-                missing = [letter for letter in letters if letter.record.position.offset >= known]
+                missing = [letter for letter in letters if letter.record.position >= known]
                 if missing:
                     await self._send(producer, claim, end, missing)
-                    self._producers[key] = (producer, end.offset)
+                    self._producers[key] = (producer, end)
         except KAFKA_ERRORS as error:
             await self._abandon(key)
             LETTER_TRANSACTIONS.labels("unknown").inc()
@@ -79,7 +80,7 @@ class LetterTopic:
         for key in list(self._producers):
             await self._abandon(key)
 
-    async def _begun(self, claim: Claim) -> tuple[AIOKafkaProducer, int]:
+    async def _begun(self, claim: Claim) -> tuple[AIOKafkaProducer, Position]:
         """A producer that has ended whatever its predecessors left open; and only then, how far they came."""
         made, name = client_options(self._servers, self._timeout_s), f"{claim.sink}-{claim.topic}-{claim.partition}"
         admin = AIOKafkaAdminClient(**made)
@@ -94,7 +95,7 @@ class LetterTopic:
             except BaseException:
                 await stop_client(producer)
                 raise
-            return producer, found[where].offset
+            return producer, Position(found[where].offset, int(found[where].metadata or 0))
         finally:
             await stop_client(admin)
 
@@ -125,7 +126,7 @@ class LetterTopic:
             sent.append(await producer.send(self._topic, value, record.key or None, headers=headers))
         await asyncio.gather(*sent)
         where = TopicPartition(claim.topic, claim.partition)
-        await producer.send_offsets_to_transaction({where: end.offset}, _group(claim))
+        await producer.send_offsets_to_transaction({where: OffsetAndMetadata(end.offset, str(end.seq))}, _group(claim))
         await producer.commit_transaction()
 
     async def _abandon(self, key: tuple[str, str, int]) -> None:

@@ -23,7 +23,7 @@ nothing. `auto_offset_reset` is none: a position that is gone is LogDamaged, nev
 import asyncio
 import contextlib
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -33,6 +33,7 @@ from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError, for_cod
 from aiokafka.partitioner import murmur2
 
 from shared.errors import LogFull, LogUnavailable, TooLarge
+from shared.record_log.entries import packed
 from shared.record_log.kafka.connection import KAFKA_ERRORS, client_options, start_client, stop_client
 from shared.record_log.kafka.reader import HEADER, KafkaReader, header
 from shared.record_log.record_log import RECORD_MAX_BYTES, Position, Stock, check
@@ -129,7 +130,7 @@ class KafkaLog:
             return Position((await self._ends(TopicPartition(topic, partition)))[1])
 
     async def stock(self, topic: str, partition: int, start: Position) -> Stock:
-        """See Log. By offsets."""
+        """See Log. Kafka counts messages, each of which may hold several records."""
         with _translated():
             first, end = await self._ends(TopicPartition(topic, partition))
         return Stock(end, max(0, end - max(start.offset, first)))
@@ -172,14 +173,16 @@ class KafkaLog:
         seq: int,
     ) -> None:
         """Store one piece after the other, and wait for each."""
-        place = 0
-        while place < len(records):
+        entries, place = deque(packed(records)), 0
+        while entries:
             piece = client.create_batch()
-            for key, value in records[place:]:
+            while entries:
+                key, value, held = entries[0]
                 headers = [(HEADER, header(producer, seq, place))]
                 if piece.append(key=key, value=value, timestamp=None, headers=headers) is None:
                     break
-                place += 1
+                place += held
+                entries.popleft()
             piece.close()
             await (await client.send_batch(piece, where.topic, partition=where.partition))
 

@@ -20,9 +20,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CorruptRecordException, OffsetOutOfRangeError, UnsupportedCodecError
 
 from shared.errors import LogUnavailable
-from shared.record_log.deduplication import Mark, Sieve
+from shared.record_log.deduplication import Mark
+from shared.record_log.entries import Entry, Gathered
 from shared.record_log.kafka.connection import KAFKA_ERRORS, client_options, start_client, stop_client
-from shared.record_log.record_log import BEGIN, Batch, Limit, LogDamaged, Position, Record, check_replay
+from shared.record_log.record_log import BEGIN, Batch, Limit, LogDamaged, Position, check_replay
 from shared.stores.failures import UnreadableRecords
 
 #: The header in which each record carries where it belongs in its producer's appends.
@@ -67,60 +68,61 @@ class KafkaReader:
 
     async def read(self, start: Position, marks: Mapping[str, Mark], limit: Limit) -> Batch:
         """See Reader."""
-        sieve, records, at, read, size = Sieve(marks, self._sink), list[Record](), start, 0, 0
+        found = Gathered(start, marks, self._sink, _behind, limit=limit)
         deadline = time.monotonic() + limit.wait_s
         await self._stand_at(start)
         while True:
             if not self._fetched:
-                at = await self._behind_gap(at)
-            for _ in range(min(len(self._fetched), limit.records - read)):
-                record, producer, mark = _parsed(self._fetched[0])
-                size += len(record.key) + len(record.value)
-                if read and size > limit.bytes:
-                    return _batch(start, at, records, sieve)
-                self._fetched.popleft()
-                if sieve.passes(producer, mark):
-                    records.append(record)
-                at = self._at = Position(record.position.offset + 1)
-                read += 1
+                found.at = await self._behind_gap(found.at)
+            if not self._take(found):
+                break
             wait_s = deadline - time.monotonic()
-            if read >= limit.records or wait_s <= 0:
+            if found.is_full or wait_s <= 0:
                 break
             try:
                 await self._fetch(min(wait_s, _SILENCE_S))
             except LogUnavailable:
-                if not read:
+                if not found.read:
                     raise
                 break  # what was read is good, and the next call meets the error again
             if not self._fetched and wait_s > _SILENCE_S:
-                await self._check_end(at)
-        if not read:
-            await self._check_end(at)
-        return _batch(start, at, records, sieve)
+                await self._check_end(found.at)
+        if not found.read:
+            await self._check_end(found.at)
+        return _batch(start, found.at, found)
 
     async def replay(self, start: Position, end: Position, rows: int, marks: Mapping[str, Mark]) -> Batch:
         """See Reader."""
-        sieve, records, at = Sieve(marks, self._sink), list[Record](), start
+        found = Gathered(start, marks, self._sink, _behind, end=end)
         await self._check_end(end)
         await self._stand_at(start)
         deadline = time.monotonic() + self._timeout_s
-        while (at if self._fetched else await self._behind_gap(at)) < end:
+        while (found.at if self._fetched else await self._behind_gap(found.at)) < end:
             if not self._fetched:
                 await self._fetch(deadline - time.monotonic())
                 if not self._fetched and time.monotonic() > deadline:
                     raise LogUnavailable
                 continue
             deadline = time.monotonic() + self._timeout_s
-            if self._fetched[0].offset >= end.offset:
+            if not self._take(found, end):
                 break
-            record, producer, mark = _parsed(self._fetched.popleft())
-            if sieve.passes(producer, mark):
-                records.append(record)
-            at = self._at = Position(record.position.offset + 1)
-        return check_replay(_batch(start, end, records, sieve), rows)
+        return check_replay(_batch(start, end, found), rows)
+
+    def _take(self, found: Gathered, end: Position | None = None) -> bool:
+        """Take what is fetched of the range, up to a message that lies behind it or reaches beyond: return False."""
+        while self._fetched:
+            entry = _parsed(self._fetched[0])
+            if end is not None and entry.position >= end:
+                return False
+            is_whole = found.take(entry)
+            self._at = found.at
+            if not is_whole:
+                return False
+            self._fetched.popleft()
+        return True
 
     async def lag(self, start: Position) -> int:
-        """See Reader. Kafka has no cheaper number than a difference of offsets."""
+        """See Reader. Kafka has no cheaper number than a difference of offsets, which counts messages."""
         first, end = await self._ends()
         return max(0, end - max(start.offset, first))
 
@@ -222,27 +224,31 @@ class KafkaReader:
         return LogDamaged(f"{self._where.topic}.{self._where.partition} {what}, and {position} is wanted")
 
 
-def _batch(start: Position, end: Position, records: list[Record], sieve: Sieve) -> Batch:
+def _behind(position: Position) -> Position:
+    """Return the next message."""
+    return Position(position.offset + 1)
+
+
+def _batch(start: Position, end: Position, found: Gathered) -> Batch:
     """A range in which every offset without a record that is let through is skipped."""
-    return Batch(start, end, records, sieve.moved, end.offset - start.offset - len(records))
+    return found.batch(end, gaps=end.offset - start.offset - found.entries)
 
 
-def _parsed(message: Any) -> tuple[Record, str, Mark]:
-    """The record of a message, its producer and mark. What another program wrote has no producer, whatever else it has
-    in its headers."""
-    record = Record(Position(message.offset), message.key or b"", message.value or b"", message.timestamp)
+def _parsed(message: Any) -> Entry:
+    """The entry of a message. What another program wrote has no producer, whatever else it has in its headers."""
+    mine = (Position(message.offset), message.key or b"", message.value or b"", message.timestamp)
     content = None
     for name, value in message.headers:
         if name == HEADER:
             content = value
     if not content:
-        return record, "", _NO_MARK
+        return Entry(*mine, "", _NO_MARK)
     try:
         number, place, producer = content.decode().split(" ", 2)
         mark = Mark(int(number), int(place))
     except ValueError:
-        return record, "", _NO_MARK
+        return Entry(*mine, "", _NO_MARK)
     is_ours = 0 < mark.seq <= _SEQ_MAX and 0 <= mark.place <= _PLACE_MAX
     if not is_ours or len(producer) > _NAME_MAX or "\0" in producer:
-        return record, "", _NO_MARK
-    return record, producer, mark
+        return Entry(*mine, "", _NO_MARK)
+    return Entry(*mine, producer, mark)

@@ -11,8 +11,9 @@ from typing import Any
 from aggregator.sink import configured_pipelines, partition
 from aggregator.sink.partition import Partition
 from shared.record_log import cursors as cursor
-from shared.record_log import dead_letters
+from shared.record_log import dead_letters, streams
 from shared.record_log.deduplication import Sieve
+from shared.record_log.entries import packed
 from shared.record_log.journal import Journal
 from shared.record_log.orphaned_journals import Orphans
 from shared.record_log.producer import new_name
@@ -20,6 +21,7 @@ from shared.runtime.crash_points import crash_point
 from shared.stores import clickhouse
 from tests.chaos.clicks.mutants import Mutant
 from tests.harness.record_first import record_before_insert
+from tests.harness.subjects.sink_mutants import by_the_first_alone
 
 
 def _no_token() -> None:
@@ -115,7 +117,17 @@ def _renamed(append: Any) -> Any:
 
 def _no_marks() -> None:
     """A reader lets through whatever it sees."""
-    Sieve.passes = lambda self, producer, mark: True  # type: ignore[method-assign]
+    Sieve.repeats = lambda self, producer, first, records=1: 0  # type: ignore[method-assign]
+
+
+def _ordinals_ignored() -> None:
+    """Of an entry that comes again only the first hit is known."""
+    Sieve.repeats = by_the_first_alone(Sieve.repeats)  # type: ignore[method-assign]
+
+
+def _counted_as_one() -> None:
+    """The log takes the hits of an entry for one."""
+    streams.packed = lambda records: ((key, value, 1) for key, value, _ in packed(records))  # type: ignore[assignment]
 
 
 def _nobody_looks_for_ids() -> None:
@@ -141,8 +153,10 @@ RECORD_MUTANTS = {
     "letters twice": Mutant(_letters_twice, ("kill_aggregator", "swallow_commits"), "lettered=0.5"),
     "no fence": Mutant(_no_fence, ("stop_aggregator",)),
     "no marks": Mutant(_no_marks, ("deaf_kafka",)),
+    "ordinals ignored": Mutant(_ordinals_ignored, ("deaf_kafka",)),
+    "counted as one": Mutant(_counted_as_one, ("swallow_redis",)),
     "nobody looks for ids": Mutant(_nobody_looks_for_ids, ("kill_aggregator",), "events_appended=0.03"),
     "replayed under new ids": Mutant(_replayed_under_new_ids, ("swallow_redis", "kill_worker", "redis_away")),
 }
 #: Those that only one log brings out: Streams know a repeat when it comes, Kafka leaves it to the readers.
-LOG_OF = {"no marks": "kafka"}
+LOG_OF = {"no marks": "kafka", "ordinals ignored": "kafka"}

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import os
+import random
 import re
 import signal
 import sys
@@ -11,7 +12,8 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +25,26 @@ from redis.asyncio import Redis
 from aggregator.delivery import engine
 from aggregator.sink import audit
 from aggregator.sink.configured_pipelines import PIPELINES
+from aggregator.sink.hits import shown
 from aggregator.sink.partition import Partition, Stores
 from aggregator.sink.pipelines import Pipeline, Rows
 from aggregator.sink.sink import Sink
 from ingest.http.health import Probe
+from shared import addresses
 from shared.errors import LogUnavailable, PostgresUnavailable, TooLarge
+from shared.events.rows import sized
+from shared.hit import id_bytes, packed
 from shared.migrations.migrate_clickhouse import migrate as migrate_clickhouse
-from shared.record_log import dead_letters
+from shared.record_log import dead_letters, entries, streams
 from shared.record_log.accounting import TableAccount, account, accounts
 from shared.record_log.cursors import Cursors, OwnershipLost
+from shared.record_log.deduplication import Sieve
 from shared.record_log.journal import Append, Journal
 from shared.record_log.kafka.kafka_log import KafkaLog
+from shared.record_log.orphaned_journals import Orphans
 from shared.record_log.partition_share import Share
 from shared.record_log.record_log import Limit, Log, Position
-from shared.record_log.streams import StreamsLog
+from shared.record_log.streams import StreamsLog, prefix
 from shared.settings import Settings
 from shared.stores import clickhouse
 from shared.stores.clickhouse import ClickHouse
@@ -49,7 +57,7 @@ from tests.harness.process import ROOT
 from tests.harness.proxy import Proxy, behind, trouble
 from tests.harness.services import with_user
 from tests.harness.subjects.gateway import Gateway
-from tests.harness.subjects.sink_mutants import done_before_insert, random_token
+from tests.harness.subjects.sink_mutants import by_the_first_alone, done_before_insert, random_token
 from tests.harness.subjects.sinks import LEASE_S, Sinks
 from tests.harness.wait import PATIENCE_S, until
 
@@ -76,6 +84,21 @@ def hit(**fields: Any) -> tuple[bytes, bytes]:
         **fields,
     }
     return uuid.UUID(int=7).bytes, json.dumps(row).encode()
+
+
+def packed_hit(**fields: Any) -> tuple[bytes, bytes]:
+    """The same as workers write it."""
+    row = json.loads(hit(**fields)[1])
+    moment = datetime.fromisoformat(row["date_time"]).replace(tzinfo=UTC)
+    user, tracker = (id_bytes(uuid.UUID(row[name]).bytes) for name in ("user_id", "tracker_id"))
+    texts = b"".join(sized(row[name].encode()) for name in ("user_agent", "url", "value"))
+    epoch_ms, ip = round(moment.timestamp() * 1000), addresses.packed(row["ip"])
+    return b"", packed(epoch_ms, ip, tracker, user, uuid.UUID(row["event_id"]).int, texts, is_bot=row["is_bot"])
+
+
+def either() -> tuple[bytes, bytes]:
+    """One of both, by chance."""
+    return random.choice((hit, packed_hit))()
 
 
 class Stage(Sinks):
@@ -135,7 +158,7 @@ class Stage(Sinks):
 def readable(value: bytes) -> Any:
     """The record, if it is one."""
     with suppress(ValueError):
-        one = json.loads(value)
+        one = json.loads(shown(value))
         return one if isinstance(one, dict) and "event_id" in one else None
     return None
 
@@ -155,14 +178,22 @@ async def stage(redis_client: "Redis", database: str, clickhouse_settings: Setti
 @pytest.mark.every_engine
 async def test_every_record_becomes_a_row_with_its_place(stage: Stage) -> None:
     stage.sink()
-    for partition in (0, 1):
-        for _ in range(5):
-            await stage.append(*(hit() for _ in range(7)), partition=partition)
-    await stage.drained()
+    for make in (hit, packed_hit, either):
+        for partition in (0, 1):
+            for _ in range(3):
+                await stage.append(*(make() for _ in range(7)), partition=partition)
+        await stage.drained()
     await stage.check()
-    row = (await stage.tables.query("SELECT * FROM tracker_events ORDER BY event_id LIMIT 1"))[0]
-    assert row[6:10] == ('Mozilla/5.0 "ä"', "https://example.org/}", "{}\\\n", False)
-    assert row[10] == 0
+    rows = await stage.tables.query(
+        "SELECT * EXCEPT (event_id, log_partition, log_offset, log_seq) FROM tracker_events"
+    )
+    assert len(rows) == 126
+    [row] = set(map(tuple, rows))  # one form is as good as the other
+    assert [str(value) for value in row[:3]] == ["2026-11-21", "2026-11-21 10:00:00.123000", str(uuid.UUID(int=7))]
+    assert row[3:5] == (IPv6Address("::ffff:203.0.113.9"), uuid.UUID(int=1))
+    assert row[5:] == ('Mozilla/5.0 "ä"', "https://example.org/}", "{}\\\n", False)
+    keys = await stage.tables.query("SELECT log_partition, count() FROM tracker_events GROUP BY 1 ORDER BY 1")
+    assert keys == [(0, 63), (1, 63)]
 
 
 async def test_what_waits_in_a_journal_is_in_the_accounts(stage: Stage, tmp_path: Path) -> None:
@@ -189,19 +220,32 @@ async def test_a_batch_is_cut_by_time_when_little_comes(stage: Stage) -> None:
     await stage.check()
 
 
-async def test_repeats_of_a_producer_are_stored_once(stage: Stage, redis_client: "Redis") -> None:
+async def repeated(stage: Stage, redis_client: "Redis") -> None:
+    """An append of several hits comes again, to a Redis that has forgotten it."""
     stage.sink()
-    first = [hit() for _ in range(5)]
+    first = [packed_hit() for _ in range(5)]
     await stage.append(*first)
     await stage.drained()
-    await redis_client.hdel("tallybook:{hits.0}:seqs", "tests")  # as a Redis that has forgotten the append
+    await redis_client.hdel("tallybook:{hits.0}:seqs", "tests")
     await stage.log.append("hits", 0, first, producer="tests", seq=1)
-    await stage.append(hit())
-    await stage.drained()
+    await stage.append(packed_hit())
+    await until(lambda: _is_at_rest(stage, PIPELINE, 11))
     rows = await stage.tables.query("SELECT count(), uniqExact(event_id) FROM tracker_events")
     assert rows == [(6, 6)]
     taken = await account(stage.log, stage.pool, PIPELINE)
     assert (taken.accepted, taken.stored, taken.skipped, taken.difference) == (11, 6, 5, 0)
+
+
+async def test_repeats_of_a_producer_are_stored_once(stage: Stage, redis_client: "Redis") -> None:
+    await repeated(stage, redis_client)
+
+
+async def test_a_mutant_that_knows_an_entry_by_its_first_hit_alone_is_caught(
+    stage: Stage, redis_client: "Redis", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Sieve, "repeats", by_the_first_alone(Sieve.repeats))
+    with pytest.raises(AssertionError):
+        await repeated(stage, redis_client)
 
 
 # -- crash points ------------------------------------------------------------------------------------------------------
@@ -213,12 +257,13 @@ async def attacked(stage: Stage, crash: Callable[[str, int], asyncio.Event]) -> 
     """A sink dies at every point, in its first batch and in a later one; more comes; another one, which would cut
     otherwise, takes over."""
     for at, point in itertools.product((1, 3), POINTS):
-        await stage.append(*(hit() for _ in range(35)))
+        make = packed_hit if at == 1 else either
+        await stage.append(*(make() for _ in range(35)))
         died = crash(point, at)
         sink = stage.sink(records=10)
         await asyncio.wait_for(died.wait(), PATIENCE_S)
         await stage.kill(sink)
-        await stage.append(*(hit() for _ in range(10)))
+        await stage.append(*(make() for _ in range(10)))
         crash("nowhere", 0)
         successor = stage.sink(records=17)
         await stage.drained()
@@ -276,7 +321,16 @@ def _no_intent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Partition, "intend", intend)
 
 
-@pytest.mark.parametrize("mutant", [random_token, _no_intent, done_before_insert], ids=lambda one: one.__name__)
+def _counted_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log takes the hits of an entry for one."""
+    monkeypatch.setattr(streams, "packed", lambda of: ((key, value, 1) for key, value, _ in entries.packed(of)))
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [random_token, _no_intent, done_before_insert, _counted_as_one],
+    ids=lambda one: one.__name__,
+)
 async def test_a_mutant_is_caught(
     stage: Stage,
     crash: Callable[[str, int], asyncio.Event],
@@ -395,12 +449,44 @@ async def test_i8_poison_alone_goes_to_the_dead_letters(stage: Stage) -> None:
     assert (taken.stored, taken.dead_lettered, taken.difference) == (191, 9, 0)
 
 
+async def test_of_the_hits_of_an_entry_only_those_that_can_be_no_row_become_letters(stage: Stage) -> None:
+    """Damaged ones by themselves, and those that only ClickHouse refuses; what is mended comes once."""
+    await stage.tables.execute("ALTER TABLE tracker_events ADD CONSTRAINT named CHECK value != 'bad'")
+    records = [packed_hit(value="bad" if number in (3, 40, 41) else "good") for number in range(60)]
+    whole = records[20][1]
+    damaged = [whole[:-1], whole + b"x", whole[:80], b"\x01", whole[:-6] + b"\xff\xff\xff\xff\x7fx"]
+    await stage.append(*records[:30], *((b"", one) for one in damaged), *records[30:])
+    await stage.append(*(packed_hit(value="good") for _ in range(20)))
+    stage.sink(records=1000)
+    await stage.drained()
+    letters = await dead_letters.listed(stage.pool, 100)
+    assert len({letter.place for letter in letters}) == len(damaged) + 3
+    assert sorted(one.value or b"" for one in letters if one.reason == "malformed") == sorted(damaged)
+    refused = {str(one.place): json.loads(one.value or b"") for one in letters if one.reason == "469"}
+    assert refused.keys() == {str(one.place) for one in letters if one.reason != "malformed"}
+    assert {one["value"] for one in refused.values()} == {"bad"}
+    rows = await stage.tables.query(
+        "SELECT count(), uniqExact(event_id), uniqExact(log_offset, log_seq) FROM tracker_events"
+    )
+    assert rows == [(77, 77, 77)]
+    taken = await account(stage.log, stage.pool, PIPELINE)
+    assert (taken.accepted, taken.stored, taken.dead_lettered, taken.difference) == (85, 77, 8, 0)
+    async with stage.pool.acquire() as connection:
+        for place, record in refused.items():
+            mended = json.dumps(record | {"value": "good"}).encode()
+            assert await dead_letters.replay(connection, stage.log, dead_letters.place(place), mended)
+    await until(lambda: _is_at_rest(stage, PIPELINE, 88))
+    wanted = {str(one["event_id"]) for one in map(readable, stage.appended) if one}
+    found = await stage.tables.query("SELECT event_id FROM tracker_events")
+    assert Counter(str(row[0]) for row in found) == Counter(wanted)
+
+
 @pytest.mark.parametrize("point", POINTS)
 async def test_a_sink_that_dies_while_it_looks_for_poison(
     stage: Stage, crash: Callable[[str, int], asyncio.Event], point: str
 ) -> None:
     for at in (2, 4):
-        await stage.append(*(hit() for _ in range(9)), hit(date="x"), *(hit() for _ in range(9)))
+        await stage.append(*(either() for _ in range(9)), hit(date="x"), *(packed_hit() for _ in range(9)))
         died = crash(point, at)
         sink = stage.sink(records=19)
         await asyncio.wait_for(died.wait(), PATIENCE_S)
@@ -570,6 +656,58 @@ async def test_some_rows_of_another_version_are_an_alarm(
     await until(lambda: _trouble(stage, "has 9 rows, and the table 8 of them"))
     taken = await account(stage.log, stage.pool, PIPELINE)
     assert (taken.stored, taken.in_flight) == (0, 9)
+
+
+# -- an update in the midst of it --------------------------------------------------------------------------------------
+
+
+async def as_before(redis: "Redis", name: str, seq: int, *records: tuple[bytes, bytes]) -> None:
+    """An append as a former version stored it: an entry for each record, and a book without what has left."""
+    of = prefix("hits", 0)
+    for place, (key, value) in enumerate(records):
+        number = await redis.hincrby(of + "book", "appended", 1)
+        before = await redis.hincrby(of + "book", "bytes", 700) - 700
+        fields = {"k": key, "v": value, "p": name, "s": seq, "i": place, "n": number, "b": before}
+        await redis.xadd(of + "log", fields)  # type: ignore[arg-type]
+    await redis.hset(of + "seqs", name, str(seq))
+
+
+@pytest.mark.parametrize("point", ["nowhere", "intended", "inserted"])
+async def test_what_an_update_finds_in_the_log_and_in_journals_is_stored_once(
+    stage: Stage, redis_client: "Redis", crash: Callable[[str, int], asyncio.Event], tmp_path: Path, point: str
+) -> None:
+    """A range may be on its way, a journal may hold what the log has, and the log may have forgotten that."""
+    first, second, third = ([hit() for _ in range(size)] for size in (12, 5, 7))
+    await as_before(redis_client, "old", 1, *first)
+    await as_before(redis_client, "old", 2, *second)
+    died = crash(point, 1)
+    sink = stage.sink(records=9)
+    if point != "nowhere":
+        await asyncio.wait_for(died.wait(), PATIENCE_S)
+        await stage.kill(sink)
+        crash("nowhere", 0)
+    await redis_client.delete(prefix("hits", 0) + "seqs")
+    journal = Journal.create(tmp_path, "old", 1 << 20)
+    journal.write([Append("hits", 0, "old", 2, second), Append("hits", 0, "old", 3, third)])
+    os.close(journal._descriptor)
+    orphans = Orphans(tmp_path, stage.log)
+    orphans.start()
+    await until(lambda: not list(tmp_path.glob("*.journal")))
+    await orphans.stop()
+    new = [packed_hit() for _ in range(20)]
+    stage.appended += [value for _, value in (*first, *second, *third)]
+    await stage.append(*new)
+    if point != "nowhere":
+        stage.sink(records=11)
+    await stage.drained()
+    await stage.log.trim("hits", 0, await stage.log.end("hits", 0), keep_s=-1)
+    await stage.append(packed_hit(), hit())
+    await stage.drained()
+    rows = await stage.tables.query("SELECT event_id, log_offset, log_seq FROM tracker_events")
+    assert Counter(str(row[0]) for row in rows) == Counter(str(readable(one)["event_id"]) for one in stage.appended)
+    assert len({row[1:] for row in rows}) == len(rows)
+    taken = await account(stage.log, stage.pool, PIPELINE)
+    assert (taken.stored, taken.skipped, taken.difference) == (46, 5, 0)
 
 
 # -- several processes -------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 
 from shared.events.rows import Cut, Packer, blocks, rows_of, user_of
 from shared.events.rows import Event as SentEvent
+from shared.hit import id_bytes
 from shared.privacy import erasure
 from shared.privacy.erasure import USER_TABLES, sweep
 from shared.settings import Settings
@@ -356,7 +357,14 @@ SPELLINGS: list[tuple[str, list[bytes]]] = [
     ),
     ("org/7", [b'{"user_id":"org\\/7"}', b'{"user_id":"org/7"}', b'{"user_id":"org\\/7"']),
     ('ü"\\', [b'{"user_id":"\\u00fc\\u0022\\\\"}', '{"user_id":"ü\\"\\\\"}'.encode()]),
-    (COOKIE, [f'{{"user_id":"{COOKIE.upper()}"}}'.encode(), f'{{"user_id":"{COOKIE}'.encode()]),
+    (
+        COOKIE,
+        [
+            f'{{"user_id":"{COOKIE.upper()}"}}'.encode(),
+            f'{{"user_id":"{COOKIE}'.encode(),
+            b"\x01\x00 a hit " + id_bytes(UUID(COOKIE).bytes) + b" that is damaged",
+        ],
+    ),
     ("😀", [b'{"user_id":"\\ud83d\\ude00"}', b'{"user_id":"\\ud83d\\ude00"']),
     ("123456789012345678901234567890", [b'{"user_id":123456789012345678901234567890}']),
 ]
