@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
+from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
@@ -34,6 +35,8 @@ from ingest.http.health import Probe
 from ingest.http.openapi import Operation, prefixed, published, routes
 from ingest.http.problems import HANDLERS
 from ingest.http.rate_limits import Allowance, Limiter
+from ingest.operation import operations as operation
+from ingest.operation.freshness import Clock
 from ingest.registries import operations as registries
 from ingest.session import operations as session
 from ingest.session import routes as sign_ins
@@ -68,6 +71,7 @@ OPERATIONS: list[Operation] = [
     *session.OPERATIONS,
     *snippet.OPERATIONS,
     *service.OPERATIONS,
+    *operation.OPERATIONS,
     *docs.OPERATIONS,
 ]
 
@@ -110,9 +114,7 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
             log = await stack.enter_async_context(chosen_log(settings))
             counter = Counter(settings, banners.gate)
             counter.start()
-            # Clients and keys share the memory that Redis has for limits.
-            kept_max = max(2, redis_memory.entries(settings, "limits", redis_memory.LIMIT) // 2)
-            limits: dict[str, Any] = {"kept_max": kept_max, "shards": settings.shards}
+            of_clients, of_keys = _limiters(settings, redis)
             stack.push_async_callback(counter.stop, settings.redis_timeout_s)
             client = ClientAddress(settings.trusted_proxies)
             state = State(
@@ -121,15 +123,8 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
                 keyed=Keyed(settings, redis),
                 reader=Reader(settings, redis, pool),
                 banners=banners,
-                limiter=Limiter(settings.rate_limit_per_s, settings.rate_limit_burst, redis, **limits),
-                key_limiter=Limiter(
-                    settings.key_rate_limit_per_s,
-                    settings.key_rate_limit_burst,
-                    redis,
-                    kind="keys",
-                    named=str,
-                    **limits,
-                ),
+                limiter=of_clients,
+                key_limiter=of_keys,
                 allowance=Allowance(settings),
                 keys=keys,
                 sessions=sessions,
@@ -146,6 +141,7 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
                 origins=Origins(settings.track_origins),
                 clickhouse=await _clickhouse(settings, stack),
                 probe=Probe(),
+                freshness=Clock(),
                 stock_taking=asyncio.Lock(),
                 redis=redis,
                 pool=pool,
@@ -154,6 +150,15 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
             yield state.fields
 
     return lifespan
+
+
+def _limiters(settings: Settings, redis: "Redis") -> tuple[Limiter, Limiter]:
+    """Return the limits of clients and of keys. They share the memory that Redis has for limits."""
+    kept_max = max(2, redis_memory.entries(settings, "limits", redis_memory.LIMIT) // 2)
+    limits: dict[str, Any] = {"kept_max": kept_max, "shards": settings.shards}
+    per_s, burst = settings.key_rate_limit_per_s, settings.key_rate_limit_burst
+    of_keys = Limiter(per_s, burst, redis, kind="keys", named=str, **limits)
+    return Limiter(settings.rate_limit_per_s, settings.rate_limit_burst, redis, **limits), of_keys
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # at run time no subject depends on another because of its ty
     from ingest.http.cors import Origins
     from ingest.http.health import Probe
     from ingest.http.rate_limits import Allowance, Limiter
+    from ingest.operation.freshness import Clock
     from shared.counting.drain import Counter
     from shared.counting.keyed import Keyed
     from shared.counting.reader import Reader
@@ -72,6 +73,7 @@ class State(_Fields):
     origins: "Origins"
     clickhouse: "ClickHouse | None"
     probe: "Probe"
+    freshness: "Clock"
     stock_taking: asyncio.Lock
     redis: "Redis"
     pool: "Pool"

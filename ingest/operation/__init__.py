@@ -1,0 +1,5 @@
+"""Say how far behind the tables are, and what could be no row.
+
+freshness     age of the oldest record and minute that is on its way
+operations    describe the routes
+"""
