@@ -211,8 +211,37 @@ class DayUsers(Struct, gc=False):
 class DailyUsers(Ranged, kw_only=True):
     """Unique users of every day of the range, those without any included."""
 
+    users: Annotated[int, Meta(ge=0, description="Different users of the whole range: not the sum of its days")]
     error: Annotated[float, Meta(description="With `approx`: relative error that 99.7 % of the days stay below")] = 0.0
     days: list[DayUsers]
+
+
+class EventSums(Struct):
+    """Events and their users."""
+
+    count: Annotated[int, Meta(ge=0, description="Events")]
+    users: Annotated[int, Meta(ge=0, description="Different users of them")]
+
+
+class EventBucket(EventSums, gc=False):
+    """Events of one minute, hour or day."""
+
+    timestamp: Annotated[datetime, Meta(tz=True, description="When the bucket begins, in UTC")]
+
+
+class EventSeries(Struct, kw_only=True):
+    """Events of a range: in all, and by bucket. Buckets without events are left out, unless `fill=true`."""
+
+    from_: Annotated[str, Meta(description="The begin as it was asked for: a date, or an instant in UTC")] = field(
+        name="from"
+    )
+    to: Annotated[str, Meta(description="The end as it was asked for: a date, or an instant in UTC")]
+    step: Step
+    tz: Annotated[str, Meta(description="The zone in which hours and days begin")]
+    segment: Annotated[str, Meta(description="The segment in its shortest form")] | UnsetType = UNSET
+    event_type: Annotated[str, Meta(description="The type, where one was asked for")] | UnsetType = UNSET
+    total: Annotated[EventSums, Meta(description="Of the whole range: users are not the sum of the buckets")]
+    stats: list[EventBucket]
 
 
 class TypeCount(Struct, gc=False):

@@ -9,7 +9,7 @@ no text is read or hashed. Days are whole days of the zone `tz`; both ends of a 
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from string import Template
 from typing import Any, get_args
 
@@ -25,6 +25,9 @@ from ingest.statistics.answers import (
     Cohort,
     DailyUsers,
     DayUsers,
+    EventBucket,
+    EventSeries,
+    EventSums,
     Retention,
     TopEvents,
     TypeCount,
@@ -32,6 +35,7 @@ from ingest.statistics.answers import (
 )
 from ingest.statistics.days import Days, between, day, days, zone_of
 from ingest.statistics.exports import Table, as_json
+from ingest.statistics.range_ends import span
 from shared.events.table import EVENTS, TABLE, property_of
 from shared.stores.postgres import statement
 
@@ -45,6 +49,8 @@ FIELDS: Mapping[str, Field] = {
 DAYS_MOST, TYPES_MOST, WINDOWS_MOST = 1098, 1000, 60
 TYPES, WINDOWS = 10, 3
 TYPE_MOST = 64
+#: Longest ranges of a series, in days, by step.
+SERIES_DAYS: Mapping[str, int] = {"minute": 2, "hour": 62, "day": DAYS_MOST}
 _WINDOW_DAYS: Mapping[str, int] = {"day": 1, "week": 7}
 _DAY_S = 86_400
 
@@ -55,6 +61,8 @@ ERROR = 0.009
 
 _DAU = Template(statement("ingest/statistics/events.dau.sql"))
 _DAU_OF_ZONE = Template(statement("ingest/statistics/events.dau_of_zone.sql"))
+_USERS = Template(statement("ingest/statistics/events.users.sql"))
+_SERIES = Template(statement("ingest/statistics/events.series.sql"))
 _TOP = Template(statement("ingest/statistics/events.top.sql"))
 _RETENTION = Template(statement("ingest/statistics/events.retention.sql"))
 
@@ -71,9 +79,10 @@ async def daily_users(request: Request) -> Response:
     asked = days(values, DAYS_MOST)
     is_approximate = flag(values, "approx")
     text, of = asked_for(values, "segment", FIELDS)
+    parameters = {**asked.parameters, **of.parameters}
     template = _DAU if asked.is_utc else _DAU_OF_ZONE
     sql = template.substitute(events=TABLE, segment=of.sql, unique=_UNIQUE[is_approximate])
-    found = {name: users for name, users in await exports.rows(request, sql, {**asked.parameters, **of.parameters})}
+    found = {name: users for name, users in await exports.rows(request, sql, parameters)}
     names: Sequence[Any] = asked.dates if asked.is_utc else range(1, len(asked.dates) + 1)
     users = [found.get(name, 0) for name in names]
     error = ERROR if is_approximate else 0.0
@@ -83,7 +92,41 @@ async def daily_users(request: Request) -> Response:
         file = await exports.response(request, media, table)
         file.headers[_ERROR_HEADER] = str(error)
         return file
-    return as_json(DailyUsers(**_ranged(asked, text), error=error, days=list(map(DayUsers, asked.dates, users))))
+    whole = users[0]
+    if len(users) > 1:  # no sum of days: whoever was there on two of them is one user
+        sql = _USERS.substitute(events=TABLE, segment=of.sql, unique=_UNIQUE[is_approximate])
+        [[whole]] = await exports.rows(request, sql, parameters)
+    listed = list(map(DayUsers, asked.dates, users))
+    return as_json(DailyUsers(**_ranged(asked, text), users=whole, error=error, days=listed))
+
+
+async def event_series(request: Request) -> Response:
+    """Return events and their users by minute, hour or day."""
+    values = query(request, ("from", "to", "step", "segment", "tz", "event_type", "fill"))
+    asked, is_filled, event_type = span(values, SERIES_DAYS, "day"), flag(values, "fill"), _type(values)
+    text, of = asked_for(values, "segment", FIELDS)
+    sql = _SERIES.substitute(events=EVENTS, segment=of.sql, bucket=asked.bucket("toUnixTimestamp(occurred_at)"))
+    parameters = {**asked.parameters, **of.parameters, "event_type": event_type}
+    [(_, _, *whole), *found] = await exports.rows(request, sql, parameters)
+    known = {begin: (count, users) for _, begin, count, users in found}
+    begins = asked.labels if is_filled else sorted(known)
+    stats = [EventBucket(*known.get(begin, (0, 0)), datetime.fromtimestamp(begin, UTC)) for begin in begins]
+    if (media := exports.wanted(request)) in exports.FILES:
+        columns = {"timestamp": exports.MOMENT, "count": "UInt64", "users": "UInt64"}
+        rows = [(one.timestamp, one.count, one.users) for one in stats]
+        return await exports.response(request, media, Table(("events", asked.step, *asked.days), columns, rows))
+    return as_json(
+        EventSeries(
+            from_=asked.since.text,
+            to=asked.until.text,
+            step=asked.step,  # type: ignore[arg-type]
+            tz=asked.zone,
+            segment=text,
+            event_type=event_type or UNSET,
+            total=EventSums(*whole),
+            stats=stats,
+        )
+    )
 
 
 async def top_events(request: Request) -> Response:
@@ -106,9 +149,7 @@ async def retention(request: Request) -> Response:
     zone, start = zone_of(values), day(values, "start_date")
     window = choice(values, "window", get_args(Window), "week")
     number = integer(values, "windows", 1, WINDOWS_MOST, WINDOWS)
-    event_type = values.get("event_type", "")
-    if len(event_type) > TYPE_MOST:
-        raise invalid("event_type", f"has more than {TYPE_MOST} characters.")
+    event_type = _type(values)
     width = _WINDOW_DAYS[window]
     asked = between(start, start + timedelta(days=number * width), zone, width)
     parameters = {**asked.parameters, "seconds": width * _DAY_S, "event_type": event_type}
@@ -128,6 +169,14 @@ async def retention(request: Request) -> Response:
 
 
 # -- parts -------------------------------------------------------------------------------------------------------------
+
+
+def _type(values: Mapping[str, str]) -> str:
+    """Return the type of events that is asked for; empty for all of them. Raise Invalid."""
+    event_type = values.get("event_type", "")
+    if len(event_type) > TYPE_MOST:
+        raise invalid("event_type", f"has more than {TYPE_MOST} characters.")
+    return event_type
 
 
 def _triangle(starts: Sequence[date], users: Mapping[tuple[int, int], int]) -> list[Cohort]:

@@ -23,6 +23,9 @@ FILES = MEDIA[1:]
 #: Of what a client may ask for in several media types.
 _HEADERS = {"cache-control": "no-store", "vary": "accept"}
 
+#: A moment in UTC, as a column of a file.
+MOMENT = "DateTime('UTC')"
+
 _FILE = statement("ingest/statistics/exports.file.sql")
 _ENDINGS = {NDJSON: "ndjson", PARQUET: "parquet"}
 
@@ -58,7 +61,12 @@ def wanted(request: Request) -> str:
 async def response(request: Request, media: str, table: Table) -> Response:
     """Return the table as a file of a media type of FILES. Raise ClickHouseUnavailable: it writes Parquet."""
     if media == csv.MEDIA:
-        columns = {name: [_cell(row[at]) for row in table.rows] for at, name in enumerate(table.columns)}
+        columns = {
+            name: csv.times([row[at] for row in table.rows])
+            if kind == MOMENT
+            else [_cell(row[at]) for row in table.rows]
+            for at, (name, kind) in enumerate(table.columns.items())
+        }
         return csv.response(table.name, columns)
     objects = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
     content = msgspec.json.Encoder().encode_lines(objects)

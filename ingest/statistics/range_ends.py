@@ -1,22 +1,28 @@
-"""Ends of a range `[from, to)`, as hits, page views and event logs are asked for: dates, or moments of RFC 3339.
+"""Ends of a range `[from, to)` of what ClickHouse has: dates, or moments of RFC 3339.
 
-A date means its whole day in UTC, so `to=2026-03-31` ends with that day.
+A date means its whole day in the zone, UTC where there is none, so `to=2026-03-31` ends with that day. A span cuts such
+a range into minutes, hours or days of the zone.
 """
 
-from collections.abc import Mapping
-from datetime import UTC, date, datetime
-from typing import Annotated, NamedTuple
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 from msgspec import Meta
 
-from ingest.http.query import malformed
-from ingest.statistics.ranges import YEARS, instant, is_date, parsed_date
+from ingest.http.query import choice, invalid, malformed
+from ingest.statistics.ranges import YEARS, Range, instant, is_date, known_zone, midnight, parsed_date
 
 #: An end of a range wherever a schema needs one.
 EdgeText = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}")]
 
-_DAY_US = 86_400_000_000
+_MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
+_SECONDS: Mapping[str, int] = {"minute": _MINUTE_S, "hour": _HOUR_S, "day": _DAY_S}
 _EPOCH = date(1970, 1, 1)
+_UTC = "UTC"
+#: The last day that a Date of ClickHouse holds, and the last second of a DateTime.
+_LAST_DAY, _LAST_S = date(2149, 6, 6), 2**32 - 1
 
 
 class Edge(NamedTuple):
@@ -39,12 +45,70 @@ class Edge(NamedTuple):
         return self.date or f"{moment:%Y-%m-%dT%H:%M:%S}.{self.epoch_ms % 1000:03}Z"
 
 
-def edge(values: Mapping[str, str], name: str, days: int, years: tuple[int, int] = YEARS) -> Edge:
+class Span(NamedTuple):
+    """A range and its buckets. Bucket i is named `labels[i]` and lasts from `bounds[i]` to before `bounds[i + 1]`, in
+    epoch seconds; both are whole minutes at the ends of the range."""
+
+    since: Edge
+    until: Edge
+    step: str
+    zone: str
+    labels: Sequence[int]
+    bounds: Sequence[int]
+
+    @property
+    def days(self) -> tuple[str, str]:
+        """Return its first and last day of the zone as parts of a file name."""
+        zone = ZoneInfo(self.zone)
+        first, last = (datetime.fromtimestamp(at, zone) for at in (self.bounds[0], self.bounds[-1] - 1))
+        return f"{first:%Y%m%d}", f"{last:%Y%m%d}"
+
+    def bucket(self, second: str) -> str:
+        """Return the SQL of the label of a moment, which is SQL as well, in epoch seconds."""
+        return (_BY_SIZE if self._is_even else _BY_STARTS).format(second)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Return what SQL has to know of it: ends in milliseconds, days of UTC that it touches, and its buckets."""
+        last = min(_EPOCH + timedelta(milliseconds=self.until.epoch_ms - 1), _LAST_DAY)
+        days = {"first": str(min(_EPOCH + timedelta(milliseconds=self.since.epoch_ms), _LAST_DAY)), "last": str(last)}
+        starts = {"size": _SECONDS[self.step]} if self._is_even else {"starts": [min(s, _LAST_S) for s in self.labels]}
+        return {"since": self.since.epoch_ms, "until": self.until.epoch_ms, **days, **starts}
+
+    @property
+    def _is_even(self) -> bool:
+        """Whether every bucket is as long as the step, counted from 1970."""
+        return self.step == "minute" or self.zone == _UTC
+
+
+_BY_SIZE = "intDiv({0}, {{size:UInt32}}) * {{size:UInt32}}"
+_BY_STARTS = "roundDown({0}, {{starts:Array(UInt32)}})"
+
+
+def span(values: Mapping[str, str], most_days: Mapping[str, int], default: str) -> Span:
+    """The range that `from`, `to`, `step` and `tz` ask for, with steps of `most_days`. Raises Malformed or Invalid."""
+    zone = known_zone(values["tz"]) if "tz" in values else _UTC
+    since, until = edge(values, "from", days=0, zone=zone), edge(values, "to", days=1, zone=zone)
+    if since.epoch_ms >= until.epoch_ms:
+        raise invalid("to", "has to be later than from: the range is [from, to), and a date is its whole day.")
+    step: Any = choice(values, "step", most_days, default)
+    if until.epoch_ms - since.epoch_ms > (most_days[step] * _DAY_S + _HOUR_S * (zone != _UTC)) * 1000:
+        allowed = ", ".join(f"{days:,} days with step={name}" for name, days in most_days.items())
+        raise invalid("to", f"is more than {most_days[step]:,} days after from. The longest ranges are {allowed}.")
+    first = since.epoch_ms // 1000 // _MINUTE_S * _MINUTE_S
+    end = -(-until.epoch_ms // (1000 * _MINUTE_S)) * _MINUTE_S
+    labels, bounds = Range(first, end, step, None if zone == _UTC else zone, _MINUTE_S).buckets()
+    return Span(since, until, step, zone, labels, bounds)
+
+
+def edge(values: Mapping[str, str], name: str, days: int, years: tuple[int, int] = YEARS, zone: str = _UTC) -> Edge:
     """An end of the range; `days` is what has to be added to the begin of a date. Raises Malformed or Invalid."""
     text = values.get(name)
     if text is None:
         raise malformed(name, "is missing. Give a date, as 2026-03-01, or an RFC 3339 time.")
     if is_date(text):
-        return Edge(((parsed_date(name, text, years) - _EPOCH).days + days) * _DAY_US, text)
+        day = parsed_date(name, text, years) + timedelta(days=days)
+        second = (day - _EPOCH).days * _DAY_S if zone == _UTC else midnight(day, ZoneInfo(zone))
+        return Edge(second * 1_000_000, text)
     second, fraction = instant(name, text, years=years)
     return Edge(second * 1_000_000 + -(-int(fraction or 0) * 1_000_000 // 10 ** len(fraction)))

@@ -104,6 +104,19 @@ def top(events: Iterable[Event], first: date, last: date, zone: str, limit: int)
     return sorted(found.items(), key=lambda item: (-item[1], item[0].encode()))[:limit]
 
 
+def series(events: Iterable[Event], zone: str, step: str) -> dict[str, tuple[int, int]]:
+    """(events, users) by the begin of their local hour or day, as the answer writes it. The zone's hours are whole."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for event in counted(events):
+        local = event.occurred_at.astimezone(ZoneInfo(zone))
+        past = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+        begin = event.occurred_at.astimezone(UTC) - past
+        if step == "day":
+            begin = local.replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
+        found[f"{begin:%Y-%m-%dT%H:%M:%SZ}"].append(event.user_id)
+    return {begin: (len(users), len(set(users))) for begin, users in sorted(found.items())}
+
+
 def retention(
     events: Sequence[Event], start: date, windows: int, days: int, zone: str, counts: Callable[[Event], bool]
 ) -> list[list[int]]:

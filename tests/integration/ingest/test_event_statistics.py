@@ -178,6 +178,14 @@ async def test_daily_users_and_top_events_are_those_of_the_model_before_and_afte
     last = first + timedelta(days=days)
     answer = (await asked(clickhouse, "dau", **{"from": first, "to": last, "tz": zone})).json()
     assert [(day["date"], day["users"]) for day in answer["days"]] == analytics.dau(events, first, last, zone)
+    in_range = [event for event in analytics.counted(events) if first <= analytics.day_of(event, zone) <= last]
+    whole = len({event.user_id for event in in_range})
+    assert answer["users"] == whole
+    for step in ("hour", "day"):
+        answer = (await asked(clickhouse, "events", **{"from": first, "to": last, "tz": zone, "step": step})).json()
+        found = {one["timestamp"]: (one["count"], one["users"]) for one in answer["stats"]}
+        assert found == analytics.series(in_range, zone, step)
+        assert answer["total"] == {"count": len(in_range), "users": whole}
     answer = (await asked(clickhouse, "top-events", **{"from": first, "to": last, "tz": zone, "limit": 2})).json()
     found = [(one["event_type"], one["count"]) for one in answer["events"]]
     assert found == analytics.top(events, first, last, zone, 2)
@@ -449,3 +457,81 @@ async def test_while_clickhouse_is_away_the_client_is_asked_to_come_back() -> No
                 answer = await asked(clickhouse, path, **parameters)
                 assert (answer.status_code, answer.json()["code"]) == (503, "clickhouse_unavailable")
                 assert int(answer.headers["retry-after"]) >= 1
+
+
+# -- events over a range -----------------------------------------------------------------------------------------------
+
+
+async def test_events_of_a_type_and_a_segment_by_minute_with_the_empty_ones(empty: ClickHouse) -> None:
+    at = [NOON + timedelta(seconds=seconds) for seconds in (0, 59.999, 60, 180, 240)]
+    events = [Event(n, moment, f"u{n % 2}", "buy" if n < 5 else "view") for n, moment in enumerate(at, 1)]
+    await store(empty, events, events[:2])  # a repeat counts once
+    params = {"from": "2026-03-01T12:00:00Z", "to": "2026-03-01T12:04:00Z", "step": "minute", "event_type": "buy"}
+    answer = (await asked(empty, "events", **params, fill="true")).json()
+    assert answer == {
+        "from": "2026-03-01T12:00:00.000Z",
+        "to": "2026-03-01T12:04:00.000Z",
+        "step": "minute",
+        "tz": "UTC",
+        "event_type": "buy",
+        "total": {"count": 4, "users": 2},
+        "stats": [
+            {"count": count, "users": users, "timestamp": f"2026-03-01T12:0{minute}:00Z"}
+            for minute, (count, users) in enumerate([(2, 2), (1, 1), (0, 0), (1, 1)])
+        ],
+    }
+    some = (await asked(empty, "events", **params, segment="user_id:u1")).json()
+    assert (some["total"], some["segment"]) == ({"count": 2, "users": 1}, "user_id:u1")
+    assert [one["timestamp"][11:16] for one in some["stats"]] == ["12:00", "12:01"]
+    none = (await asked(empty, "events", **{"from": "2020-01-01", "to": "2020-01-02"})).json()
+    assert (none["total"], none["stats"]) == ({"count": 0, "users": 0}, [])
+
+
+async def test_half_hours_of_a_change_of_clocks_are_buckets_of_their_own(empty: ClickHouse) -> None:
+    first = datetime(2026, 10, 3, 13, 30, tzinfo=UTC)  # midnight of 4 October on Lord Howe; clocks go 30 minutes ahead
+    events = [Event(n, first + timedelta(minutes=15 * n + 1), f"u{n}") for n in range(94)]
+    await store(empty, events)
+    day = {"from": "2026-10-04", "to": "2026-10-04", "tz": "Australia/Lord_Howe"}
+    hours = (await asked(empty, "events", **day, step="hour", fill="true")).json()
+    days = (await asked(empty, "events", **day, step="day")).json()
+    assert (hours["total"]["count"], days["total"]["count"], len(days["stats"])) == (94, 94, 1)
+    assert [one["count"] for one in hours["stats"]] == [4, 4, 2, *[4] * 21]
+
+
+@pytest.mark.parametrize("media", FILES)
+async def test_events_are_a_file_in_every_format(empty: ClickHouse, media: str) -> None:
+    await store(empty, [Event(1, NOON), Event(2, NOON, "v")])
+    answer = await asked(empty, "events", media, **{"from": "2026-03-01", "to": "2026-03-02"}, fill="true")
+    assert answer.status_code == 200
+    assert "tallybook-events-day-20260301-20260302." in answer.headers["content-disposition"]
+    if media == "text/csv":
+        assert answer.text.splitlines() == [
+            "timestamp,count,users",
+            "2026-03-01T00:00:00Z,2,2",
+            "2026-03-02T00:00:00Z,0,0",
+        ]
+    elif media == "application/x-ndjson":
+        assert json.loads(answer.text.splitlines()[0]) == {"timestamp": "2026-03-01T00:00:00Z", "count": 2, "users": 2}
+    else:
+        assert answer.content[:4] == b"PAR1"
+
+
+@pytest.mark.parametrize(
+    ("params", "code", "parameter"),
+    [
+        ({"from": "2026-03-01", "to": "2026-03-03", "step": "minute"}, "invalid", "to"),
+        ({"from": "2026-03-01", "to": "2026-05-02", "step": "hour"}, "invalid", "to"),
+        ({"from": "2020-01-01", "to": "2026-05-02"}, "invalid", "to"),
+        ({"from": "2026-03-02", "to": "2026-03-01"}, "invalid", "to"),
+        ({"from": "2026-03-01"}, "malformed", "to"),
+        ({"from": "2026-03-01", "to": "2026-03-01", "step": "week"}, "invalid", "step"),
+        ({"from": "2026-03-01", "to": "2026-03-01", "tz": "Mars"}, "invalid", "tz"),
+        ({"from": "2026-03-01", "to": "2026-03-01", "event_type": "x" * 65}, "invalid", "event_type"),
+        ({"from": "2026-03-01", "to": "2026-03-01", "segment": "event_type:"}, "malformed", "segment"),
+    ],
+)
+async def test_l6_what_is_no_series_is_refused_before_anything_is_asked(
+    params: dict[str, str], code: str, parameter: str
+) -> None:
+    answer = await asked(None, "events", **params)
+    assert (answer.json()["code"], answer.json()["errors"][0]["parameter"]) == (code, parameter)

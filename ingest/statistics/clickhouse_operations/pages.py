@@ -1,0 +1,58 @@
+"""The operation that returns page views."""
+
+from ingest.http.openapi import Answer, Operation, Parameter
+from ingest.statistics import answers, pages
+from ingest.statistics.clickhouse_operations.parameters import ERRORS, limit, text
+from ingest.statistics.range_ends import EdgeText
+
+_EXAMPLE_SUMS = {"views": 5, "users": 3, "average_duration_ms": 48_200.0, "bounce_rate": 0.2}
+
+OPERATIONS = [
+    Operation(
+        method="GET",
+        path="/stats/pages",
+        handler=pages.page_statistics,
+        scope="stats:read",
+        body_use="refused",
+        summary="Page views of a range, by minute or hour",
+        description="Views, different users, mean duration and share of bounces: in all, by bucket, and of the most "
+        "viewed pages. `from` is lowered and `to` raised to whole buckets. Views are there within seconds; those that "
+        "come late are added to the minute in which they happened. While views come in, parts of one answer may "
+        f"differ by the newest.\n\nMinutes are kept for {pages.MINUTES_DAYS} days, hours for good.",
+        parameters=(
+            Parameter(
+                "from",
+                EdgeText,
+                "Begin of the range, a date in UTC or an RFC 3339 time",
+                required=True,
+                example="2026-03-01",
+            ),
+            Parameter(
+                "to",
+                EdgeText,
+                "End of the range; a date is in it as a whole, a time is not",
+                required=True,
+                example="2026-03-31",
+            ),
+            Parameter("step", answers.PageStep, "Size of a bucket, `hour` when not given"),
+            Parameter("page_id", text(pages.PAGE_MAX), "Views of this page alone", example="/products/7"),
+            limit(pages.PAGES_MOST, f"Pages to name, {pages.PAGES} when not given"),
+        ),
+        answers={
+            200: Answer(
+                "The views",
+                answers.PageStatistics,
+                example={
+                    "from": "2026-03-01T00:00:00Z",
+                    "to": "2026-04-01T00:00:00Z",
+                    "step": "hour",
+                    "total": _EXAMPLE_SUMS,
+                    "stats": [{**_EXAMPLE_SUMS, "timestamp": "2026-03-01T12:00:00Z"}],
+                    "pages": [{**_EXAMPLE_SUMS, "page_id": "/products/7"}],
+                },
+            )
+        },
+        errors=ERRORS,
+        order=230,
+    )
+]
