@@ -15,6 +15,7 @@ from ingest.auth.jwt import Tokens
 from ingest.auth.scopes import guarded
 from ingest.auth.sessions import Sessions
 from ingest.caches.banners import Banners
+from ingest.caches.links import Links
 from ingest.caches.sites import Sites
 from ingest.caches.trackers import Trackers
 from ingest.clicks import operations as clicks
@@ -35,6 +36,7 @@ from ingest.http.health import Probe
 from ingest.http.openapi import Operation, prefixed, published, routes
 from ingest.http.problems import HANDLERS
 from ingest.http.rate_limits import Allowance, Limiter
+from ingest.links import operations as redirects
 from ingest.operation import operations as operation
 from ingest.operation.freshness import Clock
 from ingest.registries import operations as registries
@@ -45,6 +47,7 @@ from ingest.statistics import operations as statistics
 from ingest.statistics.clickhouse_reads import Reads
 from shared.counting.drain import Counter
 from shared.counting.keyed import Keyed
+from shared.counting.links import LinkClicks
 from shared.counting.reader import Reader
 from shared.events.table import TOPIC as EVENTS
 from shared.hit import TOPIC as HITS
@@ -65,6 +68,7 @@ OPERATIONS: list[Operation] = [
     *clicks.OPERATIONS,
     *hits.OPERATIONS,
     *collect.OPERATIONS,
+    *redirects.OPERATIONS,
     *events.OPERATIONS,
     *statistics.OPERATIONS,
     *registries.OPERATIONS,
@@ -105,9 +109,10 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
             stack.push_async_callback(lambda: asyncio.shield(redis.aclose()))
             pool = await stack.enter_async_context(create_pool(settings))
             banners, trackers, sites = Banners(settings, pool), Trackers(pool), Sites(pool)
+            links = Links(settings, pool)
             keys = Keys(pool) if settings.keyed else None
             sessions = Sessions(pool, keys) if keys else None
-            for cache in (banners, trackers, sites, keys, sessions):
+            for cache in (banners, trackers, sites, links, keys, sessions):
                 if cache is not None:
                     await cache.start()
                     stack.push_async_callback(cache.stop)
@@ -132,6 +137,8 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
                 client=client,
                 trackers=trackers,
                 sites=sites,
+                links=links,
+                link_clicks=LinkClicks(redis),
                 recorder=Recorder(settings, client),
                 log=log,
                 hits=await stack.enter_async_context(_producer(settings, log)),

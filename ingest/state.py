@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # at run time no subject depends on another because of its ty
     from ingest.auth.jwt import Tokens
     from ingest.auth.sessions import Sessions
     from ingest.caches.banners import Banners
+    from ingest.caches.links import Links
     from ingest.caches.sites import Sites
     from ingest.caches.trackers import Trackers
     from ingest.events.recent_ids import EventWindow
@@ -26,6 +27,7 @@ if TYPE_CHECKING:  # at run time no subject depends on another because of its ty
     from ingest.operation.freshness import Clock
     from shared.counting.drain import Counter
     from shared.counting.keyed import Keyed
+    from shared.counting.links import LinkClicks
     from shared.counting.reader import Reader
     from shared.record_log.producer import Producer
     from shared.record_log.record_log import Log
@@ -64,6 +66,8 @@ class State(_Fields):
     client: "ClientAddress"
     trackers: "Trackers"
     sites: "Sites"
+    links: "Links"
+    link_clicks: "LinkClicks"
     recorder: "Recorder"
     log: "Log"
     hits: "Producer"

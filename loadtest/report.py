@@ -44,6 +44,9 @@ _OTHER_GOALS = (
     ("upload", "upload of 5 MB of events, throughput against Granian without the front", 0.95, True),
     ("click_p99", "p99 of clicks while uploads and reads run, against Granian (less is better)", 1.0, False),
 )
+_LINK_GOALS: _Goals = (
+    ("vs_clicks", "redirect links: throughput against plain clicks", {"c64": 0.7, "c256": 0.7}, True),
+)
 _SIDE_COLUMNS = ("side", "clicks/s", "p50 ms", "p99 ms", "CPU us per click", "of it server / Redis / Postgres")
 
 
@@ -54,6 +57,7 @@ def tables(result: Mapping[str, Any]) -> str:
     ratios += _ratios(_GOALS, clicks)
     ratios += _ratios(_BROWSER_GOALS, {name: table["browser"] for name, table in clicks.items()})
     ratios += _ratios(_HIT_GOALS, result.get("hits", {}))
+    ratios += _ratios(_LINK_GOALS, {name: of for name, of in result.get("links", {}).items() if name != "rows"})
     if ratios:
         parts.append(_table(("median of the paired ratios", "connections", "ratio", "goal", ""), ratios))
     for connections, table in clicks.items():

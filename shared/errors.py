@@ -10,9 +10,11 @@
       NotFound                         404     not_found
         UnknownBanner                  404     unknown_banner
         UnknownTracker                 404     unknown_tracker
+        UnknownLink                    404     unknown_link
       MethodNotAllowed                 405     method_not_allowed
       BodyTimeout                      408     body_timeout            yes
       Conflict                         409     conflict                yes
+      LinkGone                         410     link_gone
       TooLarge                         413     too_large
       UnsupportedMediaType             415     unsupported_media_type
       Invalid                          422     invalid
@@ -132,6 +134,12 @@ class UnknownTracker(NotFound):
     code = "unknown_tracker"
 
 
+class UnknownLink(NotFound):
+    """There is no link of this name. Add it with `tallybook links add`."""
+
+    code = "unknown_link"
+
+
 class MethodNotAllowed(TallybookError):
     """This address does not answer this method. The Allow header names those that it answers."""
 
@@ -148,6 +156,12 @@ class Conflict(TallybookError):
     """Another request with the same key is being answered. Repeat this one after Retry-After seconds."""
 
     status, code, retryable = 409, "conflict", True
+
+
+class LinkGone(TallybookError):
+    """This link leads nowhere any more: it is switched off or over, or its clicks are used up. Nothing was counted."""
+
+    status, code = 410, "link_gone"
 
 
 class TooLarge(TallybookError):

@@ -16,6 +16,7 @@ from tallybook.commands.dlq import dlq
 from tallybook.commands.generate import generate
 from tallybook.commands.import_events import import_events
 from tallybook.commands.keys import keys
+from tallybook.commands.links import links
 from tallybook.commands.outbox import outbox
 from tallybook.commands.sites import sites
 from tallybook.commands.trackers import trackers
@@ -77,6 +78,7 @@ main.add_command(generate)
 main.add_command(outbox)
 main.add_command(keys)
 main.add_command(sites)
+main.add_command(links)
 main.add_command(trackers)
 main.add_command(users)
 

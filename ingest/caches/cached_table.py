@@ -1,4 +1,4 @@
-"""Cache a small Postgres table (banners, trackers, API keys) in each worker.
+"""Cache a small Postgres table (banners, trackers, links, API keys) in each worker.
 
 The worker checks the version of the table every second and reads the table again when it has changed. It looks up an
 unknown id at once, so a new row works immediately. Look-ups are batched, at most ten a second, and an absent id is

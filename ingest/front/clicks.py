@@ -5,7 +5,7 @@ answers with a problem; nothing was counted then.
 """
 
 import time
-from typing import Any
+from functools import partial
 
 import structlog
 
@@ -37,7 +37,6 @@ class Clicks:
         self._is_durable = settings.ack == "redis"
         self._counted = self._answered = self._refused = 0
         self._seconds = HTTP_SECONDS.labels(f"POST {_ROUTE}")
-        counter.redeem = self._redeem
 
     def take_buffer(self, buffer: bytes, connection: Connection) -> bytes | None:
         """Count the one click that a buffer is, as `take` does; None also when it is anything else."""
@@ -82,16 +81,15 @@ class Clicks:
     def _answer(self, connection: Connection, began: float) -> bytes:
         self._counted += 1
         if self._is_durable:
-            self._counter.promise((connection, began))
+            self._counter.promise(partial(self._redeem, connection, began))
             return _LATE
         self._answered += 1
         if began:
             self._seconds.observe(time.perf_counter() - began)
         return self._answers.click
 
-    def _redeem(self, ticket: Any, is_applied: bool) -> None:
+    def _redeem(self, connection: Connection, began: float, is_applied: bool) -> None:
         """Answer a click that waited for Redis."""
-        connection, began = ticket
         if is_applied:
             connection.answered(self._answers.click)
             self._answered += 1

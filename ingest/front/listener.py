@@ -12,6 +12,7 @@ from ingest.front.clicks import Clicks
 from ingest.front.connection import Connection
 from ingest.front.folder import Folder
 from ingest.front.hits import Hits
+from ingest.front.links import PREFIX, Links
 from ingest.front.plain_requests import Plain
 from ingest.front.relay import Relay
 from ingest.http.problems import rendered
@@ -73,6 +74,7 @@ class Front:
         self.take_buffer = self._clicks.take_buffer
         server = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._hits = Hits(settings, state, self._answers, server)
+        self._links = Links(settings, state, self._answers)
         self._connections: dict[Connection, None] = {}  # oldest first
         #: A clock for time-outs: sweeps since the start.
         self.second = 0
@@ -148,7 +150,9 @@ class Front:
     def take(self, request: Plain, connection: Connection) -> bytes | None:
         """Take a plain request. Return its answer; empty when it comes later, None when it has to be relayed."""
         try:
-            return (self._clicks if request.banner else self._hits).take(request, connection)
+            if request.banner:
+                return self._clicks.take(request, connection)
+            return (self._links if request.path.startswith(PREFIX) else self._hits).take(request, connection)
         except Exception as error:  # asyncio would log it, and the client would wait for ever
             log.exception("plain_broke", error=type(error).__name__)
             return None
@@ -223,3 +227,4 @@ class Front:
     def _report(self) -> None:
         self._clicks.report()
         self._hits.report()
+        self._links.report()

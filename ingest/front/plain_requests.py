@@ -14,6 +14,12 @@ _LINE = re.compile(
     rb"(?:POST /stats/(?P<banner>[1-9][0-9]{0,15})"
     rb"|(?P<method>GET|POST) (?P<path>/track|/track\.gif)\?(?P<query>[!$-;=?-~\x80-\xff]{1,8192}+)) HTTP/1\.1\r\n"
 )
+#: A redirect link, with a query or without. It is looked for where `_LINE` finds none, so clicks do not pay for it.
+#: Its groups are the same, and the one of banners is never there.
+_LINK = re.compile(
+    rb"(?P<banner>(?!))?(?P<method>GET) (?P<path>/r/[A-Za-z0-9][A-Za-z0-9_-]{0,63})"
+    rb"(?:\?(?P<query>[!$-;=?-~\x80-\xff]{0,8192}+))? HTTP/1\.1\r\n"
+)
 #: Header lines as RFC 9112 writes them. Possessive, so that a hostile block costs one pass.
 _BLOCK = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+\r\n)++")
 #: Headers that announce a body, another protocol, or a question before the body.
@@ -25,7 +31,7 @@ _REMEMBERED, _REMEMBERED_BYTES = 2048, 1024
 
 
 class Plain(NamedTuple):
-    """One plain request. A click has a banner; a hit has a method, a path and a query."""
+    """One plain request. A click has a banner; hits and links have a method, a path and a query."""
 
     banner: str
     method: str
@@ -54,7 +60,7 @@ def recognised(buffer: bytes) -> list[Plain]:
     """Return the plain requests that the buffer consists of. Empty: at least one byte belongs to something else."""
     found, at = list[Plain](), 0
     while at < len(buffer):
-        line = _LINE.match(buffer, at)
+        line = _LINE.match(buffer, at) or _LINK.match(buffer, at)
         if line is None:
             return []
         begin = line.end()
@@ -71,7 +77,7 @@ def recognised(buffer: bytes) -> list[Plain]:
         if banner is not None:
             found.append(Plain(banner.decode(), "POST", b"", b"", headers, at, end))
         else:
-            found.append(Plain("", method.decode(), path, query, headers, at, end))
+            found.append(Plain("", method.decode(), path, query or b"", headers, at, end))
         at = end
     return found
 

@@ -35,6 +35,9 @@ _BACKOFF_S = (0.01, 0.5)
 
 _ADD = Script("shared/counting/incarnation.lua", "shared/counting/add.lua")
 
+#: Who waits for Redis: a task, or the front, which answers a request.
+Ticket = asyncio.Future[bool] | Callable[[bool], None]
+
 log = structlog.get_logger()
 
 
@@ -58,10 +61,8 @@ class Counter:
         self._take(self._acquire())
         self._loop = asyncio.get_running_loop()
         #: Of those who wait for Redis, oldest first.
-        self._tickets: deque[object] = deque()
+        self._tickets: deque[Ticket] = deque()
         self._redeemed = 0
-        #: What to do with a ticket that is no future: the hot path answers its request.
-        self.redeem: Callable[[object, bool], None] = _no_ticket
         self._tasks: list[asyncio.Task[None]] = []
         self._failing_since: float | None = None
         #: The code of the error with which Redis refuses pages, while it does.
@@ -101,8 +102,8 @@ class Counter:
         if not self._lane.add_all(clicks):
             raise LanesFull
 
-    def promise(self, ticket: object) -> None:
-        """Hand the ticket to `redeem` once everything counted before this call is in Redis, or will not be in time."""
+    def promise(self, ticket: Ticket) -> None:
+        """Call the ticket once everything counted before this call is in Redis (True), or will not be in time."""
         self._tickets.append(ticket)
         self._wake.set()
 
@@ -198,7 +199,7 @@ class Counter:
             self._redeemed += 1
             ticket = self._tickets.popleft()
             if not isinstance(ticket, asyncio.Future):
-                self.redeem(ticket, is_applied)
+                ticket(is_applied)
             elif not ticket.done():  # its request may have been cancelled
                 ticket.set_result(is_applied)
 
@@ -306,7 +307,3 @@ class Counter:
         log.error("lane_file_gone", file=lost.path.name, clicks_left=lost.pending())
         self._take(self._acquire())
         self._retired.append(lost)
-
-
-def _no_ticket(ticket: object, is_applied: bool) -> None:
-    raise TypeError(f"nobody redeems {ticket!r}")

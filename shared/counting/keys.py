@@ -11,6 +11,7 @@ a cluster.
     tallybook:{s}:ids:now         set     keys of clicks, and ids of items, seen lately
     tallybook:{s}:ids:former      set     what `now` was before
     tallybook:{s}:ids:since       string  when `now` began
+    tallybook:{s}:link:<slug>     string  clicks taken of a link with `max_clicks`; all of them in shard 0
 """
 
 
@@ -27,3 +28,8 @@ def shard_of(name: str, shards: int) -> int:
 def lane_key(shard: int, lane_id: str) -> str:
     """Where Redis notes how far the lane has come."""
     return f"{prefix(shard)}lane:{lane_id}"
+
+
+def link_key(shard: int, slug: str) -> str:
+    """Where Redis notes how many clicks of a limited link were taken."""
+    return f"{prefix(shard)}link:{slug}"

@@ -3,6 +3,7 @@
 import re
 from ipaddress import ip_network
 
+from shared.destination import HOST_PATTERN
 from shared.settings.fields import PREFIX, Settings, SettingsError
 
 #: Bytes of a secret that signs tokens: as many as the hash has (RFC 7518, 3.2).
@@ -15,6 +16,7 @@ _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\
 _PREFIX = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
+_LINK_HOST = re.compile(HOST_PATTERN)
 
 
 def check(settings: Settings) -> None:
@@ -23,6 +25,7 @@ def check(settings: Settings) -> None:
     _check_origins(settings.track_origins)
     _check_hosts(settings.allowed_hosts)
     _check_prefix(settings.web_prefix)
+    _check_link_hosts(settings.link_hosts)
     _check_cookie(settings)
     _check_jwt(settings)
     _check_memory(settings)
@@ -80,6 +83,14 @@ def _check_hosts(hosts: tuple[str, ...]) -> None:
     for host in hosts:
         if not _HOST.fullmatch(host):
             raise SettingsError(f"TALLYBOOK_ALLOWED_HOSTS: {host} is no name of a host; write count.example, no port")
+
+
+def _check_link_hosts(hosts: tuple[str, ...]) -> None:
+    for host in hosts:
+        if not _LINK_HOST.fullmatch(host):
+            raise SettingsError(
+                f"TALLYBOOK_LINK_HOSTS: {host} is no host in small letters; write shop.example or *.shop.example"
+            )
 
 
 def _check_cookie(settings: Settings) -> None:

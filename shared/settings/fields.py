@@ -238,6 +238,13 @@ class Settings(Fixed, frozen=True, kw_only=True, forbid_unknown_fields=True):
         int,
         _clicks("Hash slots that spread the open minutes over a Redis Cluster. Never lower it.", ge=1, le=1024),
     ] = 1
+    link_hosts: Annotated[
+        tuple[str, ...],
+        _clicks(
+            "Hosts that redirect links may lead to: `shop.example`, or `*.shop.example` for all below it. Unset allows "
+            "all."
+        ),
+    ] = ()
     retention_days: Annotated[
         _Days, _clicks("Days for which minutes are kept, in whole months. Unset keeps them for ever.")
     ] = None

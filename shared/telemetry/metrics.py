@@ -41,6 +41,8 @@ HIT_REASONS: Final = (
 
 #: Kinds of items that pages report.
 COLLECT_KINDS: Final = ("click", "served", "viewable", "view", "leave", "event", "out")
+#: What becomes of a request for a redirect link: counted as a click of a person or of a machine, or not counted.
+LINK_OUTCOMES: Final = ("person", "machine", "head", "prefetch", "unknown", "gone", "refused")
 
 #: What becomes of a request to a route that needs a key.
 KEY_OUTCOMES: Final = ("ok", "missing", "invalid", "forbidden", "limited", "unavailable")
@@ -216,6 +218,12 @@ HITS = Counter(
 )
 HITS_BOT = Counter("tallybook_hits_bot_total", "Hits among them whose user agent is a machine's")
 HITS_REJECTED = Counter("tallybook_hits_rejected_total", "Hits that were not counted, by reason", ["reason"])
+LINKS = Counter(
+    "tallybook_links_total",
+    "Requests for redirect links: counted (person, machine), answered without a count (head, prefetch), of no link "
+    "(unknown), of one that leads nowhere (gone), or not served now (refused)",
+    ["outcome"],
+)
 KEY_CHECKS = Counter("tallybook_key_checks_total", "Requests to routes that need a key, by outcome", ["outcome"])
 EVENTS = Counter("tallybook_events_total", "Events of uploads that were answered, by result", ["outcome"])
 UPLOADS_REFUSED = Counter(
@@ -289,6 +297,8 @@ for _reason in HIT_REASONS:
     HITS_REJECTED.labels(_reason)
 for _outcome in ("accepted", "duplicate", "conflict", "rejected"):
     EVENTS.labels(_outcome)
+for _outcome in LINK_OUTCOMES:
+    LINKS.labels(_outcome)
 for _outcome in KEY_OUTCOMES:
     KEY_CHECKS.labels(_outcome)
 for _outcome in ("log", "journal"):

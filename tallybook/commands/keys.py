@@ -1,8 +1,7 @@
 """`tallybook keys`: create, list and revoke API keys."""
 
 import json
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, get_args
 
@@ -10,14 +9,11 @@ import click
 
 from shared.api_keys import PREFIX, KeyScope, parsed
 from tallybook.commands.database import say_all, with_database, written
-from tallybook.options import DATA_DIR, JSON_LINES
+from tallybook.options import DATA_DIR, JSON_LINES, moment
 from tallybook.output import printable
 
 if TYPE_CHECKING:
     from tallybook.registries.api_keys import Row
-
-#: `90d` or `12h`.
-_SPAN = re.compile(r"([1-9][0-9]{0,4})([dh])")
 
 
 @click.group()
@@ -43,25 +39,10 @@ def create(name: str, scopes: tuple[str, ...], expires: str | None, data_dir: st
     """Create a key and print it once: tallybook keeps only its hash."""
     from tallybook.registries import api_keys
 
-    until = None if expires is None else _moment(expires)
+    until = None if expires is None else moment(expires)
     key = written(lambda connection: api_keys.create(connection, name, scopes, until), data_dir)
     click.echo(f"{key.prefix}: keep the key, it is not shown again", err=True)
     click.echo(key.text)
-
-
-def _moment(text: str) -> datetime:
-    now = datetime.now(UTC)
-    if found := _SPAN.fullmatch(text):
-        return now + (timedelta(days=int(found[1])) if found[2] == "d" else timedelta(hours=int(found[1])))
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is neither a span (90d, 12h) nor an ISO 8601 time") from None
-    if moment.tzinfo is None:
-        raise click.BadParameter(f"{text!r} has no zone: add Z")
-    if moment <= now:
-        raise click.BadParameter(f"{text} is over")
-    return moment
 
 
 @keys.command("list")

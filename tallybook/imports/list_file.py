@@ -12,7 +12,7 @@ from tallybook.imports.csv_file import NOT_DOUBLED, CsvFile, shown
 from tallybook.imports.file_bytes import NO_UTF8, EndlessRow, Foreign
 
 #: What a file that cannot be read raises.
-_READ_ERRORS = (Foreign, EndlessRow, EOFError, OSError, csv.Error, zlib.error)
+READ_ERRORS = (Foreign, EndlessRow, EOFError, OSError, csv.Error, zlib.error)
 #: Bytes of a row, about.
 _ROW_MAX = 8 << 20
 
@@ -27,7 +27,7 @@ class ListFile:
         self._is_id = is_id
         try:
             self._file = CsvFile(path, lambda row: self._is_heading(row) or is_id(row[0].strip()))
-        except _READ_ERRORS as error:
+        except READ_ERRORS as error:
             raise self.fault(str(error)) from None
 
     def __enter__(self) -> Self:
@@ -57,7 +57,7 @@ class ListFile:
             self._file.bytes.allow(_ROW_MAX)
             try:
                 row = next(lines, None)
-            except _READ_ERRORS as error:
+            except READ_ERRORS as error:
                 self._line = begin + lines.line_num
                 raise self.fault(str(error)) from None
             if row is None:

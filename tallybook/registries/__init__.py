@@ -1,1 +1,4 @@
-"""Tables of Postgres that commands write and workers cache: banners, trackers, API keys. `chunks` writes many rows."""
+"""Tables of Postgres that commands write and workers cache: banners, trackers, links, API keys.
+
+`chunks` writes many rows.
+"""

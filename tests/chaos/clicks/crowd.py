@@ -18,6 +18,12 @@ from tests.harness.http import BROKEN, Answer, Connection
 HOT, COLD = range(1, 9), range(1000, 1100)
 #: Banners of clicks with keys, of bulk requests whose items have ids, and of those whose items have none.
 KEYED, BULK, PLAIN_BULK = range(101, 105), range(201, 205), range(301, 305)
+#: Banners of links, whose slug is `b` and the banner, and of links that lead LINK_CLICKS people on: `l` and a number.
+LINKED, LIMITED, LIMITED_LINKS, LINK_CLICKS = range(401, 405), range(501, 505), 3_000, 1
+#: Headers of who follows a link and is no machine.
+AGENT = {"user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
+#: Clients that follow a limited link at once.
+_RIVALS = 8
 #: Seconds that a client waits for an answer, and after a connection that broke.
 _ANSWER_S, _PAUSE_S = 8.0, 0.05
 #: Seconds in which a client must have finished what it had begun.
@@ -33,12 +39,14 @@ class Crowd:
         self._port, self._books, self._chance = port, books, chance
         self._tasks: list[asyncio.Task[None]] = []
         self._busy = 0
+        self._fresh = itertools.count()
         self.is_open = asyncio.Event()
         self.is_open.set()
 
     def start(self) -> None:
         """Begin to click and to read."""
         trades = [*[self._click] * 8, *[self._keyed] * 2, *[self._bulk] * 2, self._plain_bulk, *[self._read] * 3]
+        trades += [*[self._link] * 2, self._limited_link]
         self._tasks = [asyncio.create_task(self._live(trade)) for trade in trades]
 
     async def stop(self) -> None:
@@ -98,14 +106,44 @@ class Crowd:
         items = [{"bannerId": banner} | self._moment() for banner in banners]
         await self._once(client, "/stats", dict.fromkeys(PLAIN_BULK, 0) | _sums((one, 1) for one in banners), items)
 
-    async def _once(self, client: "_Client", path: str, clicks: dict[int, int], body: object = None) -> None:
+    async def _link(self, client: "_Client") -> None:
+        """Follow a link; plain ones and, by a body that is ignored, those behind Granian."""
+        banner = self._chance.choice(LINKED)
+        body = None if self._chance.random() < 0.7 else []
+        await self._once(client, f"/r/b{banner}", {banner: 1}, body, method="GET")
+
+    async def _limited_link(self, client: "_Client") -> None:
+        """Follow a link that nobody has followed, at the same moment as others: so many are led on, and no more."""
+        number = next(self._fresh)
+        if number >= LIMITED_LINKS:
+            return
+        banner, rivals = LIMITED[number % len(LIMITED)], [client]
+        rivals += [_Client(self._port, self._chance) for _ in range(_RIVALS - 1)]
+        if not all(await asyncio.gather(*(one.connect() for one in rivals))):
+            return
+        self._books.attempted[banner] += LINK_CLICKS
+        answers = await asyncio.gather(*(one.ask("GET", f"/r/l{number}", AGENT) for one in rivals))
+        led = sum(answer is not None and answer.status == 302 for answer in answers)
+        for answer in answers:
+            if answer is not None and answer.status not in (302, 410):
+                self._note(answer, "/r/l")
+        self._books.acked[banner] += min(led, LINK_CLICKS)
+        self._books.outcomes["led on"] += led
+        if led > LINK_CLICKS:
+            self._books.fault("I8", f"link l{number} led {led} people on, of at most {LINK_CLICKS}")
+        for one in rivals[1:]:
+            await one.close()
+
+    async def _once(
+        self, client: "_Client", path: str, clicks: dict[int, int], body: object = None, method: str = "POST"
+    ) -> None:
         if not await client.connect():
             return
         self._books.attempted.update(clicks)
-        answer = await client.ask("POST", path, body=body)
+        answer = await client.ask(method, path, AGENT if method == "GET" else None, body)
         if answer is None:
             self._books.outcomes["unknown"] += 1
-        elif answer.status in (200, 204):
+        elif answer.status in (200, 204, 302):
             self._books.acked.update(clicks)
             self._books.outcomes["acked"] += 1
         elif answer.status == 503 and answer.json()["code"] in _REFUSALS:
@@ -168,7 +206,7 @@ class Crowd:
         """Totals over all time, so that no click can be in a minute that is not looked at."""
         if not await client.connect():
             return
-        banners = self._chance.choice(([*HOT, *KEYED, *BULK, *PLAIN_BULK], [*COLD]))
+        banners = self._chance.choice(([*HOT, *KEYED, *BULK, *PLAIN_BULK], [*COLD], [*LINKED, *LIMITED]))
         floor = self._books.floor(banners)
         totals = await self._totals(client, banners)
         if totals is not None:

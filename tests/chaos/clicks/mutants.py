@@ -3,6 +3,7 @@
 A suite that does not catch them all proves nothing by passing.
 """
 
+import asyncio
 import copy
 import hashlib
 import secrets
@@ -10,7 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import aggregator.clicks.minutes as minutes
-from shared.counting import drain, fleet, keyed, lane, reader
+from ingest.front.links import Links
+from ingest.links import routes
+from shared.counting import drain, fleet, keyed, lane, links, reader
 from shared.runtime.crash_points import crash_point
 from shared.stores.redis_client import Script
 
@@ -107,6 +110,54 @@ def _key_noted_before_the_click() -> None:
     keyed._KEYED = in_two_steps  # type: ignore[assignment]
 
 
+def _302_before_the_count() -> None:
+    """Whoever follows a link is led on first and counted a moment later: a worker that dies meanwhile loses it."""
+    take, counted = Links.take, routes._counted
+
+    def led_on(self: Any, request: Any, connection: Any) -> Any:
+        link = self._known(request.path[3:].decode())
+        if link is None or not self._is_plain(link, request):
+            return None
+        asyncio.get_running_loop().call_later(_LATER_S, take, self, request, _Nobody())
+        return self._answers.made(302, (("location", link.location),))
+
+    async def later(state: Any, link: Any, **fields: Any) -> str:
+        async def count() -> None:
+            await asyncio.sleep(_LATER_S)
+            await counted(state, link, **fields)
+
+        if link.max_clicks is not None:
+            return await counted(state, link, **fields)
+        _tasks.add(asyncio.create_task(count()))
+        return "person"
+
+    Links.take, routes._counted = led_on, later  # type: ignore[method-assign,assignment]
+
+
+#: Seconds between the two steps of a mutant, and the tasks that do the second.
+_LATER_S = 0.05
+_tasks = set[asyncio.Task[None]]()
+
+
+class _Nobody:
+    """The client of a late count, who has had its answer."""
+
+    def answered(self, answer: bytes) -> None:
+        pass
+
+
+def _max_clicks_in_two_steps() -> None:
+    """The clicks that a link has left are read first and taken later: two who come at once both take the last one."""
+    take, taken = links.LinkClicks.take, links.LinkClicks.taken
+
+    async def in_two_steps(self: Any, slug: str, most: int, minute: int, banner: int) -> bool:
+        is_left = await taken(self, slug) < most
+        await asyncio.sleep(_LATER_S)
+        return is_left and await take(self, slug, 2**53 - 1, minute, banner)
+
+    links.LinkClicks.take = in_two_steps  # type: ignore[method-assign]
+
+
 # -- into Postgres -----------------------------------------------------------------------------------------------------
 
 
@@ -160,6 +211,8 @@ MUTANTS = {
     "freed before the reply": Mutant(_freed_before_the_reply, ("kill_worker", "kill_redis"), "send=0.01"),
     "published before it is written": Mutant(_published_before_it_is_written, ("kill_worker",), "published=0.02"),
     "key noted before the click": Mutant(_key_noted_before_the_click, ("kill_worker",), "noted=0.02"),
+    "302 before the count": Mutant(_302_before_the_count, ("kill_worker",)),
+    "max_clicks in two steps": Mutant(_max_clicks_in_two_steps, ("forget_scripts",)),
     "no ledger": Mutant(_no_ledger, ("kill_aggregator",), "after_commit=0.2"),
     "dropped before commit": Mutant(_dropped_before_commit, ("kill_aggregator",), "before_commit=0.2,read=0.2"),
     "open after the seal": Mutant(_open_after_the_seal, ("redis_away", "step_clock")),

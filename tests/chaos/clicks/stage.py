@@ -20,11 +20,14 @@ from redis.asyncio import Redis
 
 from shared.counting import keys, lane
 from shared.counting.fleet import Fleet
+from shared.link import LinkRow
 from shared.migrations.migrate_postgres import migrate
 from shared.runtime.tasks import end
+from tallybook.registries import links
 from tallybook.stack.data_folder import DataFolder
 from tallybook.stack.embedded import EmbeddedServers, postgres_answers, redis_answers
 from tallybook.stack.launcher import clean_environ, launch
+from tests.chaos.clicks.crowd import LIMITED, LIMITED_LINKS, LINK_CLICKS, LINKED
 from tests.chaos.clicks.shim import Shim
 from tests.harness.http import BROKEN, ask
 from tests.harness.process import environ, free_port, is_alive
@@ -49,6 +52,8 @@ SETTINGS: dict[str, Any] = {
     "log_format": "json",
     "log_level": "warning",
 }
+#: Where links lead.
+_SALE = "https://shop.example/sale"
 #: Seconds until whatever was started has to answer.
 _START_S = 30.0
 #: Seconds for which a process may outlive the service.
@@ -110,7 +115,14 @@ class Stage:
         await self.answers()
 
     async def prepare(self) -> None:
-        """What else a service needs before it starts."""
+        """What else a service needs before it starts: the links of the crowd."""
+        rows = [LinkRow(f"b{banner}", banner, _SALE) for banner in LINKED]
+        rows += [
+            LinkRow(f"l{number}", LIMITED[number % len(LIMITED)], _SALE, max_clicks=LINK_CLICKS)
+            for number in range(LIMITED_LINKS)
+        ]
+        async with self.database() as connection:
+            await links.put(connection, rows, ())
 
     def launch(self, name: str) -> None:
         """Start a service, with what is armed now."""

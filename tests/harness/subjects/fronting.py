@@ -13,6 +13,7 @@ from uuid import UUID
 from granian.server.embed import Server
 from starlette.types import ASGIApp
 
+from ingest.caches.links import Link, made
 from ingest.front.folder import Folder
 from ingest.front.listener import Front
 from ingest.front.relayed_app import RelayedApp
@@ -22,6 +23,8 @@ from ingest.http.client_address import ClientAddress
 from ingest.http.cors import Origins
 from ingest.state import State
 from shared.counting.lane import banner_id
+from shared.destination import Destination
+from shared.link import LinkRow
 from shared.record_log.producer import Done
 from shared.runtime.tasks import end
 from shared.settings import Settings
@@ -29,28 +32,30 @@ from shared.settings import Settings
 #: Seconds that anything here may take.
 PATIENCE_S = 20.0
 
+#: A link that passes `utm_*` on.
+SPRING = made(LinkRow("spring", 42, "https://shop.example/sale", "append"), Destination.of("https://shop.example/sale"))
+
 
 class Lane:
     """Counts in a dict, as the counter of a worker does in its lane."""
 
     def __init__(self) -> None:
         self.counted: Counter[str] = Counter()
-        self.tickets: list[object] = []
-        self.redeem: Callable[[Any, bool], None] = lambda ticket, is_applied: None
+        self.tickets: list[Callable[[bool], None]] = []
 
     def add(self, banner: str) -> bool:
         banner_id(banner)
         self.counted[banner] += 1
         return True
 
-    def promise(self, ticket: object) -> None:
+    def promise(self, ticket: Callable[[bool], None]) -> None:
         self.tickets.append(ticket)
 
     def keep(self, is_applied: bool = True) -> None:
         """Redis answers."""
         tickets, self.tickets = self.tickets, []
         for ticket in tickets:
-            self.redeem(ticket, is_applied)
+            ticket(is_applied)
 
 
 class Log:
@@ -69,6 +74,13 @@ class Trackers:
 
     def known(self, tracker: UUID) -> str:
         return "Spring sale"
+
+
+class Links:
+    """Knows one link, `spring` of banner 42."""
+
+    def known(self, slug: str) -> Link | None:
+        return SPRING if slug == "spring" else None
 
 
 class Fronted:
@@ -105,6 +117,7 @@ async def fronting(
     stores = {
         "counter": lane,
         "trackers": Trackers(),
+        "links": Links(),
         "hits": log,
         "recorder": Recorder(settings, client),
         "origins": Origins(settings.track_origins),

@@ -25,6 +25,7 @@ from ingest.front import plain_requests as plain
 from ingest.front.clicks import Clicks
 from ingest.front.connection import Connection
 from ingest.front.folder import Folder
+from ingest.front.links import Links
 from ingest.front.listener import Front
 from ingest.hits.routes import _given, parsed_tracker
 from shared.counting.lane import banner_id
@@ -32,6 +33,7 @@ from shared.errors import TallybookError
 from shared.record_log.producer import Done
 from shared.runtime.tasks import end
 from tests.harness.subjects.fronting import PATIENCE_S, Fronted, Log, fronting
+from tests.harness.subjects.tracking import BROWSER
 from tests.harness.wait import until
 
 UUID_TEXT = "01980a4c-5c1e-7a11-9b1e-3f2a4b5c6d7e"
@@ -63,6 +65,9 @@ class Application:
                 await self._send(send, 400, b"")
             else:
                 await self._send(send, 204, b"")
+        elif scope["path"] == "/r/spring" and scope["method"] == "GET":
+            self.counted["42"] += 1
+            await self._send(send, 302, b"")
         elif scope["path"] == "/large":
             await self._send(send, 200, b"x" * 20_000_000)
         else:
@@ -133,6 +138,10 @@ def click(banner: int = 7, *lines: str) -> bytes:
     return "\r\n".join([f"POST /stats/{banner} HTTP/1.1", "Host: t", *lines, "", ""]).encode()
 
 
+def link(path: str = "/r/spring", *lines: str) -> bytes:
+    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: t", f"User-Agent: {BROWSER}", *lines, "", ""]).encode()
+
+
 LAST = b"GET /last HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"
 
 
@@ -153,6 +162,9 @@ def statuses(answer: bytes) -> list[int]:
         f"GET /track?id={UUID_TEXT}&u=[a|b] HTTP/1.1\r\nHost: t\r\n\r\n".encode(),
         f"GET /track?id={UUID_TEXT}&ü=ä€\U0001f600 HTTP/1.1\r\nHost: t\r\n\r\n".encode(),
         f"POST /track?id={UUID_TEXT} HTTP/1.1\r\nHost: t\r\ncontent-length:0\r\n\r\n".encode(),
+        link("/r/spring"),
+        link("/r/spring?"),
+        link(f"/r/{'a' * 64}?utm_a=ü&b=[c|d]"),
     ],
 )
 def test_what_is_plain(request_: bytes) -> None:
@@ -205,6 +217,18 @@ OTHERS = [
     f"GET /track?id={UUID_TEXT}&a=é HTTP/1.1\r\nHost: t\r\n\r\n".encode("latin-1"),
     f"PUT /track?id={UUID_TEXT} HTTP/1.1\r\nHost: t\r\n\r\n".encode(),
     b"GET /track HTTP/1.1\r\nHost: t\r\n\r\n",
+    link("/r/"),
+    link("/r/-a"),
+    link(f"/r/{'a' * 65}"),
+    link("/r/sp%72ing"),
+    link("/r/spring/"),
+    link("/r/spring#a"),
+    link("/r//spring"),
+    link("/R/spring"),
+    link("/r/spring?a\\b", "Content-Length: 1") + b"x",
+    link("/r/spring").replace(b"GET", b"HEAD"),
+    link("/r/spring").replace(b"GET", b"POST"),
+    link("/r/spring?a=\xe9").replace("\xe9".encode(), b"\xe9"),
 ]
 
 
@@ -752,6 +776,10 @@ PIECES = [
     click(4, "Transfer-Encoding: chunked") + b"3\r\nabc\r\n0\r\n\r\n",
     click(5, "Connection: close"),
     click(6, "Expect: 100-continue", "Content-Length: 2") + b"xy",
+    link(),
+    link("/r/spring?utm_a=b&c", "Content-Length: 0"),
+    link("/r/spring", "Content-Length: 2") + b"xy",
+    link("/r/unknown"),
     b"GET /a HTTP/1.1\r\nHost: t\r\n\r\n",
     b"HEAD /a HTTP/1.1\r\nHost: t\r\n\r\n",
     b"OPTIONS * HTTP/1.1\r\nHost: t\r\n\r\n",
@@ -845,22 +873,25 @@ async def test_a_front_that_takes_a_body_for_none_is_caught(stage: Stage, monkey
     assert await anext(differences(stage, 1, 100, PIECES[:4]), "")
 
 
-async def test_a_front_that_answers_before_it_counts_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    true = Clicks.take_buffer
+@pytest.mark.parametrize(("kind", "name", "request_"), [(Clicks, "take_buffer", click()), (Links, "take", link())])
+async def test_a_front_that_answers_before_it_counts_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, name: str, request_: bytes
+) -> None:
+    true = getattr(kind, name)
 
-    def hasty(self: Clicks, buffer: bytes, connection: Any) -> bytes | None:
-        asyncio.get_running_loop().call_later(0.01, true, self, buffer, connection)
+    def hasty(self: Any, request: Any, connection: Any) -> bytes | None:
+        asyncio.get_running_loop().call_later(0.01, true, self, request, connection)
         return self._answers.click
 
     async def lost() -> int:
         async with fronting(Application(), tmp_path) as fronted:
             reader, writer = await fronted.connect()
-            writer.write(click())
+            writer.write(request_)
             await reader.readuntil(b"\r\n\r\n")
             counted = fronted.lane.counted.total()  # whoever kills the worker now finds so many
             writer.close()
             return 1 - counted
 
     assert await lost() == 0
-    monkeypatch.setattr(Clicks, "take_buffer", hasty)
+    monkeypatch.setattr(kind, name, hasty)
     assert await lost() == 1
