@@ -37,6 +37,14 @@ _ARGS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-blink-features=Au
 _IGNORED = ("--disable-back-forward-cache", "--enable-automation")
 
 
+#: What a browser that is only given an address needs besides: pages may open and close tabs by themselves.
+_ALONE = ("--headless=new", "--no-first-run", "--disable-popup-blocking")
+
+
+#: The agent of a person: the name of a headless browser is that of a machine.
+PERSON = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{0}.0.0.0 Safari/537.36"
+
+
 class ScriptFailed(AssertionError):
     """A script threw, was late, or one of its pages had an uncaught error."""
 
@@ -99,11 +107,8 @@ class Chromium:
         Thread(target=self._read, args=(self._process.stdout,), daemon=True).start()
         #: As `140.0.7339.0`.
         self.version: str = self._answer(_START_S)
-        #: What pages of people say: the name of a headless browser is that of a machine.
-        self.user_agent = f"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) {self._product()}"
-
-    def _product(self) -> str:
-        return f"Chrome/{self.version.partition('.')[0]}.0.0.0 Safari/537.36"
+        #: What its pages say.
+        self.user_agent = PERSON.format(self.version.partition(".")[0])
 
     def run(self, script: str, *, timeout_s: float = 60.0, context: dict[str, Any] | None = None, **args: Any) -> Any:
         """Run the body of an async function (`driver.mjs` says what it sees) and return its result.
@@ -156,3 +161,28 @@ def chromium(log: Path, args: Sequence[str] = (), ignored: Sequence[str] = (), *
         yield one
     finally:
         one.close()
+
+
+@contextmanager
+def unattended(url: str, folder: Path, args: Sequence[str] = ()) -> Iterator[None]:
+    """A browser that shows this address and that nobody drives.
+
+    Under a debugger every tab is visible and nothing is prerendered. Here pages do themselves what a test wants, and
+    tell a `Site` what they saw.
+    """
+    data = folder / "profile"
+    command = [
+        executable(),
+        *_ALONE,
+        *_ARGS,
+        *args,
+        f"--user-data-dir={data}",
+        f"--user-agent={PERSON.format(140)}",
+        url,
+    ]
+    with (folder / "chromium.log").open("ab") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        yield
+    finally:
+        end(process, 10)
