@@ -113,7 +113,7 @@ class Recorder:
         """Return how many items of each kind were counted once no request came for longer than the script gathers."""
         seen = -1
         while seen != (seen := len(self.requests)):
-            time.sleep(0.8)
+            time.sleep(0.65)
         return self.kinds()
 
     def forget(self) -> None:
