@@ -13,7 +13,7 @@ from ingest.caches.links import Link
 from ingest.front.answers import Answers, begun
 from ingest.front.connection import Connection
 from ingest.front.plain_requests import Plain
-from ingest.hits import record
+from ingest.hits import bots
 from ingest.hits.bots import is_bot
 from ingest.http.body_limit import PARAMETERS_MAX, URL_MAX
 from ingest.links.location import location
@@ -79,7 +79,7 @@ class Links:
         if query and (len(query) > URL_MAX - len(request.path) or query.count(b"&") >= PARAMETERS_MAX):
             return False
         agent = headers.get(b"user-agent", b"")
-        is_machine = _is_machine(agent) if len(agent) <= _AGENT_MAX else is_bot(record.user_agent(headers))
+        is_machine = _is_machine(agent) if len(agent) <= _AGENT_MAX else is_bot(bots.user_agent(headers))
         return not is_machine and headers.keys().isdisjoint(record.AHEAD)
 
     def _redeem(self, connection: Connection, made: bytes, began: float, is_applied: bool) -> None:
@@ -105,7 +105,7 @@ def _begun(to: str) -> bytes:
 
 @lru_cache(_REMEMBERED)
 def _is_machine(agent: bytes) -> bool:
-    return is_bot(record.user_agent({b"user-agent": agent}))
+    return is_bot(bots.user_agent({b"user-agent": agent}))
 
 
 _of_row = lru_cache(_REMEMBERED)(_begun)

@@ -13,8 +13,7 @@ from msgspec import Meta
 from starlette.responses import Response
 
 from ingest.caches.links import Link
-from ingest.hits.bots import is_bot
-from ingest.hits.bots import is_prefetched, user_agent
+from ingest.hits.bots import is_bot, is_prefetched, user_agent
 from ingest.hits.request_facts import by_name
 from ingest.http.rate_limits import limited
 from ingest.links.location import location
