@@ -18,7 +18,7 @@ PINNED := -q --universal --generate-hashes --no-header --no-annotate --python-ve
 COMPILE := uv pip compile $(PINNED) --no-emit-package tallybook-sdk pyproject.toml
 CONTAINERS := sh deploy/secrets.sh && docker compose up --build
 
-.PHONY: help up test test-slow unit test-containers audit chaos chaos-records lint format load bench bench-events generate web docs requirements clean
+.PHONY: help up test test-slow unit test-containers audit chaos chaos-records lint format load bench bench-events generate web web-test web-dev screenshots docs requirements clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -74,13 +74,22 @@ bench-events: $(VENV)/.installed-dev ## events over HTTP and from CSV, then thei
 	@$(BIN)/python -m loadtest.analytics
 
 # Folders with a build.mjs each; what they make is committed, so that nothing else needs Node.
-WEB := web/snippet
+WEB := web/snippet web/dashboard
 
 web: ## build the scripts of pages into ingest/static; needs Node
 	@set -e; for folder in $(WEB); do \
 		[ -d "$$folder/node_modules" ] || (cd "$$folder" && npm ci --ignore-scripts --no-audit --no-fund); \
 		(cd "$$folder" && npx --no-install tsc --noEmit && node build.mjs); \
 	done
+
+web-test: ## check and test the source of the dashboard; needs Node
+	@cd web/dashboard && { [ -d node_modules ] || npm ci --ignore-scripts --no-audit --no-fund; } && npm run -s check && npm run -s test
+
+web-dev: ## the dashboard from its source, on a service at port 8080; needs Node
+	@cd web/dashboard && { [ -d node_modules ] || npm ci --ignore-scripts --no-audit --no-fund; } && npm run -s dev
+
+screenshots: $(VENV)/.installed-dev ## every view of the dashboard in three widths and two themes, into web/dashboard/screenshots
+	@$(BIN)/python -m pytest tests/integration/project/test_screenshots.py -m slow -q $(ARGS)
 
 docs: $(VENV)/.installed-dev ## renew what is generated: configuration, OpenAPI, performance
 	@$(BIN)/python -m shared.configuration > docs/configuration.md

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from ingest import docs, snippet
+from ingest import dashboard, docs, snippet
 from ingest.auth.api_keys import Keys
 from ingest.auth.jwt import Tokens
 from ingest.auth.scopes import guarded
@@ -77,7 +77,15 @@ OPERATIONS: list[Operation] = [
     *service.OPERATIONS,
     *operation.OPERATIONS,
     *docs.OPERATIONS,
+    *dashboard.OPERATIONS,
 ]
+
+
+def operations_of(settings: Settings) -> list[Operation]:
+    """Return the operations of a service with these settings."""
+    hidden = dashboard.OPERATIONS if settings.dashboard == "off" else []
+    shown = [one for one in OPERATIONS if one not in hidden]
+    return published(prefixed(shown, settings.web_prefix), settings)
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -89,10 +97,9 @@ def create_app(settings: Settings) -> Starlette:
         sign_ins.PATH: sign_ins.BODY_MAX,
         pages_report_to: COLLECT_BODY_MAX,
     }
-    operations = prefixed(OPERATIONS, settings.web_prefix)
     bodies = Middleware(BodyLimit, settings=settings, limits=limits, packed=frozenset({uploads.PATH}))
     app = Starlette(
-        routes=routes(guarded(read_first(published(operations, settings)), settings)),
+        routes=routes(guarded(read_first(operations_of(settings)), settings)),
         middleware=[Middleware(AccessLine), Middleware(OpenToAll, paths=[pages_report_to]), bodies],
         exception_handlers=HANDLERS,
         lifespan=_lifespan(settings),

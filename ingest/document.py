@@ -4,14 +4,14 @@ import sys
 
 import msgspec
 
-from ingest.app import OPERATIONS
-from ingest.http.openapi import build, published
+from ingest.app import operations_of
+from ingest.http.openapi import build
 from shared.settings import Settings
 
 
 def main() -> None:
     """Write the document with default settings to standard output."""
-    document = build(published(OPERATIONS, Settings()), Settings())
+    document = build(operations_of(Settings()), Settings())
     sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
 
 

@@ -14,7 +14,6 @@ from ingest.front.answers import Answers, begun
 from ingest.front.connection import Connection
 from ingest.front.plain_requests import Plain
 from ingest.hits import bots
-from ingest.hits.bots import is_bot
 from ingest.http.body_limit import PARAMETERS_MAX, URL_MAX
 from ingest.links.location import location
 from ingest.links.routes import ANSWER_HEADERS
@@ -79,8 +78,8 @@ class Links:
         if query and (len(query) > URL_MAX - len(request.path) or query.count(b"&") >= PARAMETERS_MAX):
             return False
         agent = headers.get(b"user-agent", b"")
-        is_machine = _is_machine(agent) if len(agent) <= _AGENT_MAX else is_bot(bots.user_agent(headers))
-        return not is_machine and headers.keys().isdisjoint(record.AHEAD)
+        is_machine = _is_machine(agent) if len(agent) <= _AGENT_MAX else bots.is_bot(bots.user_agent(headers))
+        return not is_machine and headers.keys().isdisjoint(bots.AHEAD)
 
     def _redeem(self, connection: Connection, made: bytes, began: float, is_applied: bool) -> None:
         """Lead on whoever waited for Redis, whatever Redis said: the click is in the lane."""
@@ -105,7 +104,7 @@ def _begun(to: str) -> bytes:
 
 @lru_cache(_REMEMBERED)
 def _is_machine(agent: bytes) -> bool:
-    return is_bot(bots.user_agent({b"user-agent": agent}))
+    return bots.is_bot(bots.user_agent({b"user-agent": agent}))
 
 
 _of_row = lru_cache(_REMEMBERED)(_begun)

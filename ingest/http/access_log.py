@@ -14,6 +14,8 @@ from shared.telemetry.metrics import HTTP_REQUESTS, HTTP_SECONDS
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 #: Methods that get a label of their own; whatever else a client invents shares one.
 _METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
+#: Routes whose good answers are of no interest: probes, and the files of the dashboard.
+_QUIET = ("/health", "/ui/assets/")
 
 log = structlog.get_logger()
 
@@ -60,5 +62,6 @@ def _note(scope: Scope, status: int, size: int, seconds: float) -> None:
     method = scope["method"] if scope["method"] in _METHODS else "other"
     HTTP_REQUESTS.labels(route, method, str(status)).inc()
     HTTP_SECONDS.labels(f"{method} {route}").observe(seconds)
-    write = log.debug if status < 400 and route.startswith("/health") else log.info
+    is_quiet = status == 304 or (status < 400 and route.startswith(_QUIET))
+    write = log.debug if is_quiet else log.info
     write("request", method=method, route=route, status=status, took_ms=round(seconds * 1000, 2), bytes=size)

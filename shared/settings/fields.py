@@ -163,6 +163,11 @@ class Settings(Fixed, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = 1000.0
 
+    dashboard: Annotated[
+        Literal["on", "off"],
+        _http("Whether `/` is the dashboard. Switch it off on hosts that only count (docs/dashboard.md)."),
+    ] = "on"
+
     keys: Annotated[
         Literal["auto", "off", "required"],
         _keys(

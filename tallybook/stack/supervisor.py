@@ -183,7 +183,9 @@ class Supervisor:
         if settings.log_format == "json":
             pass  # `stack_ready` below is for machines
         elif "ingest" in self._names:
-            print(f"tallybook is ready on {address}  -  try: curl -i -X POST {address}/stats/42", flush=True)
+            try_it = f"try: curl -i -X POST {address}/stats/42"
+            seen_in = f"  -  open {address}/ in a browser" if settings.dashboard == "on" else ""
+            print(f"tallybook is ready on {address}{seen_in}  -  {try_it}", flush=True)
         else:
             print(f"tallybook runs: {', '.join(self._names)}", flush=True)
         log.info(

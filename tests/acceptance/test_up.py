@@ -57,7 +57,9 @@ def up(folder: Path, tmp_path: Path, port: int) -> Up:
 def ready(stack: Program, port: int) -> None:
     """Wait for the line that says so."""
     address = f"http://127.0.0.1:{port}"
-    assert stack.line() == f"tallybook is ready on {address}  -  try: curl -i -X POST {address}/stats/42"
+    assert stack.line() == (
+        f"tallybook is ready on {address}  -  open {address}/ in a browser  -  try: curl -i -X POST {address}/stats/42"
+    )
 
 
 def pids(folder: Path) -> dict[str, int]:

@@ -49,27 +49,27 @@ class ScriptFailed(AssertionError):
     """A script threw, was late, or one of its pages had an uncaught error."""
 
 
-def node_modules() -> Path:
-    """Return the folder with the pinned packages; install them on first use, one process at a time."""
+def node_modules(packages: Path = PACKAGES) -> Path:
+    """Return the folder with the packages that a lock pins; install them on first use, one process at a time."""
     require("node")
-    lock = PACKAGES / "package-lock.json"
+    lock = packages / "package-lock.json"
     wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
-    installed = PACKAGES / "node_modules/.of-lock"
-    with (PACKAGES / ".install.lock").open("w") as turn:
+    installed = packages / "node_modules/.of-lock"
+    with (packages / ".install.lock").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         if not (installed.exists() and installed.read_text() == wanted):
-            _install()
+            _install(packages)
             installed.write_text(wanted)
-    return PACKAGES / "node_modules"
+    return packages / "node_modules"
 
 
-def _install() -> None:
+def _install(packages: Path) -> None:
     npm = shutil.which("npm")
     if npm is None:
         missing("node", "there is no npm on PATH")
     command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
     try:
-        done = subprocess.run(command, cwd=PACKAGES, capture_output=True, text=True, timeout=_INSTALL_S, check=False)
+        done = subprocess.run(command, cwd=packages, capture_output=True, text=True, timeout=_INSTALL_S, check=False)
     except subprocess.TimeoutExpired:
         missing("node", f"npm ci took more than {_INSTALL_S} s")
     if done.returncode:

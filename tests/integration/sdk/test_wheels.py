@@ -58,6 +58,12 @@ def test_the_service_brings_every_version_of_the_script_of_pages(wheels: dict[st
         assert {name: wheel.read(name) for name in files} == {name: path.read_bytes() for name, path in files.items()}
 
 
+def test_the_service_brings_its_dashboard(wheels: dict[str, Path]) -> None:
+    with zipfile.ZipFile(wheels["tallybook"]) as wheel:
+        for file in (ROOT / "ingest/static/ui").iterdir():
+            assert wheel.read(f"ingest/static/ui/{file.name}") == file.read_bytes()
+
+
 def test_the_sdk_brings_its_types_its_schema_and_its_fixture(wheels: dict[str, Path]) -> None:
     with zipfile.ZipFile(wheels["tallybook_sdk"]) as wheel:
         assert {"tallybook_sdk/py.typed", "tallybook_sdk/outbox/schema.sql"} <= set(wheel.namelist())

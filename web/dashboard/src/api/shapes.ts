@@ -1,0 +1,19 @@
+/** What the page reads of the interface, by the names that the page uses. */
+
+import type { components } from "./schema";
+
+type Schemas = components["schemas"];
+
+export type Bucket = Schemas["Bucket"];
+export type BannerStatistics = Schemas["BannerStatistics"];
+export type Statistics = Schemas["Statistics"];
+export type Top = Schemas["Top"];
+export type DailyUsers = Schemas["DailyUsers"];
+export type TopEvents = Schemas["TopEvents"];
+export type Retention = Schemas["Retention"];
+export type PageStatistics = Schemas["PageStatistics"];
+export type EventLogs = Schemas["EventLogs"];
+export type LoggedEvent = Schemas["LoggedEvent"];
+export type TrackerCount = Schemas["TrackerCount"];
+export type Ready = Schemas["Ready"];
+export type Accounts = Schemas["Accounts"];

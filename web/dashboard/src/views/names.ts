@@ -1,0 +1,24 @@
+/** Names of banners. An id without a name is shown alone. */
+
+import { question } from "../api/client";
+import { useApi } from "../api/resource";
+import { visible } from "../parts/user";
+
+export interface Named {
+  readonly banners: readonly { bannerId: number; name?: string | null; createdAt?: string }[];
+  readonly next?: string;
+}
+
+const MOST = 1000;
+const EVERY_MS = 60_000;
+
+/** What each banner is called, or an empty text. */
+export function useNames(ids: readonly number[]): (id: number) => string {
+  const sorted = [...ids].sort((a, b) => a - b).slice(0, MOST);
+  const known = useApi<Named>(
+    sorted.length ? question("banners", { ids: sorted.join(","), limit: MOST }) : null,
+    EVERY_MS,
+  );
+  const names = new Map(known.data?.banners.map((one) => [one.bannerId, one.name ?? ""]));
+  return (id) => visible(names.get(id) ?? "");
+}

@@ -1,0 +1,171 @@
+/** The registered trackers, and which of them were hit most. */
+
+import { useState } from "preact/hooks";
+import { get, question } from "../api/client";
+import { useApi } from "../api/resource";
+import { Bar } from "../chart/bars";
+import { exportMenu, fileName } from "../export/menu";
+import { Command } from "../parts/copy";
+import { Panel } from "../parts/panel";
+import { type Column, Table } from "../parts/table";
+import { User, visible } from "../parts/user";
+import { pathOf } from "../routes";
+import { address, query, ROOT, set } from "../state/url";
+import { T } from "../text";
+import { M } from "../text.more";
+import * as format from "../time/format";
+import { everyRows, range, zoneOf } from "../view";
+import { trackerCommand } from "./commands";
+
+const FIRST = 100;
+
+export interface Listed {
+  readonly trackers: readonly { readonly tracker_id: string; readonly value: string; readonly created_at: string }[];
+  readonly next?: string;
+}
+
+interface TopTrackers {
+  readonly asOf?: string;
+  readonly trackers: readonly {
+    readonly tracker_id: string;
+    readonly count: number;
+    readonly users?: number;
+    readonly bots?: number;
+  }[];
+}
+
+export const imageTag = (id: string) => `<img src="${ROOT}track.gif?id=${id}" alt="" width="1" height="1">`;
+export const beacon = (id: string) => `navigator.sendBeacon("${ROOT}track?id=${id}");`;
+
+export function Trackers() {
+  const wanted = query.value.get("q") ?? "";
+  const zone = zoneOf();
+  const asked = range.value;
+  const [text, type] = useState(wanted);
+  const top = useApi<TopTrackers>(
+    question("stats/trackers/top", { from: asked.from, to: asked.to, tz: zone, limit: FIRST }),
+    everyRows(),
+  );
+  const first = useApi<Listed>(question("trackers", { q: wanted, limit: FIRST }), 60_000);
+  const [later, put] = useState<{ of: string; pages: readonly Listed[] }>({ of: wanted, pages: [] });
+  const pages = [...(first.data ? [first.data] : []), ...(later.of === wanted ? later.pages : [])];
+  const listed = pages.flatMap((page) => page.trackers);
+  const next = pages.at(-1)?.next;
+  const counted = new Map(top.data?.trackers.map((one) => [one.tracker_id, one]));
+  const names = new Map(listed.map((one) => [one.tracker_id, one.value]));
+  const most = top.data?.trackers[0]?.count ?? 0;
+  const load = async () => {
+    const page = await get<Listed>(question("trackers", { q: wanted, limit: FIRST, cursor: next }));
+    put({ of: wanted, pages: [...(later.of === wanted ? later.pages : []), page] });
+  };
+  const caption = `${M.topTrackers}, ${format.range(asked, zone)}, ${zone}`;
+  const link = (id: string) => (
+    <a href={address(pathOf("trackers", id))} class="code">
+      {id}
+    </a>
+  );
+  const columns: Column<TopTrackers["trackers"][number]>[] = [
+    { key: "id", name: M.tracker, text: (row) => row.tracker_id, cell: (row) => link(row.tracker_id) },
+    {
+      key: "value",
+      name: M.value,
+      text: (row) => names.get(row.tracker_id) ?? "",
+      cell: (row) => <User text={names.get(row.tracker_id) ?? "–"} />,
+    },
+    {
+      key: "count",
+      name: M.hits,
+      isNumber: true,
+      sorts: true,
+      text: (row) => row.count,
+      cell: (row) => <Bar value={row.count} most={most} />,
+    },
+    { key: "users", name: T.users, isNumber: true, sorts: true, text: (row) => row.users },
+    { key: "bots", name: M.bots, isNumber: true, isExtra: true, sorts: true, text: (row) => row.bots },
+  ];
+  return (
+    <>
+      <h1 id="title" tabIndex={-1}>
+        {T.views.trackers}
+      </h1>
+      <Panel
+        title={M.topTrackers}
+        of={top}
+        tools={
+          top.data &&
+          exportMenu({
+            file: fileName(["trackers", asked.from, asked.to, zone]),
+            caption,
+            columns,
+            rows: top.data.trackers,
+            address: top.address,
+          })
+        }
+        empty={(data) => data.trackers.length === 0 && <p>{M.noHits(format.range(asked, zone))}</p>}
+      >
+        {(data) => <Table caption={caption} columns={columns} rows={data.trackers} rowKey={(row) => row.tracker_id} />}
+      </Panel>
+      <Panel
+        title={M.allTrackers}
+        of={first}
+        empty={(data) =>
+          data.trackers.length === 0 &&
+          (wanted ? (
+            <p>{M.noTracker(visible(wanted))}</p>
+          ) : (
+            <>
+              <p>{M.noTrackers}</p>
+              <Command text={trackerCommand()} />
+              <Command text={imageTag("ID")} />
+              <Command text={beacon("ID")} />
+            </>
+          ))
+        }
+        tools={
+          <form
+            class="group"
+            onSubmit={(event) => {
+              event.preventDefault();
+              set({ q: text.trim() });
+            }}
+          >
+            <input
+              type="search"
+              aria-label={M.searchTrackers}
+              placeholder={M.searchTrackers}
+              value={text}
+              onInput={(event) => type(event.currentTarget.value)}
+            />
+            <button type="submit">{T.search}</button>
+          </form>
+        }
+      >
+        {() => (
+          <Table
+            caption={M.allTrackers}
+            rows={listed}
+            rowKey={(row) => row.tracker_id}
+            columns={[
+              { key: "id", name: M.tracker, text: (row) => row.tracker_id, cell: (row) => link(row.tracker_id) },
+              { key: "value", name: M.value, text: (row) => row.value, cell: (row) => <User text={row.value} /> },
+              { key: "hits", name: M.hits, isNumber: true, text: (row) => counted.get(row.tracker_id)?.count },
+              {
+                key: "at",
+                name: `${M.added} (${zone})`,
+                isExtra: true,
+                text: (row) => format.stamp(Date.parse(row.created_at), zone, "minute"),
+              },
+            ]}
+            more={
+              next && (
+                <button type="button" onClick={() => void load()}>
+                  {T.more}
+                </button>
+              )
+            }
+          />
+        )}
+      </Panel>
+    </>
+  );
+}
