@@ -10,8 +10,8 @@ A record of events holds many of them, and the log counts records. So an account
 the events in each record, and counts those in flight by reading what waits; where that is too much to read in a
 moment, neither they nor `accepted` are known. Its difference stays one of records.
 
-Kafka counts messages, of which each may hold several records (`shared/record_log/entries.py`). So hits in flight there
-are counted by reading, too, and with Kafka there is no second figure that a difference could come from: it is 0.
+Kafka counts messages, of which each may hold several records (`shared/record_log/entries.py`). So records in flight
+there are counted by reading, too, and there is no second figure that a difference could come from: it is 0.
 """
 
 import asyncio
@@ -25,7 +25,6 @@ import msgspec
 from shared.errors import LogUnavailable, PostgresUnavailable
 from shared.events.rows import rows_in
 from shared.events.table import TOPIC as EVENTS
-from shared.hit import TOPIC as HITS
 from shared.record_log.deduplication import Mark
 from shared.record_log.journal import records_in
 from shared.record_log.record_log import Limit, Log, LogDamaged, Position
@@ -122,7 +121,7 @@ async def _of_table(log: Log, pool: Pool, way: Way, in_journals: int) -> TableAc
     stored, duplicate = sum(row["rows_stored"] for row in cursors), sum(row["rows_duplicate"] for row in cursors)
     dead = sum(row["rows_dead_lettered"] for row in cursors)
     in_flight: int | None = taken.in_flight
-    if way.topic == EVENTS or (way.topic == HITS and log.name == "kafka"):
+    if way.topic == EVENTS or log.name == "kafka":
         in_flight = await _rows_in_flight(log, way, cursors)
     skipped = taken.stored + taken.dead_lettered + taken.skipped - stored - duplicate - dead
     if way.topic == EVENTS:

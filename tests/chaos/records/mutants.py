@@ -11,9 +11,8 @@ from typing import Any
 from aggregator.sink import configured_pipelines, partition
 from aggregator.sink.partition import Partition
 from shared.record_log import cursors as cursor
-from shared.record_log import dead_letters, streams
+from shared.record_log import dead_letters
 from shared.record_log.deduplication import Sieve
-from shared.record_log.entries import packed
 from shared.record_log.journal import Journal
 from shared.record_log.orphaned_journals import Orphans
 from shared.record_log.producer import new_name
@@ -126,8 +125,8 @@ def _ordinals_ignored() -> None:
 
 
 def _counted_as_one() -> None:
-    """The log takes the hits of an entry for one."""
-    streams.packed = lambda records: ((key, value, 1) for key, value, _ in packed(records))  # type: ignore[assignment]
+    """The books take the hits that come together for one."""
+    _rid(partition, "_BOOK", ("stored = stored + $8", "stored = stored + least($8, 1)"))
 
 
 def _nobody_looks_for_ids() -> None:
@@ -154,7 +153,7 @@ RECORD_MUTANTS = {
     "no fence": Mutant(_no_fence, ("stop_aggregator",)),
     "no marks": Mutant(_no_marks, ("deaf_kafka",)),
     "ordinals ignored": Mutant(_ordinals_ignored, ("deaf_kafka",)),
-    "counted as one": Mutant(_counted_as_one, ("swallow_redis",)),
+    "counted as one": Mutant(_counted_as_one, ("kill_worker",)),
     "nobody looks for ids": Mutant(_nobody_looks_for_ids, ("kill_aggregator",), "events_appended=0.03"),
     "replayed under new ids": Mutant(_replayed_under_new_ids, ("swallow_redis", "kill_worker", "redis_away")),
 }
