@@ -13,6 +13,7 @@ import socket
 import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
@@ -236,6 +237,10 @@ class FakeServer:
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
+
+            def handle(self) -> None:
+                with suppress(ConnectionError):  # a client that did not wait
+                    super().handle()
 
             def _serve(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))

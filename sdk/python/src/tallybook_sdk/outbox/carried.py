@@ -112,10 +112,10 @@ def _told(by: Callable[[], dict[str, str]]) -> dict[str, str]:
 
 
 def _opentelemetry() -> dict[str, str]:
-    from opentelemetry import propagate  # missing in a namespace without the API in it
+    from opentelemetry.propagate import inject  # missing in a namespace without the API in it
 
     headers: dict[str, str] = {}
-    propagate.inject(headers)
+    inject(headers)
     return headers
 
 
