@@ -37,6 +37,8 @@ from ingest.http.openapi import Operation, prefixed, published, routes
 from ingest.http.problems import HANDLERS
 from ingest.http.rate_limits import Allowance, Limiter
 from ingest.links import operations as redirects
+from ingest.live import operations as live
+from ingest.live.feed import Feed
 from ingest.operation import operations as operation
 from ingest.operation.freshness import Clock
 from ingest.registries import operations as registries
@@ -76,6 +78,7 @@ OPERATIONS: list[Operation] = [
     *snippet.OPERATIONS,
     *service.OPERATIONS,
     *operation.OPERATIONS,
+    *live.OPERATIONS,
     *docs.OPERATIONS,
     *dashboard.OPERATIONS,
 ]
@@ -129,11 +132,14 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
             of_clients, of_keys = _limiters(settings, redis)
             stack.push_async_callback(counter.stop, settings.redis_timeout_s)
             client = ClientAddress(settings.trusted_proxies)
+            feed = Feed(settings, Reader(settings, redis, pool))
+            stack.push_async_callback(feed.aclose)
             state = State(
                 settings=settings,
                 counter=counter,
                 keyed=Keyed(settings, redis),
-                reader=Reader(settings, redis, pool),
+                reader=feed.reader,
+                live=feed,
                 banners=banners,
                 limiter=of_clients,
                 key_limiter=of_keys,

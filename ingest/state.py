@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # at run time no subject depends on another because of its ty
     from ingest.http.cors import Origins
     from ingest.http.health import Probe
     from ingest.http.rate_limits import Allowance, Limiter
+    from ingest.live.feed import Feed
     from ingest.operation.freshness import Clock
     from shared.counting.drain import Counter
     from shared.counting.keyed import Keyed
@@ -56,6 +57,7 @@ class State(_Fields):
     counter: "Counter"
     keyed: "Keyed"
     reader: "Reader"
+    live: "Feed"
     banners: "Banners"
     limiter: "Limiter"
     key_limiter: "Limiter"

@@ -73,6 +73,7 @@ class Front:
         #: Take the one click that a buffer is: `Clicks.take_buffer`.
         self.take_buffer = self._clicks.take_buffer
         server = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._live = state.live
         self._hits = Hits(settings, state, self._answers, server)
         self._links = Links(settings, state, self._answers)
         self._connections: dict[Connection, None] = {}  # oldest first
@@ -92,13 +93,15 @@ class Front:
         """Accept nothing more, and wait until every request that was taken is answered.
 
         Connections in the kernel's queue count as taken: their clients know no difference. Granian's own stop ends
-        relayed connections whose end nobody can see. Await `emptied` after it.
+        relayed connections whose end nobody can see. Streams are told to end. Await `emptied` after it.
         """
         self.is_stopping = True
         loop = asyncio.get_running_loop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                for waiting in await self._close_listener():
+                waiting_ones = await self._close_listener()
+                self._live.stop()
+                for waiting in waiting_ones:
                     with contextlib.suppress(OSError):  # the client is gone
                         await loop.connect_accepted_socket(lambda: Connection(self), waiting)
                 patient_until = loop.time() + _FIRST_REQUEST_S

@@ -11,6 +11,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ingest.front.folder import client_of
+from ingest.http.access_log import BROKEN, STREAMED
 from ingest.http.problems import rendered
 from shared.errors import Malformed, Unexpected
 
@@ -60,7 +61,7 @@ class RelayedApp:
         if not is_started:
             await _answer(Malformed("The body broke off.") if is_torn else Unexpected(), send)
         elif not is_over:
-            if not is_torn:
+            if not is_torn and scope.get(STREAMED) != BROKEN:
                 log.error("response_broken_off", error=type(error).__name__)
             raise BrokenOff
 

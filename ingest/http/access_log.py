@@ -17,6 +17,9 @@ _METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"
 #: Routes whose good answers are of no interest: probes, and the files of the dashboard.
 _QUIET = ("/health", "/ui/assets/")
 
+#: In the scope of a request that is answered by a stream: OPEN, or BROKEN where it ended without its end on purpose.
+STREAMED, OPEN, BROKEN = "tallybook.stream", "open", "broken"
+
 log = structlog.get_logger()
 
 
@@ -61,7 +64,8 @@ def _note(scope: Scope, status: int, size: int, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", "") or "unmatched"
     method = scope["method"] if scope["method"] in _METHODS else "other"
     HTTP_REQUESTS.labels(route, method, str(status)).inc()
-    HTTP_SECONDS.labels(f"{method} {route}").observe(seconds)
     is_quiet = status == 304 or (status < 400 and route.startswith(_QUIET))
+    if STREAMED not in scope:  # how long a stream lasts says nothing about how fast the service is
+        HTTP_SECONDS.labels(f"{method} {route}").observe(seconds)
     write = log.debug if is_quiet else log.info
     write("request", method=method, route=route, status=status, took_ms=round(seconds * 1000, 2), bytes=size)

@@ -75,6 +75,9 @@ class Fixed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     events_max: Annotated[int, Meta(ge=1, le=100_000)] = 10_000
     #: Records of one worker that wait for the record log; more is 503.
     log_waiting_max: Annotated[int, Meta(ge=1, le=10_000_000)] = 10_000
+    #: Seconds after which a stream of live clicks ends, and seconds that one of its frames may take to go.
+    live_s: Annotated[float, Meta(gt=0, le=25)] = 25.0
+    live_slow_s: Annotated[float, Meta(gt=0, le=10)] = 10.0
     #: Seconds without a heartbeat before another aggregator takes over the partitions of this one.
     sink_lease_s: Annotated[float, Meta(ge=1, le=600)] = 10.0
     #: Entries of the outbox in one insert.

@@ -113,6 +113,12 @@ REDIS_BOUND = Gauge(
     ["use"],
     multiprocess_mode="mostrecent",
 )
+LIVE_STREAMS = Gauge("tallybook_live_streams", "Streams of live clicks that are open", multiprocess_mode="livesum")
+LIVE_FRAMES = Counter(
+    "tallybook_live_frames_total",
+    "Frames of live streams by what they were; of slow, the client read none",
+    ["outcome"],
+)
 READS = Counter("tallybook_reads_total", "Reads of statistics: complete, partial as asked for, or failed", ["outcome"])
 SINK_LAG = Gauge(
     "tallybook_sink_lag_records",

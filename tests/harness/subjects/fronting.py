@@ -83,6 +83,13 @@ class Links:
         return SPRING if slug == "spring" else None
 
 
+class Live:
+    """Has no streams."""
+
+    def stop(self) -> None:
+        pass
+
+
 class Fronted:
     """A front and the Granian behind it."""
 
@@ -121,6 +128,7 @@ async def fronting(
         "hits": log,
         "recorder": Recorder(settings, client),
         "origins": Origins(settings.track_origins),
+        "live": Live(),
     }
     one = Folder(folder)
     front = Front(settings, State(**stores), one)

@@ -110,7 +110,9 @@ def running(
     redis_url: str, module_database: str, module_clickhouse: Settings, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("service")
-    with serving(folder, redis_url, module_database, clickhouse_url=module_clickhouse.clickhouse_url) as service:
+    with serving(
+        folder, redis_url, module_database, clickhouse_url=module_clickhouse.clickhouse_url, live_s=0.1
+    ) as service:
         yield service
 
 
@@ -250,6 +252,7 @@ def test_what_the_server_refuses_by_itself_is_as_the_interface_says(service: Ser
         "/logs?from=2026-03-01&to=2026-03-01",
         "/banners",
         "/freshness",
+        "/stats/live?top=1",
         "/stats?tracker_id=01980a4c-5c1e-7a11-9b1e-3f2a4b5c6d7e&from=2026-03-01&to=2026-03-01",
     ],
 )
