@@ -10,7 +10,6 @@ from ingest.http.openapi import BannerId
 from ingest.statistics.ranges import Step
 
 Window = Literal["day", "week"]
-PageStep = Literal["minute", "hour"]
 Metric = Literal["clicks", "served", "viewable", "ctr"]
 Traffic = Literal["human", "all", "bots"]
 
@@ -291,9 +290,9 @@ class PageSums(Struct, kw_only=True):
 
 
 class PageBucket(PageSums, kw_only=True):
-    """Views of one minute or hour."""
+    """Views of one minute, hour or day."""
 
-    timestamp: Annotated[datetime, Meta(tz=True, description="When the minute or hour begins, in UTC")]
+    timestamp: Annotated[datetime, Meta(tz=True, description="When the bucket begins, in UTC")]
 
 
 class PagePlace(PageSums, kw_only=True):
@@ -303,12 +302,24 @@ class PagePlace(PageSums, kw_only=True):
 
 
 class PageStatistics(Struct, kw_only=True):
-    """Page views of a range: in all, by minute or hour (those without views are left out), and of the most viewed pages
-    unless one page was asked for."""
+    """Page views of a range: in all, by bucket (those without views are left out, unless `fill=true`), and of the most
+    viewed pages unless one page was asked for."""
 
     from_: Annotated[datetime, Meta(tz=True, description="Begin of the first bucket of the range")] = field(name="from")
     to: Annotated[datetime, Meta(tz=True, description="End of the last bucket of the range")]
-    step: PageStep
+    as_of: Annotated[
+        datetime,
+        Meta(
+            tz=True,
+            description="When this was asked, in UTC",
+        ),
+    ] = field(name="asOf")
+    fresh_until: (
+        Annotated[datetime, Meta(tz=True, description="Views that came in before are in; absent where nobody can say")]
+        | UnsetType
+    ) = field(name="freshUntil", default=UNSET)
+    step: Step
+    tz: Annotated[str, Meta(description="The zone in which hours and days begin")]
     page_id: str | UnsetType = UNSET
     total: PageSums
     stats: list[PageBucket]

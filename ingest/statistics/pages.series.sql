@@ -1,9 +1,10 @@
--- What page views add up to in [since, until), by minute or hour and in all: those without views are left out.
+-- What page views add up to in [since, until), by bucket and in all: buckets without views are left out.
 --   table, begin  Identifier, of the minutes or the hours   since, until  epoch seconds   page  or empty for all of them
+--   bucket  by `size`, UInt32 seconds, or by `starts`, Array(UInt32): beginnings of the buckets in epoch seconds
 -- Sums of sums, and one state of all users: neither users nor averages of buckets may be added.
 SELECT
     grouping(bucket) AS is_total,
-    toUnixTimestamp({begin:Identifier}) AS bucket,
+    $bucket AS bucket,
     sum(views) AS seen,
     uniqMerge(users),
     sum(duration) / seen,

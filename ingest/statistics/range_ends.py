@@ -101,6 +101,20 @@ def span(values: Mapping[str, str], most_days: Mapping[str, int], default: str) 
     return Span(since, until, step, zone, labels, bounds)
 
 
+def whole(asked: Span) -> Span:
+    """Return the span with its first and last bucket as a whole."""
+    first, zone = asked.labels[0], None if asked.zone == _UTC else asked.zone
+    if asked.step == "day":
+        last = datetime.fromtimestamp(asked.labels[-1], ZoneInfo(asked.zone)).date()
+        end = next(
+            at for n in (1, 2) if (at := midnight(last + timedelta(days=n), ZoneInfo(asked.zone))) > asked.labels[-1]
+        )
+    else:
+        end = asked.labels[-1] + _SECONDS[asked.step]
+    labels, bounds = Range(first, end, asked.step, zone, _MINUTE_S).buckets()  # type: ignore[arg-type]
+    return asked._replace(labels=labels, bounds=bounds)
+
+
 def edge(values: Mapping[str, str], name: str, days: int, years: tuple[int, int] = YEARS, zone: str = _UTC) -> Edge:
     """An end of the range; `days` is what has to be added to the begin of a date. Raises Malformed or Invalid."""
     text = values.get(name)

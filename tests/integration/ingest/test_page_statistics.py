@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from redis.asyncio import Redis
@@ -96,6 +97,47 @@ async def test_a_range_is_widened_to_whole_buckets(stage: Stage, service: Tracki
     assert answer["total"]["views"] == 2
 
 
+async def test_days_of_a_zone_are_whole_and_empty_ones_are_filled(stage: Stage, service: Tracking) -> None:
+    zone = ZoneInfo("Europe/Berlin")
+    today = datetime.now(zone).date()
+    midnights = [
+        int(datetime(*(today - timedelta(days=n)).timetuple()[:3], tzinfo=zone).timestamp()) * 1000 for n in (3, 2, 1)
+    ]
+    await stage.append(
+        [view(ms=midnights[0]), view(ms=midnights[1] - 1), view(ms=midnights[0] - 1), view(ms=midnights[2])]
+    )
+    stage.sink()
+    await stage.drained()
+    days = {"from_": today - timedelta(days=3), "to": today - timedelta(days=1), "tz": "Europe/Berlin"}
+    before = datetime.now(UTC)
+    answer = await asked(service, **days, step="day", fill="true")
+    assert (answer["from"], answer["to"]) == (moment(midnights[0]), moment(_next(midnights[2], zone)))
+    assert [one["timestamp"] for one in answer["stats"]] == list(map(moment, midnights))
+    assert [one["views"] for one in answer["stats"]] == [2, 0, 1]
+    assert (answer["stats"][1]["users"], answer["total"]["views"], answer["tz"]) == (0, 3, "Europe/Berlin")
+    assert before <= datetime.fromisoformat(answer["asOf"]) <= datetime.now(UTC)
+    assert abs(datetime.fromisoformat(answer["freshUntil"]) - datetime.now(UTC)) < timedelta(minutes=1)
+    bare = await asked(service, **days, step="day")
+    assert [one["views"] for one in bare["stats"]] == [2, 1]
+    params = {"from": str(days["from_"]), "to": str(days["to"]), "tz": "Europe/Berlin", "step": "day", "fill": "true"}
+    file = await service.http.get("/stats/pages", params=params, headers={"accept": "text/csv"})
+    lines = file.text.splitlines()
+    assert lines[0] == "timestamp,views,users,average_duration_ms,bounce_rate"
+    assert [line.split(",")[:2] for line in lines[1:]] == [
+        [moment(at), views] for at, views in zip(midnights, "201", strict=True)
+    ]
+    assert "tallybook-as-of" in file.headers
+    parquet = await service.http.get(
+        "/stats/pages", params=params, headers={"accept": "application/vnd.apache.parquet"}
+    )
+    assert parquet.content[:4] == b"PAR1"
+
+
+def _next(ms: int, zone: ZoneInfo) -> int:
+    day = datetime.fromtimestamp(ms / 1000, zone).date() + timedelta(days=1)
+    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()) * 1000
+
+
 async def test_a_range_without_views(module_stage: EventStage) -> None:
     nothing = {"views": 0, "users": 0, "average_duration_ms": 0.0, "bounce_rate": 0.0}
     answer = await asked(module_stage.service, from_="2020-01-01", to="2020-12-31")
@@ -109,7 +151,11 @@ async def test_a_range_without_views(module_stage: EventStage) -> None:
     [
         ({"to": "2026-01-01"}, "malformed", "from"),
         ({"from": "2026-01-02", "to": "2026-01-01"}, "invalid", "to"),
-        ({"from": "2026-01-01", "to": "2026-01-01", "step": "day"}, "invalid", "step"),
+        ({"from": "2026-01-01", "to": "2026-01-01", "step": "week"}, "invalid", "step"),
+        ({"from": "2016-01-01", "to": "2026-01-08", "step": "day"}, "invalid", "to"),
+        ({"from": "2026-01-01", "to": "2026-01-01", "tz": "Asia/Kolkata"}, "invalid", "tz"),
+        ({"from": "2026-01-01", "to": "2026-01-01", "tz": "Mars"}, "invalid", "tz"),
+        ({"from": "2026-01-01", "to": "2026-01-01", "fill": "yes"}, "invalid", "fill"),
         ({"from": "2025-01-01", "to": "2026-01-02"}, "invalid", "to"),
         ({"from": "2026-01-01", "to": "2026-01-01", "limit": "0"}, "invalid", "limit"),
         ({"from": "2026-01-01", "to": "2026-01-01", "limit": "1001"}, "invalid", "limit"),
