@@ -16,6 +16,7 @@ from aggregator.outbox import days
 from aggregator.outbox.relay import Outbox
 from aggregator.outbox.relay_loop import Relay
 from aggregator.redis_uses import redis_uses
+from aggregator.salts import renew_salts
 from aggregator.sink import event_storage
 from aggregator.sink.accounting import Books
 from aggregator.sink.configured_pipelines import configured
@@ -65,6 +66,7 @@ async def _work(settings: Settings) -> None:
             Loop("retention", upkeep.drop_expired, 3600.0),
             Loop("ledger", upkeep.prune_ledger, 3600.0),
             Loop("accounting", take_stock, 10.0),
+            Loop("salts", partial(renew_salts, pool), 3600.0),
         ]
         async with (
             _sinks(settings, pool) as more,

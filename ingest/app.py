@@ -16,10 +16,13 @@ from ingest.auth.scopes import guarded
 from ingest.auth.sessions import Sessions
 from ingest.caches.banners import Banners
 from ingest.caches.links import Links
+from ingest.caches.salts import Salts
 from ingest.caches.sites import Sites
 from ingest.caches.trackers import Trackers
 from ingest.clicks import operations as clicks
 from ingest.collect import operations as collect
+from ingest.collect.browsers import Patterns
+from ingest.collect.countries import Countries
 from ingest.collect.items import BODY_MAX as COLLECT_BODY_MAX
 from ingest.events import operations as events
 from ingest.events import routes as uploads
@@ -62,6 +65,7 @@ from shared.settings import Settings
 from shared.stores import redis_memory
 from shared.stores.postgres import Pool, create_pool
 from shared.stores.redis_client import connect
+from shared.web_item import TOPIC as WEB
 
 #: Bytes of the records of one worker that wait for the record log. More is 503.
 _WAITING_BYTES_MAX = 16 << 20
@@ -118,11 +122,11 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
             redis = connect(settings)
             stack.push_async_callback(lambda: asyncio.shield(redis.aclose()))
             pool = await stack.enter_async_context(create_pool(settings))
-            banners, trackers, sites = Banners(settings, pool), Trackers(pool), Sites(pool)
-            links = Links(settings, pool)
+            banners, trackers = Banners(settings, pool), Trackers(pool)
+            sites, links, salts = Sites(pool), Links(settings, pool), Salts(pool)
             keys = Keys(pool) if settings.keyed else None
             sessions = Sessions(pool, keys) if keys else None
-            for cache in (banners, trackers, sites, links, keys, sessions):
+            for cache in (banners, trackers, sites, links, salts, keys, sessions):
                 if cache is not None:
                     await cache.start()
                     stack.push_async_callback(cache.stop)
@@ -131,9 +135,9 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
             counter.start()
             of_clients, of_keys = _limiters(settings, redis)
             stack.push_async_callback(counter.stop, settings.redis_timeout_s)
-            client = ClientAddress(settings.trusted_proxies)
             feed = Feed(settings, Reader(settings, redis, pool))
             stack.push_async_callback(feed.aclose)
+            client, countries = ClientAddress(settings.trusted_proxies), Countries(settings)
             state = State(
                 settings=settings,
                 counter=counter,
@@ -151,10 +155,14 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
                 trackers=trackers,
                 sites=sites,
                 links=links,
+                salts=salts,
+                countries=countries,
+                patterns=Patterns(countries),
                 link_clicks=LinkClicks(redis),
                 recorder=Recorder(settings, client),
                 log=log,
-                hits=await stack.enter_async_context(_producer(settings, log)),
+                hits=await stack.enter_async_context(_producer(settings, log, HITS)),
+                web=await stack.enter_async_context(_producer(settings, log, WEB, is_ordered=True)),
                 events=await stack.enter_async_context(_events(settings, log)),
                 window=EventWindow(settings, redis),
                 uploads=Uploads(settings, redis),
@@ -167,6 +175,9 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
                 pool=pool,
                 outbox_pool=await _outbox_pool(settings, pool, stack),
             )
+            orphans = Orphans(settings.journal_dir, log)  # the journals of dead workers, whatever their topic
+            orphans.start()
+            stack.push_async_callback(orphans.stop)
             yield state.fields
 
     return lifespan
@@ -182,27 +193,26 @@ def _limiters(settings: Settings, redis: "Redis") -> tuple[Limiter, Limiter]:
 
 
 @asynccontextmanager
-async def _producer(settings: Settings, log: Log) -> AsyncIterator[Producer]:
-    """Yield the producer of hits, with the journal of this worker. Meanwhile, adopt the journals of dead workers."""
+async def _producer(settings: Settings, log: Log, topic: str, *, is_ordered: bool = False) -> AsyncIterator[Producer]:
+    """Yield the producer of a topic, with a journal of its own: a producer empties its journal when its own lines are
+    done."""
     name = new_name()
     journal = await asyncio.to_thread(Journal.create, settings.journal_dir, name, settings.journal_bytes_max)
-    hits_to = Producer(
+    producer = Producer(
         log,
-        HITS,
+        topic,
         name,
         journal,
         records_max=settings.log_waiting_max,
         bytes_max=_WAITING_BYTES_MAX,
         most=settings.log_records_max,
+        is_ordered=is_ordered,
     )
-    orphans = Orphans(settings.journal_dir, log)
-    await hits_to.start()
-    orphans.start()
+    await producer.start()
     try:
-        yield hits_to
+        yield producer
     finally:
-        await orphans.stop()
-        await hits_to.stop(settings.redis_timeout_s)
+        await producer.stop(settings.redis_timeout_s)
 
 
 @asynccontextmanager

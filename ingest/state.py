@@ -15,8 +15,11 @@ if TYPE_CHECKING:  # at run time no subject depends on another because of its ty
     from ingest.auth.sessions import Sessions
     from ingest.caches.banners import Banners
     from ingest.caches.links import Links
+    from ingest.caches.salts import Salts
     from ingest.caches.sites import Sites
     from ingest.caches.trackers import Trackers
+    from ingest.collect.browsers import Patterns
+    from ingest.collect.countries import Countries
     from ingest.events.recent_ids import EventWindow
     from ingest.events.upload_keys import Uploads
     from ingest.hits.record import Recorder
@@ -69,11 +72,15 @@ class State(_Fields):
     trackers: "Trackers"
     sites: "Sites"
     links: "Links"
+    salts: "Salts"
+    countries: "Countries"
+    patterns: "Patterns"
     link_clicks: "LinkClicks"
     recorder: "Recorder"
     log: "Log"
     hits: "Producer"
     events: "Producer"
+    web: "Producer"
     window: "EventWindow"
     uploads: "Uploads"
     origins: "Origins"

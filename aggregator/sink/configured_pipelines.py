@@ -1,8 +1,8 @@
 """List the pipelines as the settings want them."""
 
-from aggregator.sink import event_blocks, hits, page_views
+from aggregator.sink import event_blocks, hits, page_views, web_items
 from aggregator.sink.batch_policy import Policy
-from aggregator.sink.pipelines import Pipeline, alone
+from aggregator.sink.pipelines import Pipeline, alone, spliced
 from aggregator.sink.repeated_events import repeats
 from shared.events.rows import COLUMNS, rows_in
 from shared.events.table import TABLE, TOPIC
@@ -10,6 +10,8 @@ from shared.hit import COLUMNS as HIT_COLUMNS
 from shared.hit import TOPIC as HITS_TOPIC
 from shared.hit import is_packed
 from shared.settings import Settings
+from shared.web_item import TOPIC as WEB_TOPIC
+from shared.web_item import WebItem
 
 HITS = Pipeline(
     HITS_TOPIC,
@@ -46,7 +48,8 @@ PAGE_VIEWS = Pipeline(
     # The views group their rows already: merging them once more before they are written is a tenth of an insert.
     settings={"optimize_on_insert": 0},
 )
-PIPELINES = (HITS, EVENTS, PAGE_VIEWS)
+WEB = Pipeline(WEB_TOPIC, "web_items", 1, spliced(WebItem), repeats=web_items.repeats)
+PIPELINES = (HITS, EVENTS, PAGE_VIEWS, WEB)
 
 
 def configured(settings: Settings) -> list[tuple[Pipeline, Policy]]:
@@ -59,4 +62,5 @@ def configured(settings: Settings) -> list[tuple[Pipeline, Policy]]:
         (HITS, usual),
         (EVENTS, usual),
         (views, Policy(settings.pages_cut, settings.pages_batch, settings.sink_wait_s)),
+        (WEB, usual),
     ]

@@ -137,7 +137,7 @@ def alone(row: Callable[[int, Record], bytes]) -> Transform:
     return lambda partition, record: (row(partition, record),)
 
 
-def spliced(columns: type[Struct], text: Callable[[bytes], bytes]) -> Transform:
+def spliced(columns: type[Struct], text: Callable[[bytes], bytes] = bytes) -> Transform:
     """The transform of records whose texts are rows already: their bytes stay as they are, and the place in the log is
     added before the closing brace. They are parsed only to know that they are what they should be."""
     decode: Callable[[bytes], Any] = msgspec.json.Decoder(columns).decode

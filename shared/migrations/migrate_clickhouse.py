@@ -56,6 +56,7 @@ async def migrate(settings: Settings) -> list[str]:
             row = json.dumps({"name": name, "sha256": digest}).encode()
             await clickhouse.insert("schema_migrations", row, f"{name}:{digest}")
         await _set_rule(clickhouse, "tracker_events", _rule("date", settings.tracker_retention_days))
+        await _set_rule(clickhouse, "web_items", _rule("date", settings.web_retention_days))
         if is_cold_ever(settings):
             await give_policy(clickhouse, "events")
         cold_days = settings.events_cold_days if is_cold_ever(settings) else None

@@ -9,8 +9,8 @@ way too, so none of them counts twice: not when the log had taken it before its 
 killed and another one sends them. While more than a few appends wait, new records go behind them in the journal;
 otherwise they wait for their turn.
 
-The order of records does not matter, so none has to go to the partition of its key. All go to one line, so that an
-append holds as many as there are, and to another line after a while, or when that one fails.
+Where the order of records does not matter, none has to go to the partition of its key. All go to one line then, so that
+an append holds as many as there are, and to another line after a while, or when that one fails.
 
     record    waiting -> under way -> in the log
                  |           `-----> unknown -> in the journal too, and repeated until the log has it
@@ -131,10 +131,13 @@ class Producer:
         records_max: int,
         bytes_max: int,
         most: int,
+        is_ordered: bool = False,
     ) -> None:
-        """`name` is used in no other life (`new_name`); `most` records fit into one partition of the log."""
+        """`name` is used in no other life (`new_name`); `most` records fit into one partition of the log. `is_ordered`
+        sends each record to the partition of its key, behind those with the same key."""
         self._log = to
         self._topic = topic
+        self._is_ordered = is_ordered
         self._journal = journal
         self._journal_lock = asyncio.Lock()
         self._records_max, self._bytes_max = records_max, bytes_max
@@ -211,7 +214,7 @@ class Producer:
         return True
 
     def _take(self, key: bytes, value: bytes, done: Done) -> None:
-        line = self._line_of_turn()
+        line = self._lines[self._log.partition_of(key)] if self._is_ordered else self._line_of_turn()
         line.queue.append((key, value, done))
         line.has_work.set()
         if line.is_behind():

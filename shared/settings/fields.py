@@ -288,6 +288,18 @@ class Settings(Fixed, frozen=True, kw_only=True, forbid_unknown_fields=True):
         _Days, _hits("Days for which hits are kept, at least. Unset keeps them for ever.")
     ] = None
 
+    country_db: Annotated[
+        str | None,
+        _hits(
+            "File of a country database in MaxMind's format (`.mmdb`), for what pages report. Unset uses the tables of "
+            "the internet registries."
+        ),
+    ] = None
+    web_retention_days: Annotated[
+        _Days,
+        _hits("Days for which views, events and links out are kept, at least. Unset keeps them for ever."),
+    ] = None
+
     log_url: Annotated[
         str | None,
         _log("Record log of hits, events and views: `kafka://host:port,...`, or a Redis. Unset uses the Redis above."),

@@ -14,10 +14,10 @@ from shared.settings import Settings
 
 #: Percent of `redis_memory_bytes` for each use. Topics of the log bear their names.
 SHARES: Mapping[str, int] = MappingProxyType(
-    {"hits": 18, "events": 18, "page_views": 10, "event_ids": 10, "click_ids": 8, "answers": 4, "limits": 4}
+    {"hits": 13, "events": 13, "page_views": 10, "web": 10, "event_ids": 10, "click_ids": 8, "answers": 4, "limits": 4}
 )
 #: Uses that are topics of the log.
-TOPICS = ("hits", "events", "page_views")
+TOPICS = ("hits", "events", "page_views", "web")
 #: Bytes of one entry in the window of event ids, of click ids, and of arrival times of clients.
 EVENT_ID, CLICK_ID, LIMIT = 112, 80, 96
 #: Bytes of an upload beside its answer (`ingest/events/upload_keys.turn.lua`).
