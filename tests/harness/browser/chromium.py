@@ -31,18 +31,22 @@ _INSTALL_S = 150
 #: Seconds that a browser may take to start, and beside its time limit a script to end.
 _START_S = 60.0
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
+#: The agent of a person: the name of a headless browser is that of a machine. It is a switch, because an agent that
+#: playwright gives to a context is not that of a beacon which outlives its page.
+PERSON = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
 #: Tests run as root, in containers with a small /dev/shm, and look at pages as people do: no sign of a machine.
-_ARGS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-blink-features=AutomationControlled")
+_ARGS = (
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-blink-features=AutomationControlled",
+    f"--user-agent={PERSON}",
+)
 #: Switches of playwright that pages of people do not have.
 _IGNORED = ("--disable-back-forward-cache", "--enable-automation")
 
 
 #: What a browser that is only given an address needs besides: pages may open and close tabs by themselves.
 _ALONE = ("--headless=new", "--no-first-run", "--disable-popup-blocking")
-
-
-#: The agent of a person: the name of a headless browser is that of a machine.
-PERSON = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{0}.0.0.0 Safari/537.36"
 
 
 class ScriptFailed(AssertionError):
@@ -107,8 +111,6 @@ class Chromium:
         Thread(target=self._read, args=(self._process.stdout,), daemon=True).start()
         #: As `140.0.7339.0`.
         self.version: str = self._answer(_START_S)
-        #: What its pages say.
-        self.user_agent = PERSON.format(self.version.partition(".")[0])
 
     def run(self, script: str, *, timeout_s: float = 60.0, context: dict[str, Any] | None = None, **args: Any) -> Any:
         """Run the body of an async function (`driver.mjs` says what it sees) and return its result.
@@ -116,8 +118,7 @@ class Chromium:
         `context` are options of playwright's `newContext`. Raises ScriptFailed.
         """
         assert self._process.stdin
-        settings = {"userAgent": self.user_agent, **(context or {})}
-        request = {"script": script, "args": args, "context": settings, "timeoutMs": timeout_s * 1000}
+        request = {"script": script, "args": args, "context": context or {}, "timeoutMs": timeout_s * 1000}
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         return self._answer(timeout_s + _START_S)

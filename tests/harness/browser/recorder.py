@@ -28,7 +28,7 @@ Item = dict[str, Any]
 
 
 class Carried(NamedTuple):
-    """One request with items, and how it was answered; status 0 is not at all."""
+    """One request with items, and how it was answered; 0 is that it was taken, and the answer was lost."""
 
     asked: Asked
     items: list[Item]
@@ -36,7 +36,7 @@ class Carried(NamedTuple):
 
 
 class Recorder:
-    """Takes items as `POST /c` does: each name counts once, when a request that carries it was answered 2xx."""
+    """Takes items as `POST /c` does: each name counts once, when a request that carries it was taken."""
 
     def __init__(self) -> None:
         #: Answers a request, of the given number from 0; it may wait.
@@ -63,7 +63,7 @@ class Recorder:
             return None
         items = json.loads(asked.body)
         number = len(self.requests)
-        self.requests.append(Carried(asked, items, 0))
+        self.requests.append(Carried(asked, items, -1))
         self._check(asked, items)
         status = self.answer(number)
         self.requests[number] = Carried(asked, items, status)
@@ -89,10 +89,10 @@ class Recorder:
                 self.faults.append(json.dumps(item))
 
     def counted(self) -> list[Item]:
-        """Return the items of requests that were answered 2xx, each name once, with its moment as `at`."""
+        """Return the items of requests that were taken, each name once, with its moment as `at`."""
         found: dict[tuple[str, int], Item] = {}
         for asked, items, status in list(self.requests):
-            if 200 <= status < 300:
+            if status == 0 or 200 <= status < 300:
                 for item in items:
                     found.setdefault((item["v"], item["n"]), item | {"at": asked.at * 1000 - item["t"]})
         return list(found.values())

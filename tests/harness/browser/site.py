@@ -22,7 +22,7 @@ class Asked(NamedTuple):
 
 
 class Page(NamedTuple):
-    """What a site answers."""
+    """What a site answers; status 0 breaks the connection instead."""
 
     body: str | bytes = ""
     status: int = 200
@@ -93,6 +93,9 @@ class Site:
             page = self.pages.get(parts.path) or Page("not here", 404)
         if isinstance(page, str):
             page = Page(page)
+        if not page.status:
+            handler.close_connection = True
+            return
         content = page.body.encode() if isinstance(page.body, str) else page.body
         try:
             handler.send_response(page.status)

@@ -31,8 +31,8 @@ def test_a_page_sees_a_person(chromium: Chromium, place: Site) -> None:
     script = "await page.goto(args.url); return page.evaluate('[navigator.webdriver, navigator.userAgent]')"
     is_machine, agent = chromium.run(script, url=place.url)
     assert not is_machine
-    assert f"Chrome/{chromium.version.partition('.')[0]}" in agent
-    assert "Headless" not in agent
+    assert agent == harness.PERSON
+    assert {one.headers["user-agent"] for one in place.asked()} == {agent}
 
 
 def test_an_uncaught_error_of_a_page_fails_its_script(chromium: Chromium, place: Site) -> None:
