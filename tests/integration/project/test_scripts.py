@@ -36,8 +36,8 @@ def test_the_core_starts_from_a_program_too(tmp_path: Path) -> None:
     script = f"""
         import {{ buildSync }} from {json.dumps(str(PACKAGES / "node_modules/esbuild/lib/main.js"))};
         const [{{ text }}] = buildSync({{
-            entryPoints: [{json.dumps(str(PACKAGES / "start.ts"))}], bundle: true, format: "iife", globalName: "bundled",
-            target: "es2021", write: false,
+            entryPoints: [{json.dumps(str(PACKAGES / "start.ts"))}],
+            bundle: true, format: "iife", globalName: "bundled", target: "es2021", write: false,
         }}).outputFiles;
         console.log(text);
     """
