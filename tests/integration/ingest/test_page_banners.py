@@ -1,4 +1,4 @@
-"""Clicks and impressions of banners: in a real browser, with a service that only records. B5 to B7 of `t.js`."""
+"""Clicks and impressions of banners: in a real browser, with a service that only records."""
 
 import base64
 import hashlib
@@ -46,10 +46,10 @@ def banners(service: Recorder, kind: str) -> list[str]:
     return [item["b"] for item in service.of(kind)]
 
 
-# -- B5: clicks --------------------------------------------------------------------------------------------------------
+# -- clicks --------------------------------------------------------------------------------------------------------
 
 
-def test_b5_what_is_a_click_and_that_nothing_is_held_up(chromium: Chromium, service: Recorder, place: Site) -> None:
+def test_what_is_a_click_and_that_nothing_is_held_up(chromium: Chromium, service: Recorder, place: Site) -> None:
     place.pages["/next"] = "<title>Next</title>"
     ids = ("plain", "ctrl", "middle", "right", "enter", "scripted", "stopped")
     place.pages["/"] = service.tag() + "".join(
@@ -91,7 +91,7 @@ def test_b5_what_is_a_click_and_that_nothing_is_held_up(chromium: Chromium, serv
     assert sorted(banners(service, "click")) == ["1", "2", "3", "5", "7"]  # neither the right button nor the scripted
 
 
-def test_b5_shadow_trees_frames_of_their_own_and_the_nearest_banner(
+def test_shadow_trees_frames_of_their_own_and_the_nearest_banner(
     chromium: Chromium, service: Recorder, place: Site
 ) -> None:
     place.pages["/"] = (
@@ -121,7 +121,7 @@ def test_b5_shadow_trees_frames_of_their_own_and_the_nearest_banner(
     assert banners(service, "click") == ["1", "1", "2", "4"]
 
 
-def test_b5_links_out_are_told_and_links_inside_are_not(chromium: Chromium, service: Recorder, place: Site) -> None:
+def test_links_out_are_told_and_links_inside_are_not(chromium: Chromium, service: Recorder, place: Site) -> None:
     place.pages["/"] = (
         service.tag()
         + """
@@ -141,7 +141,7 @@ def test_b5_links_out_are_told_and_links_inside_are_not(chromium: Chromium, serv
     assert [item["u"] for item in service.of("out")] == ["http://out.example/a?b=1"]
 
 
-# -- B6: impressions ---------------------------------------------------------------------------------------------------
+# -- impressions ---------------------------------------------------------------------------------------------------
 
 #: Seconds by which a timer of the page may be late; a round in which one is later proves nothing and is done again.
 LATE_MS = 80
@@ -180,7 +180,7 @@ PAUSE = """
         pytest.param([[0.6, 700], [0.4, 300], [0.6, 1300], [0, 200], [1, 1300]], 1, marks=pytest.mark.slow),
     ],
 )
-def test_b6_half_of_it_for_a_second_without_a_break_is_viewable(
+def test_half_of_it_for_a_second_without_a_break_is_viewable(
     chromium: Chromium, service: Recorder, place: Site, steps: list[list[float]], count: int
 ) -> None:
     """The banner is scrolled so that the given share of it is seen, for so many milliseconds."""
@@ -206,7 +206,7 @@ def test_b6_half_of_it_for_a_second_without_a_break_is_viewable(
     assert kinds["viewable"] == count
 
 
-def test_b6_what_comes_later_is_seen(chromium: Chromium, service: Recorder, place: Site) -> None:
+def test_what_comes_later_is_seen(chromium: Chromium, service: Recorder, place: Site) -> None:
     """Added, marked, changed, shown, and grown: each by the way in which pages do it."""
     place.pages["/"] = (
         service.tag()
@@ -242,7 +242,7 @@ def test_b6_what_comes_later_is_seen(chromium: Chromium, service: Recorder, plac
     assert sorted(banners(service, "viewable")) == expected
 
 
-def test_b6_a_banner_that_is_changed_or_taken_away_was_not_seen_for_a_second(
+def test_a_banner_that_is_changed_or_taken_away_was_not_seen_for_a_second(
     chromium: Chromium, service: Recorder, place: Site
 ) -> None:
     place.pages["/"] = (
@@ -270,7 +270,7 @@ def test_b6_a_banner_that_is_changed_or_taken_away_was_not_seen_for_a_second(
     assert banners(service, "viewable") == []
 
 
-def test_b6_other_changes_of_the_page_break_no_second(chromium: Chromium, service: Recorder, place: Site) -> None:
+def test_other_changes_of_the_page_break_no_second(chromium: Chromium, service: Recorder, place: Site) -> None:
     place.pages["/"] = service.tag() + '<p data-tally-banner="1">one</p><p id="clock"></p>'
     script = (
         OPEN
@@ -284,7 +284,7 @@ def test_b6_other_changes_of_the_page_break_no_second(chromium: Chromium, servic
     assert banners(service, "viewable") == ["1"]
 
 
-def test_b6_a_view_resets_the_banners_that_stay(chromium: Chromium, service: Recorder, place: Site) -> None:
+def test_a_view_resets_the_banners_that_stay(chromium: Chromium, service: Recorder, place: Site) -> None:
     place.pages["/"] = service.tag() + '<p data-tally-banner="1">one</p><p data-tally-banner="1">the same</p>'
     script = (
         OPEN
@@ -304,7 +304,7 @@ def test_b6_a_view_resets_the_banners_that_stay(chromium: Chromium, service: Rec
 
 
 @pytest.mark.slow
-def test_b6_a_second_that_is_broken_by_another_tab_begins_anew(service: Recorder, place: Site, tmp_path: Path) -> None:
+def test_a_second_that_is_broken_by_another_tab_begins_anew(service: Recorder, place: Site, tmp_path: Path) -> None:
     """Seen for 0.6 s, covered for 1.5 s, seen for 0.6 s, covered for 1.5 s, and then to its end."""
     place.pages["/cover"] = "<script>setTimeout(close, 1500)</script>"
     place.pages["/"] = (
@@ -325,7 +325,7 @@ def test_b6_a_second_that_is_broken_by_another_tab_begins_anew(service: Recorder
 
 
 @pytest.mark.slow
-def test_b6_ten_thousand_elements_cost_less_than_ten_milliseconds(
+def test_ten_thousand_elements_cost_less_than_ten_milliseconds(
     chromium: Chromium, service: Recorder, place: Site
 ) -> None:
     """The best of some rounds, with the script and without: what it adds is its own."""
@@ -355,10 +355,10 @@ def test_b6_ten_thousand_elements_cost_less_than_ten_milliseconds(
     assert with_it - without < 10
 
 
-# -- B7: where it must not get in the way ------------------------------------------------------------------------------
+# -- where it must not get in the way ------------------------------------------------------------------------------
 
 
-def test_b7_in_a_frame_banners_count_and_views_do_not(chromium: Chromium, service: Recorder, place: Site) -> None:
+def test_in_a_frame_banners_count_and_views_do_not(chromium: Chromium, service: Recorder, place: Site) -> None:
     place.pages["/"] = (
         f'<iframe src="{place.url}/frame?same"></iframe><iframe src="{place.other_url}/frame?other"></iframe>'
         f'<div style="height: 3000px"></div><iframe src="{place.other_url}/frame?below"></iframe>'
@@ -379,7 +379,7 @@ def test_b7_in_a_frame_banners_count_and_views_do_not(chromium: Chromium, servic
     assert len({item["v"] for item in service.counted()}) == 3
 
 
-def test_b7_a_strict_policy_an_integrity_and_nothing_left_behind(
+def test_a_strict_policy_an_integrity_and_nothing_left_behind(
     chromium: Chromium, service: Recorder, place: Site
 ) -> None:
     digest = base64.b64encode(hashlib.sha384(SCRIPT.read_bytes()).digest()).decode()
@@ -419,9 +419,7 @@ def test_b7_a_strict_policy_an_integrity_and_nothing_left_behind(
     assert not [one for one in service.requests if "cookie" in one.asked.headers]
 
 
-def test_b7_other_bytes_than_those_of_the_integrity_do_not_run(
-    chromium: Chromium, service: Recorder, place: Site
-) -> None:
+def test_other_bytes_than_those_of_the_integrity_do_not_run(chromium: Chromium, service: Recorder, place: Site) -> None:
     place.pages["/"] = service.tag('integrity="sha384-' + "A" * 64 + '" crossorigin="anonymous"')
     chromium.run("await page.goto(args.url); await page.waitForTimeout(300)", url=place.url)
     assert service.settled() == {}

@@ -1,4 +1,4 @@
-"""How a page sends, each item once: in a real browser, with a service that fails. B1, B8 and B9 of `t.js`."""
+"""How a page sends, each item once: in a real browser, with a service that fails."""
 
 import time
 from collections import Counter
@@ -52,7 +52,7 @@ def attempts(service: Recorder) -> Counter[tuple[str, int]]:
     return Counter((item["v"], item["n"]) for one in service.requests for item in one.items)
 
 
-# -- B1: leaving -------------------------------------------------------------------------------------------------------
+# -- leaving -------------------------------------------------------------------------------------------------------
 
 #: What a page may have instead of the real `sendBeacon`.
 BEACONS = {
@@ -67,7 +67,7 @@ BEACONS = {
     [("real", 10), ("missing", 3), ("refusing", 3)]
     + [pytest.param(one, 200, marks=[pytest.mark.slow, pytest.mark.timeout(600)]) for one in BEACONS],
 )
-def test_b1_a_click_that_leaves_the_page_arrives_once(
+def test_a_click_that_leaves_the_page_arrives_once(
     chromium: Chromium, service: Recorder, place: Site, beacon: str, rounds: int
 ) -> None:
     script = """
@@ -86,7 +86,7 @@ def test_b1_a_click_that_leaves_the_page_arrives_once(
     assert service.site.asked("OPTIONS") == []
 
 
-def test_b1_a_click_while_another_request_hangs_goes_when_the_page_does(
+def test_a_click_while_another_request_hangs_goes_when_the_page_does(
     chromium: Chromium, service: Recorder, place: Site
 ) -> None:
     """One request at a time, but for the last."""
@@ -113,11 +113,11 @@ def test_more_items_than_a_request_takes_go_in_several(chromium: Chromium, servi
     assert max(attempts(service).values()) == 1
 
 
-# -- B9: failures ------------------------------------------------------------------------------------------------------
+# -- failures ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("refusal", [503, *(pytest.param(one, marks=pytest.mark.slow) for one in (429, 500))])
-def test_b9_what_is_refused_for_now_is_sent_again_under_its_name(
+def test_what_is_refused_for_now_is_sent_again_under_its_name(
     chromium: Chromium, service: Recorder, place: Site, refusal: int
 ) -> None:
     service.answer = lambda number: refusal if number == 0 else 204
@@ -133,7 +133,7 @@ def test_b9_what_is_refused_for_now_is_sent_again_under_its_name(
 
 
 @pytest.mark.parametrize("refusal", [403, *(pytest.param(one, marks=pytest.mark.slow) for one in (400, 413, 415, 422))])
-def test_b9_what_is_refused_for_good_is_forgotten(
+def test_what_is_refused_for_good_is_forgotten(
     chromium: Chromium, service: Recorder, place: Site, refusal: int
 ) -> None:
     place.pages["/"] = service.tag()
@@ -150,7 +150,7 @@ def test_b9_what_is_refused_for_good_is_forgotten(
     assert max(attempts(service).values()) == 1
 
 
-def test_b9_an_answer_that_is_lost_counts_nothing_twice(chromium: Chromium, service: Recorder, place: Site) -> None:
+def test_an_answer_that_is_lost_counts_nothing_twice(chromium: Chromium, service: Recorder, place: Site) -> None:
     """The service took it and said so, but nobody heard: the connection broke."""
     service.answer = lambda number: 0 if number == 0 else 204
     script = f"{OPEN} await page.click('p', {{ position: {{ x: 300, y: 5 }} }});"
@@ -161,7 +161,7 @@ def test_b9_an_answer_that_is_lost_counts_nothing_twice(chromium: Chromium, serv
     assert max(attempts(service).values()) >= 2
 
 
-def test_b9_what_is_older_than_five_minutes_is_never_sent_again(
+def test_what_is_older_than_five_minutes_is_never_sent_again(
     chromium: Chromium, service: Recorder, place: Site
 ) -> None:
     """The clock of the page goes on by six minutes while nobody answers."""
@@ -182,9 +182,7 @@ def test_b9_what_is_older_than_five_minutes_is_never_sent_again(
     assert max(attempts(service).values()) == 1
 
 
-def test_b9_a_clock_that_is_put_back_makes_no_age_below_zero(
-    chromium: Chromium, service: Recorder, place: Site
-) -> None:
+def test_a_clock_that_is_put_back_makes_no_age_below_zero(chromium: Chromium, service: Recorder, place: Site) -> None:
     """The recorder takes no such age."""
     place.pages["/"] = service.tag()
     script = f"""
@@ -199,7 +197,7 @@ def test_b9_a_clock_that_is_put_back_makes_no_age_below_zero(
     service.wait(event=1)
 
 
-def test_b9_offline_items_wait_and_go_once(chromium: Chromium, service: Recorder, place: Site) -> None:
+def test_offline_items_wait_and_go_once(chromium: Chromium, service: Recorder, place: Site) -> None:
     place.pages["/"] = service.tag()
     script = f"""
         {OPEN}
@@ -216,7 +214,7 @@ def test_b9_offline_items_wait_and_go_once(chromium: Chromium, service: Recorder
     assert max(attempts(service).values()) == 1
 
 
-def test_b9_what_cannot_be_text_throws_at_its_caller_and_harms_nothing(
+def test_what_cannot_be_text_throws_at_its_caller_and_harms_nothing(
     chromium: Chromium, service: Recorder, place: Site
 ) -> None:
     place.pages["/"] = (
@@ -245,12 +243,12 @@ def test_b9_what_cannot_be_text_throws_at_its_caller_and_harms_nothing(
     assert len(events) == 4  # the long one is sent for what it is, so that it is refused alone
 
 
-# -- B8: pages that hide where they are --------------------------------------------------------------------------------
+# -- pages that hide where they are --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("policy", ["no-referrer", pytest.param("same-origin", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("way", ["fetch", "beacon"])
-def test_b8_what_origin_a_page_with_a_referrer_policy_has(
+def test_what_origin_a_page_with_a_referrer_policy_has(
     chromium: Chromium, service: Recorder, place: Site, policy: str, way: str
 ) -> None:
     """A beacon is what remains where a fetch cannot be started while the page is left."""
@@ -277,7 +275,7 @@ def test_b8_what_origin_a_page_with_a_referrer_policy_has(
     assert [item["k"] for item in last.items if item["k"] == "event"] == ["event"]
 
 
-def test_b8_a_sandboxed_frame_has_no_origin_and_counts_under_its_site(
+def test_a_sandboxed_frame_has_no_origin_and_counts_under_its_site(
     chromium: Chromium, service: Recorder, place: Site
 ) -> None:
     place.pages["/"] = '<iframe sandbox="allow-scripts" src="/frame"></iframe>'

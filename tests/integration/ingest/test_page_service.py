@@ -96,7 +96,7 @@ LEAVE = """
         ),
     ],
 )
-async def test_b1_clicks_that_leave_the_page_are_counted_once(
+async def test_clicks_that_leave_the_page_are_counted_once(
     chromium: Chromium, service: Tracking, banner: int, rounds: int, beacon: str
 ) -> None:
     pages = {"/": page(service.port, banner), "/next": "<title>Next</title>"}
@@ -112,7 +112,7 @@ async def test_b1_clicks_that_leave_the_page_are_counted_once(
         assert (await counted(service, banner))[:2] == (rounds, rounds)
 
 
-async def test_b9_an_answer_that_a_proxy_swallows_counts_once(
+async def test_an_answer_that_a_proxy_swallows_counts_once(
     chromium: Chromium, redis_client: "Redis", redis_url: str, database: str, tmp_path: Path, banner: int
 ) -> None:
     async with serving(tmp_path, redis_url, database) as service, proxy(to_port(service.port)) as between:
@@ -129,7 +129,7 @@ async def test_b9_an_answer_that_a_proxy_swallows_counts_once(
         assert await counted(service, banner) == (1, 1, 1)
 
 
-async def test_b9_what_the_service_refuses_for_now_is_counted_later(
+async def test_what_the_service_refuses_for_now_is_counted_later(
     chromium: Chromium, redis_client: "Redis", redis_url: str, database: str, tmp_path: Path, banner: int
 ) -> None:
     """Redis goes away before the page comes, and comes back: 503, and then each once."""
@@ -151,7 +151,7 @@ async def test_b9_what_the_service_refuses_for_now_is_counted_later(
         await until(is_there, "all is counted", 20)
 
 
-async def test_b8_pages_without_an_origin_count_where_their_site_takes_them(
+async def test_pages_without_an_origin_count_where_their_site_takes_them(
     chromium: Chromium, service: Tracking, banner: int
 ) -> None:
     other = banner + 100_000
@@ -168,7 +168,7 @@ async def test_b8_pages_without_an_origin_count_where_their_site_takes_them(
     assert await counted(service, other) == (0, 0, 0)
 
 
-async def test_b10_under_a_prefix_behind_a_proxy_of_the_pages_own_host_all_is_the_same(
+async def test_under_a_prefix_behind_a_proxy_of_the_pages_own_host_all_is_the_same(
     chromium: Chromium, redis_client: "Redis", redis_url: str, database: str, tmp_path: Path, banner: int
 ) -> None:
     """No address has another host, and none has a word that filters look for."""

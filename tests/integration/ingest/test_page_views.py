@@ -1,4 +1,4 @@
-"""When a page is a view: in a real browser, with a service that only records. B2 to B4 of the promises of `t.js`."""
+"""When a page is a view: in a real browser, with a service that only records."""
 
 import json
 import time
@@ -51,12 +51,10 @@ def reported(place: Site) -> list[dict[str, Any]]:
 REPORT = "const report = (said) => fetch('/report', {method: 'POST', keepalive: true, body: JSON.stringify(said)});"
 
 
-# -- B4: one rule for single pages -------------------------------------------------------------------------------------
+# -- one rule for single pages -------------------------------------------------------------------------------------
 
 
-def test_b4_another_path_is_a_view_whatever_the_router_calls(
-    chromium: Chromium, service: Recorder, place: Site
-) -> None:
+def test_another_path_is_a_view_whatever_the_router_calls(chromium: Chromium, service: Recorder, place: Site) -> None:
     place.pages["/"] = f"<title>App</title>{service.tag('async')}"
     script = """
         await page.goto(args.url + "/?first=1#top");
@@ -84,7 +82,7 @@ def test_b4_another_path_is_a_view_whatever_the_router_calls(
     assert [item["r"] for item in views] == ["", *(place.url + path for path in before)]
 
 
-def test_b4_the_functions_of_the_history_do_what_they_did(chromium: Chromium, service: Recorder, place: Site) -> None:
+def test_the_functions_of_the_history_do_what_they_did(chromium: Chromium, service: Recorder, place: Site) -> None:
     place.pages["/"] = service.tag()
     script = """
         await page.goto(args.url);
@@ -112,7 +110,7 @@ def test_a_view_says_from_where_and_never_a_fragment(chromium: Chromium, service
     assert second["u"] == f"{place.url}/"
 
 
-# -- B3: pages that come back ------------------------------------------------------------------------------------------
+# -- pages that come back ------------------------------------------------------------------------------------------
 
 LEAVE_AND_RETURN = """
     const came = [];
@@ -143,7 +141,7 @@ LEAVE_AND_RETURN = """
         ),
     ],
 )
-def test_b3_a_restored_page_is_a_view_and_the_script_costs_no_restoring(
+def test_a_restored_page_is_a_view_and_the_script_costs_no_restoring(
     chromium: Chromium, service: Recorder, place: Site, rounds: int, how: str, slow_s: float
 ) -> None:
     place.pages["/other"] = "<title>Other</title>"
@@ -164,13 +162,13 @@ def test_b3_a_restored_page_is_a_view_and_the_script_costs_no_restoring(
         service.answer = lambda _: 204
 
 
-# -- B2: pages that nobody sees ----------------------------------------------------------------------------------------
+# -- pages that nobody sees ----------------------------------------------------------------------------------------
 
 RULES = '<script type="speculationrules">{"prerender": [{"urls": ["/ahead"], "eagerness": "immediate"}]}</script>'
 
 
 @pytest.mark.parametrize("is_activated", [True, False])
-def test_b2_a_prerendered_page_is_a_view_when_it_is_activated(
+def test_a_prerendered_page_is_a_view_when_it_is_activated(
     service: Recorder, place: Site, tmp_path: Path, is_activated: bool
 ) -> None:
     follow = "/ahead" if is_activated else "/elsewhere"
@@ -208,7 +206,7 @@ def test_b2_a_prerendered_page_is_a_view_when_it_is_activated(
     assert not [one for one in service.requests if "sec-purpose" in one.asked.headers]
 
 
-def test_b2_a_page_in_a_background_tab_is_a_view_when_somebody_looks(
+def test_a_page_in_a_background_tab_is_a_view_when_somebody_looks(
     service: Recorder, place: Site, tmp_path: Path
 ) -> None:
     """The first tab opens another one before itself, goes to its page behind that, and is seen when that closes."""

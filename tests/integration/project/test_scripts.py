@@ -17,7 +17,7 @@ def node(*arguments: object, folder: Path = PACKAGES) -> str:
     return done.stdout
 
 
-def test_b10_the_committed_snippet_is_what_its_source_makes(tmp_path: Path) -> None:
+def test_the_committed_snippet_is_what_its_source_makes(tmp_path: Path) -> None:
     node_modules()
     node("build.mjs", tmp_path)
     built = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
