@@ -89,7 +89,7 @@ web-dev: ## the dashboard from its source, on a service at port 8080; needs Node
 	@cd web/dashboard && { [ -d node_modules ] || npm ci --ignore-scripts --no-audit --no-fund; } && npm run -s dev
 
 screenshots: $(VENV)/.installed-dev ## every view of the dashboard in three widths and two themes, into web/dashboard/screenshots
-	@$(BIN)/python -m pytest tests/integration/project/test_screenshots.py -m slow -q $(ARGS)
+	@$(BIN)/python -m tests.harness.browser.screenshots web/dashboard/screenshots $(ARGS)
 
 docs: $(VENV)/.installed-dev ## renew what is generated: configuration, OpenAPI, performance
 	@$(BIN)/python -m shared.configuration > docs/configuration.md

@@ -4,9 +4,10 @@ import json
 import math
 import random
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import asyncpg
 
@@ -25,6 +26,9 @@ HOSTILE = (
     "x" * 120,
 )
 FIRST = 42
+DAY = timedelta(days=1)
+BERLIN = ZoneInfo("Europe/Berlin")
+VIEWS = ("banners", "trackers", "events", "retention", "pages", "logs", "health", "settings")
 DAYS = 9
 PER_REQUEST = 10_000
 #: Settings that a stack needs so that it takes old clicks.
@@ -62,16 +66,17 @@ def _moment(at: datetime) -> str:
 
 
 def _clicks(port: int, names: dict[int, str], now: datetime, days: int, chance: random.Random) -> dict[int, int]:
-    """Clicks by quarter of an hour: days with a shape, a banner that began late and one that ended."""
+    """Days with a shape: today and yesterday by minute, before by quarter of an hour. One banner began late."""
     sent = dict.fromkeys(names, 0)
     items: list[dict[str, Any]] = []
-    for quarter in range(days * 96):
-        at = now - timedelta(minutes=15 * quarter, seconds=30)
-        day = 1 + math.sin((at.hour - 9) * math.pi / 12)
+    fine = range(2, 2 * 1440)
+    for minutes in (*fine, *range(2 * 1440, days * 1440, 15)):
+        at = now - timedelta(minutes=minutes)
+        weight = (1 + math.sin((at.hour - 9) * math.pi / 12)) * (1 if minutes < 2 * 1440 else 15) * 12
         for place, banner in enumerate(names):
-            if (place == 1 and quarter > 96) or (place == 3 and quarter < 48):
+            if (place == 1 and minutes > 1440) or (place == 3 and minutes < 720):
                 continue
-            count = int(day * 40 / (place + 1) * (0.6 + 0.8 * chance.random()))
+            count = int(weight / (place + 1) * (0.6 + 0.8 * chance.random()))
             if count:
                 items.append({"bannerId": banner, "count": count, "timestamp": _moment(at)})
                 sent[banner] += count
@@ -109,6 +114,11 @@ def _hits(port: int, stores: dict[str, Any], folder: Path, chance: random.Random
             agent = "Googlebot/2.1" if number % 9 == 0 else "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"
             request(port, f"/track?id={tracker}&n={number}", headers={"user-agent": agent})
     return trackers
+
+
+def parsed(text: str) -> date:
+    """A date."""
+    return date.fromisoformat(text)
 
 
 async def publish_entries(database_url: str, count: int = 150) -> None:

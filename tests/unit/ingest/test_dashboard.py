@@ -46,7 +46,7 @@ async def test_the_document_names_its_files_relative_to_itself(
     assert all(one.startswith(root) for one in named)
 
 
-async def test_the_document_allows_itself_alone(client: httpx2.AsyncClient) -> None:
+async def test_d1_the_document_allows_itself_alone(client: httpx2.AsyncClient) -> None:
     headers = (await client.get("/")).headers
     policy = dict(one.strip().split(" ", 1) for one in headers["content-security-policy"].split(";"))
     assert policy == {

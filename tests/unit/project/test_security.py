@@ -9,7 +9,7 @@ from ingest.app import OPERATIONS
 
 ROOT = Path(__file__).parents[3]
 #: Groups of rules, and how many each has.
-GROUPS = {"L": 9, "P": 5, "A": 6, "I": 9, "Q": 4, "O": 8, "B": 4, "R": 5, "V": 6, "S": 5}
+GROUPS = {"L": 9, "P": 5, "A": 6, "I": 9, "Q": 4, "O": 8, "B": 4, "R": 5, "V": 6, "S": 5, "D": 4}
 IDS = [f"{group}{number}" for group, most in GROUPS.items() for number in range(1, most + 1)]
 #: Rules of which nothing holds yet. The table says why.
 OPEN = {"I9", "O2", "B4", "V3", "V5", "V6"}

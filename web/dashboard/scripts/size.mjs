@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 
 const KB = 1024;
-const FIRST = { "app.js": 31 * KB, "chart.js": 25 * KB, "app.css": 6 * KB };
+const FIRST = { "app.js": 32 * KB, "chart.js": 25 * KB, "app.css": 6 * KB };
 const TOTAL = 60 * KB;
 /** Views that the first load does not need. */
 const BUDGETS = { ...FIRST, "more.js": 20 * KB };

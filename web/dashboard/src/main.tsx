@@ -13,6 +13,8 @@ import { look } from "./state/session";
 prefs.start();
 live.start();
 clock.start();
+// Browsers resolve these again when the address changes, so they have to be whole from now on.
+for (const link of document.querySelectorAll("link")) link.setAttribute("href", link.href);
 document.getElementById("failed")?.remove();
 render(<App />, document.getElementById("app")!);
 void look();

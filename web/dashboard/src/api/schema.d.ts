@@ -127,6 +127,42 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/stats/live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Clicks as they come
+         * @description Server-sent events. Read them with `fetch`: `EventSource` hides the status and `Retry-After`.
+         *
+         *     | event | data |
+         *     |---|---|
+         *     | `counts` | `{"asOf": ..., "banners": [[42, [["2026-03-01T12:32:00Z", 17, false]]]]}`: of each banner the minutes that changed, newest first, with their whole count and whether it is final. `id` is `asOf` in milliseconds |
+         *     | `ranking` | with `top`: `{"asOf": ..., "tsFrom": ..., "tsTo": ..., "banners": [[42, 9120]]}`, every 5 s |
+         *     | `trouble` | `{"code": "redis_unavailable", "retryAfter": 1}`: nothing new can be read; the stream goes on |
+         *     | `end` | `{"reason": "lifetime" \| "bytes" \| "stopping"}`: ask again at once |
+         *     | comment | `: keep`, after 15 s without a frame |
+         *
+         *     A stream begins with all minutes that are open. A minute that becomes final is sent once more. A frame that is not read
+         *     is replaced by what is newest, and counts of open minutes never fall. Load the history with `GET /stats` when the stream
+         *     is open, and again each minute, because a bulk item may open an old one.
+         *
+         *     A stream ends after 25.0 s or 256 KiB, and without a last event when nothing of
+         *     it was read for 10.0 s. A worker has 32 streams, 4 of one key
+         *     or address, and 400 banners of all of them; more is 503 `busy`.
+         */
+        get: operations["liveClicks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/track": {
         parameters: {
             query?: never;
@@ -188,9 +224,29 @@ export interface paths {
         };
         /**
          * Unique users by day
-         * @description Every day of the range, those without users included. Exact, unless `approx=true` is asked for: then `error` is the relative error that 99.7 % of the days stay below, 0.009.
+         * @description Every day of the range, those without users included, and `users` of the whole range. Exact, unless `approx=true` is asked for: then `error` is the relative error that 99.7 % of the days stay below, 0.009.
          */
         get: operations["dailyUsers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/stats/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Events and their users over a range
+         * @description By minute, hour or day, and in all. Users of a bucket or of the range are different users: they cannot be added. The longest ranges are 2 days with step=minute, 62 days with step=hour, 1,098 days with step=day.
+         */
+        get: operations["eventSeries"];
         put?: never;
         post?: never;
         delete?: never;
@@ -399,6 +455,26 @@ export interface paths {
          * @description Bounds of clicks and events, and the time of the service, by which a client with a wrong clock can correct its own. Needs no key. With one, `scopes` says what it is good for.
          */
         get: operations["limits"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/freshness": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How far behind are the tables?
+         * @description Until when each table of ClickHouse is complete, what waits, and whether it moves. What came in before `freshUntil`, by the clock of the record log, is in the table. A bucket that ends later may still grow. An answer is reused for a second.
+         */
+        get: operations["freshness"];
         put?: never;
         post?: never;
         delete?: never;
@@ -893,6 +969,8 @@ export interface components {
             tz: string;
             /** @description The segment in its shortest form */
             segment?: string;
+            /** @description Different users of the whole range: not the sum of its days */
+            users: number;
             /**
              * @description With `approx`: relative error that 99.7 % of the days stay below
              * @default 0
@@ -909,6 +987,52 @@ export interface components {
             date: string;
             /** @description Different users with an event of the segment on that day */
             users: number;
+        };
+        /**
+         * EventSeries
+         * @description Events of a range: in all, and by bucket. Buckets without events are left out, unless `fill=true`.
+         */
+        EventSeries: {
+            /** @description The begin as it was asked for: a date, or an instant in UTC */
+            from: string;
+            /** @description The end as it was asked for: a date, or an instant in UTC */
+            to: string;
+            /** @enum {unknown} */
+            step: "day" | "hour" | "minute";
+            /** @description The zone in which hours and days begin */
+            tz: string;
+            /** @description The segment in its shortest form */
+            segment?: string;
+            /** @description The type, where one was asked for */
+            event_type?: string;
+            /** @description Of the whole range: users are not the sum of the buckets */
+            total: components["schemas"]["EventSums"];
+            stats: components["schemas"]["EventBucket"][];
+        };
+        /**
+         * EventSums
+         * @description Events and their users.
+         */
+        EventSums: {
+            /** @description Events */
+            count: number;
+            /** @description Different users of them */
+            users: number;
+        };
+        /**
+         * EventBucket
+         * @description Events of one minute, hour or day.
+         */
+        EventBucket: {
+            /** @description Events */
+            count: number;
+            /** @description Different users of them */
+            users: number;
+            /**
+             * Format: date-time
+             * @description When the bucket begins, in UTC
+             */
+            timestamp: string;
         };
         /**
          * TopEvents
@@ -1186,6 +1310,55 @@ export interface components {
             inFlight: number | null;
             inJournals: number;
             difference: number;
+        };
+        /**
+         * Freshness
+         * @description How far behind what is stored is.
+         */
+        Freshness: {
+            /**
+             * Format: date-time
+             * @description When this was true, in UTC
+             */
+            asOf: string;
+            /**
+             * @description By table of ClickHouse
+             * @default {}
+             */
+            tables: {
+                [key: string]: components["schemas"]["TableFreshness"];
+            };
+            minutes: components["schemas"]["MinutesFreshness"];
+        };
+        /**
+         * TableFreshness
+         * @description How far behind a table of ClickHouse is.
+         */
+        TableFreshness: {
+            /**
+             * Format: date-time
+             * @description Everything that came in before is in the table
+             */
+            freshUntil: string;
+            /** @description Seconds since the oldest waiting record came in; 0 without one */
+            oldestS: number;
+            /** @description Records on their way; one of events holds up to 1,000 events */
+            waiting: number;
+            /**
+             * @description `stopped`: something has to be mended first
+             * @enum {unknown}
+             */
+            state: "moving" | "stopped";
+            /** @description Why it is stopped: the code of the error */
+            reason?: string;
+        };
+        /**
+         * MinutesFreshness
+         * @description How long clicks wait for Postgres. They are counted meanwhile.
+         */
+        MinutesFreshness: {
+            /** @description Seconds since the end of the oldest minute that is not in Postgres; 0 without */
+            oldestS: number;
         };
     };
     responses: never;
@@ -2892,6 +3065,143 @@ export interface operations {
             };
         };
     };
+    liveClicks: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The banners, with commas between them; required without `top`
+                 * @example [
+                 *       42,
+                 *       43
+                 *     ]
+                 */
+                bannerIds?: number[];
+                /** @description Instead of banners: so many of the most clicked ones */
+                top?: number;
+                /** @description With `top`: minutes of the ranking, which end with the current one; 60 when not given */
+                window?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The stream */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description `foreign_host`, `malformed` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "foreign_host" | "malformed";
+                        /** @constant */
+                        status?: 400;
+                    };
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unauthorized";
+                        /** @constant */
+                        status?: 401;
+                    };
+                };
+            };
+            /** @description `forbidden`, `foreign_request` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "forbidden" | "foreign_request";
+                        /** @constant */
+                        status?: 403;
+                    };
+                };
+            };
+            /** @description `invalid` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "invalid";
+                        /** @constant */
+                        status?: 422;
+                    };
+                };
+            };
+            /** @description `limited` */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "limited";
+                        /** @constant */
+                        status?: 429;
+                    };
+                };
+            };
+            /** @description `unexpected` */
+            500: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unexpected";
+                        /** @constant */
+                        status?: 500;
+                    };
+                };
+            };
+            /** @description `busy`, `postgres_unavailable` */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "busy" | "postgres_unavailable";
+                        /** @constant */
+                        status?: 503;
+                    };
+                };
+            };
+        };
+    };
     track: {
         parameters: {
             query: {
@@ -3453,7 +3763,7 @@ export interface operations {
                  */
                 segment?: string;
                 /**
-                 * @description Zone in which days begin, by its IANA name; UTC when not given
+                 * @description Zone in which hours and days begin, by its IANA name; UTC when not given
                  * @example Europe/Berlin
                  */
                 tz?: string;
@@ -3480,6 +3790,7 @@ export interface operations {
                      *       "to": "2026-03-03",
                      *       "tz": "UTC",
                      *       "segment": "event_type:purchase and properties.country:UA",
+                     *       "users": 15,
                      *       "error": 0,
                      *       "days": [
                      *         {
@@ -3498,6 +3809,179 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["DailyUsers"];
+                    "text/csv": string;
+                    "application/x-ndjson": string;
+                    "application/vnd.apache.parquet": string;
+                };
+            };
+            /** @description `malformed`, `foreign_host` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "malformed" | "foreign_host";
+                        /** @constant */
+                        status?: 400;
+                    };
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unauthorized";
+                        /** @constant */
+                        status?: 401;
+                    };
+                };
+            };
+            /** @description `forbidden`, `foreign_request` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "forbidden" | "foreign_request";
+                        /** @constant */
+                        status?: 403;
+                    };
+                };
+            };
+            /** @description `invalid` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "invalid";
+                        /** @constant */
+                        status?: 422;
+                    };
+                };
+            };
+            /** @description `limited` */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "limited";
+                        /** @constant */
+                        status?: 429;
+                    };
+                };
+            };
+            /** @description `unexpected` */
+            500: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unexpected";
+                        /** @constant */
+                        status?: 500;
+                    };
+                };
+            };
+            /** @description `clickhouse_unavailable`, `busy`, `postgres_unavailable` */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "clickhouse_unavailable" | "busy" | "postgres_unavailable";
+                        /** @constant */
+                        status?: 503;
+                    };
+                };
+            };
+        };
+    };
+    eventSeries: {
+        parameters: {
+            query: {
+                /**
+                 * @description Begin of the range, a date of `tz` or an RFC 3339 time
+                 * @example 2026-03-01
+                 */
+                from: string;
+                /**
+                 * @description End of the range; a date of `tz` is in it as a whole, a time is not
+                 * @example 2026-03-31
+                 */
+                to: string;
+                /** @description Length of a bucket, `day` when not given */
+                step?: "day" | "hour" | "minute";
+                /**
+                 * @description Only these events: comparisons of `event_type`, `user_id` and `properties.<key>` with `: != < <= > >=`, joined by `and`, `or`, `not` and parentheses. A fault names its character, from 0
+                 * @example event_type:purchase and properties.country:UA
+                 */
+                segment?: string;
+                /**
+                 * @description Zone in which hours and days begin, by its IANA name; UTC when not given
+                 * @example Europe/Berlin
+                 */
+                tz?: string;
+                /** @description Events of this type alone */
+                event_type?: string;
+                /** @description Also the buckets without events, with 0 */
+                fill?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The events */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "from": "2026-03-01",
+                     *       "to": "2026-03-03",
+                     *       "step": "day",
+                     *       "tz": "UTC",
+                     *       "total": {
+                     *         "count": 40,
+                     *         "users": 12
+                     *       },
+                     *       "stats": [
+                     *         {
+                     *           "count": 40,
+                     *           "users": 12,
+                     *           "timestamp": "2026-03-01T00:00:00Z"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["EventSeries"];
                     "text/csv": string;
                     "application/x-ndjson": string;
                     "application/vnd.apache.parquet": string;
@@ -3628,7 +4112,7 @@ export interface operations {
                  */
                 segment?: string;
                 /**
-                 * @description Zone in which days begin, by its IANA name; UTC when not given
+                 * @description Zone in which hours and days begin, by its IANA name; UTC when not given
                  * @example Europe/Berlin
                  */
                 tz?: string;
@@ -3787,7 +4271,7 @@ export interface operations {
                 /** @description What counts as activity */
                 event_type?: string;
                 /**
-                 * @description Zone in which days begin, by its IANA name; UTC when not given
+                 * @description Zone in which hours and days begin, by its IANA name; UTC when not given
                  * @example Europe/Berlin
                  */
                 tz?: string;
@@ -5034,6 +5518,133 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
                         code?: "postgres_unavailable" | "busy";
+                        /** @constant */
+                        status?: 503;
+                    };
+                };
+            };
+        };
+    };
+    freshness: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The ages */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "asOf": "2026-03-01T12:34:56.789012Z",
+                     *       "tables": {
+                     *         "events": {
+                     *           "freshUntil": "2026-03-01T12:34:14.789Z",
+                     *           "oldestS": 42,
+                     *           "waiting": 9,
+                     *           "state": "stopped",
+                     *           "reason": "overload"
+                     *         }
+                     *       },
+                     *       "minutes": {
+                     *         "oldestS": 3.1
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Freshness"];
+                };
+            };
+            /** @description `foreign_host`, `malformed` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "foreign_host" | "malformed";
+                        /** @constant */
+                        status?: 400;
+                    };
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unauthorized";
+                        /** @constant */
+                        status?: 401;
+                    };
+                };
+            };
+            /** @description `forbidden`, `foreign_request` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "forbidden" | "foreign_request";
+                        /** @constant */
+                        status?: 403;
+                    };
+                };
+            };
+            /** @description `limited` */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "limited";
+                        /** @constant */
+                        status?: 429;
+                    };
+                };
+            };
+            /** @description `unexpected` */
+            500: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unexpected";
+                        /** @constant */
+                        status?: 500;
+                    };
+                };
+            };
+            /** @description `redis_unavailable`, `postgres_unavailable`, `log_unavailable`, `busy` */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "redis_unavailable" | "postgres_unavailable" | "log_unavailable" | "busy";
                         /** @constant */
                         status?: 503;
                     };

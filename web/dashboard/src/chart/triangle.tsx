@@ -1,6 +1,7 @@
 /** Cohorts and who came back: a table whose cells are shaded by rate. Count and rate stand in each. */
 
 import type { Retention } from "../api/shapes";
+import { useOverflow } from "../parts/table";
 import { T } from "../text";
 import { M } from "../text.more";
 import { count, date, percent } from "../time/format";
@@ -16,8 +17,9 @@ export function Triangle({
 }) {
   const width = data.cohorts[0]?.users.length ?? 0;
   const windows = Array.from({ length: width }, (_, index) => index);
+  const [box, isWide] = useOverflow<HTMLDivElement>();
   return (
-    <div class="table">
+    <div class="table" ref={box} {...(isWide && { tabIndex: 0, role: "group", "aria-label": caption })}>
       <table class="triangle">
         <caption>{caption}</caption>
         <thead>

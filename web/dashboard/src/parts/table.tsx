@@ -1,7 +1,7 @@
 /** Tables: a caption, headers that sort, a hundred rows and more on demand. */
 
 import type { ComponentChildren } from "preact";
-import { useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { query, reject, set } from "../state/url";
 import { T } from "../text";
 import { count } from "../time/format";
@@ -19,6 +19,14 @@ export interface Column<R> {
 }
 
 const SHOWN = 100;
+
+/** Whether something is wider than its place, so that a keyboard has to reach it to scroll. */
+export function useOverflow<E extends HTMLElement>() {
+  const element = useRef<E>(null);
+  const [isWide, put] = useState(false);
+  useLayoutEffect(() => put((element.current?.scrollWidth ?? 0) > (element.current?.clientWidth ?? 0)));
+  return [element, isWide] as const;
+}
 
 /** Rows in the order that the address names. The order of the answer holds where it names none. */
 export function sorted<R>(rows: readonly R[], columns: readonly Column<R>[], name = "sort"): readonly R[] {
@@ -53,8 +61,9 @@ export function Table<R>(props: {
   const order = query.value.get(name) ?? "";
   const rows = sorted(props.rows, props.columns, name).slice(0, most);
   const isSortable = props.columns.some((column) => column.sorts);
+  const [box, isWide] = useOverflow<HTMLDivElement>();
   return (
-    <div class="table">
+    <div class="table" ref={box} {...(isWide && { tabIndex: 0, role: "group", "aria-label": props.caption })}>
       <table>
         <caption>
           {props.caption}

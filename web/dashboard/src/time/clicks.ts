@@ -25,22 +25,25 @@ export interface Compared<T> {
   readonly cut: Shown<T>;
 }
 
-/** Ask for a range, for the one before, and for the part of it that has an equal length so far. */
+/** Ask for a range, for the one before, and for the part of it that has an equal length so far. Rankings have no step. */
 export function useCompared<T extends Covered>(
   path: string | null,
   more: Values = {},
-  by: Step = step.value,
+  by: Step | null = step.value,
 ): Compared<T> {
   const asked = range.value;
   const past = before.value;
-  const to = (one: Range) => (path === null ? null : question(path, { ...more, ...ends(one), step: by, fill: true }));
+  const stepped = by === null ? {} : { step: by, fill: true };
+  const to = (one: Range) => (path === null ? null : question(path, { ...more, ...ends(one), ...stepped }));
   const current = useApi<T>(to(asked), everyClicks());
   const former = useApi<T>(past ? to(past) : null);
   const cutAt =
     current.data && former.data && asked.isRunning && !current.isStale && !former.isStale
       ? cutOf(current.data, former.data)
       : null;
-  const cut = useApi<T>(path !== null && cutAt ? question(path, { ...more, ...cutAt, step: by, tz: zoneOf() }) : null);
+  const cut = useApi<T>(
+    path !== null && cutAt ? question(path, { ...more, ...cutAt, tz: zoneOf(), ...(by && { step: by }) }) : null,
+  );
   return { now: current, past: former, cut: asked.isRunning ? cut : former };
 }
 

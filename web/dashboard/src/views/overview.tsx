@@ -1,10 +1,11 @@
 /** How things stand: clicks, users, page views, leaders and health at one glance. */
 
 import { question } from "../api/client";
-import { useApi } from "../api/resource";
+import { type Shown, useApi } from "../api/resource";
 import type { DailyUsers, PageStatistics, Ready, Statistics, Top, TopEvents } from "../api/shapes";
 import { Bar } from "../chart/bars";
 import { points } from "../chart/data";
+import { MOST } from "../chart/palette";
 import { Series } from "../chart/series";
 import { Spark } from "../chart/spark";
 import { fileName } from "../export/menu";
@@ -28,25 +29,26 @@ import { useNames } from "./names";
 const LEADERS = 8;
 const CHECK_MS = 15_000;
 
-export interface TotalStatistics {
-  readonly tsFrom: string;
-  readonly tsTo: string;
-  readonly asOf: string;
-  readonly partial?: boolean;
-  readonly total: number;
-  readonly banners: number;
-  readonly stats: readonly { timestamp: string; count: number; final: boolean }[];
-}
+/** Places that a ranking has at most. The sum over all is that of all banners where there are no more. */
+const PLACES_MOST = 1000;
+
+const sumOf = (top: Top | undefined) => top?.banners.reduce((sum, one) => sum + one.count, 0);
 
 export function Overview() {
   const asked = range.value;
   const zone = zoneOf();
   const dates = asDates(asked, zone);
   const against = T.comparisons[comparison.value]!;
-  const clicks = useCompared<TotalStatistics>("stats/total");
+  const clicks = useCompared<Top>("stats/top", { limit: PLACES_MOST }, null);
   const live = useTop();
-  const top = useApi<Top>(question("stats/top", { ...ends(asked), limit: LEADERS }), everyClicks());
-  const ids = top.data?.banners.map((one) => one.bannerId) ?? [];
+  const top = clicks.now;
+  const ids = top.data?.banners.slice(0, LEADERS).map((one) => one.bannerId) ?? [];
+  const leaders = useApi<Statistics>(
+    ids.length
+      ? question("stats", { bannerIds: ids.slice(0, MOST).join(","), ...ends(asked), step: step.value, fill: true })
+      : null,
+    everyClicks(),
+  );
   const lines = useApi<Statistics>(
     ids.length ? question("stats", { bannerIds: ids.join(","), ...ends(asked), step: sparkStep(), fill: true }) : null,
     60_000,
@@ -71,14 +73,10 @@ export function Overview() {
   const names = useNames(ids);
 
   const isNew =
-    clicks.now.data?.total === 0 &&
+    clicks.now.data?.banners.length === 0 &&
     types.data?.events.length === 0 &&
     pages.data?.total.views === 0 &&
     !clicks.now.data.partial;
-  const openMinute =
-    step.value === "minute"
-      ? clicks.now.data?.stats.findLast((one) => Date.parse(one.timestamp) <= now.value + 60_000 && !one.final)
-      : undefined;
   const most = top.data?.banners[0]?.count ?? 0;
 
   return (
@@ -90,15 +88,11 @@ export function Overview() {
         <Tile
           name={T.clicks}
           of={clicks.now}
-          value={(data) => format.count(data.total)}
+          value={(data) => format.count(sumOf(data) ?? 0)}
           more={(data) => (
             <>
-              <Changed value={data.total} before={clicks.cut.data?.total} against={against} />
-              {openMinute && (
-                <span class="soft">
-                  {T.thisMinute} <span class="open">{format.count(openMinute.count)}~</span>
-                </span>
-              )}
+              <Changed value={sumOf(data) ?? 0} before={sumOf(clicks.cut.data)} against={against} />
+              {data.banners.length === PLACES_MOST && <span class="soft">{T.ofFirst(format.count(PLACES_MOST))}</span>}
             </>
           )}
           href={address("ui/banners")}
@@ -142,32 +136,30 @@ export function Overview() {
       </dl>
       {isNew && <Later show={(more) => <more.FirstRun />} />}
       <Panel
-        title={T.clicksPer(step.value)}
-        of={clicks.now}
-        empty={(data) => data.total === 0 && !data.partial && <p>{T.noClicks(format.range(asked, zone))}</p>}
+        title={T.leadersPer(step.value)}
+        of={ids.length ? leaders : (clicks.now as Shown<Statistics | Top>)}
+        empty={(data) => ids.length === 0 && !data.partial && <p>{T.noClicks(format.range(asked, zone))}</p>}
         note={T.clicksAreNotPeople}
       >
-        {(data) => (
-          <Series
-            title={T.clicksPer(step.value)}
-            lines={[
-              {
-                name: T.clicks,
-                points: points(data.stats, data.partial, data.asOf),
-                ...(clicks.past.data && { before: points(clicks.past.data.stats, clicks.past.data.partial) }),
-              },
-            ]}
-            step={step.value}
-            zone={zone}
-            range={asked}
-            asOf={data.asOf}
-            zooms
-            comparedWith={against}
-            file={fileName(["clicks", asked.from, asked.to, zone, data.asOf])}
-            address={clicks.now.address}
-            exports={["CSV"]}
-          />
-        )}
+        {(data) =>
+          "step" in data && (
+            <Series
+              title={T.leadersPer(step.value)}
+              lines={data.banners.map((one) => ({
+                name: `${one.bannerId} ${names(one.bannerId)}`.trim(),
+                points: points("stats" in one ? one.stats : [], data.partial, data.asOf),
+              }))}
+              step={step.value}
+              zone={zone}
+              range={asked}
+              asOf={data.asOf}
+              zooms
+              file={fileName(["leaders", step.value, asked.from, asked.to, zone, data.asOf])}
+              address={leaders.address}
+              exports={["CSV"]}
+            />
+          )
+        }
       </Panel>
       <div class="columns">
         <Panel

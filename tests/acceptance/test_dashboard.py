@@ -1,0 +1,238 @@
+"""The dashboard in a real browser, on the stack as its users run it: every number on it is one of the interface."""
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.harness.browser.chromium import Chromium, chromium
+from tests.harness.http import request
+from tests.harness.services import enterable
+from tests.harness.stacks import Stack, running
+from tests.harness.subjects import dashboard_data
+from tests.harness.wait import wait_for
+
+pytestmark = pytest.mark.timeout(240)
+
+#: What every script begins with: a record of requests, of reports of the policy, and of complaints of the console.
+WATCH = """
+const seen = {origins: new Set(), complaints: []};
+page.on("request", (one) => one.url().startsWith("http") && seen.origins.add(new URL(one.url()).origin));
+page.on("console", (one) => one.type() === "error" && seen.complaints.push(`${one.text()} ${one.location().url}`));
+const number = async (where) => Number((await page.locator(where).innerText()).replace(/[^0-9]/g, ""));
+const quiet = () => page.waitForFunction(() => !document.querySelector('[aria-busy="true"], .skeleton, .waiting'));
+"""
+#: What every script ends with.
+WATCHED = "return {result, origins: [...seen.origins], complaints: seen.complaints};"
+CONTEXT = {"timezoneId": "Europe/Berlin", "locale": "en-GB", "viewport": {"width": 1280, "height": 900}}
+
+
+class Dashboard:
+    """A stack, and a browser that looks at it."""
+
+    def __init__(self, stack: Stack, browser: Chromium) -> None:
+        self.stack, self.browser = stack, browser
+        self.url = f"http://127.0.0.1:{stack.port}/"
+
+    def look(self, script: str, context: dict[str, Any] | None = None, **args: Any) -> Any:
+        """Run a script. Its pages ask this origin alone, and no policy is broken."""
+        whole = f"{WATCH} const look = async () => {{ {script} }}; const result = await look(); {WATCHED}"
+        seen = self.browser.run(whole, context={**CONTEXT, **(context or {})}, url=self.url, **args)
+        assert seen["origins"] == [self.url.rstrip("/")]
+        assert seen["complaints"] == []
+        return seen["result"]
+
+    def get(self, path: str) -> Any:
+        """An answer of the interface."""
+        answer = request(self.stack.port, path)
+        assert answer.status == 200, answer.text
+        return answer.json()
+
+
+@pytest.fixture(scope="module")
+def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
+    """An empty stack with a browser."""
+    folder = enterable(tmp_path_factory.mktemp("test_dashboard")) / "data"
+    log = folder.with_name("chromium.log")
+    with chromium(log) as browser, running(folder, workers=1, **dashboard_data.SETTINGS) as stack:
+        yield Dashboard(stack, browser)
+
+
+@pytest.fixture(scope="module")
+def filled(dashboard: Dashboard, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the stack was filled with."""
+    folder = enterable(tmp_path_factory.mktemp("filled"))
+    sent = dashboard_data.fill(dashboard.stack.port, dashboard.stack.note(), folder)
+
+    def is_there() -> bool:
+        views = dashboard.get("/stats/pages?from=2020-01-01T00:00:00Z&to=2020-01-02T00:00:00Z")
+        books = dashboard.get("/accounting")
+        return "total" in views and books["records"]["events"]["inFlight"] == 0
+
+    wait_for(is_there, "the rows in ClickHouse")
+    return sent
+
+
+def test_an_empty_service_says_what_to_run_and_notices_what_arrives(dashboard: Dashboard) -> None:
+    script = """
+    await page.goto(args.url);
+    const step = page.locator(".first li").first();
+    const command = await step.locator("code").innerText();
+    await page.evaluate((path) => fetch(path, {method: "POST"}), new URL(command.split(" ").at(-1)).pathname);
+    await step.getByText("arrived").waitFor();
+    return {command, steps: await page.locator(".first li").count()};
+    """
+    found = dashboard.look(script)
+    assert found["command"] == f"curl -i -X POST {dashboard.url}stats/42"
+    assert found["steps"] == 5
+    assert dashboard.get("/stats/42")["total"] == 1
+
+
+def test_the_numbers_are_those_of_the_interface(dashboard: Dashboard, filled: dict[str, Any]) -> None:
+    script = """
+    await page.goto(args.url + "ui/banners?range=yesterday&tz=Europe/Berlin");
+    await page.locator("tbody tr").nth(3).waitFor();
+    await quiet();
+    const rows = await page.locator("tbody tr").evaluateAll((all) => all.map((row) =>
+        [...row.children].map((cell) => cell.innerText)));
+    await page.locator("tbody a").first().click();
+    await page.locator("h1", {hasText: "Banner 42"}).waitFor();
+    await quiet();
+    const images = await page.locator("img").count();
+    return {rows, total: await number(".tile .big >> nth=0"), at: page.url(), images};
+    """
+    found = dashboard.look(script)
+    [range_] = {one.partition("?")[2] for one in [found["at"]]}
+    assert range_ == "range=yesterday&tz=Europe/Berlin"
+    day = dashboard.get("/stats/42?tsFrom=2026-01-01T00:00:00Z&tsTo=2026-01-02T00:00:00Z&step=day&tz=Europe/Berlin")
+    assert day["total"] == 0
+    date = (filled["now"].astimezone(dashboard_data.BERLIN) - dashboard_data.DAY).date().isoformat()
+    top = dashboard.get(f"/stats/top?tsFrom={date}&tsTo={date}&tz=Europe/Berlin&limit=100")["banners"]
+    before = dashboard.get(
+        f"/stats?bannerIds={','.join(str(one['bannerId']) for one in top)}&step=day&tz=Europe/Berlin"
+        f"&tsFrom={_before(date)}&tsTo={_before(date)}"
+    )["banners"]
+    named = {one["bannerId"]: one["total"] for one in before}
+    shown = [(int(row[1]), row[2], _number(row[3]), _number(row[4])) for row in found["rows"]]
+    assert shown == [
+        (one["bannerId"], filled["names"][one["bannerId"]], one["count"], named[one["bannerId"]]) for one in top
+    ]
+    assert found["total"] == top[0]["count"]
+    assert found["images"] == 0  # a name with a tag in it is a text
+
+
+def test_a_chart_is_read_and_zoomed_by_keyboard_and_its_table_is_its_file(
+    dashboard: Dashboard, filled: dict[str, Any]
+) -> None:
+    script = """
+    await page.goto(args.url + "ui/banners/42?from=" + args.day + "&to=" + args.day + "&tz=UTC&step=hour&vs=off");
+    const slider = page.getByRole("slider");
+    await slider.waitFor();
+    await page.locator(".u-wrap").waitFor();
+    await slider.focus();
+    const texts = [];
+    for (const key of ["Home", "ArrowRight", "Shift+ArrowRight", "End"]) {
+        await page.keyboard.press(key);
+        texts.push(await slider.getAttribute("aria-valuetext"));
+    }
+    await page.keyboard.press("Home");
+    await page.keyboard.press("Space");
+    await page.keyboard.press("ArrowRight");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/T00:00:00Z/);
+    const zoomed = page.url();
+    await page.goBack();
+    await page.waitForURL(/step=hour/);
+    await page.keyboard.press("Escape");
+    await page.locator("h1").click();
+    await page.keyboard.press("v");
+    await page.waitForURL(/view=table/);
+    await page.locator("tbody tr").nth(23).waitFor();
+    const cells = await page.locator("table tr").evaluateAll((all) => all.map((row) =>
+        [...row.children].map((cell) => cell.innerText.trim())));
+    const saved = page.waitForEvent("download");
+    await page.keyboard.press("x");
+    await page.getByRole("button", {name: "CSV as shown"}).click();
+    const file = await saved;
+    const {readFileSync} = await import("node:fs");
+    return {texts, zoomed, cells, name: file.suggestedFilename(), text: readFileSync(await file.path(), "utf8")};
+    """
+    day = (filled["now"] - 2 * dashboard_data.DAY).date().isoformat()
+    found = dashboard.look(script, day=day)
+    answer = dashboard.get(f"/stats/42?tsFrom={day}&tsTo={day}&tz=UTC&step=hour&fill=true")
+    counts = [one["count"] for one in answer["stats"]]
+    assert [_number(text.split(", ")[2]) for text in found["texts"]] == [counts[0], counts[1], counts[11], counts[23]]
+    assert f"from={day}T00:00:00Z&to={day}T02:00:00Z" in found["zoomed"]
+    file = list(csv.reader(io.StringIO(found["text"])))
+    assert file[0] == found["cells"][0] == ["Hour (UTC)", "Clicks", "Final"]
+    assert [[row[0], int(row[1]), row[2]] for row in file[1:]] == [
+        [row[0], _number(row[1]), row[2]] for row in found["cells"][1:]
+    ]
+    assert [int(row[1]) for row in file[1:]] == counts[::-1]
+    assert file[1][0] == f"{day} 23:00"
+    assert found["name"].startswith(f"tallybook-banner-42-hour-{day}")
+
+
+def test_every_view_has_one_heading_and_nothing_is_broken(dashboard: Dashboard, filled: dict[str, Any]) -> None:
+    script = """
+    const found = {};
+    for (const view of args.views) {
+        await page.goto(args.url + view);
+        await page.locator("h1").waitFor();
+        await quiet();
+        found[view] = {
+            headings: await page.locator("h1").count(),
+            troubles: await page.locator(".trouble").allInnerTexts(),
+            wide: await page.evaluate(() => document.documentElement.scrollWidth - innerWidth),
+        };
+    }
+    return found;
+    """
+    views = ["", *sorted(f"ui/{one}" for one in dashboard_data.VIEWS if one not in ("health", "trackers"))]
+    found = dashboard.look(script, views=views)
+    assert found == {view: {"headings": 1, "troubles": [], "wide": 0} for view in views}
+
+
+def test_d2_texts_of_others_are_text(dashboard: Dashboard, filled: dict[str, Any]) -> None:
+    script = """
+    await page.goto(args.url + "ui/banners?range=7d");
+    await page.getByText(args.tag).waitFor();
+    await page.goto(args.url + "ui/banners/" + args.banner);
+    await page.locator("h1", {hasText: args.tag}).waitFor();
+    await page.goto(args.url + "ui/pages?page=" + encodeURIComponent(args.tag));
+    const heading = await page.locator("h1").innerText();
+    await page.goto(args.url + "ui/events?type=" + encodeURIComponent("javascript:alert(1)\u202e"));
+    const chip = await page.locator(".chips").innerText();
+    return {heading, chip, title: await page.title(), made: await page.locator("main img, main script").count(),
+        links: await page.locator("a").evaluateAll((all) => all.filter((one) => !one.href.startsWith("http")).length)};
+    """
+    tag = dashboard_data.HOSTILE[0]
+    [banner] = [one for one, name in filled["names"].items() if name == tag]
+    found = dashboard.look(script, tag=tag, banner=banner)
+    assert tag in found["heading"]
+    assert "javascript:alert(1)\\u202e" in found["chip"]
+    assert "\u202e" not in found["title"]
+    assert found["made"] == found["links"] == 0
+
+
+def test_garbage_in_the_address_is_named_and_never_a_blank_page(dashboard: Dashboard) -> None:
+    script = """
+    await page.goto(args.url + "ui/banners/42?range=%3Cscript%3E&tz=Mars&step=x&vs=1&b=a,1&evil=2");
+    const notice = await page.locator(".notice").innerText();
+    await page.goto(args.url + "ui/banners/x%00%E2%80%AEy");
+    const heading = await page.locator("h1").innerText();
+    return {notice, heading};
+    """
+    found = dashboard.look(script)
+    assert all(name in found["notice"] for name in ("range", "tz", "step", "vs", "b", "evil"))
+    assert found["heading"] == "This is no banner"
+
+
+def _number(text: str) -> int:
+    return int("".join(one for one in text if one.isdigit()))
+
+
+def _before(date: str) -> str:
+    return (dashboard_data.parsed(date) - dashboard_data.DAY).isoformat()
