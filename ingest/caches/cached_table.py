@@ -1,9 +1,9 @@
 """Cache a small Postgres table (banners, trackers, links, API keys) in each worker.
 
-The worker checks the version of the table every second and reads the table again when it has changed. It looks up an
-unknown id at once, so a new row works immediately. Look-ups are batched, at most ten a second, and an absent id is
-remembered for two seconds: a flood of invented ids does not reach Postgres. While Postgres is away, known rows keep
-working.
+The worker checks the versions of its tables every second, with one statement, and reads a table again when it has
+changed. It looks up an unknown id at once, so a new row works immediately. Look-ups are batched, at most ten a
+second, and an absent id is remembered for two seconds: a flood of invented ids does not reach Postgres. While
+Postgres is away, known rows keep working.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection
 from typing import Any, Generic, NamedTuple, TypeVar
 
+import asyncpg
 import structlog
 
 from shared.errors import Busy, PostgresUnavailable, TallybookError
@@ -27,6 +28,8 @@ _Value = TypeVar("_Value")
 #: Seconds between two looks at the table's version, and after a failed one.
 _LOOK_S = 1.0
 _AFTER_FAILURE_S = (0.25, 2.0)
+#: Seconds in which tables that look at the same time find each other, to ask with one statement.
+_GATHER_S = 0.005
 #: Reading the whole table may take this share of a worker's time: a large one that always changes is read less often.
 _LOAD_SHARE = 0.1
 #: Rows that are read at once: some 10 ms in which no click is served.
@@ -182,14 +185,14 @@ class CachedTable(Generic[_Id, _Value]):
                 await asyncio.sleep(backoff.next_s())
             else:
                 backoff.reset()
-                await asyncio.sleep(max(_LOOK_S, self._load_s / _LOAD_SHARE))
+                await asyncio.sleep(max(_until_tick_s(), self._load_s / _LOAD_SHARE))
             await self._refresh()
 
     async def _refresh(self) -> None:
         """Read the table if its version has changed. A failure leaves the cache as it was."""
         began = time.monotonic()
         try:
-            version = await self._pool.fetchval(self._table.version)
+            version = await _version(self._pool, self._table.version)
             if version != self._version:
                 self._version, self._values = await self._load()
                 self._absent.clear()
@@ -225,3 +228,37 @@ class CachedTable(Generic[_Id, _Value]):
             self._is_failing = True
             table, reason = self._table.name, type(error).__name__
             log.warning("table_refresh_failed", table=table, error=reason, code=code, is_loaded=self.is_loaded())
+
+
+def _until_tick_s() -> float:
+    """Return the seconds until all tables of this process look again."""
+    return _LOOK_S - time.monotonic() % _LOOK_S
+
+
+async def _version(pool: Pool, statement: str) -> int:
+    """Return what the statement selects. Raises POSTGRES_ERRORS."""
+    asked = _asked.get(id(pool)) or _asked.setdefault(id(pool), _Asked(pool))
+    asked.statements.append(statement)
+    try:
+        versions = await asyncio.shield(asked.task)
+    except asyncpg.PostgresError:  # it may be the fault of another table
+        return int(await pool.fetchval(statement))
+    return versions[statement]
+
+
+class _Asked:
+    """Versions that are about to be asked for with one statement, which a stop of one table does not end."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.statements = list[str]()
+        self.task = asyncio.create_task(self._ask(pool))
+
+    async def _ask(self, pool: Pool) -> dict[str, int]:
+        await asyncio.sleep(_GATHER_S)
+        del _asked[id(pool)]
+        row = await pool.fetchrow("SELECT " + ", ".join(f"({statement})" for statement in self.statements))
+        return dict(zip(self.statements, row, strict=True)) if row else {}
+
+
+#: By the id of its pool.
+_asked: dict[int, _Asked] = {}

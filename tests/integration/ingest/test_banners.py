@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC
 from functools import partial
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from prometheus_client import REGISTRY
 
 from ingest.caches import cached_table as module
 from ingest.caches.banners import Banners
+from ingest.caches.trackers import Trackers
 from shared.counting.lane import BANNER_MAX
 from shared.errors import Busy, PostgresUnavailable, UnknownBanner
 from shared.settings import Settings
@@ -48,6 +50,53 @@ def registered(settings: Callable[..., Settings]) -> Settings:
 def failures() -> float:
     """Rounds of the registry that have failed in this process."""
     return REGISTRY.get_sample_value("tallybook_loop_errors_total", {"loop": "banners"}) or 0.0
+
+
+# -- versions ----------------------------------------------------------------------------------------------------------
+
+
+async def test_tables_that_look_at_the_same_time_ask_with_one_statement(
+    registered: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with create_pool(registered) as pool:
+        asked: list[str] = []
+
+        async def fetchrow(self: Any, sql: str) -> Any:
+            asked.append(sql)
+            return await pool.fetchrow(sql)
+
+        monkeypatch.setattr(CountedPool, "fetchrow", fetchrow, raising=False)
+        counting = CountedPool(pool)
+        banners, trackers = Banners(registered, counting), Trackers(counting)
+        try:
+            for table in (banners, trackers):
+                await table.start()
+            del asked[:]
+            await until(lambda: len(asked) >= 2, "two looks")
+        finally:
+            for table in (banners, trackers):
+                await table.stop()
+        assert set(asked) <= {
+            f"SELECT ({first}), ({second})"
+            for first, second in permutations(f"SELECT version FROM {name}_version" for name in ("banners", "trackers"))
+        }
+
+
+async def test_a_version_that_cannot_be_read_hides_no_other(registered: Settings) -> None:
+    async with create_pool(registered) as pool:
+        asked = [module._version(pool, f"SELECT {text}") for text in ("7", "1 / 0", "9")]
+        seven, failed, nine = await asyncio.gather(*asked, return_exceptions=True)
+    assert (seven, nine) == (7, 9)
+    assert isinstance(failed, asyncpg.DivisionByZeroError)
+
+
+async def test_a_table_that_stops_while_versions_are_asked_for_stops_no_other(registered: Settings) -> None:
+    async with create_pool(registered) as pool:
+        leaving, staying = (asyncio.create_task(module._version(pool, f"SELECT {number}")) for number in (7, 9))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        assert await staying == 9
+        assert leaving.cancelled()
 
 
 # -- the table --------------------------------------------------------------------------------------------------------
