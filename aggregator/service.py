@@ -62,6 +62,7 @@ async def _work(settings: Settings) -> None:
 
         loops = [
             Loop("minutes", minutes.flush, min(1.0, settings.minute_s / 4)),
+            Loop("overdue", minutes.count_overdue, 15.0),
             Loop("partitions", upkeep.make_partitions, 3600.0),
             Loop("retention", upkeep.drop_expired, 3600.0),
             Loop("ledger", upkeep.prune_ledger, 3600.0),

@@ -26,6 +26,7 @@ from shared.telemetry.metrics import (
     LAST_FLUSH,
     OLDEST_OPEN_SECONDS,
     OPEN_MINUTES,
+    OVERDUE,
 )
 
 _SEAL = Script("shared/counting/seal.lua")
@@ -42,6 +43,9 @@ _BATCH, _BATCH_ROWS = 64, 25_000
 _AT_ONCE = 2
 #: Fields that Redis returns at a time: larger hashes are read with a cursor, which is safe because they cannot change.
 _FIELDS = 5000
+
+#: Seconds after the end of its minute from which on an incarnation is overdue.
+_OVERDUE_S = 600
 
 #: What Postgres says of a row that it will refuse however often it is sent.
 _POISON = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
@@ -83,6 +87,20 @@ class Minutes:
         OPEN_MINUTES.set(live)
         ends = [(cells.minute_of(name) + 1) * self._settings.minute_s for name in waiting]
         OLDEST_OPEN_SECONDS.set(max(0.0, time.time() - min(ends)) if ends else 0.0)
+
+    async def count_overdue(self) -> int:
+        """Return how many incarnations Redis holds whose minute has been over for long. Raises REDIS_ERRORS.
+
+        It believes no script: one that left a kind open for ever would be seen by this alone, and by Redis' memory.
+        """
+        over_before = time.time() - _OVERDUE_S
+        overdue = 0
+        for shard in range(self._settings.shards):
+            names = cast("list[bytes]", await self._redis.zrange(keys.prefix(shard) + "live", 0, -1))
+            ends = ((cells.minute_of(name.decode()) + 1) * self._settings.minute_s for name in names)
+            overdue += sum(end < over_before for end in ends)
+        OVERDUE.set(overdue)
+        return overdue
 
     async def _seal(self, shard: int) -> tuple[list[str], int]:
         prefix = keys.prefix(shard)

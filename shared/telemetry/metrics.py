@@ -101,6 +101,11 @@ OLDEST_OPEN_SECONDS = Gauge(
     "Seconds since the end of the oldest closed minute that is not in Postgres; 0 when none waits",
     multiprocess_mode="mostrecent",
 )
+OVERDUE = Gauge(
+    "tallybook_overdue_incarnations",
+    "Parts of minutes in Redis, open or sealed, whose minute has been over for more than ten minutes",
+    multiprocess_mode="mostrecent",
+)
 REDIS_USED = Gauge(
     "tallybook_redis_used_bytes",
     "Bytes that a use of Redis takes; `total` is all that the fullest server has",

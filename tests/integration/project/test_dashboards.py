@@ -52,6 +52,8 @@ for n in itertools.count():
     m.LAST_FLUSH.set_to_current_time()
     m.OPEN_MINUTES.set(2)
     m.OLDEST_OPEN_SECONDS.set(0.5)
+    m.OVERDUE.set(0)
+    m.COLLECT_ITEMS.labels("click", "accepted").inc()
     m.READS.labels("ok").inc()
     m.LOOP_ERRORS.labels("retention").inc()
     for use in ("total", "hits"):

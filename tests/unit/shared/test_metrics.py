@@ -28,6 +28,8 @@ CONTRACT = {
     "LAST_FLUSH": (),
     "OPEN_MINUTES": (),
     "OLDEST_OPEN_SECONDS": (),
+    "OVERDUE": (),
+    "COLLECT_ITEMS": ("kind", "outcome"),
     "READS": ("outcome",),
     "LOOP_ERRORS": ("loop",),
     "ACCOUNTING": ("state",),
@@ -78,7 +80,7 @@ def test_all_names_begin_alike_and_carry_their_unit(tmp_path: Path) -> None:
 
 def test_gauges_of_several_processes_show_one_value() -> None:
     gauges = [item for item in vars(metrics).values() if isinstance(item, Gauge)]
-    assert len(gauges) == 20
+    assert len(gauges) == 21
     assert {gauge._multiprocess_mode for gauge in gauges} == {"mostrecent"}
 
 
