@@ -11,8 +11,13 @@ Z = 1.959963984540054
 
 
 def interval(clicks: int, viewable: int) -> tuple[float, float]:
-    """Return the lower and the upper end of the interval. `viewable` is above 0, and `clicks` from 0 to it."""
+    """Return the lower and the upper end of the interval. `viewable` is above 0, and `clicks` from 0 to it.
+
+    Ends that are 0 or 1 are exactly so: banners without clicks are equals.
+    """
     share, square = clicks / viewable, Z * Z / viewable
     middle = share + square / 2
     reach = Z * math.sqrt(share * (1 - share) / viewable + square / viewable / 4)
-    return max(0.0, (middle - reach) / (1 + square)), min(1.0, (middle + reach) / (1 + square))
+    low = (middle - reach) / (1 + square) if clicks else 0.0
+    high = (middle + reach) / (1 + square) if clicks < viewable else 1.0
+    return low, high

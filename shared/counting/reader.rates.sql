@@ -27,7 +27,8 @@ WITH on_its_way AS (
     WHERE viewable >= $9::bigint AND viewable > 0 AND clicks <= viewable
 ), ranked AS (
     SELECT banner_id, clicks, viewable,
-        (share + square / 2 - $10::float8 * sqrt(share * (1 - share) / viewable + square / viewable / 4)) / (1 + square) AS low
+        CASE clicks WHEN 0 THEN 0  -- exactly, so that banners without clicks are equals
+        ELSE (share + square / 2 - $10::float8 * sqrt(share * (1 - share) / viewable + square / viewable / 4)) / (1 + square) END AS low
     FROM fit
     ORDER BY low DESC, banner_id
     LIMIT $7

@@ -158,6 +158,19 @@ async def test_an_aggregator_of_the_former_version_loses_no_impression(
     assert (await stack.persisted_kinds(), await stack.difference()) == ({(SERVED, 5): 30}, 0)
 
 
+async def test_incarnations_that_stay_too_long_are_told(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    await stack.count(5, 2)
+    await stack.count(5, 2, cell(SERVED))
+    await stack.count(5, 2, cells.cell(VIEWABLE, stack.counter.minute()))
+    assert await stack.minutes.count_overdue() == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(flushing, "_SEAL", changed_script(flushing._SEAL, OLD_SEAL))
+        await stack.minutes.flush()
+        assert await stack.minutes.count_overdue() == 1  # left open for ever
+    await stack.minutes.flush()
+    assert await stack.minutes.count_overdue() == 0
+
+
 async def test_a_key_counts_once_in_its_kind(stack: Stack) -> None:
     clicks = [KeyedClick(cell(kind), 8, 2, bytes([kind]) * 16) for kind in KINDS]
     assert await stack.keyed.count(clicks) == [True] * len(KINDS)

@@ -24,4 +24,5 @@ def test_the_ends_are_where_the_score_test_has_exactly_its_quantile(counts: tupl
 def test_an_interval_of_known_counts() -> None:
     assert interval(12, 610) == pytest.approx((0.0113, 0.0341), abs=5e-5)
     assert interval(0, 10)[0] == 0.0
-    assert interval(10, 10)[1] == pytest.approx(1.0)
+    assert interval(10, 10)[1] == 1.0
+    assert {interval(0, shown)[0] for shown in range(1, 1000)} == {0.0}
