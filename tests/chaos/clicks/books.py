@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from shared.counting import cells, keys
 
 #: Minutes and kinds in which the ledger and the statistics differ (I3). $1: seconds in a minute.
 UNEQUAL = """
@@ -16,6 +18,14 @@ FULL JOIN (SELECT kind, (extract(epoch FROM "timestamp") / $1)::bigint AS minute
            GROUP BY 1, 2) AS stats USING (kind, minute)
 WHERE ledger.clicks IS DISTINCT FROM stats.clicks
 """
+#: What the tables have of each kind and banner.
+COUNTED = """
+SELECT kind, banner_id, sum(count)::bigint AS n
+FROM (SELECT 0 AS kind, banner_id, count FROM click_stats
+      UNION ALL SELECT kind, banner_id, count FROM banner_stats) AS all_of
+GROUP BY 1, 2
+"""
+_IN_LEDGER = "SELECT incarnation FROM click_ledger WHERE incarnation = ANY($1)"
 #: Broken promises of one kind that are told in full.
 _DETAILS = 5
 
@@ -28,7 +38,8 @@ class Violation(NamedTuple):
 
 
 class Books:
-    """Clicks per banner: tried, and acknowledged. What was tried and not acknowledged may have been counted or not."""
+    """Clicks per banner: tried, and acknowledged. What is no click of a person stands under its cell, kind * 2^40 +
+    banner. What was tried and not acknowledged may have been counted or not."""
 
     def __init__(self) -> None:
         self.attempted: Counter[int] = Counter()
@@ -88,3 +99,43 @@ class Books:
     def doubled(self, counted: Mapping[int, int]) -> int:
         """Clicks that are there and that nobody made."""
         return sum(max(0, total - self.attempted[banner]) for banner, total in counted.items())
+
+
+class Seals:
+    """Minutes of a shard are sealed together (I9): once the ledger has an incarnation, none that was open before it
+    began may still be open, if its minute is no later.
+
+    No clock is asked: one seal looks at all incarnations of its shard at one moment.
+    """
+
+    def __init__(self, shards: int) -> None:
+        self._shards = shards
+        self._run = ""
+        self._audits = 0
+        #: Incarnation -> its shard, its minute, and the audit that saw it first.
+        self._seen: dict[str, tuple[int, int, int]] = {}
+
+    async def check(self, stage: Any, books: Books) -> None:
+        """Look at the ledger, then at Redis past its proxy. Raises POSTGRES_ERRORS and REDIS_ERRORS."""
+        self._audits += 1
+        async with stage.database() as connection:
+            sealed = [row["incarnation"] for row in await connection.fetch(_IN_LEDGER, list(self._seen))]
+        faults = []
+        run = await self._run_of(stage)
+        if run != self._run:  # put back to an older copy, maybe: what was sealed may be open again
+            self._seen, self._run, sealed = {}, run, []
+        for shard in range(self._shards):
+            found = await stage.redis.hgetall(keys.prefix(shard) + "cur")
+            for name in (value.decode() for field, value in found.items() if field != b"#run"):
+                _, minute, first = self._seen.setdefault(name, (shard, cells.minute_of(name), self._audits))
+                for other in sealed:
+                    of_shard, of_minute, began = self._seen[other]
+                    if of_shard == shard and began > first and of_minute >= minute:
+                        faults.append(f"{name} is open, but {other}, which began later, is in the ledger")
+                        break
+        if await self._run_of(stage) == run:
+            for fault in faults:
+                books.fault("I9", fault)
+
+    async def _run_of(self, stage: Any) -> str:
+        return str((await stage.redis.info("server"))["run_id"])

@@ -7,9 +7,11 @@ import json
 import random
 import secrets
 import time
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from shared.counting import cells
 from shared.runtime.tasks import end
 from tests.chaos.clicks.books import Books
 from tests.harness.http import BROKEN, Answer, Connection
@@ -24,6 +26,13 @@ LINKED, LIMITED, LIMITED_LINKS, LINK_CLICKS = range(401, 405), range(501, 505), 
 AGENT = {"user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
 #: Clients that follow a limited link at once.
 _RIVALS = 8
+#: Banners of pages, and the site of these.
+PAGES, SITE_HOST = range(601, 605), "shop.example"
+#: What is counted besides clicks of people, by the name of its metric and the class of its traffic.
+KINDS = {"clicks": cells.CLICK, "served": cells.SERVED, "viewable": cells.VIEWABLE}
+_ITEMS = {"click": cells.CLICK, "served": cells.SERVED, "viewable": cells.VIEWABLE}
+#: Milliseconds of the largest age that a page says.
+_AGE_MS = 20_000
 #: Seconds that a client waits for an answer, and after a connection that broke.
 _ANSWER_S, _PAUSE_S = 8.0, 0.05
 #: Seconds in which a client must have finished what it had begun.
@@ -45,8 +54,9 @@ class Crowd:
 
     def start(self) -> None:
         """Begin to click and to read."""
-        trades = [*[self._click] * 8, *[self._keyed] * 2, *[self._bulk] * 2, self._plain_bulk, *[self._read] * 3]
+        trades = [*[self._click] * 8, *[self._keyed] * 2, *[self._bulk] * 2, self._plain_bulk, *[self._page] * 3]
         trades += [*[self._link] * 2, self._limited_link]
+        trades += [*[self._read] * 3, *[self._read_kinds] * 2]
         self._tasks = [asyncio.create_task(self._live(trade)) for trade in trades]
 
     async def stop(self) -> None:
@@ -160,11 +170,31 @@ class Crowd:
     async def _bulk(self, client: "_Client") -> None:
         """Items with ids, of now and of minutes that are long over, repeated as a whole until they are acknowledged."""
         items: list[dict[str, Any]] = [
-            {"bannerId": self._chance.choice(BULK), "count": self._chance.randint(1, 3), "id": secrets.token_hex(6)}
+            {
+                "bannerId": self._chance.choice(BULK),
+                "kind": self._chance.choice([*_ITEMS]),
+                "count": self._chance.randint(1, 3),
+                "id": secrets.token_hex(6),
+            }
             | self._moment()
             for _ in range(self._chance.randint(1, 20))
         ]
-        await self._until_acked(client, "/stats", _sums((one["bannerId"], one["count"]) for one in items), body=items)
+        sums = _sums((cells.cell(_ITEMS[one["kind"]], one["bannerId"]), one["count"]) for one in items)
+        await self._until_acked(client, "/stats", sums, body=items)
+
+    async def _page(self, client: "_Client") -> None:
+        """A page that reports clicks and impressions of one view, repeated as a whole until they are acknowledged."""
+        view, is_driven = str(uuid.UUID(int=self._chance.getrandbits(128))), self._chance.random() < 0.3
+        banners = self._chance.sample(PAGES, 2)
+        items = [
+            {"k": kind, "v": view, "n": n, "t": self._chance.randint(0, _AGE_MS), "b": str(banner)}
+            for n, (kind, banner) in enumerate((kind, banner) for kind in _ITEMS for banner in banners)
+        ]
+        items = self._chance.sample(items, self._chance.randint(1, len(items)))
+        machine = cells.MACHINE * is_driven
+        sums = _sums((cells.cell(_ITEMS[str(one["k"])] + machine, int(str(one["b"]))), 1) for one in items)
+        headers = AGENT | {"origin": f"https://{SITE_HOST}", "content-type": "text/plain"}
+        await self._until_acked(client, f"/c?w={is_driven:d}", sums, headers, items)
 
     def _moment(self) -> dict[str, str]:
         if self._chance.random() < 0.5:
@@ -212,11 +242,31 @@ class Crowd:
         if totals is not None:
             self._books.check_read(floor, totals)
 
+    async def _read_kinds(self, client: "_Client") -> None:
+        """Totals of each kind over all time."""
+        if not await client.connect():
+            return
+        banners, (traffic, machine) = [*BULK, *PAGES], self._chance.choice([("human", 0), ("bots", cells.MACHINE)])
+        floor = self._books.floor([cells.cell(kind + machine, one) for kind in KINDS.values() for one in banners])
+        answer = await self._asked(client, banners, f"&metrics={','.join(KINDS)}&traffic={traffic}")
+        if answer is not None:
+            totals = {
+                cells.cell(kind + machine, one["bannerId"]): one["totals"][name]
+                for one in answer["banners"]
+                for name, kind in KINDS.items()
+            }
+            self._books.check_read(floor, totals)
+
     async def _totals(self, client: "_Client", banners: list[int]) -> dict[int, int] | None:
-        """The total of each banner, or None while the service cannot say."""
+        """The clicks of each banner, or None while the service cannot say."""
+        answer = await self._asked(client, banners, "")
+        return None if answer is None else {one["bannerId"]: one["total"] for one in answer["banners"]}
+
+    async def _asked(self, client: "_Client", banners: list[int], more: str) -> Any:
+        """What the service says of the banners over all time, or None while it cannot say."""
         today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         begin, end = (f"{today + timedelta(days=days):%Y-%m-%dT%H:%M:%SZ}" for days in (-1, 2))
-        path = f"/stats?bannerIds={','.join(map(str, banners))}&tsFrom={begin}&tsTo={end}&step=day"
+        path = f"/stats?bannerIds={','.join(map(str, banners))}&tsFrom={begin}&tsTo={end}&step=day{more}"
         answer = await client.ask("GET", path)
         if answer is None:
             self._books.outcomes["read unknown"] += 1
@@ -225,7 +275,7 @@ class Crowd:
             self._books.outcomes["read failed"] += 1
             self._note(answer, "GET /stats")
             return None
-        return {one["bannerId"]: one["total"] for one in answer.json()["banners"]}
+        return answer.json()
 
 
 def _sums(pairs: Any) -> dict[int, int]:

@@ -6,14 +6,17 @@ A suite that does not catch them all proves nothing by passing.
 import asyncio
 import copy
 import hashlib
+import inspect
 import secrets
+import textwrap
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import aggregator.clicks.minutes as minutes
 from ingest.front.links import Links
 from ingest.links import routes
-from shared.counting import drain, fleet, keyed, lane, links, reader
+from shared.counting import cells, drain, fleet, keyed, lane, links, reader
 from shared.runtime.crash_points import crash_point
 from shared.stores.redis_client import Script
 
@@ -187,6 +190,34 @@ def _open_after_the_seal() -> None:
     )
 
 
+def _seal_by_the_cell() -> None:
+    """A cell of another kind than clicks is taken for a minute that lies far ahead, and is never sealed."""
+    minutes._SEAL = changed_script(minutes._SEAL, ("cell % 2 ^ 40", "cell"))
+
+
+def _kinds_among_clicks() -> None:
+    """Whatever is counted goes into the table of clicks."""
+    minutes.cells = SimpleNamespace(kind_of=lambda name: 0, minute_of=cells.minute_of)  # type: ignore[attr-defined]
+
+
+def _kinds_outside_the_transaction() -> None:
+    """What is no click is added after the transaction that writes the ledger."""
+    add = "_KINDS, others.starts, others.banners, others.kinds, others.counts)\n"
+    persist = changed(
+        textwrap.dedent(inspect.getsource(minutes.Minutes._persist)),
+        (f"        if others.counts:\n            await connection.execute({add}", ""),
+        (
+            "    FLUSH_ROWS.inc(",
+            '    crash_point("kinds_late")\n'
+            f"    if others.counts:\n        await self._pool.execute({add}"
+            "    FLUSH_ROWS.inc(",
+        ),
+    )
+    scope: dict[str, Any] = {}
+    exec(persist, vars(minutes), scope)  # noqa: S102 - our own source
+    minutes.Minutes._persist = scope["_persist"]  # type: ignore[method-assign]
+
+
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
@@ -216,6 +247,9 @@ MUTANTS = {
     "no ledger": Mutant(_no_ledger, ("kill_aggregator",), "after_commit=0.2"),
     "dropped before commit": Mutant(_dropped_before_commit, ("kill_aggregator",), "before_commit=0.2,read=0.2"),
     "open after the seal": Mutant(_open_after_the_seal, ("redis_away", "step_clock")),
+    "seal by the cell": Mutant(_seal_by_the_cell, ("forget_scripts",)),
+    "kinds among clicks": Mutant(_kinds_among_clicks, ("forget_scripts",)),
+    "kinds outside the transaction": Mutant(_kinds_outside_the_transaction, ("kill_aggregator",), "kinds_late=0.3"),
     "Postgres before Redis": Mutant(_postgres_before_redis, ("forget_scripts",)),
     "lanes left out": Mutant(_lanes_left_out, ("redis_away",)),
 }

@@ -29,15 +29,17 @@ from typing import Any
 
 import msgspec
 
+from shared.counting import cells
 from shared.runtime.tasks import end
 from shared.stores.postgres import POSTGRES_ERRORS
-from tests.chaos.clicks.books import UNEQUAL, Books
+from shared.stores.redis_client import REDIS_ERRORS
+from tests.chaos.clicks.books import COUNTED, UNEQUAL, Books, Seals
 from tests.chaos.clicks.crowd import Crowd
 from tests.chaos.clicks.disk import NO_DISK, SmallDisk
 from tests.chaos.clicks.faults import FAULTS, Scene
 from tests.chaos.clicks.mutants import MUTANTS
 from tests.chaos.clicks.shim import build
-from tests.chaos.clicks.stage import SETTINGS, Stage
+from tests.chaos.clicks.stage import SETTINGS, SHARDS, Stage
 from tests.harness.wait import until
 
 #: Chance of death at each crash point, per passage: rare enough for work to be done, often enough to be met.
@@ -62,8 +64,9 @@ _SETTLE_S = 40.0
 #: Times that all connections are cut, and the seconds after each in which they are made anew: an aggregator has work
 #: for one about every second.
 _CUTS, _CUT_S = 40, 0.25
-#: File descriptors that a process may hold more after that than before: its pools are not always as full.
-_DESCRIPTORS = 5
+#: File descriptors that a process may hold more after that than before: its pools are not always as full, and a leak
+#: would be one a cut.
+_DESCRIPTORS = 10
 #: Seconds of work that fill the pools of a worker that has just taken the place of a dead one.
 _WORK_S = 8.0
 
@@ -140,6 +143,7 @@ class Run:
         crash = MUTANTS[mutant].crash if mutant else ",".join(f"{name}={p}" for name, p in CRASH.items())
         self._stage = Stage(self._folder, seed, library, ack=ack, crash=crash, mutant=mutant)
         self._books = Books()
+        self._seals = Seals(SHARDS)
         self._crowd = Crowd(self._stage.port, self._books, random.Random(seed + 1))
         self._faults = FAULTS
         self._scene = Scene(self._stage, self._crowd, self._books, self._disk, self._chance)
@@ -224,7 +228,8 @@ class Run:
             await asyncio.sleep(0.5)
             try:
                 await self._check_minutes()
-            except POSTGRES_ERRORS:
+                await self._seals.check(self._stage, self._books)
+            except (*POSTGRES_ERRORS, *REDIS_ERRORS):
                 self._books.outcomes["audit failed"] += 1
 
     async def _check_minutes(self) -> None:
@@ -232,7 +237,8 @@ class Run:
             rows = await connection.fetch(UNEQUAL, SETTINGS["minute_s"])
         self._books.outcomes["audit"] += 1
         for row in rows:
-            self._books.fault("I3", f"minute {row['minute']}: ledger {row['ledger']}, statistics {row['stats']}")
+            of = f"minute {row['minute']}, kind {row['kind']}"
+            self._books.fault("I3", f"{of}: ledger {row['ledger']}, statistics {row['stats']}")
 
     async def _finish(self) -> None:
         """No more faults: everything has to arrive, and to agree."""
@@ -295,10 +301,10 @@ class Run:
         return found
 
     async def _counted(self) -> dict[int, int]:
-        """Clicks of each banner, as Postgres has them."""
+        """Clicks of each banner, and the other kinds, as Postgres has them."""
         async with self._stage.database() as connection:
-            rows = await connection.fetch("SELECT banner_id, sum(count)::bigint AS n FROM click_stats GROUP BY 1")
-        return {row["banner_id"]: row["n"] for row in rows}
+            rows = await connection.fetch(COUNTED)
+        return {cells.cell(row["kind"], row["banner_id"]): row["n"] for row in rows}
 
     async def _read_again(self) -> bool:
         """Whether what was settled can be read, and the next clicks arrive as well."""

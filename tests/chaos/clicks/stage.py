@@ -27,7 +27,7 @@ from tallybook.registries import links
 from tallybook.stack.data_folder import DataFolder
 from tallybook.stack.embedded import EmbeddedServers, postgres_answers, redis_answers
 from tallybook.stack.launcher import clean_environ, launch
-from tests.chaos.clicks.crowd import LIMITED, LIMITED_LINKS, LINK_CLICKS, LINKED
+from tests.chaos.clicks.crowd import LIMITED, LIMITED_LINKS, LINK_CLICKS, LINKED, SITE_HOST
 from tests.chaos.clicks.shim import Shim
 from tests.harness.http import BROKEN, ask
 from tests.harness.process import environ, free_port, is_alive
@@ -54,6 +54,8 @@ SETTINGS: dict[str, Any] = {
 }
 #: Where links lead.
 _SALE = "https://shop.example/sale"
+#: The site whose pages report.
+_SITE = f"INSERT INTO sites (site) VALUES ('shop'); INSERT INTO site_hosts VALUES ('{SITE_HOST}', 'shop')"
 #: Seconds until whatever was started has to answer.
 _START_S = 30.0
 #: Seconds for which a process may outlive the service.
@@ -104,6 +106,8 @@ class Stage:
             "postgres": self.folder / "servers" / "run" / ".s.PGSQL.5432",
         }
         await migrate(str(self.servers.database_url))
+        async with self.database() as connection:
+            await connection.execute(_SITE)
         self.redis = Redis.from_url(str(self.servers.redis_url))
         for name, near in (("redis", "redis.sock"), ("postgres", ".s.PGSQL.5432")):
             self.proxies[name] = Proxy(to_socket(self.sockets[name]), self._chance)
