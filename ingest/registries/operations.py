@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from ingest.http.cursor import CHARACTERS_MAX
 from ingest.http.openapi import Answer, BannerId, Operation, Parameter
-from ingest.registries import banners
+from ingest.registries import banners, trackers
 from shared.errors import Invalid, PostgresUnavailable
 
 _CURSOR = Parameter(
@@ -63,4 +63,46 @@ _BANNERS = Operation(
     order=500,
 )
 
-OPERATIONS = [_BANNERS]
+_TRACKERS = Operation(
+    method="GET",
+    path="/trackers",
+    handler=trackers.trackers,
+    scope="stats:read",
+    body_use="refused",
+    summary="The trackers and their values",
+    description="In the order of their ids. While there are more, `next` leads to the next page.",
+    tag="registries",
+    parameters=(
+        Parameter(
+            "q",
+            Annotated[str, Meta(min_length=1, max_length=trackers.WORDS_MOST)],
+            "Only trackers whose id begins with this, or whose value has it in it, in any case",
+            example="spring",
+        ),
+        Parameter(
+            "limit",
+            Annotated[int, Meta(ge=1, le=trackers.PAGE_MOST)],
+            f"Trackers of a page, {trackers.PAGE} when not given",
+        ),
+        _CURSOR,
+    ),
+    answers={
+        200: Answer(
+            "A page",
+            trackers.Trackers,
+            example={
+                "trackers": [
+                    {
+                        "tracker_id": "01980a4c-5c1e-7a11-9b1e-3f2a4b5c6d7e",
+                        "value": "Spring sale",
+                        "created_at": "2026-03-01T09:00:00Z",
+                    }
+                ]
+            },
+        )
+    },
+    errors=(Invalid, PostgresUnavailable),
+    order=510,
+)
+
+OPERATIONS = [_BANNERS, _TRACKERS]

@@ -172,7 +172,9 @@ class TrackerBucket(Struct, gc=False):
     """Hits of one minute, hour or day."""
 
     timestamp: Annotated[datetime, Meta(tz=True, description="When the bucket begins, in UTC")]
-    count: Annotated[int, Meta(ge=1, description="Hits of the bucket that lie in the range")]
+    count: Annotated[int, Meta(ge=0, description="Hits of the bucket that lie in the range")]
+    users: Annotated[int, Meta(ge=0, description="Different users of them, those who opted out left out")]
+    bots: Annotated[int, Meta(ge=0, description="Hits of machines among them")]
 
 
 class TrackerCount(Struct, kw_only=True):
@@ -183,9 +185,35 @@ class TrackerCount(Struct, kw_only=True):
         name="from"
     )
     to: Annotated[str, Meta(description="The end as it was asked for: a date, or an instant in UTC")]
+    tz: Annotated[str, Meta(description="The zone of dates, hours and days")]
     count: Annotated[int, Meta(ge=0, description="Hits of the range")]
+    users: Annotated[
+        int, Meta(ge=0, description="Different users of the range, those who opted out left out: no sum of buckets")
+    ]
+    bots: Annotated[int, Meta(ge=0, description="Hits of machines among them")]
     step: Step | UnsetType = UNSET
     stats: list[TrackerBucket] | UnsetType = UNSET
+
+
+class TrackerPlace(Struct, gc=False):
+    """A tracker and its hits in the range."""
+
+    tracker_id: UUID
+    value: Annotated[str, Meta(description="Its value of now; absent when it is no tracker any more")] | UnsetType
+    count: Annotated[int, Meta(ge=1)]
+    users: Annotated[int, Meta(ge=0)]
+    bots: Annotated[int, Meta(ge=0)]
+
+
+class TrackerTop(Struct, kw_only=True):
+    """The trackers with the most hits, best first; of equal ones the first by id."""
+
+    from_: Annotated[str, Meta(description="The begin as it was asked for: a date, or an instant in UTC")] = field(
+        name="from"
+    )
+    to: Annotated[str, Meta(description="The end as it was asked for: a date, or an instant in UTC")]
+    tz: Annotated[str, Meta(description="The zone of dates")]
+    trackers: list[TrackerPlace]
 
 
 # -- product events ----------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from ingest.hits.routes import EXAMPLE, TrackerId
 from ingest.http.openapi import Answer, BannerId, Operation, Parameter
-from ingest.statistics import answers, clickhouse_operations, csv, trackers
+from ingest.statistics import answers, clickhouse_operations, csv, exports, trackers
 from ingest.statistics.banners import questions, rankings
 from ingest.statistics.banners import statistics as banners
 from ingest.statistics.range_ends import EdgeText
@@ -81,14 +81,18 @@ _EXAMPLE_STATS = [
 
 
 def _clicks(
-    description: str, kind: Any, example: dict[str, object], more: dict[str, str] | None = None
+    description: str,
+    kind: Any,
+    example: dict[str, object],
+    more: dict[str, str] | None = None,
+    media: tuple[str, ...] = ("application/json", csv.MEDIA),
 ) -> dict[int, Answer]:
     headers = {
         "Tallybook-As-Of": "With CSV: what `asOf` says in JSON",
         "Tallybook-Missing": "With CSV: what `missing` says in JSON, when a store did not answer",
         **(more or {}),
     }
-    return {200: Answer(description, kind, ("application/json", csv.MEDIA), headers, example)}
+    return {200: Answer(description, kind, media, headers, example)}
 
 
 _CLICKS = [
@@ -122,8 +126,8 @@ _CLICKS = [
         summary="Clicks of several banners, or hits of a tracker, over a range",
         description=f"As for one banner, for up to {questions.BANNERS_MOST} at once and "
         f"{questions.ROWS_MOST:,} buckets in all.\n\nWith `tracker_id`, `from` and `to`: the exact number of "
-        "hits of a tracker that are in ClickHouse; "
-        "with `step` also by bucket, in UTC. A tracker without hits has count 0.",
+        "hits of a tracker that are in ClickHouse, of their users, without those who opted out, and of machines' "
+        "hits; with `step` also by bucket. A tracker without hits has count 0. NDJSON and Parquet are for hits alone.",
         parameters=(
             Parameter(
                 "bannerIds",
@@ -140,13 +144,13 @@ _CLICKS = [
             Parameter(
                 "from",
                 EdgeText,
-                "With `tracker_id`: begin of the range, a date in UTC or an RFC 3339 time",
+                "With `tracker_id`: begin of the range, a date of `tz` or an RFC 3339 time",
                 example="2026-03-01",
             ),
             Parameter(
                 "to",
                 EdgeText,
-                "With `tracker_id`: end of the range; a date is in it as a whole, a time is not",
+                "With `tracker_id`: end of the range; a date of `tz` is in it as a whole, a time is not",
                 example="2026-03-31",
             ),
             *_TIMES,
@@ -164,6 +168,7 @@ _CLICKS = [
                     {"bannerId": 43, "total": 0, "stats": []},
                 ],
             },
+            media=exports.MEDIA,
         ),
         errors=(*_CLICK_ERRORS, ClickHouseUnavailable, Busy),
         order=210,

@@ -60,7 +60,8 @@ class Span(NamedTuple):
     def days(self) -> tuple[str, str]:
         """Return its first and last day of the zone as parts of a file name."""
         zone = ZoneInfo(self.zone)
-        first, last = (datetime.fromtimestamp(at, zone) for at in (self.bounds[0], self.bounds[-1] - 1))
+        seconds = (self.since.epoch_ms // 1000, (self.until.epoch_ms - 1) // 1000)
+        first, last = (datetime.fromtimestamp(at, zone) for at in seconds)
         return f"{first:%Y%m%d}", f"{last:%Y%m%d}"
 
     def bucket(self, second: str) -> str:
@@ -72,8 +73,17 @@ class Span(NamedTuple):
         """Return what SQL has to know of it: ends in milliseconds, days of UTC that it touches, and its buckets."""
         last = min(_EPOCH + timedelta(milliseconds=self.until.epoch_ms - 1), _LAST_DAY)
         days = {"first": str(min(_EPOCH + timedelta(milliseconds=self.since.epoch_ms), _LAST_DAY)), "last": str(last)}
-        starts = {"size": _SECONDS[self.step]} if self._is_even else {"starts": [min(s, _LAST_S) for s in self.labels]}
+        starts: dict[str, Any] = {}
+        if self.step:
+            starts = (
+                {"size": _SECONDS[self.step]} if self._is_even else {"starts": [min(s, _LAST_S) for s in self.labels]}
+            )
         return {"since": self.since.epoch_ms, "until": self.until.epoch_ms, **days, **starts}
+
+    def lasts_longer(self, days: int) -> bool:
+        """Return whether the range has more days. In a zone clocks may have been set back in it."""
+        most_s = days * _DAY_S + _HOUR_S * (self.zone != _UTC)
+        return self.until.epoch_ms - self.since.epoch_ms > most_s * 1000
 
     @property
     def _is_even(self) -> bool:
@@ -87,18 +97,27 @@ _BY_STARTS = "roundDown({0}, {{starts:Array(UInt32)}})"
 
 def span(values: Mapping[str, str], most_days: Mapping[str, int], default: str) -> Span:
     """The range that `from`, `to`, `step` and `tz` ask for, with steps of `most_days`. Raises Malformed or Invalid."""
+    asked = unstepped(values)
+    step: Any = choice(values, "step", most_days, default)
+    if asked.lasts_longer(most_days[step]):
+        allowed = ", ".join(f"{days:,} days with step={name}" for name, days in most_days.items())
+        raise invalid("to", f"is more than {most_days[step]:,} days after from. The longest ranges are {allowed}.")
+    first = asked.since.epoch_ms // 1000 // _MINUTE_S * _MINUTE_S
+    end = -(-asked.until.epoch_ms // (1000 * _MINUTE_S)) * _MINUTE_S
+    labels, bounds = Range(first, end, step, None if asked.zone == _UTC else asked.zone, _MINUTE_S).buckets()
+    return asked._replace(step=step, labels=labels, bounds=bounds)
+
+
+def unstepped(values: Mapping[str, str], most_days: int | None = None) -> Span:
+    """The range that `from`, `to` and `tz` ask for, without buckets. Raises Malformed or Invalid."""
     zone = known_zone(values["tz"]) if "tz" in values else _UTC
     since, until = edge(values, "from", days=0, zone=zone), edge(values, "to", days=1, zone=zone)
     if since.epoch_ms >= until.epoch_ms:
         raise invalid("to", "has to be later than from: the range is [from, to), and a date is its whole day.")
-    step: Any = choice(values, "step", most_days, default)
-    if until.epoch_ms - since.epoch_ms > (most_days[step] * _DAY_S + _HOUR_S * (zone != _UTC)) * 1000:
-        allowed = ", ".join(f"{days:,} days with step={name}" for name, days in most_days.items())
-        raise invalid("to", f"is more than {most_days[step]:,} days after from. The longest ranges are {allowed}.")
-    first = since.epoch_ms // 1000 // _MINUTE_S * _MINUTE_S
-    end = -(-until.epoch_ms // (1000 * _MINUTE_S)) * _MINUTE_S
-    labels, bounds = Range(first, end, step, None if zone == _UTC else zone, _MINUTE_S).buckets()
-    return Span(since, until, step, zone, labels, bounds)
+    asked = Span(since, until, "", zone, (), ())
+    if most_days is not None and asked.lasts_longer(most_days):
+        raise invalid("to", f"is more than {most_days:,} days after from, and that is the longest range.")
+    return asked
 
 
 def whole(asked: Span) -> Span:

@@ -668,7 +668,8 @@ async def test_counts_are_exact(
             found: dict[str, Any] = answer.json()
             return found
 
-        whole = {"tracker_id": str(tracker), "from": "2026-03-01", "to": "2026-03-31", "count": 5}
+        whole = {"tracker_id": str(tracker), "from": "2026-03-01", "to": "2026-03-31", "tz": "UTC"}
+        whole |= {"count": 5, "users": 0, "bots": 0}
         assert await asked("2026-03-01", "2026-03-31") == whole
         for since, to, count in [
             ("2026-03-01", "2026-03-01", 3),

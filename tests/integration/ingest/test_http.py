@@ -252,6 +252,8 @@ def test_what_the_server_refuses_by_itself_is_as_the_interface_says(service: Ser
         "/logs?from=2026-03-01&to=2026-03-01",
         "/banners",
         "/freshness",
+        "/trackers",
+        "/stats/trackers/top?from=2026-03-01&to=2026-03-01",
         "/dead-letters",
         "/stats/live?top=1",
         "/stats?tracker_id=01980a4c-5c1e-7a11-9b1e-3f2a4b5c6d7e&from=2026-03-01&to=2026-03-01",
