@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 
 from tallybook_sdk import models
-from tallybook_sdk.models import PageStep, Step, Window
+from tallybook_sdk.models import Step, Window
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -110,7 +110,7 @@ def pages(
     *,
     since: datetime,
     until: datetime,
-    step: PageStep | None = None,
+    step: Step | None = None,
     page_id: str | None = None,
     limit: int | None = None,
 ) -> Call[models.PageStatistics]:

@@ -16,7 +16,6 @@ Positive = Annotated[int, Meta(ge=1)]
 Moment = Annotated[datetime, Meta(tz=True)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Step = Literal["minute", "hour", "day"]
-PageStep = Literal["minute", "hour"]
 Window = Literal["day", "week"]
 State = Literal["ok", "degraded", "unavailable"]
 
@@ -92,7 +91,9 @@ class TrackerBucket(Struct):
     """Hits of one minute, hour or day."""
 
     timestamp: Moment
-    count: Positive
+    count: Natural
+    users: Natural
+    bots: Natural
 
 
 class TrackerCount(Struct, kw_only=True):
@@ -101,7 +102,10 @@ class TrackerCount(Struct, kw_only=True):
     tracker_id: UUID
     since: str = field(name="from")
     until: str = field(name="to")
+    tz: str
     count: Natural
+    users: Natural
+    bots: Natural
     step: Step | UnsetType = UNSET
     stats: list[TrackerBucket] | UnsetType = UNSET
 
@@ -116,7 +120,7 @@ class PageSums(Struct, kw_only=True):
 
 
 class PageBucket(PageSums, kw_only=True):
-    """Page views of one minute or hour."""
+    """Page views of one minute, hour or day."""
 
     timestamp: Moment
 
@@ -132,7 +136,10 @@ class PageStatistics(Struct, kw_only=True):
 
     since: Moment = field(name="from")
     until: Moment = field(name="to")
-    step: PageStep
+    as_of: Moment = field(name="asOf")
+    fresh_until: Moment | UnsetType = field(name="freshUntil", default=UNSET)
+    step: Step
+    tz: str
     page_id: str | UnsetType = UNSET
     total: PageSums
     stats: list[PageBucket]
@@ -156,6 +163,7 @@ class DailyUsers(Struct, kw_only=True):
     last_day: date = field(name="to")
     tz: str
     segment: str | UnsetType = UNSET
+    users: Natural
     error: float = 0.0
     days: list[DayUsers]
 
