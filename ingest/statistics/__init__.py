@@ -1,6 +1,7 @@
 """Return numbers: clicks, hits, events, page views, event logs.
 
 banners/            clicks and impressions of banners
+web/                views, visitors and visits of a site
 trackers, events, pages, event_logs   handlers, one module for each kind of question
 answers             types that the handlers return
 operations          describe the routes

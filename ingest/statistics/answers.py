@@ -377,3 +377,47 @@ class EventLogs(Struct, kw_only=True):
     filter: Annotated[str, Meta(description="The filter in its shortest form")] | UnsetType = UNSET
     events: list[LoggedEvent]
     next: Annotated[str, Meta(description="The `cursor` of the next page; absent on the last one")] | UnsetType = UNSET
+
+
+# -- web pages ---------------------------------------------------------------------------------------------------------
+
+
+class WebNumbers(Struct, rename="camel"):
+    """Views, visits and visitors of a range."""
+
+    views: Annotated[int, Meta(ge=0, description="Views of pages")]
+    visits: Annotated[int, Meta(ge=0, description="Visits that began in the range")]
+    bounce_rate: Annotated[float, Meta(description="Share of visits with one view and no event or link out")] | None
+    duration: Annotated[float, Meta(description="Mean seconds from the first to the last item of a visit")] | None
+    engaged: Annotated[float, Meta(description="Mean seconds for which pages of a visit were visible")] | None
+    visitor_days: Annotated[int, Meta(ge=0, description="Visitors of each day, added up over the days")]
+    unattributed: Annotated[int, Meta(ge=0, description="Views of nobody: they are in `views` and in nothing else")]
+
+
+class WebRow(Struct, rename="camel"):
+    """The same of one value."""
+
+    value: Annotated[str, Meta(description="A day, an hour in UTC, a path, a name: what `by` asks for")]
+    views: Annotated[int, Meta(ge=0, description="Views of the value, or in visits of it")]
+    visits: Annotated[int, Meta(ge=0, description="Visits of the value that began in the range")]
+    bounce_rate: float | None
+    duration: float | None
+    engaged: float | None
+    visitor_days: Annotated[int, Meta(ge=0, description="Visitors of each day, added up over the days")]
+    unattributed: Annotated[int, Meta(ge=0, description="Views of nobody")]
+    items: Annotated[int, Meta(ge=0, description="Rows of the value: views, or events, or links out")] = 0
+
+
+class WebStatistics(Struct, kw_only=True, rename="camel"):
+    """Views, visits and visitors of a site, by a value of theirs."""
+
+    site: Annotated[str, Meta(description="The site")]
+    from_: Annotated[date, Meta(description="First day of the range")] = field(name="from")
+    to: Annotated[date, Meta(description="Last day of the range")]
+    tz: Annotated[str, Meta(description="The zone of the site, in which its days begin")]
+    traffic: Traffic
+    by: Annotated[str, Meta(description="What the rows are parted by")] | UnsetType = UNSET
+    filter: Annotated[str, Meta(description="The filter, as it was understood")] | UnsetType = UNSET
+    visitors: Annotated[int, Meta(ge=0, description="Different visitors, of a single day alone")] | UnsetType = UNSET
+    totals: WebNumbers
+    rows: list[WebRow] | UnsetType = UNSET

@@ -11,6 +11,7 @@ from ingest.statistics.banners import questions, rankings
 from ingest.statistics.banners import statistics as banners
 from ingest.statistics.range_ends import EdgeText
 from ingest.statistics.ranges import MOST_DAYS, Step
+from ingest.statistics.web import operations as web
 from shared.errors import Busy, ClickHouseUnavailable, Invalid, PostgresUnavailable, RedisUnavailable
 
 _CLICK_ERRORS = (Invalid, RedisUnavailable, PostgresUnavailable)
@@ -208,4 +209,4 @@ _CLICKS = [
     ),
 ]
 
-OPERATIONS = [*_CLICKS, *clickhouse_operations.OPERATIONS]
+OPERATIONS = [*_CLICKS, *clickhouse_operations.OPERATIONS, *web.OPERATIONS]
