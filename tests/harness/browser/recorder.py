@@ -42,6 +42,8 @@ class Recorder:
         #: Answers a request, of the given number from 0; it may wait.
         self.answer: Callable[[int], int] = lambda _: 204
         self.requests: list[Carried] = []
+        #: The bytes of `t.js`.
+        self.script_bytes = SCRIPT.read_bytes()
         #: Items that are not what the interface takes.
         self.faults: list[str] = []
         self.site: Site
@@ -58,7 +60,7 @@ class Recorder:
     def answers(self, asked: Asked) -> Page | None:
         """Answer the script, and requests with items."""
         if asked.path.endswith("/t.js"):
-            return Page(SCRIPT.read_bytes(), headers={"content-type": "text/javascript", **_OPEN})
+            return Page(self.script_bytes, headers={"content-type": "text/javascript", **_OPEN})
         if not asked.path.endswith("/c") or asked.method != "POST":
             return None
         items = json.loads(asked.body)

@@ -242,6 +242,7 @@ def test_what_comes_later_is_seen(chromium: Chromium, service: Recorder, place: 
     assert sorted(banners(service, "viewable")) == expected
 
 
+@pytest.mark.slow
 def test_a_banner_that_is_changed_or_taken_away_was_not_seen_for_a_second(
     chromium: Chromium, service: Recorder, place: Site
 ) -> None:
@@ -419,6 +420,7 @@ def test_a_strict_policy_an_integrity_and_nothing_left_behind(
     assert not [one for one in service.requests if "cookie" in one.asked.headers]
 
 
+@pytest.mark.slow
 def test_other_bytes_than_those_of_the_integrity_do_not_run(chromium: Chromium, service: Recorder, place: Site) -> None:
     place.pages["/"] = service.tag('integrity="sha384-' + "A" * 64 + '" crossorigin="anonymous"')
     chromium.run("await page.goto(args.url); await page.waitForTimeout(300)", url=place.url)

@@ -129,6 +129,7 @@ async def test_an_answer_that_a_proxy_swallows_counts_once(
         assert await counted(service, banner) == (1, 1, 1)
 
 
+@pytest.mark.slow
 async def test_what_the_service_refuses_for_now_is_counted_later(
     chromium: Chromium, redis_client: "Redis", redis_url: str, database: str, tmp_path: Path, banner: int
 ) -> None:
@@ -151,6 +152,7 @@ async def test_what_the_service_refuses_for_now_is_counted_later(
         await until(is_there, "all is counted", 20)
 
 
+@pytest.mark.slow
 async def test_pages_without_an_origin_count_where_their_site_takes_them(
     chromium: Chromium, service: Tracking, banner: int
 ) -> None:
