@@ -195,6 +195,26 @@ def test_every_view_has_one_heading_and_nothing_is_broken(dashboard: Dashboard, 
     assert found == {view: {"headings": 1, "troubles": [], "wide": 0} for view in views}
 
 
+def test_live_mode_shows_clicks_as_they_come_and_never_falls(dashboard: Dashboard) -> None:
+    script = """
+    await page.goto(args.url + "ui/banners/4711?range=15m&live=1");
+    await page.locator("button.live.live").waitFor();
+    const shown = [];
+    for (let clicks = 1; clicks <= 5; clicks++) {
+        await page.evaluate((path) => fetch(path, {method: "POST"}), "/stats/4711");
+        await until(async () => {
+            shown.push(await number(".tile .big >> nth=0"));
+            return shown.at(-1) >= clicks;
+        });
+    }
+    return {shown, final: await number(".tile .big >> nth=0"), pill: await page.locator("button.live").innerText()};
+    """
+    found = dashboard.look(script)
+    assert found["shown"] == sorted(found["shown"])
+    assert found["final"] == dashboard.get("/stats/4711")["total"] == 5
+    assert "Live" in found["pill"]
+
+
 def test_d2_texts_of_others_are_text(dashboard: Dashboard, filled: dict[str, Any]) -> None:
     script = """
     await page.goto(args.url + "ui/banners?range=7d");

@@ -3,6 +3,8 @@
 type Words = Readonly<Record<string, string>>;
 
 export const M = {
+  usersOfRange: (users: string, range: string) => `${users} different users, ${range}`,
+  eventsByUsers: (events: string, users: string) => `${events} events by ${users} different users`,
   // frame
   view: "View",
   theme: "Theme",

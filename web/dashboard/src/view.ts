@@ -1,6 +1,7 @@
 /** What every view shares: the range, the step, the zone and the comparison that the address asks for. */
 
 import { computed } from "@preact/signals";
+import { isAsked, state } from "./live/live";
 import { now } from "./state/clock";
 import { zone as preferred } from "./state/prefs";
 import { query, reject } from "./state/url";
@@ -83,7 +84,13 @@ export const comparison = computed<Comparison>(() => {
 
 export const before = computed<Range | undefined>(() => compared(range.value, comparison.value, now.value, zone.value));
 
-/** Milliseconds between two questions of clicks: none for what is over. */
-export const everyClicks = () => (range.value.isRunning ? (step.value === "minute" ? 10_000 : 60_000) : 0);
+/** Milliseconds between two questions of clicks: none for what is over. A stream brings what is new by itself; the history
+ * is read again each minute, because a bulk item may open an old minute. */
+export const everyClicks = (isStreamed = false) => {
+  if (!range.value.isRunning) return 0;
+  if (isAsked() && state.value === "polling") return 5_000;
+  if (isAsked() && state.value === "live" && isStreamed) return 60_000;
+  return step.value === "minute" ? 10_000 : 60_000;
+};
 /** The same of what ClickHouse answers. */
 export const everyRows = () => (range.value.isRunning ? (step.value === "minute" ? 30_000 : 60_000) : 0);

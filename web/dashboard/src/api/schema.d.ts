@@ -66,7 +66,7 @@ export interface paths {
          * Clicks of several banners, or hits of a tracker, over a range
          * @description As for one banner, for up to 100 at once and 150,000 buckets in all.
          *
-         *     With `tracker_id`, `from` and `to`: the exact number of hits of a tracker that are in ClickHouse; with `step` also by bucket, in UTC. A tracker without hits has count 0.
+         *     With `tracker_id`, `from` and `to`: the exact number of hits of a tracker that are in ClickHouse, of their users, without those who opted out, and of machines' hits; with `step` also by bucket. A tracker without hits has count 0. NDJSON and Parquet are for hits alone.
          */
         get: operations["statistics"];
         put?: never;
@@ -93,10 +93,32 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The most clicked banners of a range
+         * The banners that lead a range
          * @description Best first; of equal ones the lower id is first. The longest range is 366 days.
+         *
+         *     With `metric=ctr` the lower end of the interval decides, so a rate of few impressions is not ahead of the same rate of many. Banners with fewer viewable impressions than `min`, or with more clicks than viewable impressions, are left out and counted in `leftOut`.
          */
         get: operations["topBanners"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/stats/trackers/top": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The trackers with the most hits
+         * @description Best first; of equal ones the first by id. `users` leaves out those who opted out. The longest range is 366 days.
+         */
+        get: operations["topTrackers"];
         put?: never;
         post?: never;
         delete?: never;
@@ -113,10 +135,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Page views of a range, by minute or hour
+         * Page views of a range, by minute, hour or day
          * @description Views, different users, mean duration and share of bounces: in all, by bucket, and of the most viewed pages. `from` is lowered and `to` raised to whole buckets. Views are there within seconds; those that come late are added to the minute in which they happened. While views come in, parts of one answer may differ by the newest.
          *
-         *     Minutes are kept for 7 days, hours for good.
+         *     Minutes are kept for 7 days, hours for good, by hours of UTC: with `step=hour` and `day` a zone has to begin its hours with them.
          */
         get: operations["pageStatistics"];
         put?: never;
@@ -211,6 +233,46 @@ export interface paths {
          * @description A preflight (CORS): asked by browsers, for the origins of the settings. Counts nothing.
          */
         options: operations["trackPixelPreflight"];
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/r/{slug}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow a redirect link
+         * @description Counts a click of the link's banner and leads to its destination. The destination comes from the table of links; a request can only add to its query what the link lets pass. Machines are led on and counted as such. HEAD has the same headers and never counts. A prefetch is 503 without a body, so that the click itself comes here.
+         */
+        get: operations["followLink"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Report what happens in a page
+         * @description For the snippet: 1 to 50 items in 65,536 bytes, of pages whose `Origin` belongs to a site. An item is named by its view and its number and says its age, of at most 300 seconds. The same name counts once, so the same request may be sent again after any error. Impressions count once for each view and banner. No count of a browser proves anything.
+         */
+        post: operations["collect"];
+        delete?: never;
+        options?: never;
         head?: never;
         patch?: never;
         trace?: never;
@@ -327,6 +389,26 @@ export interface paths {
          * @description In the order of their ids. A banner that was never registered is not in the list, though it may have clicks where `TALLYBOOK_BANNERS` is `open`. While there are more, `next` leads to the next page. A new banner shifts no page.
          */
         get: operations["banners"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/trackers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The trackers and their values
+         * @description In the order of their ids. While there are more, `next` leads to the next page.
+         */
+        get: operations["trackers"];
         put?: never;
         post?: never;
         delete?: never;
@@ -483,6 +565,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/dead-letters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Records that can be no row
+         * @description How many wait, by table and reason, and where they were, the oldest first. Nothing of the records is shown: `tallybook dlq` shows, replays and drops them on the host.
+         */
+        get: operations["deadLetters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/openapi.json": {
         parameters: {
             query?: never;
@@ -604,6 +706,11 @@ export interface components {
              */
             clicks: number;
             /**
+             * @description Impressions, served and viewable, that they stand for
+             * @default 0
+             */
+            impressions: number;
+            /**
              * @description Places of the duplicate items
              * @default []
              */
@@ -612,13 +719,13 @@ export interface components {
              * @description Why items were rejected: the first 1,000 of them
              * @default []
              */
-            errors: components["schemas"]["Fault"][];
+            errors: components["schemas"]["ingest.clicks.bulk.Fault"][];
         };
         /**
          * Fault
          * @description Why one item was not counted.
          */
-        Fault: {
+        "ingest.clicks.bulk.Fault": {
             /** @description Place of the item in the array, from 0 */
             index: number;
             /** @description JSON pointer to what is wrong */
@@ -634,13 +741,19 @@ export interface components {
         };
         /**
          * Click
-         * @description Clicks of one banner.
+         * @description Clicks, or impressions, of one banner.
          */
-        Click: {
+        "ingest.clicks.bulk.Click": {
             /** @description A banner: a decimal integer without sign, zeros in front or spaces */
             bannerId: number;
             /**
-             * @description Clicks that the item stands for
+             * @description What is counted: clicks, impressions served, or impressions that were viewable
+             * @default click
+             * @enum {unknown}
+             */
+            kind: "click" | "served" | "viewable";
+            /**
+             * @description Clicks or impressions that the item stands for
              * @default 1
              */
             count: number;
@@ -649,7 +762,7 @@ export interface components {
              * @description When they happened, RFC 3339 with zone; now when not given
              */
             timestamp?: string;
-            /** @description Names the item: the same id on the same banner counts once */
+            /** @description Names the item: the same id on the same banner counts once per kind */
             id?: string;
         };
         /**
@@ -702,6 +815,80 @@ export interface components {
             final: boolean;
         };
         /**
+         * BannerMetrics
+         * @description Metrics of one banner, when `metrics` or `traffic` was given.
+         */
+        BannerMetrics: {
+            /**
+             * Format: date-time
+             * @description First minute of the range
+             */
+            tsFrom: string;
+            /**
+             * Format: date-time
+             * @description End of the last minute of the range
+             */
+            tsTo: string;
+            /**
+             * Format: date-time
+             * @description Every click acknowledged on this host before this is counted
+             */
+            asOf: string;
+            /** @description True when a store did not answer and `partial=true` was asked */
+            partial?: boolean;
+            /** @description The stores that did not answer: redis, postgres */
+            missing?: string[];
+            /** @description The zone in which hours and days begin, when one was given */
+            tz?: string;
+            /** @enum {unknown} */
+            step: "day" | "hour" | "minute";
+            /** @description A banner: a decimal integer without sign, zeros in front or spaces */
+            bannerId: number;
+            /** @enum {unknown} */
+            traffic: "all" | "bots" | "human";
+            totals: components["schemas"]["Figures"];
+            stats: components["schemas"]["MetricBucket"][];
+        };
+        /**
+         * Figures
+         * @description The metrics asked for, of the whole range.
+         */
+        Figures: {
+            /** @description Clicks */
+            clicks?: number;
+            /** @description Impressions served */
+            served?: number;
+            /** @description Impressions of which half was in view for a second */
+            viewable?: number;
+            /** @description Clicks / viewable; null when nothing was viewable */
+            ctr?: number | null;
+            /** @description Lower end of the interval of `ctr` (Wilson, 95 %); null when clicks exceed viewable */
+            ctrLow?: number | null;
+            /** @description Upper end of the interval of `ctr` */
+            ctrHigh?: number | null;
+        };
+        /**
+         * MetricBucket
+         * @description The metrics asked for, of one minute, hour or day.
+         */
+        MetricBucket: {
+            /**
+             * Format: date-time
+             * @description When the bucket begins, in UTC
+             */
+            timestamp: string;
+            /** @description Clicks */
+            clicks?: number;
+            /** @description Impressions served */
+            served?: number;
+            /** @description Impressions of which half was in view for a second */
+            viewable?: number;
+            /** @description Clicks / viewable; null when nothing was viewable */
+            ctr?: number | null;
+            /** @description False while one of the counts may still grow */
+            final: boolean;
+        };
+        /**
          * Statistics
          * @description Clicks of several banners, in the order in which they were asked for.
          */
@@ -744,6 +931,50 @@ export interface components {
             stats: components["schemas"]["Bucket"][];
         };
         /**
+         * Metrics
+         * @description Metrics of several banners, when `metrics` or `traffic` was given.
+         */
+        Metrics: {
+            /**
+             * Format: date-time
+             * @description First minute of the range
+             */
+            tsFrom: string;
+            /**
+             * Format: date-time
+             * @description End of the last minute of the range
+             */
+            tsTo: string;
+            /**
+             * Format: date-time
+             * @description Every click acknowledged on this host before this is counted
+             */
+            asOf: string;
+            /** @description True when a store did not answer and `partial=true` was asked */
+            partial?: boolean;
+            /** @description The stores that did not answer: redis, postgres */
+            missing?: string[];
+            /** @description The zone in which hours and days begin, when one was given */
+            tz?: string;
+            /** @enum {unknown} */
+            step: "day" | "hour" | "minute";
+            /** @enum {unknown} */
+            traffic: "all" | "bots" | "human";
+            /** @description Those of all banners together */
+            totals: components["schemas"]["Figures"];
+            banners: components["schemas"]["Measured"][];
+        };
+        /**
+         * Measured
+         * @description Metrics of one banner among several.
+         */
+        Measured: {
+            /** @description A banner: a decimal integer without sign, zeros in front or spaces */
+            bannerId: number;
+            totals: components["schemas"]["Figures"];
+            stats: components["schemas"]["MetricBucket"][];
+        };
+        /**
          * TrackerCount
          * @description Hits of a tracker in a range, machines' included. With `step` also by bucket; those without hits are left out.
          */
@@ -754,8 +985,14 @@ export interface components {
             from: string;
             /** @description The end as it was asked for: a date, or an instant in UTC */
             to: string;
+            /** @description The zone of dates, hours and days */
+            tz: string;
             /** @description Hits of the range */
             count: number;
+            /** @description Different users of the range, those who opted out left out: no sum of buckets */
+            users: number;
+            /** @description Hits of machines among them */
+            bots: number;
             /** @enum {unknown} */
             step?: "day" | "hour" | "minute";
             stats?: components["schemas"]["TrackerBucket"][];
@@ -772,10 +1009,14 @@ export interface components {
             timestamp: string;
             /** @description Hits of the bucket that lie in the range */
             count: number;
+            /** @description Different users of them, those who opted out left out */
+            users: number;
+            /** @description Hits of machines among them */
+            bots: number;
         };
         /**
          * Top
-         * @description The most clicked banners, best first; of equal ones the lower id is first.
+         * @description The banners with the highest counts, best first; of equal ones the lower id is first.
          */
         Top: {
             /**
@@ -803,7 +1044,7 @@ export interface components {
         };
         /**
          * Place
-         * @description A banner and its clicks in the range.
+         * @description A banner and its count in the range.
          */
         Place: {
             /** @description A banner: a decimal integer without sign, zeros in front or spaces */
@@ -811,9 +1052,83 @@ export interface components {
             count: number;
         };
         /**
+         * RateTop
+         * @description The banners with the highest rates, by `ctrLow`, best first; of equal ones the lower id is first.
+         */
+        RateTop: {
+            /**
+             * Format: date-time
+             * @description First minute of the range
+             */
+            tsFrom: string;
+            /**
+             * Format: date-time
+             * @description End of the last minute of the range
+             */
+            tsTo: string;
+            /**
+             * Format: date-time
+             * @description Every click acknowledged on this host before this is counted
+             */
+            asOf: string;
+            /** @description True when a store did not answer and `partial=true` was asked */
+            partial?: boolean;
+            /** @description The stores that did not answer: redis, postgres */
+            missing?: string[];
+            /** @description The zone in which hours and days begin, when one was given */
+            tz?: string;
+            banners: components["schemas"]["RatePlace"][];
+            /** @description Banners with fewer viewable impressions than `min`, or with more clicks than them */
+            leftOut: number;
+        };
+        /**
+         * RatePlace
+         * @description A banner and its rate in the range.
+         */
+        RatePlace: {
+            /** @description A banner: a decimal integer without sign, zeros in front or spaces */
+            bannerId: number;
+            /** @description Clicks */
+            clicks: number;
+            /** @description Impressions of which half was in view for a second */
+            viewable: number;
+            /** @description Clicks / viewable; null when nothing was viewable */
+            ctr: number | null;
+            /** @description Lower end of the interval of `ctr` (Wilson, 95 %); null when clicks exceed viewable */
+            ctrLow: number | null;
+            /** @description Upper end of the interval of `ctr` */
+            ctrHigh: number | null;
+        };
+        /**
+         * TrackerTop
+         * @description The trackers with the most hits, best first; of equal ones the first by id.
+         */
+        TrackerTop: {
+            /** @description The begin as it was asked for: a date, or an instant in UTC */
+            from: string;
+            /** @description The end as it was asked for: a date, or an instant in UTC */
+            to: string;
+            /** @description The zone of dates */
+            tz: string;
+            trackers: components["schemas"]["TrackerPlace"][];
+        };
+        /**
+         * TrackerPlace
+         * @description A tracker and its hits in the range.
+         */
+        TrackerPlace: {
+            /** Format: uuid */
+            tracker_id: string;
+            /** @description Its value of now; absent when it is no tracker any more */
+            value: string;
+            count: number;
+            users: number;
+            bots: number;
+        };
+        /**
          * PageStatistics
-         * @description Page views of a range: in all, by minute or hour (those without views are left out), and of the most viewed pages
-         *         unless one page was asked for.
+         * @description Page views of a range: in all, by bucket (those without views are left out, unless `fill=true`), and of the most
+         *         viewed pages unless one page was asked for.
          */
         PageStatistics: {
             /**
@@ -826,8 +1141,20 @@ export interface components {
              * @description End of the last bucket of the range
              */
             to: string;
+            /**
+             * Format: date-time
+             * @description When this was asked, in UTC
+             */
+            asOf: string;
+            /**
+             * Format: date-time
+             * @description Views that came in before are in; absent where nobody can say
+             */
+            freshUntil?: string;
             /** @enum {unknown} */
-            step: "hour" | "minute";
+            step: "day" | "hour" | "minute";
+            /** @description The zone in which hours and days begin */
+            tz: string;
             page_id?: string;
             total: components["schemas"]["PageSums"];
             stats: components["schemas"]["PageBucket"][];
@@ -849,7 +1176,7 @@ export interface components {
         };
         /**
          * PageBucket
-         * @description Views of one minute or hour.
+         * @description Views of one minute, hour or day.
          */
         PageBucket: {
             /** @description Page views */
@@ -862,7 +1189,7 @@ export interface components {
             bounce_rate: number;
             /**
              * Format: date-time
-             * @description When the minute or hour begins, in UTC
+             * @description When the bucket begins, in UTC
              */
             timestamp: string;
         };
@@ -880,6 +1207,173 @@ export interface components {
             /** @description Share of views that were bounces; 0 without views */
             bounce_rate: number;
             page_id: string;
+        };
+        /**
+         * Refused
+         * @description The items that were not counted. All others were, now or before.
+         */
+        Refused: {
+            /** @description In the order of the items */
+            rejected: components["schemas"]["ingest.collect.items.Fault"][];
+        };
+        /**
+         * Fault
+         * @description Why an item was not counted.
+         */
+        "ingest.collect.items.Fault": {
+            /** @description Place of the item in the array, from 0 */
+            index: number;
+            /** @description `invalid`, `too_old`, `too_large` or `unknown_banner` */
+            code: string;
+            /** @description JSON pointer to what is wrong */
+            pointer: string;
+            /** @description What is wrong, for people */
+            detail: string;
+        };
+        /**
+         * Click
+         * @description A click on a banner.
+         */
+        "ingest.collect.items.Click": {
+            /** @enum {unknown} */
+            k: "click";
+            /**
+             * Format: uuid
+             * @description The view: a random UUID
+             */
+            v: string;
+            /** @description Number of the item within its view */
+            n: number;
+            /** @description Its age in milliseconds; above 300,000 it is `too_old` */
+            t: number;
+            /** @description A banner, as in `/stats/{bannerId}` */
+            b: string;
+        };
+        /**
+         * Served
+         * @description A banner that stands in a visible page.
+         */
+        Served: {
+            /** @enum {unknown} */
+            k: "served";
+            /**
+             * Format: uuid
+             * @description The view: a random UUID
+             */
+            v: string;
+            /** @description Number of the item within its view */
+            n: number;
+            /** @description Its age in milliseconds; above 300,000 it is `too_old` */
+            t: number;
+            /** @description A banner, as in `/stats/{bannerId}` */
+            b: string;
+        };
+        /**
+         * Viewable
+         * @description A banner of which half was in view for a second.
+         */
+        Viewable: {
+            /** @enum {unknown} */
+            k: "viewable";
+            /**
+             * Format: uuid
+             * @description The view: a random UUID
+             */
+            v: string;
+            /** @description Number of the item within its view */
+            n: number;
+            /** @description Its age in milliseconds; above 300,000 it is `too_old` */
+            t: number;
+            /** @description A banner, as in `/stats/{bannerId}` */
+            b: string;
+        };
+        /**
+         * View
+         * @description One showing of a page.
+         */
+        View: {
+            /** @enum {unknown} */
+            k: "view";
+            /**
+             * Format: uuid
+             * @description The view: a random UUID
+             */
+            v: string;
+            /** @description Number of the item within its view */
+            n: number;
+            /** @description Its age in milliseconds; above 300,000 it is `too_old` */
+            t: number;
+            /** @description An address of at most 1,024 characters, with http or https */
+            u: string;
+            /**
+             * @description The referrer, of at most 1,024 characters; may be empty
+             * @default
+             */
+            r: string;
+        };
+        /**
+         * Leave
+         * @description A page that is no longer visible.
+         */
+        Leave: {
+            /** @enum {unknown} */
+            k: "leave";
+            /**
+             * Format: uuid
+             * @description The view: a random UUID
+             */
+            v: string;
+            /** @description Number of the item within its view */
+            n: number;
+            /** @description Its age in milliseconds; above 300,000 it is `too_old` */
+            t: number;
+            /** @description Milliseconds for which the page was visible */
+            ms: number;
+        };
+        /**
+         * Event
+         * @description Something that the page names.
+         */
+        "ingest.collect.items.Event": {
+            /** @enum {unknown} */
+            k: "event";
+            /**
+             * Format: uuid
+             * @description The view: a random UUID
+             */
+            v: string;
+            /** @description Number of the item within its view */
+            n: number;
+            /** @description Its age in milliseconds; above 300,000 it is `too_old` */
+            t: number;
+            /** @description What happened, as `purchase` */
+            e: string;
+            /**
+             * @description Properties: the text of a JSON object of at most 16 names with plain values, 2,048 bytes
+             * @default {}
+             */
+            p: string;
+            /** @description An address of at most 1,024 characters, with http or https */
+            u: string;
+        };
+        /**
+         * Out
+         * @description A click on a link to another host.
+         */
+        Out: {
+            /** @enum {unknown} */
+            k: "out";
+            /**
+             * Format: uuid
+             * @description The view: a random UUID
+             */
+            v: string;
+            /** @description Number of the item within its view */
+            n: number;
+            /** @description Its age in milliseconds; above 300,000 it is `too_old` */
+            t: number;
+            /** @description An address of at most 1,024 characters, with http or https */
+            u: string;
         };
         /**
          * Taken
@@ -929,7 +1423,7 @@ export interface components {
          * Event
          * @description One product event, as it is sent.
          */
-        Event: {
+        "shared.events.rows.Event": {
             /**
              * Format: uuid
              * @description Names the event: the same id counts once, for ever
@@ -1161,6 +1655,30 @@ export interface components {
             createdAt: string;
         };
         /**
+         * Trackers
+         * @description A page of trackers, in the order of their ids.
+         */
+        Trackers: {
+            trackers: components["schemas"]["Tracker"][];
+            /** @description The `cursor` of the next page; absent on the last one */
+            next?: string;
+        };
+        /**
+         * Tracker
+         * @description A tracker.
+         */
+        Tracker: {
+            /** Format: uuid */
+            tracker_id: string;
+            /** @description Its value of now; each hit keeps that of its moment */
+            value: string;
+            /**
+             * Format: date-time
+             * @description When it was added, in UTC
+             */
+            created_at: string;
+        };
+        /**
          * Session
          * @description Who is signed in. `open`: no key is needed here. `out`: nobody is.
          */
@@ -1298,8 +1816,8 @@ export interface components {
          * TableAccount
          * @description What a table gets, in its own rows (events, hits, page views) by where they are. `duplicate` was left out because
          *         the table has it; `skipped` never was one more: repeats of an append, and what aborted transactions left in Kafka.
-         *         `difference` counts records of the log and should be 0. `in_flight` and `accepted` are null while more events wait
-         *         than can be counted in a moment.
+         *         `difference` counts records of the log and should be 0. `in_flight` and `accepted` are null while more wait than can
+         *         be counted in a moment.
          */
         TableAccount: {
             accepted: number | null;
@@ -1360,6 +1878,47 @@ export interface components {
             /** @description Seconds since the end of the oldest minute that is not in Postgres; 0 without */
             oldestS: number;
         };
+        /**
+         * DeadLetters
+         * @description Letters that wait: how many by reason, and a page of them, the oldest first.
+         */
+        DeadLetters: {
+            counts: components["schemas"]["LetterCount"][];
+            letters: components["schemas"]["Letter"][];
+            /** @description The `cursor` of the next page; absent on the last one */
+            next?: string;
+        };
+        /**
+         * LetterCount
+         * @description Letters of a table that wait for one reason.
+         */
+        LetterCount: {
+            table: string;
+            /** @description `malformed`, `columns`, another word of the sink, or a code of ClickHouse */
+            reason: string;
+            count: number;
+        };
+        /**
+         * Letter
+         * @description A letter that waits.
+         */
+        Letter: {
+            /** @description What `tallybook dlq` calls it */
+            id: string;
+            /** @description The table that its record was for */
+            table: string;
+            /** @description Why it can be no row */
+            reason: string;
+            topic: string;
+            partition: number;
+            /** @description Of Kafka the offset, of Redis the milliseconds of the entry's id */
+            offset: number;
+            /**
+             * Format: date-time
+             * @description When it was refused, in UTC
+             */
+            created_at: string;
+        };
     };
     responses: never;
     parameters: never;
@@ -1393,6 +1952,17 @@ export interface operations {
                 fill?: boolean;
                 /** @description While Redis or Postgres is away: what is known, marked as partial, not 503 */
                 partial?: boolean;
+                /**
+                 * @description What to return, with commas between: `clicks`, impressions `served` and `viewable`, and `ctr`, which is clicks / viewable. With it or with `traffic` the answer has `totals` and these names instead of `total` and `count`
+                 * @example [
+                 *       "clicks",
+                 *       "viewable",
+                 *       "ctr"
+                 *     ]
+                 */
+                metrics?: ("clicks" | "ctr" | "served" | "viewable")[];
+                /** @description Whose: of people (`human`, when not given), of machines (`bots`), or of both (`all`). Clicks of `POST /stats` are not looked at and count as those of people */
+                traffic?: "all" | "bots" | "human";
             };
             header?: never;
             path: {
@@ -1438,7 +2008,7 @@ export interface operations {
                      *       ]
                      *     }
                      */
-                    "application/json": components["schemas"]["BannerStatistics"];
+                    "application/json": components["schemas"]["BannerStatistics"] | components["schemas"]["BannerMetrics"];
                     "text/csv": string;
                 };
             };
@@ -1972,7 +2542,7 @@ export interface operations {
                  *       }
                  *     ]
                  */
-                "application/json": components["schemas"]["Event"][];
+                "application/json": components["schemas"]["shared.events.rows.Event"][];
             };
         };
         responses: {
@@ -2189,12 +2759,12 @@ export interface operations {
                  */
                 tracker_id?: string;
                 /**
-                 * @description With `tracker_id`: begin of the range, a date in UTC or an RFC 3339 time
+                 * @description With `tracker_id`: begin of the range, a date of `tz` or an RFC 3339 time
                  * @example 2026-03-01
                  */
                 from?: string;
                 /**
-                 * @description With `tracker_id`: end of the range; a date is in it as a whole, a time is not
+                 * @description With `tracker_id`: end of the range; a date of `tz` is in it as a whole, a time is not
                  * @example 2026-03-31
                  */
                 to?: string;
@@ -2219,6 +2789,17 @@ export interface operations {
                 fill?: boolean;
                 /** @description While Redis or Postgres is away: what is known, marked as partial, not 503 */
                 partial?: boolean;
+                /**
+                 * @description What to return, with commas between: `clicks`, impressions `served` and `viewable`, and `ctr`, which is clicks / viewable. With it or with `traffic` the answer has `totals` and these names instead of `total` and `count`
+                 * @example [
+                 *       "clicks",
+                 *       "viewable",
+                 *       "ctr"
+                 *     ]
+                 */
+                metrics?: ("clicks" | "ctr" | "served" | "viewable")[];
+                /** @description Whose: of people (`human`, when not given), of machines (`bots`), or of both (`all`). Clicks of `POST /stats` are not looked at and count as those of people */
+                traffic?: "all" | "bots" | "human";
             };
             header?: never;
             path?: never;
@@ -2268,8 +2849,10 @@ export interface operations {
                      *       ]
                      *     }
                      */
-                    "application/json": components["schemas"]["Statistics"] | components["schemas"]["TrackerCount"];
+                    "application/json": components["schemas"]["Statistics"] | components["schemas"]["Metrics"] | components["schemas"]["TrackerCount"];
                     "text/csv": string;
+                    "application/x-ndjson": string;
+                    "application/vnd.apache.parquet": string;
                 };
             };
             /** @description `foreign_host`, `malformed` */
@@ -2445,7 +3028,7 @@ export interface operations {
                  *       }
                  *     ]
                  */
-                "application/json": components["schemas"]["Click"][];
+                "application/json": components["schemas"]["ingest.clicks.bulk.Click"][];
             };
         };
         responses: {
@@ -2704,6 +3287,12 @@ export interface operations {
                 tz?: string;
                 /** @description Banners to name, 10 when not given */
                 limit?: number;
+                /** @description What decides: `clicks` when not given */
+                metric?: "clicks" | "ctr" | "served" | "viewable";
+                /** @description With `metric=ctr`: viewable impressions that a banner needs, 100 by default */
+                min?: number;
+                /** @description Whose: of people (`human`, when not given), of machines (`bots`), or of both (`all`). Clicks of `POST /stats` are not looked at and count as those of people */
+                traffic?: "all" | "bots" | "human";
                 /** @description While Redis or Postgres is away: what is known, marked as partial, not 503 */
                 partial?: boolean;
             };
@@ -2720,6 +3309,8 @@ export interface operations {
                     "Tallybook-As-Of"?: string;
                     /** @description With CSV: what `missing` says in JSON, when a store did not answer */
                     "Tallybook-Missing"?: string;
+                    /** @description With CSV and `metric=ctr`: what `leftOut` says in JSON */
+                    "Tallybook-Left-Out"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2736,7 +3327,7 @@ export interface operations {
                      *       ]
                      *     }
                      */
-                    "application/json": components["schemas"]["Top"];
+                    "application/json": components["schemas"]["Top"] | components["schemas"]["RateTop"];
                     "text/csv": string;
                 };
             };
@@ -2890,21 +3481,189 @@ export interface operations {
             };
         };
     };
-    pageStatistics: {
+    topTrackers: {
         parameters: {
             query: {
                 /**
-                 * @description Begin of the range, a date in UTC or an RFC 3339 time
+                 * @description Begin of the range, a date of `tz` or an RFC 3339 time
                  * @example 2026-03-01
                  */
                 from: string;
                 /**
-                 * @description End of the range; a date is in it as a whole, a time is not
+                 * @description End of the range; a date of `tz` is in it as a whole, a time is not
                  * @example 2026-03-31
                  */
                 to: string;
-                /** @description Size of a bucket, `hour` when not given */
-                step?: "hour" | "minute";
+                /**
+                 * @description Zone in which hours and days begin, by its IANA name; UTC when not given
+                 * @example Europe/Berlin
+                 */
+                tz?: string;
+                /** @description Trackers to name, 10 when not given */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The trackers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "from": "2026-03-01",
+                     *       "to": "2026-03-31",
+                     *       "tz": "UTC",
+                     *       "trackers": [
+                     *         {
+                     *           "tracker_id": "01980a4c-5c1e-7a11-9b1e-3f2a4b5c6d7e",
+                     *           "value": "Spring sale",
+                     *           "count": 1204,
+                     *           "users": 310,
+                     *           "bots": 80
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TrackerTop"];
+                    "text/csv": string;
+                    "application/x-ndjson": string;
+                    "application/vnd.apache.parquet": string;
+                };
+            };
+            /** @description `malformed`, `foreign_host` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "malformed" | "foreign_host";
+                        /** @constant */
+                        status?: 400;
+                    };
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unauthorized";
+                        /** @constant */
+                        status?: 401;
+                    };
+                };
+            };
+            /** @description `forbidden`, `foreign_request` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "forbidden" | "foreign_request";
+                        /** @constant */
+                        status?: 403;
+                    };
+                };
+            };
+            /** @description `invalid` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "invalid";
+                        /** @constant */
+                        status?: 422;
+                    };
+                };
+            };
+            /** @description `limited` */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "limited";
+                        /** @constant */
+                        status?: 429;
+                    };
+                };
+            };
+            /** @description `unexpected` */
+            500: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unexpected";
+                        /** @constant */
+                        status?: 500;
+                    };
+                };
+            };
+            /** @description `clickhouse_unavailable`, `busy`, `postgres_unavailable` */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "clickhouse_unavailable" | "busy" | "postgres_unavailable";
+                        /** @constant */
+                        status?: 503;
+                    };
+                };
+            };
+        };
+    };
+    pageStatistics: {
+        parameters: {
+            query: {
+                /**
+                 * @description Begin of the range, a date of `tz` or an RFC 3339 time
+                 * @example 2026-03-01
+                 */
+                from: string;
+                /**
+                 * @description End of the range; a date of `tz` is in it as a whole, a time is not
+                 * @example 2026-03-31
+                 */
+                to: string;
+                /** @description Size of a bucket, `hour` when not given. The longest ranges are 8 days with step=minute, 366 days with step=hour, 3,660 days with step=day */
+                step?: "day" | "hour" | "minute";
+                /**
+                 * @description Zone in which hours and days begin, by its IANA name; UTC when not given
+                 * @example Europe/Berlin
+                 */
+                tz?: string;
+                /** @description Also the buckets without views, with 0 */
+                fill?: boolean;
                 /**
                  * @description Views of this page alone
                  * @example /products/7
@@ -2929,7 +3688,10 @@ export interface operations {
                      * @example {
                      *       "from": "2026-03-01T00:00:00Z",
                      *       "to": "2026-04-01T00:00:00Z",
+                     *       "asOf": "2026-03-31T12:34:56.789012Z",
+                     *       "freshUntil": "2026-03-31T12:34:56.789012Z",
                      *       "step": "hour",
+                     *       "tz": "UTC",
                      *       "total": {
                      *         "views": 5,
                      *         "users": 3,
@@ -2957,6 +3719,9 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["PageStatistics"];
+                    "text/csv": string;
+                    "application/x-ndjson": string;
+                    "application/vnd.apache.parquet": string;
                 };
             };
             /** @description `malformed`, `foreign_host` */
@@ -3739,6 +4504,344 @@ export interface operations {
                         code?: "unexpected";
                         /** @constant */
                         status?: 500;
+                    };
+                };
+            };
+        };
+    };
+    followLink: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The link
+                 * @example spring
+                 */
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Counted; the destination is in `location` */
+            302: {
+                headers: {
+                    /** @description The destination of the link, with what the link lets pass of the query */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `malformed` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "malformed";
+                        /** @constant */
+                        status?: 400;
+                    };
+                };
+            };
+            /** @description `unknown_link`, `unknown_banner` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unknown_link" | "unknown_banner";
+                        /** @constant */
+                        status?: 404;
+                    };
+                };
+            };
+            /** @description `link_gone` */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "link_gone";
+                        /** @constant */
+                        status?: 410;
+                    };
+                };
+            };
+            /** @description `too_many_new_banners`, `limited` */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "too_many_new_banners" | "limited";
+                        /** @constant */
+                        status?: 429;
+                    };
+                };
+            };
+            /** @description `unexpected` */
+            500: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unexpected";
+                        /** @constant */
+                        status?: 500;
+                    };
+                };
+            };
+            /** @description `lanes_full`, `redis_unavailable`, `postgres_unavailable`, `busy` */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "lanes_full" | "redis_unavailable" | "postgres_unavailable" | "busy";
+                        /** @constant */
+                        status?: 503;
+                    };
+                };
+            };
+        };
+    };
+    collect: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The site, where its pages send `Origin: null` or several sites are meant to be told apart
+                 * @example shop
+                 */
+                s?: string;
+                /** @description `1` when the browser is driven by a program: it counts as a machine */
+                w?: "0" | "1";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The items. Send them as text/plain: then no browser asks first */
+        requestBody: {
+            content: {
+                /**
+                 * @example [
+                 *       {
+                 *         "k": "served",
+                 *         "v": "5b0e2c7e-6a0a-4d39-8a4f-0d6f2d3b9c11",
+                 *         "n": 1,
+                 *         "t": 540,
+                 *         "b": "42"
+                 *       },
+                 *       {
+                 *         "k": "click",
+                 *         "v": "5b0e2c7e-6a0a-4d39-8a4f-0d6f2d3b9c11",
+                 *         "n": 4,
+                 *         "t": 12,
+                 *         "b": "42"
+                 *       }
+                 *     ]
+                 */
+                "application/json": (components["schemas"]["ingest.collect.items.Click"] | components["schemas"]["Served"] | components["schemas"]["Viewable"] | components["schemas"]["View"] | components["schemas"]["Leave"] | components["schemas"]["ingest.collect.items.Event"] | components["schemas"]["Out"])[];
+            };
+        };
+        responses: {
+            /** @description Counted, now or before, but for the items named */
+            200: {
+                headers: {
+                    /** @description `*`, also of errors */
+                    "Access-Control-Allow-Origin"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "rejected": [
+                     *         {
+                     *           "index": 1,
+                     *           "code": "too_old",
+                     *           "pointer": "/1/t",
+                     *           "detail": "It is older than 300,000 ms"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Refused"];
+                };
+            };
+            /** @description All items are counted, now or before */
+            204: {
+                headers: {
+                    /** @description `*`, also of errors */
+                    "Access-Control-Allow-Origin"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `malformed`, `foreign_host` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "malformed" | "foreign_host";
+                        /** @constant */
+                        status?: 400;
+                    };
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unauthorized";
+                        /** @constant */
+                        status?: 401;
+                    };
+                };
+            };
+            /** @description `unknown_site`, `forbidden`, `foreign_request` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unknown_site" | "forbidden" | "foreign_request";
+                        /** @constant */
+                        status?: 403;
+                    };
+                };
+            };
+            /** @description `body_timeout` */
+            408: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "body_timeout";
+                        /** @constant */
+                        status?: 408;
+                    };
+                };
+            };
+            /** @description `too_large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "too_large";
+                        /** @constant */
+                        status?: 413;
+                    };
+                };
+            };
+            /** @description `unsupported_media_type` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unsupported_media_type";
+                        /** @constant */
+                        status?: 415;
+                    };
+                };
+            };
+            /** @description `invalid` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "invalid";
+                        /** @constant */
+                        status?: 422;
+                    };
+                };
+            };
+            /** @description `too_many_new_banners`, `limited` */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "too_many_new_banners" | "limited";
+                        /** @constant */
+                        status?: 429;
+                    };
+                };
+            };
+            /** @description `unexpected` */
+            500: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unexpected";
+                        /** @constant */
+                        status?: 500;
+                    };
+                };
+            };
+            /** @description `redis_unavailable`, `postgres_unavailable`, `log_full`, `log_unavailable`, `journal_full`, `busy` */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "redis_unavailable" | "postgres_unavailable" | "log_full" | "log_unavailable" | "journal_full" | "busy";
+                        /** @constant */
+                        status?: 503;
                     };
                 };
             };
@@ -4771,6 +5874,151 @@ export interface operations {
             };
         };
     };
+    trackers: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Only trackers whose id begins with this, or whose value has it in it, in any case
+                 * @example spring
+                 */
+                q?: string;
+                /** @description Trackers of a page, 100 when not given */
+                limit?: number;
+                /** @description `next` of the page before; everything else but `limit` has to stay as it was */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "trackers": [
+                     *         {
+                     *           "tracker_id": "01980a4c-5c1e-7a11-9b1e-3f2a4b5c6d7e",
+                     *           "value": "Spring sale",
+                     *           "created_at": "2026-03-01T09:00:00Z"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Trackers"];
+                };
+            };
+            /** @description `foreign_host`, `malformed` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "foreign_host" | "malformed";
+                        /** @constant */
+                        status?: 400;
+                    };
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unauthorized";
+                        /** @constant */
+                        status?: 401;
+                    };
+                };
+            };
+            /** @description `forbidden`, `foreign_request` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "forbidden" | "foreign_request";
+                        /** @constant */
+                        status?: 403;
+                    };
+                };
+            };
+            /** @description `invalid` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "invalid";
+                        /** @constant */
+                        status?: 422;
+                    };
+                };
+            };
+            /** @description `limited` */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "limited";
+                        /** @constant */
+                        status?: 429;
+                    };
+                };
+            };
+            /** @description `unexpected` */
+            500: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unexpected";
+                        /** @constant */
+                        status?: 500;
+                    };
+                };
+            };
+            /** @description `postgres_unavailable`, `busy` */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "postgres_unavailable" | "busy";
+                        /** @constant */
+                        status?: 503;
+                    };
+                };
+            };
+        };
+    };
     session: {
         parameters: {
             query?: never;
@@ -5645,6 +6893,162 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
                         code?: "redis_unavailable" | "postgres_unavailable" | "log_unavailable" | "busy";
+                        /** @constant */
+                        status?: 503;
+                    };
+                };
+            };
+        };
+    };
+    deadLetters: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Letters of this table alone
+                 * @example events
+                 */
+                table?: string;
+                /** @description Letters of a page, 100 when not given */
+                limit?: number;
+                /** @description `next` of the page before, with the same `table` */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "counts": [
+                     *         {
+                     *           "table": "events",
+                     *           "reason": "columns",
+                     *           "count": 1
+                     *         }
+                     *       ],
+                     *       "letters": [
+                     *         {
+                     *           "id": "streams/events/0/1772366400000-0/events",
+                     *           "table": "events",
+                     *           "reason": "columns",
+                     *           "topic": "events",
+                     *           "partition": 0,
+                     *           "offset": 1772366400000,
+                     *           "created_at": "2026-03-01T12:00:00Z"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DeadLetters"];
+                };
+            };
+            /** @description `foreign_host`, `malformed` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "foreign_host" | "malformed";
+                        /** @constant */
+                        status?: 400;
+                    };
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unauthorized";
+                        /** @constant */
+                        status?: 401;
+                    };
+                };
+            };
+            /** @description `forbidden`, `foreign_request` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "forbidden" | "foreign_request";
+                        /** @constant */
+                        status?: 403;
+                    };
+                };
+            };
+            /** @description `invalid` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "invalid";
+                        /** @constant */
+                        status?: 422;
+                    };
+                };
+            };
+            /** @description `limited` */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "limited";
+                        /** @constant */
+                        status?: 429;
+                    };
+                };
+            };
+            /** @description `unexpected` */
+            500: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unexpected";
+                        /** @constant */
+                        status?: 500;
+                    };
+                };
+            };
+            /** @description `postgres_unavailable`, `busy` */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "postgres_unavailable" | "busy";
                         /** @constant */
                         status?: 503;
                     };

@@ -72,7 +72,7 @@ function take(event: string, data: { asOf: string; banners: unknown }): void {
   learn(data.asOf);
   batch(() => {
     if (event === "counts") buckets.take(data.banners as Sent[]);
-    else if (event === "top") ranking.value = data.banners as Place[];
+    else if (event === "ranking") ranking.value = ranked(data.banners as [number, number][]);
     else return;
     seen.value = Date.parse(data.asOf);
     buckets.trim(new Date(seen.peek() - KEPT_MS).toISOString());
@@ -80,3 +80,6 @@ function take(event: string, data: { asOf: string; banners: unknown }): void {
     frames.value++;
   });
 }
+
+const ranked = (pairs: readonly (readonly [number, number])[]): Place[] =>
+  pairs.map(([bannerId, count]) => ({ bannerId, count }));

@@ -75,6 +75,8 @@ export function Trouble({
   retry: () => void;
 }) {
   const known = T.problems[problem.code];
+  // What is wrong with the question stands at its control, too.
+  if (problem.faults.length) return <p class="fault">{problem.detail}</p>;
   return (
     <div class="trouble" role={againAt === undefined ? "alert" : undefined}>
       <p>

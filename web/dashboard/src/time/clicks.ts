@@ -30,12 +30,13 @@ export function useCompared<T extends Covered>(
   path: string | null,
   more: Values = {},
   by: Step | null = step.value,
+  isStreamed = false,
 ): Compared<T> {
   const asked = range.value;
   const past = before.value;
   const stepped = by === null ? {} : { step: by, fill: true };
   const to = (one: Range) => (path === null ? null : question(path, { ...more, ...ends(one), ...stepped }));
-  const current = useApi<T>(to(asked), everyClicks());
+  const current = useApi<T>(to(asked), everyClicks(isStreamed));
   const former = useApi<T>(past ? to(past) : null);
   const cutAt =
     current.data && former.data && asked.isRunning && !current.isStale && !former.isStale

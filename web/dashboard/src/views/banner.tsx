@@ -55,8 +55,13 @@ function Known({ id }: { id: number }) {
   const ids = [id, ...beside];
   const names = useNames(ids);
   const live = useBanners(ids);
-  const one = useCompared<BannerStatistics>(`stats/${id}`);
-  const more = useCompared<Statistics>(beside.length ? "stats" : null, { bannerIds: beside.join(",") });
+  const one = useCompared<BannerStatistics>(`stats/${id}`, {}, step.value, step.value === "minute");
+  const more = useCompared<Statistics>(
+    beside.length ? "stats" : null,
+    { bannerIds: beside.join(",") },
+    step.value,
+    step.value === "minute",
+  );
   const minute = useApi<BannerStatistics>(question(`stats/${id}`), 10_000);
   const marksOf = query.value.get("marks") ?? "";
   const marks = useApi<EventLogs>(

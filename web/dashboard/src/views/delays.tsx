@@ -2,6 +2,7 @@
 
 import { question } from "../api/client";
 import { useApi } from "../api/resource";
+import type { DeadLetters, Freshness } from "../api/shapes";
 import { Panel } from "../parts/panel";
 import { Table } from "../parts/table";
 import { User } from "../parts/user";
@@ -12,37 +13,6 @@ import { zoneOf } from "../view";
 
 const EVERY_MS = 5_000;
 const LATE_S = 30;
-
-export interface Freshness {
-  readonly asOf: string;
-  readonly tables: Readonly<
-    Record<
-      string,
-      {
-        readonly freshUntil?: string | null;
-        readonly oldestS?: number | null;
-        readonly waiting?: number | null;
-        readonly state: string;
-        readonly reason?: string;
-      }
-    >
-  >;
-  readonly minutes: { readonly oldestS?: number | null };
-}
-
-export interface DeadLetters {
-  readonly counts: readonly { readonly table: string; readonly reason: string; readonly count: number }[];
-  readonly letters: readonly {
-    readonly id: number | string;
-    readonly table: string;
-    readonly reason: string;
-    readonly topic: string;
-    readonly partition: number;
-    readonly offset: number | string;
-    readonly created_at: string;
-  }[];
-  readonly next?: string;
-}
 
 export function Delays() {
   const fresh = useApi<Freshness>("freshness", EVERY_MS);

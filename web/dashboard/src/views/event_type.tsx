@@ -2,6 +2,7 @@
 
 import { question } from "../api/client";
 import { useApi } from "../api/resource";
+import type { EventSeries } from "../api/shapes";
 import { Series } from "../chart/series";
 import { fileName } from "../export/menu";
 import { Panel } from "../parts/panel";
@@ -10,29 +11,28 @@ import { serviceNow } from "../state/clock";
 import { T } from "../text";
 import { M } from "../text.more";
 import * as format from "../time/format";
+import { automatic, isAllowed, STEP_MS, type Step } from "../time/step";
 import { everyRows, range, step, zoneOf } from "../view";
+import { useFresh } from "./fresh";
 
-interface EventSeries {
-  readonly asOf?: string;
-  readonly freshUntil?: string | null;
-  readonly count: number;
-  readonly users?: number;
-  readonly stats: readonly { timestamp: string; count: number; users: number }[];
-}
-
-/** Buckets that rows may still come into: those that end after everything known to be stored. */
-export function isOpen(at: number, freshUntil: string | null | undefined, lengthMs: number): boolean {
-  return at + lengthMs > (freshUntil ? Date.parse(freshUntil) : serviceNow());
-}
-
-const LENGTHS = { minute: 60_000, hour: 3_600_000, day: 86_400_000 } as const;
+/** Longest ranges of this question in days. */
+const MOST_DAYS: Readonly<Record<Step, number>> = { minute: 2, hour: 62, day: 1098 };
 
 export function TypeOverTime({ type, segment }: { type: string; segment: string }) {
   const asked = range.value;
   const zone = zoneOf();
-  const by = step.value;
+  const by = isAllowed(step.value, asked, MOST_DAYS) ? step.value : automatic(asked);
+  const fresh = useFresh("events");
   const found = useApi<EventSeries>(
-    question("stats/events", { from: asked.from, to: asked.to, step: by, tz: zone, event_type: type, segment }),
+    question("stats/events", {
+      from: asked.from,
+      to: asked.to,
+      step: by,
+      tz: zone,
+      event_type: type,
+      segment,
+      fill: true,
+    }),
     everyRows(),
   );
   const title = M.eventsPer(by);
@@ -40,34 +40,32 @@ export function TypeOverTime({ type, segment }: { type: string; segment: string 
     <Panel
       title={`${title}: ${visible(type).slice(0, 64)}`}
       of={found}
-      empty={(data) => data.stats.every((one) => one.count === 0) && <p>{T.noEvents(format.range(asked, zone))}</p>}
+      empty={(data) => data.total.count === 0 && <p>{T.noEvents(format.range(asked, zone))}</p>}
     >
       {(data) => {
         const line = (name: string, value: (one: EventSeries["stats"][number]) => number) => ({
           name,
           points: data.stats.map((one) => {
             const at = Date.parse(one.timestamp);
-            return {
-              at,
-              value: at > serviceNow() ? null : value(one),
-              isFinal: !isOpen(at, data.freshUntil, LENGTHS[by]),
-            };
+            return { at, value: at > serviceNow() ? null : value(one), isFinal: at + STEP_MS[by] <= fresh };
           }),
         });
         return (
-          <Series
-            title={title}
-            lines={[line(T.events, (one) => one.count), line(T.users, (one) => one.users)]}
-            step={by}
-            zone={zone}
-            range={asked}
-            asOf={data.asOf}
-            adds={false}
-            zooms
-            file={fileName(["events", by, asked.from, asked.to, zone])}
-            address={found.address}
-            exports={["CSV", "NDJSON", "Parquet"]}
-          />
+          <>
+            <p class="soft">{M.eventsByUsers(format.count(data.total.count), format.count(data.total.users))}</p>
+            <Series
+              title={title}
+              lines={[line(T.events, (one) => one.count), line(T.users, (one) => one.users)]}
+              step={by}
+              zone={zone}
+              range={asked}
+              adds={false}
+              zooms
+              file={fileName(["events", by, asked.from, asked.to, zone])}
+              address={found.address}
+              exports={["CSV", "NDJSON", "Parquet"]}
+            />
+          </>
         );
       }}
     </Panel>

@@ -22,6 +22,7 @@ import { addDays, asDates, dateIn, daysBetween, type Range } from "../time/range
 import { before, comparison, everyRows, range, zoneOf } from "../view";
 import { eventCommand } from "./commands";
 import { TypeOverTime } from "./event_type";
+import { useFresh } from "./fresh";
 
 const TYPES = 100;
 /** Days that the chart of users has at least. */
@@ -37,16 +38,17 @@ function segmentOf(): string {
   return text ? `${only} and (${text})` : only;
 }
 
-const daysOf = (data: DailyUsers, today: string): Point[] =>
+const daysOf = (data: DailyUsers, today: string, fresh: string): Point[] =>
   data.days.map((day) => ({
     at: Date.parse(`${day.date}T00:00:00Z`),
     value: day.date > today ? null : day.users,
-    isFinal: day.date < today,
+    isFinal: day.date < fresh,
   }));
 
 export function Events() {
   const zone = zoneOf();
   const today = dateIn(zone, now.value);
+  const fresh = dateIn(zone, useFresh("events"));
   const dates = asDates(range.value, zone);
   const days: Range = { isDays: true, ...dates, isRunning: range.value.isRunning };
   // One bar tells nothing: a short range is shown with the days before it.
@@ -66,7 +68,11 @@ export function Events() {
   const problem = types.problem ?? users.problem;
   const caption = `${T.topEvents}, ${format.range(days, zone)}, ${zone}`;
   const line = (data: DailyUsers): Line[] => [
-    { name: T.users, points: daysOf(data, today), ...(former.data && { before: daysOf(former.data, today) }) },
+    {
+      name: T.users,
+      points: daysOf(data, today, fresh),
+      ...(former.data && { before: daysOf(former.data, today, fresh) }),
+    },
   ];
   return (
     <>
@@ -81,7 +87,7 @@ export function Events() {
         fields={["event_type", "user_id", "properties."]}
         problem={problem?.faults.length ? problem : undefined}
       />
-      <div class="group">
+      <div class="group choices">
         {type && (
           <p class="chips">
             <span>
@@ -122,6 +128,7 @@ export function Events() {
         {(data) => (
           <>
             {isApproximate && data.error ? <p class="soft">{M.estimated(format.percent(data.error))}</p> : null}
+            <p class="soft">{M.usersOfRange(format.count(data.users), `${format.range(shown, zone)}, ${zone}`)}</p>
             <Series
               title={M.dailyUsers}
               lines={line(data)}

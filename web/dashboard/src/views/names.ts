@@ -2,12 +2,10 @@
 
 import { question } from "../api/client";
 import { useApi } from "../api/resource";
+import type { BannerList } from "../api/shapes";
 import { visible } from "../parts/user";
 
-export interface Named {
-  readonly banners: readonly { bannerId: number; name?: string | null; createdAt?: string }[];
-  readonly next?: string;
-}
+export type Named = BannerList;
 
 const MOST = 1000;
 const EVERY_MS = 60_000;

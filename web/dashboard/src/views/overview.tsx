@@ -22,7 +22,7 @@ import { T } from "../text";
 import { ends, useCompared } from "../time/clicks";
 import { compared } from "../time/compare";
 import * as format from "../time/format";
-import { asDates, dateIn } from "../time/range";
+import { asDates, dateIn, type Range } from "../time/range";
 import { comparison, everyClicks, everyRows, range, step, zoneOf } from "../view";
 import { useNames } from "./names";
 
@@ -251,12 +251,12 @@ export function Overview() {
         <Panel
           title={T.topPages}
           of={pages}
-          chip="UTC"
+          {...(pageZone(asked) !== zone && { chip: pageZone(asked) })}
           empty={(data) => data.total.views === 0 && <p>{T.noViewsIn(format.range(asked, zone))}</p>}
         >
           {(data) => (
             <Table
-              caption={`${T.topPages}, ${format.range(asked, "UTC")}`}
+              caption={`${T.topPages}, ${format.range(asked, zone)}`}
               rows={data.pages ?? []}
               rowKey={(row) => row.page_id}
               columns={[
@@ -296,7 +296,13 @@ export function sparkStep() {
       : step.value;
 }
 
+/** The zone of page views: hours of UTC are kept, which are no hours where clocks differ by a part of one. */
+export function pageZone(asked: Range): string {
+  const zone = zoneOf();
+  return [asked.from, asked.to].some((at) => format.offset(Date.parse(at), zone).includes(":")) ? "UTC" : zone;
+}
+
 /** Ends for page views. */
-export function pageEnds(asked: { from: string; to: string }) {
-  return { from: asked.from, to: asked.to };
+export function pageEnds(asked: Range) {
+  return { from: asked.from, to: asked.to, tz: pageZone(asked) };
 }

@@ -19,10 +19,9 @@ import { M } from "../text.more";
 import * as format from "../time/format";
 import { DAY_MS, length } from "../time/range";
 import { STEP_MS, type Step } from "../time/step";
-import { before, comparison, everyRows, isAuto, range, step } from "../view";
+import { before, comparison, everyRows, isAuto, range, step, zoneOf } from "../view";
 import { viewsCommand } from "./commands";
-import { isOpen } from "./event_type";
-import { pageEnds } from "./overview";
+import { pageEnds, pageZone } from "./overview";
 
 const PAGES = 100;
 /** Days for which page views are kept by minute. */
@@ -31,21 +30,20 @@ const MINUTES_DAYS = 7;
 const HOURS_FINE = 6;
 
 type Place = NonNullable<PageStatistics["pages"]>[number];
-type Fresh = PageStatistics & { readonly asOf?: string; readonly freshUntil?: string | null };
 
 export function Pages() {
   const asked = range.value;
   const page = query.value.get("page") ?? "";
   const isRecent = Date.parse(asked.from) > serviceNow() - MINUTES_DAYS * DAY_MS;
   const isFine = step.value === "minute" && (!isAuto.value || length(asked) <= HOURS_FINE * STEP_MS.hour);
-  const by: Step = isFine && isRecent ? "minute" : "hour";
-  const zone = "UTC";
-  const found = useApi<Fresh>(
-    question("stats/pages", { ...pageEnds(asked), step: by, page_id: page, limit: PAGES }),
+  const by: Step = isFine && isRecent ? "minute" : step.value === "day" ? "day" : "hour";
+  const zone = pageZone(asked);
+  const found = useApi<PageStatistics>(
+    question("stats/pages", { ...pageEnds(asked), step: by, page_id: page, limit: PAGES, fill: true }),
     everyRows(),
   );
   const past = before.value;
-  const former = useApi<Fresh>(
+  const former = useApi<PageStatistics>(
     past ? question("stats/pages", { ...pageEnds(past), step: "hour", page_id: page, limit: 1 }) : null,
   );
   const against = T.comparisons[comparison.value]!;
@@ -90,21 +88,20 @@ export function Pages() {
       cell: (row) => format.percent(row.bounce_rate),
     },
   ];
-  const line = (data: Fresh, name: string, value: (one: Fresh["stats"][number]) => number): Line => ({
+  const until = found.data?.freshUntil ? Date.parse(found.data.freshUntil) : serviceNow();
+  const points = (data: PageStatistics, value: (one: PageStatistics["stats"][number]) => number | null) =>
+    data.stats.map((one) => {
+      const at = Date.parse(one.timestamp);
+      return { at, value: at > serviceNow() ? null : value(one), isFinal: at + STEP_MS[by] <= until };
+    });
+  const line = (data: PageStatistics, name: string, value: (one: PageStatistics["stats"][number]) => number): Line => ({
     name,
-    points: filled(data, by).map(({ at, one }) => ({
-      at,
-      value: one ? value(one) : at > serviceNow() ? null : 0,
-      isFinal: !isOpen(at, data.freshUntil, STEP_MS[by]),
-    })),
+    points: points(data, value),
   });
-  const rate = (data: Fresh, name: string, value: (one: Fresh["stats"][number]) => number): Line => ({
+  // Without views there is no mean and no rate.
+  const rate = (data: PageStatistics, name: string, value: (one: PageStatistics["stats"][number]) => number): Line => ({
     name,
-    points: filled(data, by).map(({ at, one }) => ({
-      at,
-      value: one ? value(one) : null,
-      isFinal: !isOpen(at, data.freshUntil, STEP_MS[by]),
-    })),
+    points: points(data, (one) => (one.views ? value(one) : null)),
   });
   const file = (kind: string) => fileName(["pages", kind, by, asked.from, asked.to, zone]);
   return (
@@ -142,7 +139,7 @@ export function Pages() {
       <Panel
         title={M.viewsPer(by)}
         of={found}
-        chip="UTC"
+        {...(zone !== zoneOf() && { chip: zone })}
         note={M.usersDoNotAdd}
         empty={(data) =>
           data.total.views === 0 && (
@@ -164,7 +161,9 @@ export function Pages() {
               adds={false}
               zooms
               file={file("views")}
+              asOf={data.asOf}
               address={found.address}
+              exports={["CSV", "NDJSON", "Parquet"]}
             />
             <h3>{M.meanDuration}</h3>
             <Series
@@ -197,7 +196,7 @@ export function Pages() {
         <Panel
           title={T.topPages}
           of={found}
-          chip="UTC"
+          {...(zone !== zoneOf() && { chip: zone })}
           tools={
             found.data?.pages &&
             exportMenu({
@@ -221,8 +220,8 @@ export function Pages() {
 
 function Sum(props: {
   name: string;
-  data: Fresh | undefined;
-  value: (data: Fresh) => string;
+  data: PageStatistics | undefined;
+  value: (data: PageStatistics) => string;
   children?: preact.ComponentChildren;
 }) {
   return (
@@ -234,13 +233,4 @@ function Sum(props: {
       </dd>
     </div>
   );
-}
-
-/** All buckets of UTC between the ends that the answer names; the service leaves out those without views. */
-function filled(data: Fresh, by: Step): { at: number; one: Fresh["stats"][number] | undefined }[] {
-  const known = new Map(data.stats.map((one) => [Date.parse(one.timestamp), one]));
-  const all: { at: number; one: Fresh["stats"][number] | undefined }[] = [];
-  for (let at = Date.parse(data.from); at < Date.parse(data.to); at += STEP_MS[by])
-    all.push({ at, one: known.get(at) });
-  return all;
 }

@@ -136,6 +136,7 @@ function Facts({ facts }: { facts: readonly (readonly [string, ComponentChildren
 function flattened(value: Readonly<Record<string, unknown>>, before = ""): [string, string][] {
   return Object.entries(value).flatMap(([name, one]): [string, string][] => {
     const path = before + name;
+    if (path === "limits.now") return [];
     if (one !== null && typeof one === "object" && !Array.isArray(one))
       return flattened(one as Record<string, unknown>, `${path}.`);
     const text =

@@ -2,7 +2,7 @@
 
 import { question } from "../api/client";
 import { useApi } from "../api/resource";
-import type { TrackerCount } from "../api/shapes";
+import type { TrackerList as Listed, TrackerCount } from "../api/shapes";
 import { Series } from "../chart/series";
 import { fileName } from "../export/menu";
 import { Command } from "../parts/copy";
@@ -15,17 +15,12 @@ import { M } from "../text.more";
 import * as format from "../time/format";
 import { STEP_MS } from "../time/step";
 import { everyRows, range, step, zoneOf } from "../view";
-import { isOpen } from "./event_type";
-import { beacon, imageTag, type Listed } from "./trackers";
+import { useFresh } from "./fresh";
+import { beacon, imageTag } from "./trackers";
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-type Hits = TrackerCount & {
-  readonly users?: number;
-  readonly bots?: number;
-  readonly asOf?: string;
-  readonly freshUntil?: string | null;
-};
+type Hits = TrackerCount;
 
 export function Tracker({ id }: { id: string }) {
   if (!UUID.test(id)) {
@@ -49,6 +44,7 @@ function Known({ id }: { id: string }) {
     question("stats", { tracker_id: id, from: asked.from, to: asked.to, step: by, tz: zone, fill: true }),
     everyRows(),
   );
+  const fresh = useFresh("tracker_events");
   const named = useApi<Listed>(question("trackers", { q: id, limit: 1 }));
   const value = named.data?.trackers.find((one) => one.tracker_id === id)?.value;
   const { data } = hits;
@@ -91,7 +87,7 @@ function Known({ id }: { id: string }) {
                   return {
                     at,
                     value: at > serviceNow() ? null : one.count,
-                    isFinal: !isOpen(at, found.freshUntil, STEP_MS[by]),
+                    isFinal: at + STEP_MS[by] <= fresh,
                   };
                 }),
               },
@@ -99,7 +95,6 @@ function Known({ id }: { id: string }) {
             step={by}
             zone={zone}
             range={asked}
-            asOf={found.asOf}
             zooms
             file={fileName(["tracker", by, asked.from, asked.to, zone])}
             address={hits.address}

@@ -3,6 +3,7 @@
 import { useState } from "preact/hooks";
 import { get, question } from "../api/client";
 import { useApi } from "../api/resource";
+import type { TrackerList as Listed, TrackerTop } from "../api/shapes";
 import { Bar } from "../chart/bars";
 import { exportMenu, fileName } from "../export/menu";
 import { Command } from "../parts/copy";
@@ -19,21 +20,6 @@ import { trackerCommand } from "./commands";
 
 const FIRST = 100;
 
-export interface Listed {
-  readonly trackers: readonly { readonly tracker_id: string; readonly value: string; readonly created_at: string }[];
-  readonly next?: string;
-}
-
-interface TopTrackers {
-  readonly asOf?: string;
-  readonly trackers: readonly {
-    readonly tracker_id: string;
-    readonly count: number;
-    readonly users?: number;
-    readonly bots?: number;
-  }[];
-}
-
 export const imageTag = (id: string) => `<img src="${ROOT}track.gif?id=${id}" alt="" width="1" height="1">`;
 export const beacon = (id: string) => `navigator.sendBeacon("${ROOT}track?id=${id}");`;
 
@@ -42,7 +28,7 @@ export function Trackers() {
   const zone = zoneOf();
   const asked = range.value;
   const [text, type] = useState(wanted);
-  const top = useApi<TopTrackers>(
+  const top = useApi<TrackerTop>(
     question("stats/trackers/top", { from: asked.from, to: asked.to, tz: zone, limit: FIRST }),
     everyRows(),
   );
@@ -52,7 +38,6 @@ export function Trackers() {
   const listed = pages.flatMap((page) => page.trackers);
   const next = pages.at(-1)?.next;
   const counted = new Map(top.data?.trackers.map((one) => [one.tracker_id, one]));
-  const names = new Map(listed.map((one) => [one.tracker_id, one.value]));
   const most = top.data?.trackers[0]?.count ?? 0;
   const load = async () => {
     const page = await get<Listed>(question("trackers", { q: wanted, limit: FIRST, cursor: next }));
@@ -64,13 +49,13 @@ export function Trackers() {
       {id}
     </a>
   );
-  const columns: Column<TopTrackers["trackers"][number]>[] = [
+  const columns: Column<TrackerTop["trackers"][number]>[] = [
     { key: "id", name: M.tracker, text: (row) => row.tracker_id, cell: (row) => link(row.tracker_id) },
     {
       key: "value",
       name: M.value,
-      text: (row) => names.get(row.tracker_id) ?? "",
-      cell: (row) => <User text={names.get(row.tracker_id) ?? "–"} />,
+      text: (row) => row.value ?? "",
+      cell: (row) => <User text={row.value ?? "–"} />,
     },
     {
       key: "count",
