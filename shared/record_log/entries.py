@@ -32,6 +32,13 @@ class Entry(NamedTuple):
     time_ms: int
     producer: str
     mark: Mark
+    #: Whether it may hold several records.
+    is_packed: bool = True
+
+    @property
+    def records(self) -> list[_Pair]:
+        """Return key and value of each of its records."""
+        return unpacked(self.key, self.value) if self.is_packed else [(self.key, self.value)]
 
 
 def packed(records: Sequence[_Pair]) -> Iterator[tuple[bytes, bytes, int]]:
@@ -98,7 +105,7 @@ class Gathered:
 
     def take(self, entry: Entry) -> bool:
         """Add the records of the next entry that lie in the range. Return whether its last one is among them."""
-        (offset, seq), records = entry.position, unpacked(entry.key, entry.value)
+        (offset, seq), records = entry.position, entry.records
         first = max(0, self.at.seq - seq) if self.at.offset == offset else 0
         last = self._fitting(records, first, len(entry.key) + len(entry.value))
         if self._end is not None and self._end.offset == offset:

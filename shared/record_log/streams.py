@@ -33,7 +33,7 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 
 from shared.errors import LogFull, LogUnavailable
 from shared.record_log.deduplication import Mark
-from shared.record_log.entries import Entry, Gathered, packed, unpacked
+from shared.record_log.entries import Entry, Gathered, packed
 from shared.record_log.record_log import (
     BEGIN,
     Batch,
@@ -295,7 +295,7 @@ class StreamsReader:
         except REDIS_ERRORS as error:
             raise LogUnavailable from error
         for entry in map(_parsed, before):
-            ends = entry.position.seq + len(unpacked(entry.key, entry.value))
+            ends = entry.position.seq + len(entry.records)
             if entry.position.offset == start.offset and ends > start.seq:
                 return entry.position
         self._between = start
@@ -355,11 +355,13 @@ def _parsed(entry: Any) -> Entry:
     entry_id, fields = entry
     position = _position(entry_id)
     try:
-        _, key, _, value, _, producer, _, seq, _, place, _, _, *_ = fields
-        return Entry(position, key, value, position.offset, producer.decode(), Mark(int(seq), int(place)))
+        _, key, _, value, _, producer, _, seq, _, place, _, _, *more = fields
+        is_packed = b"r" in more[::2]  # only then no other entry has the ids of its records
+        return Entry(position, key, value, position.offset, producer.decode(), Mark(int(seq), int(place)), is_packed)
     except ValueError:
         other = dict(zip(fields[::2], fields[1::2], strict=True))
-        return Entry(position, other.get(b"k", b""), other.get(b"v", b""), position.offset, "", Mark(0, 0))
+        content = other.get(b"k", b""), other.get(b"v", b"")
+        return Entry(position, *content, position.offset, "", Mark(0, 0), is_packed=False)
 
 
 def _reading(redis: "Redis") -> Any:  # whose types know no commands without callbacks

@@ -19,7 +19,7 @@ from aggregator.sink.configured_pipelines import PAGE_VIEWS
 from shared.migrations.migrate_clickhouse import migrate as migrate_clickhouse
 from shared.record_log import dead_letters
 from shared.record_log.kafka.dead_letter_topic import LetterTopic
-from shared.record_log.record_log import Log
+from shared.record_log.record_log import BEGIN, Log, Position
 from shared.record_log.streams import StreamsLog
 from shared.settings import Settings
 from shared.stores import clickhouse
@@ -262,8 +262,8 @@ async def test_a_topic_that_does_not_ask_how_far_it_came_is_caught(
     """A mutant: each new producer believes that nothing is there."""
     begun = LetterTopic._begun
 
-    async def forgets(self: LetterTopic, claim: Any) -> tuple[AIOKafkaProducer, int]:
-        return (await begun(self, claim))[0], -1
+    async def forgets(self: LetterTopic, claim: Any) -> tuple[AIOKafkaProducer, Position]:
+        return (await begun(self, claim))[0], BEGIN
 
     monkeypatch.setattr(LetterTopic, "_begun", forgets)
     with pytest.raises(AssertionError):

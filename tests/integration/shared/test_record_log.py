@@ -354,6 +354,21 @@ async def test_what_looks_like_an_entry_and_is_damaged_is_one_record(store: Stor
 
 
 @pytest.mark.parametrize("store", ["streams"], indirect=True)
+async def test_an_entry_that_another_program_copies_is_one_record(
+    store: Store, log: Log, reader: Reader, redis_client: "Redis"
+) -> None:
+    """Nobody has kept ids free for more, so what follows in its millisecond would be taken for a part of it."""
+    [(_, whole, _)] = packed(records(1, 2, 3))
+    async with redis_client.pipeline() as pipe:
+        for value in (whole, b"4", whole, b"5"):
+            pipe.xadd(prefix(store.topic, 0) + "log", {"v": value})
+        await pipe.execute()
+    await log.append(store.topic, 0, records(6, 7), producer="a", seq=1)
+    batch = await rest(reader)
+    assert [record.value for record in batch.records] == [whole, b"4", whole, b"5", b"6", b"7"]
+
+
+@pytest.mark.parametrize("store", ["streams"], indirect=True)
 async def test_a_partition_is_bounded_by_its_records(store: Store, log: Log) -> None:
     small = store.make(records_max=10)
     await small.append(store.topic, 0, records(*range(8)), producer="a", seq=1)
