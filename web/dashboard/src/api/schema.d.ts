@@ -377,6 +377,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/stats/web": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Views, visitors and visits of a site
+         * @description Of days of the site's zone, both in the range. A visit is a chain of items of one visitor with gaps of at most half an hour that holds a view. `visitors` is answered for a single day alone: nobody is recognised on another day, so of longer ranges there are `visitorDays`, the sum over days.
+         */
+        get: operations["webStatistics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/banners": {
         parameters: {
             query?: never;
@@ -1629,6 +1649,77 @@ export interface components {
             event_context: Record<string, never>;
             /** @description Trace and log context of the writer */
             context: Record<string, never>;
+        };
+        /**
+         * WebStatistics
+         * @description Views, visits and visitors of a site, by a value of theirs.
+         */
+        WebStatistics: {
+            /** @description The site */
+            site: string;
+            /**
+             * Format: date
+             * @description First day of the range
+             */
+            from: string;
+            /**
+             * Format: date
+             * @description Last day of the range
+             */
+            to: string;
+            /** @description The zone of the site, in which its days begin */
+            tz: string;
+            /** @enum {unknown} */
+            traffic: "all" | "bots" | "human";
+            /** @description What the rows are parted by */
+            by?: string;
+            /** @description The filter, as it was understood */
+            filter?: string;
+            /** @description Different visitors, of a single day alone */
+            visitors?: number;
+            totals: components["schemas"]["WebNumbers"];
+            rows?: components["schemas"]["WebRow"][];
+        };
+        /**
+         * WebNumbers
+         * @description Views, visits and visitors of a range.
+         */
+        WebNumbers: {
+            /** @description Views of pages */
+            views: number;
+            /** @description Visits that began in the range */
+            visits: number;
+            bounceRate: number | null;
+            duration: number | null;
+            engaged: number | null;
+            /** @description Visitors of each day, added up over the days */
+            visitorDays: number;
+            /** @description Views of nobody: they are in `views` and in nothing else */
+            unattributed: number;
+        };
+        /**
+         * WebRow
+         * @description The same of one value.
+         */
+        WebRow: {
+            /** @description A day, an hour in UTC, a path, a name: what `by` asks for */
+            value: string;
+            /** @description Views of the value, or in visits of it */
+            views: number;
+            /** @description Visits of the value that began in the range */
+            visits: number;
+            bounceRate: number | null;
+            duration: number | null;
+            engaged: number | null;
+            /** @description Visitors of each day, added up over the days */
+            visitorDays: number;
+            /** @description Views of nobody */
+            unattributed: number;
+            /**
+             * @description Rows of the value: views, or events, or links out
+             * @default 0
+             */
+            items: number;
         };
         /**
          * Banners
@@ -5713,6 +5804,192 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
                         code?: "clickhouse_unavailable" | "busy" | "postgres_unavailable";
+                        /** @constant */
+                        status?: 503;
+                    };
+                };
+            };
+        };
+    };
+    webStatistics: {
+        parameters: {
+            query: {
+                /**
+                 * @description The site
+                 * @example shop
+                 */
+                site: string;
+                /**
+                 * @description First day
+                 * @example 2026-03-01
+                 */
+                from: string;
+                /**
+                 * @description Last day, in the range; 366 days at most
+                 * @example 2026-03-07
+                 */
+                to: string;
+                /** @description What the rows are parted by; totals alone when not given */
+                by?: "ad" | "banner" | "browser" | "campaign" | "country" | "day" | "device" | "entry" | "event" | "exit" | "host" | "hour" | "medium" | "os" | "out" | "page" | "referrer" | "source";
+                /** @description Whose items count: of people (`human`, the default), machines, or all */
+                traffic?: "all" | "bots" | "human";
+                /**
+                 * @description A condition on the view, and on the first view of a visit: host, page, referrer, source, medium, campaign, ad, country, device, browser, os
+                 * @example country:DE AND NOT source:news
+                 */
+                filter?: string;
+                /** @description Rows, 100 when not given; days and hours are all given */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The numbers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "site": "shop",
+                     *       "from": "2026-03-01",
+                     *       "to": "2026-03-07",
+                     *       "tz": "Europe/Berlin",
+                     *       "traffic": "human",
+                     *       "by": "source",
+                     *       "totals": {
+                     *         "views": 12,
+                     *         "visits": 5,
+                     *         "bounceRate": 0.4,
+                     *         "duration": 61.5,
+                     *         "engaged": 40.25,
+                     *         "visitorDays": 4,
+                     *         "unattributed": 1
+                     *       },
+                     *       "rows": [
+                     *         {
+                     *           "value": "news",
+                     *           "views": 12,
+                     *           "visits": 5,
+                     *           "bounceRate": 0.4,
+                     *           "duration": 61.5,
+                     *           "engaged": 40.25,
+                     *           "visitorDays": 4,
+                     *           "unattributed": 1,
+                     *           "items": 0
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["WebStatistics"];
+                    "text/csv": string;
+                    "application/x-ndjson": string;
+                    "application/vnd.apache.parquet": string;
+                };
+            };
+            /** @description `malformed`, `foreign_host` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "malformed" | "foreign_host";
+                        /** @constant */
+                        status?: 400;
+                    };
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unauthorized";
+                        /** @constant */
+                        status?: 401;
+                    };
+                };
+            };
+            /** @description `forbidden`, `foreign_request` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "forbidden" | "foreign_request";
+                        /** @constant */
+                        status?: 403;
+                    };
+                };
+            };
+            /** @description `invalid` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "invalid";
+                        /** @constant */
+                        status?: 422;
+                    };
+                };
+            };
+            /** @description `limited` */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "limited";
+                        /** @constant */
+                        status?: 429;
+                    };
+                };
+            };
+            /** @description `unexpected` */
+            500: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unexpected";
+                        /** @constant */
+                        status?: 500;
+                    };
+                };
+            };
+            /** @description `clickhouse_unavailable`, `postgres_unavailable`, `busy` */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "clickhouse_unavailable" | "postgres_unavailable" | "busy";
                         /** @constant */
                         status?: 503;
                     };
