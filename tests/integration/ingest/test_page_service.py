@@ -72,6 +72,19 @@ def page(port: int, banner: int, more: str = "") -> str:
     return f'{tag}<p data-tally-banner="{banner}"><a href="/next">away</a></p>'
 
 
+#: Clicks beside the link, and stays until the test has done its part and the service has taken everything.
+CLICK_AND_STAY = f"""
+    {OPEN}
+    await page.click("p", {{ position: {{ x: 300, y: 5 }} }});
+    const statuses = () => performance.getEntriesByType("resource").filter((one) => one.name.includes("/c?"))
+        .map((one) => one.responseStatus);
+    const isDone = async () => (await fetch("/done")).ok;
+    const refused = until(async () => (await page.evaluate(statuses)).includes(503));
+    refused.then(() => page.evaluate("fetch('/refused')")).catch(() => {{}});
+    await until(() => page.evaluate(isDone));
+    await until(async () => [200, 204].includes((await page.evaluate(statuses)).at(-1)));
+    await page.waitForTimeout(2500);
+"""
 LEAVE = """
     await page.addInitScript(args.beacon);
     for (let round = 0; round < args.rounds; round++) {
@@ -118,12 +131,10 @@ async def test_an_answer_that_a_proxy_swallows_counts_once(
     async with serving(tmp_path, redis_url, database) as service, proxy(to_port(service.port)) as between:
         between.swallow = {b"POST /c": 1.0}
         with site({"/": page(between.port, banner)}) as place:
-            script = f"{OPEN} await page.click('p', {{ position: {{ x: 300, y: 5 }} }});" + (
-                "await until(() => page.evaluate('performance.now() > 9000'));"
-            )
-            running = asyncio.create_task(asyncio.to_thread(chromium.run, script, url=place.url))
-            await until(lambda: between.swallowed >= 2, "answers are lost")
+            running = asyncio.create_task(asyncio.to_thread(chromium.run, CLICK_AND_STAY, url=place.url, timeout_s=120))
+            await until(lambda: between.swallowed >= 2 or running.done(), "answers are lost")
             between.swallow = {}
+            place.pages["/done"] = "now"
             await running
         assert between.swallowed >= 2
         assert await counted(service, banner) == (1, 1, 1)
@@ -137,13 +148,10 @@ async def test_what_the_service_refuses_for_now_is_counted_later(
     async with behind(redis_url) as (between, url), serving(tmp_path, url, database) as service:
         between.fail(away=True)
         with site({"/": page(service.port, banner)}) as place:
-            script = f"{OPEN} await page.click('p', {{ position: {{ x: 300, y: 5 }} }});" + (
-                "await until(() => page.evaluate('performance.now() > 9000'));"
-            )
-            running = asyncio.create_task(asyncio.to_thread(chromium.run, script, url=place.url))
-            await until(lambda: place.asked("GET", "/"), "the page is loaded")
-            await asyncio.sleep(3)
+            running = asyncio.create_task(asyncio.to_thread(chromium.run, CLICK_AND_STAY, url=place.url, timeout_s=120))
+            await until(lambda: place.asked("GET", "/refused") or running.done(), "the service refuses")
             between.heal()
+            place.pages["/done"] = "now"
             await running
 
         async def is_there() -> bool:
