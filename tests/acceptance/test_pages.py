@@ -100,14 +100,14 @@ def stored(stack: Stack, site_name: str) -> dict[str, int]:
     return {kind: count for kind, count, _, _ in rows}
 
 
-def test_the_guide_leads_to_the_first_impression_click_and_redirect(
+def test_the_guide_leads_to_the_first_view_impression_click_and_redirect(
     stack: Stack, browser: Chromium, tmp_path: Path
 ) -> None:
     require("curl")
     reader = Reader(stack, tmp_path)
     up, add_site, add_link, serve, *asks = COMMANDS
     assert up == "make up"  # the fixture
-    assert len(asks) == 3
+    assert len(asks) == 4
     tag = reader.run(add_site)
     assert "integrity=" in tag
     reader.run(add_link)
@@ -135,7 +135,7 @@ def test_the_guide_leads_to_the_first_impression_click_and_redirect(
         server.wait(10)
 
     def totals() -> list[dict[str, int]]:
-        answers = [json.loads(reader.run(ask)) for ask in asks]
+        answers = [json.loads(reader.run(ask)) for ask in asks[:3]]
         return [*(one["totals"] for one in answers[:2]), {"clicks": answers[2]["total"]}]
 
     wait_for(lambda: totals()[0]["clicks"], "the click is counted")
@@ -149,6 +149,8 @@ def test_the_guide_leads_to_the_first_impression_click_and_redirect(
         rows = stored(stack, "demo")
         assert (rows["view"], rows["event"], rows["out"]) == (4, 1, 1)
         assert rows["leave"] >= 1
+        answer = json.loads(reader.run(asks[3]))
+        assert (answer["totals"]["views"], answer["visitors"], answer["totals"]["visits"]) == (4, 1, 1)
 
 
 @pytest.mark.parametrize("rounds", [6, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
