@@ -49,19 +49,21 @@ class _By(NamedTuple):
     #: Which rows have the value.
     of: str = "kind = 'view'"
     is_time: bool = False
+    #: The column of rows of which a visit has several values; a visit is in each of them.
+    several: str = ""
 
 
 BY: Mapping[str, _By] = {
     "hour": _By(_HOUR.format("time"), _HOUR.format("fromUnixTimestamp64Milli(first)"), "1", is_time=True),
     "day": _By("toString(day)", "toString(day)", "1", is_time=True),
-    "page": _By("path", "arrayJoin(pages)"),
+    "page": _By("path", "arrayJoin(several)", several="path"),
     "entry": _By(None, _OF_VISITS["page"]),
     "exit": _By(None, "exit"),
     **{name: _By(None, _OF_VISITS[name]) for name in ("referrer", "source", "medium", "campaign", "ad")},
     **{name: _By(_OF_ROWS[name], _OF_VISITS[name]) for name in ("host", "country", "device", "browser", "os")},
-    "event": _By("name", "arrayJoin(events)", "kind = 'event'"),
-    "out": _By("target", "arrayJoin(outs)", "kind = 'out'"),
-    "banner": _By("toString(banner)", "toString(arrayJoin(banners))", "kind = 'view' AND banner > 0"),
+    "event": _By("name", "arrayJoin(several)", "kind = 'event'", several="name"),
+    "out": _By("target", "arrayJoin(several)", "kind = 'out'", several="target"),
+    "banner": _By("toString(banner)", "arrayJoin(several)", "kind = 'view' AND banner > 0", several="toString(banner)"),
 }
 #: What a filter may name: of a view, and of a visit by its first view.
 _ROW_FIELDS: Mapping[str, Field] = {name: Text(expression) for name, expression in _OF_ROWS.items()}
@@ -175,14 +177,27 @@ async def _of_rows(request: Request, asked: _Asked, by: _By, most: int) -> dict[
 async def _of_visits(
     request: Request, asked: _Asked, by: _By, most: int, wanted: Sequence[str]
 ) -> dict[str, Sequence[Any]]:
+    has_filter = bool(asked.visits.parameters)
+    facts = [
+        _OF_ROWS[name] if has_filter or _OF_VISITS[name] == by.visit else "''" for name in _FACTS
+    ]  # what is not asked for is not read
     sql = _VISITS.substitute(
         value=by.visit,
+        facts=f"({', '.join(facts)})",
+        exit="path" if by.visit == "exit" else "''",
+        one=by.several or "''",
+        of=_of_items(by),
         traffic=asked.traffic,
         filter=asked.visits.sql,
         order="value" if by.is_time else "visits DESC, value",
     )
     parameters = {**asked.parameters, **asked.visits.parameters, "most": most, "values": list(wanted)}
     return {str(value): numbers for value, *numbers in await exports.rows(request, sql, parameters)}
+
+
+def _of_items(by: _By) -> str:
+    """Return which items of a visit have one of its several values. The columns of a banner are not among them."""
+    return "0" if not by.several else by.of.replace("banner > 0", "one != '0'")
 
 
 def _table(name: tuple[str, ...], rows: Sequence[WebRow]) -> Table:
