@@ -249,7 +249,7 @@ MUTANTS = {
     "open after the seal": Mutant(_open_after_the_seal, ("redis_away", "step_clock")),
     "seal by the cell": Mutant(_seal_by_the_cell, ("forget_scripts",)),
     "kinds among clicks": Mutant(_kinds_among_clicks, ("forget_scripts",)),
-    "kinds outside the transaction": Mutant(_kinds_outside_the_transaction, ("kill_aggregator",), "kinds_late=0.3"),
+    "kinds outside the transaction": Mutant(_kinds_outside_the_transaction, ("forget_scripts",), "kinds_late=0.3"),
     "Postgres before Redis": Mutant(_postgres_before_redis, ("forget_scripts",)),
     "lanes left out": Mutant(_lanes_left_out, ("redis_away",)),
 }
