@@ -5,7 +5,6 @@ from typing import Any, get_args
 
 from starlette.responses import Response
 
-from ingest.http.json_answers import as_json
 from ingest.http.query import choice, flag, integer, invalid, query
 from ingest.state import Request
 from ingest.statistics import csv
@@ -13,6 +12,7 @@ from ingest.statistics.answers import Metric, Place, RatePlace, RateTop, Top
 from ingest.statistics.banners import metrics as banner_metrics
 from ingest.statistics.banners.questions import asked_range, wants_csv
 from ingest.statistics.banners.series import coverage, marks, stamps
+from ingest.statistics.exports import as_json
 from ingest.statistics.ranges import Range
 
 #: Places of a ranking.

@@ -5,13 +5,13 @@ from typing import Any
 
 from starlette.responses import Response
 
-from ingest.http.json_answers import as_json
 from ingest.http.query import parsed_banner, parsed_banners
 from ingest.state import Request
 from ingest.statistics.answers import BannerMetrics, BannerSeries, BannerStatistics, Metrics, Statistics
 from ingest.statistics.banners import metrics as banner_metrics
 from ingest.statistics.banners.questions import BANNERS_MOST, Asked
 from ingest.statistics.banners.series import as_csv, coverage, filled, labelled
+from ingest.statistics.exports import as_json
 
 # -- handlers ----------------------------------------------------------------------------------------------------------
 

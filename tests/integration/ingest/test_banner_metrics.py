@@ -331,6 +331,14 @@ async def test_answers_fit_the_published_schemas(
     jsonschema.Draft202012Validator(schema).validate(await asked(client, path))
 
 
+async def test_caches_are_told_that_answers_depend_on_accept(client: httpx2.AsyncClient, counted: Stack) -> None:
+    for path in ("/stats/42?", "/stats?bannerIds=42&", "/stats/top?", "/stats/top?metric=ctr&"):
+        for more in ("", "&traffic=all"):
+            for headers in ({}, CSV):
+                answer = await client.get(f"{path}{RANGE}{more}", headers=headers)
+                assert (answer.headers["vary"], answer.headers["cache-control"]) == ("accept", "no-store")
+
+
 async def test_a_table_holds_what_json_holds(client: httpx2.AsyncClient, counted: Stack) -> None:
     path = f"/stats/42?{RANGE}&metrics=clicks,served&traffic=all"
     rows = list(csv.DictReader(io.StringIO((await client.get(path, headers=CSV)).text)))
