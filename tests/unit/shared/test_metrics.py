@@ -80,7 +80,7 @@ def test_all_names_begin_alike_and_carry_their_unit(tmp_path: Path) -> None:
 
 def test_gauges_of_several_processes_show_one_value() -> None:
     gauges = [item for item in vars(metrics).values() if isinstance(item, Gauge)]
-    assert len(gauges) == 21
+    assert len(gauges) == 22
     assert {gauge._multiprocess_mode for gauge in gauges} == {"mostrecent"}
 
 
