@@ -23,19 +23,18 @@ from click.testing import CliRunner
 from redis.asyncio import Redis
 
 from aggregator.delivery import engine
-from aggregator.sink import audit
+from aggregator.sink import audit, hits
 from aggregator.sink.configured_pipelines import PIPELINES
-from aggregator.sink.hits import shown
 from aggregator.sink.partition import Partition, Stores
 from aggregator.sink.pipelines import Pipeline, Rows
 from aggregator.sink.sink import Sink
 from ingest.http.health import Probe
 from shared import addresses
 from shared.errors import LogUnavailable, PostgresUnavailable, TooLarge
-from shared.events.rows import sized
+from shared.events.rows import PLACE, sized
 from shared.hit import id_bytes, packed
 from shared.migrations.migrate_clickhouse import migrate as migrate_clickhouse
-from shared.record_log import dead_letters, entries, streams
+from shared.record_log import dead_letters
 from shared.record_log.accounting import TableAccount, account, accounts
 from shared.record_log.cursors import Cursors, OwnershipLost
 from shared.record_log.deduplication import Sieve
@@ -158,7 +157,7 @@ class Stage(Sinks):
 def readable(value: bytes) -> Any:
     """The record, if it is one."""
     with suppress(ValueError):
-        one = json.loads(shown(value))
+        one = json.loads(hits.shown(value))
         return one if isinstance(one, dict) and "event_id" in one else None
     return None
 
@@ -321,14 +320,20 @@ def _no_intent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Partition, "intend", intend)
 
 
-def _counted_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The log takes the hits of an entry for one."""
-    monkeypatch.setattr(streams, "packed", lambda of: ((key, value, 1) for key, value, _ in entries.packed(of)))
+def _ordinal_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The place of a row says nothing of its number in the entry."""
+
+    class Place:
+        @staticmethod
+        def pack(partition: int, offset: int, _: int) -> bytes:
+            return PLACE.pack(partition, offset, 0)
+
+    monkeypatch.setattr(hits, "PLACE", Place)
 
 
 @pytest.mark.parametrize(
     "mutant",
-    [random_token, _no_intent, done_before_insert, _counted_as_one],
+    [random_token, _no_intent, done_before_insert, _ordinal_left_out],
     ids=lambda one: one.__name__,
 )
 async def test_a_mutant_is_caught(
