@@ -20,6 +20,7 @@ import pytest
 
 from tallybook_sdk import AsyncClient, Client, Deadline, NotConfigured, QueueFull, Rejected, Request, Unreachable
 from tallybook_sdk.errors import Unauthorized
+from tallybook_sdk.outbox import ids
 from tallybook_sdk.sending.answers import Answer
 from tallybook_sdk.sending.http import HttpTransport
 from tallybook_sdk.testing import FakeServer, Tally
@@ -525,6 +526,23 @@ if __name__ == '__main__':
     kinds = [event["event_type"] for event in server.events.values()]
     assert (kinds.count("child"), kinds.count("parent")) == (5, 1)
     assert kinds.count("parent") + kinds.count("thread") == int(done.stdout.split()[-1])
+
+
+def test_a_call_in_another_process_starts_afresh_without_a_hook(
+    make: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a fork that Python was not told of: each call looks at its process."""
+    tally = make(url=f"http://127.0.0.1:{free_port()}")
+    tally.event("parent", 1)
+    pid = os.getpid()
+    with monkeypatch.context() as child:
+        child.setattr(os, "getpid", lambda: pid + 1)
+        stock = list(ids._unused_texts)
+        name = tally.event("child", 1)
+        assert name not in stock
+        assert (tally.report().recorded, tally.report().difference) == (1, 0)
+        tally.close(0.1)
+    assert (tally.report().recorded, tally.report().pending) == (1, 1)
 
 
 # -- what tests of applications use ------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from typing import Any
+from uuid import RFC_4122, UUID
 
 import msgspec
 import pytest
@@ -17,6 +18,7 @@ from shared.settings import Settings
 from tallybook_sdk import Client, models, settings
 from tallybook_sdk.calls import Call
 from tallybook_sdk.client import AsyncClient
+from tallybook_sdk.outbox.ids import random_id_text
 from tests.harness.process import ROOT
 
 DOCUMENT = json.loads((ROOT / "docs/openapi.json").read_text())["components"]["schemas"]
@@ -81,3 +83,9 @@ def test_every_public_name_is_there_and_the_outbox_loads_no_http() -> None:
     program = "import sys, tallybook_sdk.outbox; print({'asyncio', 'http.client', 'ssl'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_ids_are_uuids_of_version_4_and_differ() -> None:
+    ids = [random_id_text() for _ in range(1000)]
+    assert len(set(ids)) == 1000
+    assert {(str(UUID(one)) == one, UUID(one).version, UUID(one).variant) for one in ids} == {(True, 4, RFC_4122)}

@@ -17,6 +17,7 @@ from tallybook_sdk import calls, models
 from tallybook_sdk.calls import Call
 from tallybook_sdk.errors import NotConfigured
 from tallybook_sdk.outbox.carried import trace_id
+from tallybook_sdk.outbox.ids import forget, random_id_text
 from tallybook_sdk.reading import Asking
 from tallybook_sdk.records import (
     Click,
@@ -27,7 +28,6 @@ from tallybook_sdk.records import (
     event_body,
     event_entry,
     moment,
-    new_event_id,
 )
 from tallybook_sdk.sending.batch import CLICKS, EVENTS, Route, weight_of
 from tallybook_sdk.sending.courier import Rejected
@@ -124,6 +124,7 @@ class _Recorder:
         if worker.pid != pid:  # of a fork that Python was not told of, too
             if pid not in self._workers:
                 worker.forked()
+                forget()
                 self._workers.setdefault(pid, Worker(self._setup, is_child=True))
             worker = self._worker = self._workers[pid]
         return worker
@@ -148,7 +149,7 @@ class _Recorder:
         NaN in `properties` becomes null. With `trace` the current trace goes along as the property `trace_id`.
         """
         worker = self._mine()
-        name = new_event_id() if id is None else str(id)
+        name = random_id_text() if id is None else str(id)
         if trace and (current := trace_id()):
             properties = {**(properties or {}), "trace_id": current}
         try:
@@ -216,7 +217,7 @@ class _Recorder:
         room = 0
         now = moment(self._setup.clock.time())
         for one in events:
-            name = new_event_id() if one.id is None else one.id
+            name = random_id_text() if one.id is None else one.id
             body = event_body(name, one.type, one.user_id, one.properties, one.at or now, _UPLOAD_BYTES_MAX)
             if not bodies or len(bodies[-1]) >= _BATCH_ITEMS_MAX or len(body) > room:
                 bodies.append([])

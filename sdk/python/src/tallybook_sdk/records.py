@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Struct
 
-from tallybook_sdk.outbox.ids import random_id
+from tallybook_sdk.outbox.ids import random_id_text
 from tallybook_sdk.sending.batch import CLICKS, COUNT_MAX, EVENTS, ClickItem, Entry, cell_of, weight_of
 
 #: The id of an event: a UUID, or its text.
@@ -66,14 +66,9 @@ def event_body(
     event_id: Id, event_type: str, user_id: Any, properties: Mapping[str, Any] | None, at: datetime, bytes_max: int
 ) -> bytes:
     """Return an event as JSON. Raises Unsendable."""
-    if isinstance(user_id, int) and not isinstance(user_id, bool):
+    if type(user_id) is int:
         user_id = str(user_id)
     return _encoded(_EventItem(str(event_id), at, user_id, event_type, properties), bytes_max)
-
-
-def new_event_id() -> str:
-    """Return a new random id."""
-    return str(random_id())
 
 
 def moment(unix_s: float) -> datetime:
@@ -104,7 +99,7 @@ def click_entry(
     ):
         unix_s = now if at is None else at.timestamp()
         return Entry(CLICKS, count, b"", cell_of(kind, banner, unix_s, is_given, offset_s), unix_s)
-    name = random_id().hex if id is None else id
+    name = random_id_text() if id is None else id
     body = _encoded(ClickItem(banner, count, at or moment(now + offset_s), name, kind or UNSET), bytes_max)
     return Entry(CLICKS, weight_of(count), body)
 

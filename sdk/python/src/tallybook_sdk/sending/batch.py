@@ -52,7 +52,7 @@ class Cell(NamedTuple):
     is_given: bool
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, gc=False):
     """One record: its JSON, or the cell to which it adds."""
 
     route: Route

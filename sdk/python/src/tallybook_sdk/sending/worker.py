@@ -234,7 +234,7 @@ class Worker:
         if len(self._aside) < _ASIDE_MAX:
             self._aside.append(entry)
         else:
-            self._spilled.append((entry[0], entry[1]))
+            self._spilled.append((entry.route, entry.weight) if isinstance(entry, Entry) else entry[:2])
         self._bell.ring()
 
     def _merge(self) -> None:

@@ -1,11 +1,11 @@
 """The Python client against others: what a call costs, and what an event costs the process until it is sent.
 
-    python -m loadtest.sdk [--rounds 5] [--events 20000] [--peers /path/of/python]
+    python -m loadtest.client.against_others [--rounds 5] [--events 20000] [--peers /path/of/python]
 
 All clients send to one sink on loopback, which parses what comes and answers as the service does. Each round runs all
 of them, one after the other and in random order, each in a process of its own; medians of the rounds' ratios count.
 `--peers` is a Python that has `posthog`, `segment-analytics-python` and `statsd`; without it the client is measured
-alone. Into loadtest/results/sdk.json.
+alone. Into loadtest/results/client.json.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from typing import Any
 from loadtest.tools.machine import describe
 from tallybook_sdk.testing import FakeServer
 
-RESULTS = Path(__file__).parent / "results/sdk.json"
+RESULTS = Path(__file__).parents[1] / "results/client.json"
 #: Seconds that a program may take.
 _PATIENCE_S = 300
 
@@ -223,7 +223,10 @@ def main() -> None:
         return
     # a process of its own: it must not share the interpreter with what is measured
     with subprocess.Popen(
-        [sys.executable, "-m", "loadtest.sdk", "--sink"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "loadtest.client.against_others", "--sink"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout
         url = process.stdout.readline().strip()
