@@ -35,7 +35,7 @@ def entry_of(call: dict[str, Any]) -> Entry:
         event_type, user_id, properties = (arguments[key] for key in ("type", "user_id", "properties"))
         return event_entry(event_body(arguments["id"], event_type, user_id, properties, arguments["at"], 5 << 20))
     count, id, at = arguments.get("count", 1), arguments.get("id"), arguments.get("at")
-    return click_entry(arguments["banner"], count, id, at, "", NOW.wall, 0.0, 1 << 20)
+    return click_entry(arguments["banner"], count, id, at, arguments.get("kind", ""), NOW.wall, 0.0, 1 << 20)
 
 
 @pytest.mark.parametrize("vector", vectors("items"), ids=lambda one: one["name"])

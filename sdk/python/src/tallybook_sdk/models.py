@@ -246,6 +246,7 @@ class Counted(Struct):
     duplicate: Natural = 0
     rejected: Natural = 0
     clicks: Natural = 0
+    impressions: Natural = 0
     duplicates: list[int] = []
     errors: list[Fault] = []
 
