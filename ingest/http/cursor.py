@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
@@ -58,6 +59,11 @@ def unpacked(
     if raw[-_DIGEST:] != digest:
         raise _of_another(question)
     return place
+
+
+def link(values: Mapping[str, str], following: str) -> str:
+    """Return the header Link that leads to the next page (RFC 8288), relative to the address that was asked."""
+    return f'<?{urlencode({**values, "cursor": following})}>; rel="next"'
 
 
 def written(place: Place, digest: bytes) -> str:

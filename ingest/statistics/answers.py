@@ -72,17 +72,21 @@ class Statistics(Stepped, kw_only=True, rename="camel"):
     banners: list[BannerSeries]
 
 
-class Place(Struct, kw_only=True, rename="camel"):
+class Place(Struct, rename="camel"):
     """A banner and its count in the range."""
 
     banner_id: BannerId
     count: Annotated[int, Meta(ge=1)]
+    before: Annotated[int, Meta(ge=0, description="Its count in the range to compare with")] | UnsetType = UNSET
 
 
 class Top(Covered, kw_only=True, rename="camel"):
     """The banners with the highest counts, best first; of equal ones the lower id is first."""
 
     banners: list[Place]
+    next: Annotated[str, Meta(description="The `cursor` of the next places; absent on the last page")] | UnsetType = (
+        UNSET
+    )
 
 
 # -- clicks, impressions and their rate --------------------------------------------------------------------------------

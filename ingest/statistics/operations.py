@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from ingest.hits.routes import EXAMPLE, TrackerId
+from ingest.http.cursor import CHARACTERS_MAX
 from ingest.http.openapi import Answer, BannerId, Operation, Parameter
 from ingest.statistics import answers, clickhouse_operations, csv, exports, trackers
 from ingest.statistics.banners import questions, rankings
@@ -188,7 +189,23 @@ _CLICKS = [
         parameters=(
             *_TIMES,
             _ZONE,
-            _limit(rankings.PLACES_MOST, f"Banners to name, {rankings.PLACES} when not given"),
+            _limit(
+                rankings.FILE_PLACES_MOST,
+                f"Banners to name, {rankings.PLACES} when not given; {rankings.PLACES_MOST:,} at most, except as CSV",
+            ),
+            Parameter(
+                "cursor",
+                Annotated[str, Meta(min_length=1, max_length=CHARACTERS_MAX)],
+                "`next` of the page before; everything else but `limit` has to stay as it was. Give `tsTo` as well, so "
+                "that all pages are of one range",
+            ),
+            Parameter(
+                "againstFrom",
+                EdgeText,
+                "Begin of a range to compare with: each place has its count there as `before`",
+                example="2026-02-28T22:00:00Z",
+            ),
+            Parameter("againstTo", EdgeText, "End of the range to compare with", example=_FROM),
             Parameter("metric", answers.Metric, "What decides: `clicks` when not given"),
             Parameter(
                 "min",
@@ -202,7 +219,10 @@ _CLICKS = [
             "The banners",
             (answers.Top, answers.RateTop),
             {**_EXAMPLE_RANGE, "asOf": _EXAMPLE_AS_OF, "banners": [{"bannerId": 42, "count": 5}]},
-            {"Tallybook-Left-Out": "With CSV and `metric=ctr`: what `leftOut` says in JSON"},
+            {
+                "Tallybook-Left-Out": "With CSV and `metric=ctr`: what `leftOut` says in JSON",
+                "Link": "With CSV: the address of the next places (`next`, RFC 8288); absent on the last page",
+            },
         ),
         errors=_CLICK_ERRORS,
         order=220,

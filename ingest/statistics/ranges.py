@@ -94,46 +94,48 @@ def parse(
     *,
     most_days: int | None = None,
     where: Literal["parameter", "pointer"] = "parameter",
+    names: tuple[str, str] = ("tsFrom", "tsTo"),
 ) -> Range:
     """The range that `tsFrom`, `tsTo`, `step` and `tz` ask for; `now` is in epoch seconds.
 
     `most_days` bounds a range that has no step. `where` tells errors whether the times stood in the query or in a body.
+    `names` are those of its ends.
     Raises Malformed for what is no time, and Invalid for what is reversed, empty, too long or unknown.
     """
     step = choice(values, "step", get_args(Step), "minute")
     zone = known_zone(values["tz"]) if "tz" in values else None
-    to = values.get("tsTo")
-    end = Instant((int(now) // minute_s + 1) * minute_s) if to is None else _edge("tsTo", to, zone, where)
-    since = values.get("tsFrom")
-    start = Instant(end.second - _DEFAULT_S, end.fraction) if since is None else _edge("tsFrom", since, zone, where)
+    begin, finish = names
+    since, to = values.get(begin), values.get(finish)
+    end = Instant((int(now) // minute_s + 1) * minute_s) if to is None else _edge(finish, to, zone, where, days=1)
+    start = Instant(end.second - _DEFAULT_S, end.fraction) if since is None else _edge(begin, since, zone, where)
     if start == end and since == to and is_date(since or ""):
-        raise invalid("tsFrom", f"is a day that {zone} skipped.", where)
+        raise invalid(begin, f"is a day that {zone} skipped.", where)
     if start >= end:
         at = "" if to is not None else f" ({datetime.fromtimestamp(end.second, UTC):%Y-%m-%dT%H:%M:%SZ})"
-        raise invalid("tsTo", f"has to be later than tsFrom{at}: the range is [tsFrom, tsTo).", where)
+        raise invalid(finish, f"has to be later than {begin}{at}: the range is [{begin}, {finish}).", where)
     most = most_days or MOST_DAYS[step]
     if end.second - start.second > most * _DAY_S + _CLOCK_CHANGE_S:
-        raise invalid("tsTo", _too_long(most, None if most_days else step), where)
+        raise invalid(finish, _too_long(begin, most, None if most_days else step), where)
     first = max(start.second, 0) // minute_s * minute_s
     last = -(-(end.second + bool(end.fraction)) // minute_s) * minute_s
     if first >= last:
-        raise _out_of_years("tsTo", where)  # the default of tsFrom lies before the first year
+        raise _out_of_years(finish, where)  # the default of tsFrom lies before the first year
     return Range(first, last, step, zone, minute_s)  # type: ignore[arg-type]
 
 
-def _edge(name: str, text: str, zone: str | None, where: str) -> Instant:
-    """The moment of one end: of a date the begin of its local day, or for `tsTo` that of the day after it."""
+def _edge(name: str, text: str, zone: str | None, where: str, days: int = 0) -> Instant:
+    """The moment of one end. A date is the begin of its local day, or of the day so many days after it."""
     if not is_date(text):
         return instant(name, text, where)
-    day = parsed_date(name, text, YEARS, where) + timedelta(days=name == "tsTo")
+    day = parsed_date(name, text, YEARS, where) + timedelta(days=days)
     return Instant(midnight(day, ZoneInfo(zone or _UTC)))
 
 
-def _too_long(most: int, step: str | None) -> str:
+def _too_long(begin: str, most: int, step: str | None) -> str:
     if step is None:
-        return f"is more than {most:,} days after tsFrom, and that is the longest range."
+        return f"is more than {most:,} days after {begin}, and that is the longest range."
     allowed = ", ".join(f"{days:,} days with step={name}" for name, days in MOST_DAYS.items())
-    return f"is more than {most:,} days after tsFrom. The longest ranges are {allowed}."
+    return f"is more than {most:,} days after {begin}. The longest ranges are {allowed}."
 
 
 # -- moments -----------------------------------------------------------------------------------------------------------

@@ -166,15 +166,22 @@ class Reader:
         return Reading(as_of, points, missing)
 
     async def top(
-        self, start: int, end: int, limit: int, *, partial: bool = False, kinds: Sequence[int] = (cells.CLICK,)
+        self,
+        start: int,
+        end: int,
+        limit: int,
+        *,
+        behind: tuple[int, int] | None = None,
+        partial: bool = False,
+        kinds: Sequence[int] = (cells.CLICK,),
     ) -> Ranking:
-        """Return the banners with the highest counts of these kinds in [start, end), ties by id. Raises as `read`
-        does."""
+        """Return the banners with the highest counts of these kinds in [start, end), ties by id, behind the place
+        (count, banner) if one is given. Raises as `read` does."""
         as_of = time.time()
-        ask = functools.partial(_top_question, start, end, limit, kinds)
+        ask = functools.partial(_top_question, start, end, limit, kinds, behind)
         snapshot, rows, missing = await self._look([], start, end, kinds, ask, partial)
         if "postgres" in missing:
-            rows = _ranked(snapshot.clicks, limit)
+            rows = _ranked(snapshot.clicks, limit, behind)
         return Ranking(as_of, [(row["banner_id"], int(row["count"])) for row in rows], missing)
 
     async def rates(
@@ -313,11 +320,16 @@ def _question(
     return (_KIND_MINUTES if bounds is None else _KIND_BUCKETS), [*arguments, kind]
 
 
-def _top_question(start: int, end: int, limit: int, kinds: Sequence[int], snapshot: _Snapshot) -> _Question:
+def _top_question(
+    start: int, end: int, limit: int, kinds: Sequence[int], behind: tuple[int, int] | None, snapshot: _Snapshot
+) -> _Question:
     ids = [click.incarnation for click in snapshot.clicks]
     banners, counts = [click.banner for click in snapshot.clicks], [click.count for click in snapshot.clicks]
     arguments: list[Any] = [start, end, ids, banners, counts, limit]
-    return (_TOP, arguments) if tuple(kinds) == (cells.CLICK,) else (_KIND_TOP, [*arguments, list(kinds)])
+    place = behind or (None, None)
+    if tuple(kinds) == (cells.CLICK,):
+        return _TOP, [*arguments, *place]
+    return _KIND_TOP, [*arguments, list(kinds), *place]
 
 
 def _rates_question(
@@ -369,12 +381,14 @@ def _points(counts: Mapping[int, int], last_over: int, growing: Collection[int])
     return list(zip(starts, map(counts.__getitem__, starts), finals, strict=True))
 
 
-def _ranked(clicks: list[_Open], limit: int) -> list[dict[str, int]]:
+def _ranked(clicks: list[_Open], limit: int, behind: tuple[int, int] | None) -> list[dict[str, int]]:
     totals: dict[int, int] = {}
     for click in clicks:
         totals[click.banner] = totals.get(click.banner, 0) + click.count
-    best = sorted(totals.items(), key=lambda item: (-item[1], item[0]))[:limit]
-    return [{"banner_id": banner, "count": count} for banner, count in best]
+    best = sorted(totals.items(), key=lambda item: (-item[1], item[0]))
+    if behind is not None:
+        best = [item for item in best if (-item[1], item[0]) > (-behind[0], behind[1])]
+    return [{"banner_id": banner, "count": count} for banner, count in best[:limit]]
 
 
 def _rated(clicks: list[_Open], limit: int, least: int, as_of: float, missing: tuple[str, ...]) -> Rates:

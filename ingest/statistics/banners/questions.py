@@ -74,11 +74,11 @@ class Asked(Struct, frozen=True):
         return buckets
 
 
-async def asked_range(request: Request, values: Mapping[str, str], **bounds: int) -> Range:
+async def asked_range(request: Request, values: Mapping[str, str], most_days: int | None = None) -> Range:
     """Return the range of the query or of the body. Raise Malformed or Invalid."""
     times = await _body(request, values)
     where: Literal["pointer", "parameter"] = "pointer" if times else "parameter"
-    return parse({**values, **times}, time.time(), request.state.settings.minute_s, where=where, **bounds)
+    return parse({**values, **times}, time.time(), request.state.settings.minute_s, where=where, most_days=most_days)
 
 
 async def _body(request: Request, values: Mapping[str, str]) -> dict[str, str]:

@@ -492,6 +492,12 @@ async def test_the_ranking_adds_persisted_and_open_clicks(stack: Stack) -> None:
     await stack.count(1, 10)
     assert (await stack.reader.top(SECOND, SECOND + 60, 2)).banners == [(1, 15), (2, 9)]
     assert (await stack.reader.top(SECOND, SECOND + 60, 9)).banners == [(1, 15), (2, 9), (3, 5)]
+    for kinds in ((0,), (0, 1)):  # clicks alone, and together with another kind, of which there is nothing
+        places, behind = list[tuple[int, int]](), None
+        while page := (await stack.reader.top(SECOND, SECOND + 60, 1, behind=behind, kinds=kinds)).banners:
+            places += page
+            behind = (page[0][1], page[0][0])
+        assert places == [(1, 15), (2, 9), (3, 5)]
 
 
 async def test_what_is_removed_on_purpose_stays_in_the_account(stack: Stack, settings: Callable[..., Settings]) -> None:

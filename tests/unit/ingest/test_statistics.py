@@ -45,7 +45,9 @@ class MemoryReader:
         bounds: Sequence[int] | None = None,
         *,
         partial: bool = False,
+        kind: int = 0,
     ) -> Reading:
+        assert kind == 0
         missing = self._missing(partial)
         totals: dict[tuple[int, int], int] = {}
         for (second, banner), count in self.clicks.items():
@@ -58,7 +60,14 @@ class MemoryReader:
         return Reading(self.as_of, points, missing)
 
     async def top(
-        self, start: int, end: int, limit: int, *, partial: bool = False, kinds: Sequence[int] = (0,)
+        self,
+        start: int,
+        end: int,
+        limit: int,
+        *,
+        behind: tuple[int, int] | None = None,
+        partial: bool = False,
+        kinds: Sequence[int] = (0,),
     ) -> Ranking:
         assert kinds == [0]
         missing = self._missing(partial)
@@ -66,8 +75,9 @@ class MemoryReader:
         for (second, banner), count in self.clicks.items():
             if start <= second < end:
                 totals[banner] = totals.get(banner, 0) + count
-        best = sorted(totals.items(), key=lambda item: (-item[1], item[0]))[:limit]
-        return Ranking(self.as_of, best, missing)
+        best = sorted(totals.items(), key=lambda item: (-item[1], item[0]))
+        best = [(banner, count) for banner, count in best if not behind or (-count, banner) > (-behind[0], behind[1])]
+        return Ranking(self.as_of, best[:limit], missing)
 
     def _missing(self, partial: bool) -> tuple[str, ...]:
         self.calls += 1
@@ -367,6 +377,7 @@ async def test_banners_have_to_be_named(client: httpx2.AsyncClient) -> None:
 
 async def test_the_most_clicked_banners_come_first(client: httpx2.AsyncClient) -> None:
     answer = (await client.get(f"/stats/top?{DAY}&limit=2")).json()
+    assert answer.pop("next")
     assert answer == {
         "tsFrom": "2026-03-01T00:00:00Z",
         "tsTo": "2026-03-02T00:00:00Z",
@@ -473,3 +484,62 @@ async def test_answers_fit_the_published_schemas(client: httpx2.AsyncClient, pat
     content = document["paths"][template]["get"]["responses"]["200"]["content"]["application/json"]
     schema = {**content["schema"], "components": document["components"]}
     jsonschema.Draft202012Validator(schema).validate((await client.get(path)).json())
+
+
+# -- rankings, compared and page by page -------------------------------------------------------------------------------
+
+
+async def test_a_ranking_is_compared_with_another_range(client: httpx2.AsyncClient) -> None:
+    before = "againstFrom=2026-03-01T13:00:00Z&againstTo=2026-03-01T14:00:00Z"
+    answer = (await client.get(f"/stats/top?{HOUR}&{before}")).json()
+    found = [(one["bannerId"], one["count"], one["before"]) for one in answer["banners"]]
+    assert found == [(2**53 - 1, 9, 0), (42, 4, 5), (43, 2, 0)]
+    file = await client.get(f"/stats/top?{HOUR}&{before}", headers=CSV)
+    assert file.text.splitlines()[:2] == ["bannerId,count,before", f"{2**53 - 1},9,0"]
+
+
+async def test_a_ranking_goes_on_behind_its_last_place(client: httpx2.AsyncClient, reader: MemoryReader) -> None:
+    reader.clicks = {(NOON, banner): 1 + banner % 3 for banner in range(1, 30)}
+    whole = (await client.get(f"/stats/top?{HOUR}&limit=1000")).json()
+    assert (len(whole["banners"]), "next" in whole) == (29, False)
+    for limit in (1, 4, 29):
+        places, more = list[Any](), ""
+        while True:
+            page = (await client.get(f"/stats/top?{HOUR}&limit={limit}{more}")).json()
+            places += page["banners"]
+            if "next" not in page:
+                break
+            more = f"&cursor={page['next']}"
+        assert places == whole["banners"]
+    file = await client.get(f"/stats/top?{HOUR}&limit=20", headers=CSV)
+    following = file.headers["link"].removeprefix("<?").removesuffix('>; rel="next"')
+    rest = await client.get(f"/stats/top?{following}", headers=CSV)
+    assert (len(rest.text.splitlines()), "link" in rest.headers) == (1 + 9, False)
+
+
+@pytest.mark.parametrize(
+    ("more", "headers", "status", "parameter"),
+    [
+        ("&limit=1001", {}, 422, "limit"),
+        ("&limit=10001", CSV, 422, "limit"),
+        ("&cursor=x", {}, 400, "cursor"),
+        ("&againstFrom=2026-03-01", {}, 400, "againstTo"),
+        ("&againstFrom=2026-03-02&againstTo=2026-03-01", {}, 422, "againstTo"),
+        ("&againstFrom=2024-03-02&againstTo=2026-03-01", {}, 422, "againstTo"),
+        ("&againstFrom=x&againstTo=2026-03-01", {}, 400, "againstFrom"),
+        ("&metric=ctr&againstFrom=2026-03-01&againstTo=2026-03-01", {}, 422, "againstFrom"),
+    ],
+)
+async def test_l6_a_ranking_that_cannot_be_is_refused(
+    client: httpx2.AsyncClient, reader: MemoryReader, more: str, headers: dict[str, str], status: int, parameter: str
+) -> None:
+    async with nothing_read(reader):
+        answer = await client.get(f"/stats/top?{HOUR}{more}", headers=headers)
+    assert refusal(answer, status)["errors"][0]["parameter"] == parameter
+
+
+async def test_ten_thousand_places_are_a_file(client: httpx2.AsyncClient, reader: MemoryReader) -> None:
+    reader.clicks = {(NOON, banner): banner for banner in range(1, 10_002)}
+    file = await client.get(f"/stats/top?{HOUR}&limit=10000", headers=CSV)
+    lines = file.text.splitlines()
+    assert (len(lines), lines[1], lines[-1]) == (10_001, "10001,10001", "2,2")

@@ -75,6 +75,7 @@ class Place(Struct, rename="camel"):
 
     banner_id: BannerId
     count: Positive
+    before: Natural | UnsetType = UNSET
 
 
 class Top(_Covered, kw_only=True, rename="camel"):
@@ -82,6 +83,7 @@ class Top(_Covered, kw_only=True, rename="camel"):
 
     tz: str | UnsetType = UNSET
     banners: list[Place]
+    next: str | UnsetType = UNSET
 
 
 # -- hits and pages ----------------------------------------------------------------------------------------------------
