@@ -72,6 +72,14 @@ class Statistics(Stepped, kw_only=True, rename="camel"):
     banners: list[BannerSeries]
 
 
+class Total(Stepped, kw_only=True, rename="camel"):
+    """Clicks of all banners together. Buckets without clicks are left out, unless `fill=true`."""
+
+    total: Annotated[int, Meta(ge=0, description="All clicks of the range")]
+    banners: Annotated[int, Meta(ge=0, description="Banners with clicks in the range")]
+    stats: list[Bucket]
+
+
 class Place(Struct, rename="camel"):
     """A banner and its count in the range."""
 

@@ -8,7 +8,7 @@ from ingest.hits.routes import EXAMPLE, TrackerId
 from ingest.http.cursor import CHARACTERS_MAX
 from ingest.http.openapi import Answer, BannerId, Operation, Parameter
 from ingest.statistics import answers, clickhouse_operations, csv, exports, trackers
-from ingest.statistics.banners import questions, rankings
+from ingest.statistics.banners import questions, rankings, totals
 from ingest.statistics.banners import statistics as banners
 from ingest.statistics.range_ends import EdgeText
 from ingest.statistics.ranges import MOST_DAYS, Step
@@ -229,4 +229,23 @@ _CLICKS = [
     ),
 ]
 
-OPERATIONS = [*_CLICKS, *clickhouse_operations.OPERATIONS, *web.OPERATIONS]
+_TOTAL_DAYS = ", ".join(f"{days:,} days with step={step}" for step, days in totals.TOTAL_DAYS.items())
+
+_TOTAL = Operation(
+    method="GET",
+    path="/stats/total",
+    handler=totals.total_clicks,
+    scope="stats:read",
+    body_use="read",
+    summary="Clicks of all banners together",
+    description="As for one banner. Every minute of every banner is read, so the longest ranges are "
+    f"{_TOTAL_DAYS}. `banners` counts those with clicks.",
+    parameters=(*_TIMES, *_STEPS),
+    answers=_clicks(
+        "The clicks", answers.Total, {**_EXAMPLE_RANGE, **_EXAMPLE_SERIES, "banners": 2, "stats": _EXAMPLE_STATS}
+    ),
+    errors=_CLICK_ERRORS,
+    order=215,
+)
+
+OPERATIONS = [*_CLICKS, _TOTAL, *clickhouse_operations.OPERATIONS, *web.OPERATIONS]

@@ -33,6 +33,7 @@ _READ = Script("shared/counting/read.lua")
 _STEADY = Script("shared/counting/steady.lua")
 _MINUTES = statement("shared/counting/reader.minutes.sql")
 _BUCKETS = statement("shared/counting/reader.buckets.sql")
+_TOTAL = statement("shared/counting/reader.total.sql")
 _TOP = statement("shared/counting/reader.top.sql")
 #: The same of `banner_stats`; and of several kinds together, in both tables.
 _KIND_MINUTES = statement("shared/counting/reader.kind_minutes.sql")
@@ -66,6 +67,15 @@ class Ranking(NamedTuple):
 
     as_of: float
     banners: list[tuple[int, int]]
+    missing: tuple[str, ...]
+
+
+class Total(NamedTuple):
+    """Clicks of all banners: `points` as those of one, and how many banners have any."""
+
+    as_of: float
+    points: list[Point]
+    banners: int
     missing: tuple[str, ...]
 
 
@@ -183,6 +193,25 @@ class Reader:
         if "postgres" in missing:
             rows = _ranked(snapshot.clicks, limit, behind)
         return Ranking(as_of, [(row["banner_id"], int(row["count"])) for row in rows], missing)
+
+    async def total(self, start: int, end: int, bounds: Sequence[int] | None, *, partial: bool = False) -> Total:
+        """Return the clicks of all banners in [start, end), cut by `bounds` as `read` does. Raises as `read` does."""
+        as_of = time.time()
+        ask = functools.partial(_total_question, start, end, bounds, self._settings.minute_s)
+        snapshot, rows, missing = await self._look([], start, end, (cells.CLICK,), ask, partial)
+        buckets = _Buckets(self._settings, bounds, as_of)
+        counts = {bucket: clicks for incarnation, bucket, clicks in rows if bucket is not None}
+        banners = next((clicks for incarnation, bucket, clicks in rows if incarnation is None and bucket is None), 0)
+        known = {incarnation for incarnation, _, _ in rows if incarnation is not None}
+        if "postgres" in missing:
+            banners = len({click.banner for click in snapshot.clicks})
+            for click in snapshot.clicks:
+                bucket = buckets.of(click.minute)
+                counts[bucket] = counts.get(bucket, 0) + click.count
+        growing = {buckets.of(cells.minute_of(name)) for name in snapshot.incarnations if name not in known}
+        growing |= {buckets.of(click.minute) for click in snapshot.clicks if click.incarnation is None}
+        last_over = -1 if missing else buckets.last_over()
+        return Total(as_of, _points(counts, last_over, growing), banners, missing)
 
     async def rates(
         self, start: int, end: int, limit: int, least: int, *, partial: bool = False, kinds: Sequence[int]
@@ -330,6 +359,22 @@ def _top_question(
     if tuple(kinds) == (cells.CLICK,):
         return _TOP, [*arguments, *place]
     return _KIND_TOP, [*arguments, list(kinds), *place]
+
+
+def _total_question(
+    start: int, end: int, bounds: Sequence[int] | None, minute_s: int, snapshot: _Snapshot
+) -> _Question:
+    columns = [[getattr(click, name) for click in snapshot.clicks] for name in ("incarnation", "banner")]
+    seconds, counts = [click.minute * minute_s for click in snapshot.clicks], [click.count for click in snapshot.clicks]
+    return _TOTAL, [
+        start,
+        end,
+        *columns,
+        seconds,
+        counts,
+        snapshot.incarnations,
+        None if bounds is None else list(bounds),
+    ]
 
 
 def _rates_question(

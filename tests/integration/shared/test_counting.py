@@ -492,6 +492,16 @@ async def test_the_ranking_adds_persisted_and_open_clicks(stack: Stack) -> None:
     await stack.count(1, 10)
     assert (await stack.reader.top(SECOND, SECOND + 60, 2)).banners == [(1, 15), (2, 9)]
     assert (await stack.reader.top(SECOND, SECOND + 60, 9)).banners == [(1, 15), (2, 9), (3, 5)]
+    total = await stack.reader.total(SECOND - 60, SECOND + 120, None)
+    assert (total.points, total.banners) == ([(SECOND, 29, False)], 3)
+    await stack.count(4, 2, LONG_AGO + 1)
+    await stack.count(1, 3, LONG_AGO - 1)
+    total = await stack.reader.total(SECOND - 60, SECOND + 120, [SECOND - 60, SECOND, SECOND + 120])
+    assert ([point[:2] for point in total.points], total.banners) == ([(SECOND - 60, 3), (SECOND, 31)], 4)
+    await stack.minutes.flush()
+    total = await stack.reader.total(SECOND - 60, SECOND + 120, None)
+    assert total.points == [(SECOND - 60, 3, True), (SECOND, 29, True), (SECOND + 60, 2, True)]
+    assert (await stack.reader.total(SECOND + 300, SECOND + 360, None))[1:3] == ([], 0)
     for kinds in ((0,), (0, 1)):  # clicks alone, and together with another kind, of which there is nothing
         places, behind = list[tuple[int, int]](), None
         while page := (await stack.reader.top(SECOND, SECOND + 60, 1, behind=behind, kinds=kinds)).banners:

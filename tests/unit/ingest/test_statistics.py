@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from ingest.http.openapi import build, routes
 from ingest.http.problems import HANDLERS
 from ingest.statistics import operations
-from shared.counting.reader import Point, Ranking, Reading
+from shared.counting.reader import Point, Ranking, Reading, Total
 from shared.errors import PostgresUnavailable
 from shared.settings import Settings
 
@@ -78,6 +78,15 @@ class MemoryReader:
         best = sorted(totals.items(), key=lambda item: (-item[1], item[0]))
         best = [(banner, count) for banner, count in best if not behind or (-count, banner) > (-behind[0], behind[1])]
         return Ranking(self.as_of, best[:limit], missing)
+
+    async def total(self, start: int, end: int, bounds: Sequence[int] | None, *, partial: bool = False) -> Total:
+        banners = sorted({banner for second, banner in self.clicks if start <= second < end})
+        reading = await self.read(banners, start, end, bounds, partial=partial)
+        sums: dict[int, tuple[int, bool]] = {}
+        for points in reading.points.values():
+            for begin, count, is_final in points:
+                sums[begin] = (sums.get(begin, (0, True))[0] + count, is_final)
+        return Total(self.as_of, [(at, *sums[at]) for at in sorted(sums)], len(banners), reading.missing)
 
     def _missing(self, partial: bool) -> tuple[str, ...]:
         self.calls += 1
@@ -543,3 +552,42 @@ async def test_ten_thousand_places_are_a_file(client: httpx2.AsyncClient, reader
     file = await client.get(f"/stats/top?{HOUR}&limit=10000", headers=CSV)
     lines = file.text.splitlines()
     assert (len(lines), lines[1], lines[-1]) == (10_001, "10001,10001", "2,2")
+
+
+# -- all banners together ----------------------------------------------------------------------------------------------
+
+
+async def test_clicks_of_all_banners_together(client: httpx2.AsyncClient, reader: MemoryReader) -> None:
+    reader.open = {NOON + 120}
+    answer = (await client.get(f"/stats/total?{HOUR}")).json()
+    assert (answer["total"], answer["banners"], answer["step"]) == (15, 3, "minute")
+    assert [(one["timestamp"][11:16], one["count"], one["final"]) for one in answer["stats"]] == [
+        ("12:00", 5, True),
+        ("12:01", 9, True),
+        ("12:02", 1, False),
+    ]
+    days = (await client.get(f"/stats/total?{DAY}&step=day&fill=true&tz=Europe/Berlin")).json()
+    assert (len(days["stats"]), days["tz"], days["total"]) == (2, "Europe/Berlin", 20)
+    file = await client.get(f"/stats/total?{DAY}&step=hour", headers=CSV)
+    assert file.text.splitlines()[:2] == ["timestamp,count,final", "2026-03-01T12:00:00Z,15,true"]
+    assert file.headers["tallybook-as-of"] == "2026-03-02T12:00:00Z"
+    reader.is_postgres_away = True
+    refusal(await client.get(f"/stats/total?{HOUR}"), 503)
+    assert (await client.get(f"/stats/total?{HOUR}&partial=true")).json()["missing"] == ["postgres"]
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ("tsFrom=2026-03-01&tsTo=2026-03-03", "tsTo"),
+        ("tsFrom=2026-03-01&tsTo=2026-04-01&step=hour", "tsTo"),
+        ("tsFrom=2025-03-01&tsTo=2026-03-02&step=day", "tsTo"),
+        ("step=week", "step"),
+    ],
+)
+async def test_l6_ranges_of_all_banners_are_short(
+    client: httpx2.AsyncClient, reader: MemoryReader, query: str, parameter: str
+) -> None:
+    async with nothing_read(reader):
+        answer = await client.get(f"/stats/total?{query}")
+    assert refusal(answer, 422)["errors"][0]["parameter"] == parameter
