@@ -85,6 +85,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/stats/total": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Clicks of all banners together
+         * @description As for one banner. Every minute of every banner is read, so the longest ranges are 2 days with step=minute, 31 days with step=hour, 366 days with step=day. `banners` counts those with clicks.
+         */
+        get: operations["totalClicks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/stats/top": {
         parameters: {
             query?: never;
@@ -1035,6 +1055,40 @@ export interface components {
             bots: number;
         };
         /**
+         * Total
+         * @description Clicks of all banners together. Buckets without clicks are left out, unless `fill=true`.
+         */
+        Total: {
+            /**
+             * Format: date-time
+             * @description First minute of the range
+             */
+            tsFrom: string;
+            /**
+             * Format: date-time
+             * @description End of the last minute of the range
+             */
+            tsTo: string;
+            /**
+             * Format: date-time
+             * @description Every click acknowledged on this host before this is counted
+             */
+            asOf: string;
+            /** @description True when a store did not answer and `partial=true` was asked */
+            partial?: boolean;
+            /** @description The stores that did not answer: redis, postgres */
+            missing?: string[];
+            /** @description The zone in which hours and days begin, when one was given */
+            tz?: string;
+            /** @enum {unknown} */
+            step: "day" | "hour" | "minute";
+            /** @description All clicks of the range */
+            total: number;
+            /** @description Banners with clicks in the range */
+            banners: number;
+            stats: components["schemas"]["Bucket"][];
+        };
+        /**
          * Top
          * @description The banners with the highest counts, best first; of equal ones the lower id is first.
          */
@@ -1061,6 +1115,8 @@ export interface components {
             /** @description The zone in which hours and days begin, when one was given */
             tz?: string;
             banners: components["schemas"]["Place"][];
+            /** @description The `cursor` of the next places; absent on the last page */
+            next?: string;
         };
         /**
          * Place
@@ -1070,6 +1126,8 @@ export interface components {
             /** @description A banner: a decimal integer without sign, zeros in front or spaces */
             bannerId: number;
             count: number;
+            /** @description Its count in the range to compare with */
+            before?: number;
         };
         /**
          * RateTop
@@ -3358,6 +3416,223 @@ export interface operations {
             };
         };
     };
+    totalClicks: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Begin of the range: RFC 3339 with zone, whose minute is in the range, or a date, whose local day of `tz` is. One hour before `tsTo` when not given
+                 * @example 2026-03-01T00:00:00Z
+                 */
+                tsFrom?: string;
+                /**
+                 * @description End of the range: RFC 3339 with zone, not in it, or a date, whose local day of `tz` is in it as a whole. The end of the current minute when not given
+                 * @example 2026-03-01T02:00:00Z
+                 */
+                tsTo?: string;
+                /** @description Length of a bucket, `minute` when not given. The longest ranges are 31 days with step=minute, 366 days with step=hour, 3,660 days with step=day */
+                step?: "day" | "hour" | "minute";
+                /**
+                 * @description Zone in which hours and days begin, by its IANA name; UTC when not given
+                 * @example Europe/Berlin
+                 */
+                tz?: string;
+                /** @description Also the buckets without clicks, with count 0 */
+                fill?: boolean;
+                /** @description While Redis or Postgres is away: what is known, marked as partial, not 503 */
+                partial?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The clicks */
+            200: {
+                headers: {
+                    /** @description With CSV: what `asOf` says in JSON */
+                    "Tallybook-As-Of"?: string;
+                    /** @description With CSV: what `missing` says in JSON, when a store did not answer */
+                    "Tallybook-Missing"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "tsFrom": "2026-03-01T00:00:00Z",
+                     *       "tsTo": "2026-03-01T02:00:00Z",
+                     *       "step": "hour",
+                     *       "total": 5,
+                     *       "asOf": "2026-03-01T01:34:56.789012Z",
+                     *       "banners": 2,
+                     *       "stats": [
+                     *         {
+                     *           "timestamp": "2026-03-01T00:00:00Z",
+                     *           "count": 4,
+                     *           "final": true
+                     *         },
+                     *         {
+                     *           "timestamp": "2026-03-01T01:00:00Z",
+                     *           "count": 1,
+                     *           "final": false
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Total"];
+                    "text/csv": string;
+                };
+            };
+            /** @description `foreign_host`, `malformed` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "foreign_host" | "malformed";
+                        /** @constant */
+                        status?: 400;
+                    };
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unauthorized";
+                        /** @constant */
+                        status?: 401;
+                    };
+                };
+            };
+            /** @description `forbidden`, `foreign_request` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "forbidden" | "foreign_request";
+                        /** @constant */
+                        status?: 403;
+                    };
+                };
+            };
+            /** @description `body_timeout` */
+            408: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "body_timeout";
+                        /** @constant */
+                        status?: 408;
+                    };
+                };
+            };
+            /** @description `too_large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "too_large";
+                        /** @constant */
+                        status?: 413;
+                    };
+                };
+            };
+            /** @description `unsupported_media_type` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unsupported_media_type";
+                        /** @constant */
+                        status?: 415;
+                    };
+                };
+            };
+            /** @description `invalid` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "invalid";
+                        /** @constant */
+                        status?: 422;
+                    };
+                };
+            };
+            /** @description `limited` */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "limited";
+                        /** @constant */
+                        status?: 429;
+                    };
+                };
+            };
+            /** @description `unexpected` */
+            500: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unexpected";
+                        /** @constant */
+                        status?: 500;
+                    };
+                };
+            };
+            /** @description `redis_unavailable`, `postgres_unavailable`, `busy` */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "redis_unavailable" | "postgres_unavailable" | "busy";
+                        /** @constant */
+                        status?: 503;
+                    };
+                };
+            };
+        };
+    };
     topBanners: {
         parameters: {
             query?: {
@@ -3376,8 +3651,20 @@ export interface operations {
                  * @example Europe/Berlin
                  */
                 tz?: string;
-                /** @description Banners to name, 10 when not given */
+                /** @description Banners to name, 10 when not given; 1,000 at most, except as CSV */
                 limit?: number;
+                /** @description `next` of the page before; everything else but `limit` has to stay as it was. Give `tsTo` as well, so that all pages are of one range */
+                cursor?: string;
+                /**
+                 * @description Begin of a range to compare with: each place has its count there as `before`
+                 * @example 2026-02-28T22:00:00Z
+                 */
+                againstFrom?: string;
+                /**
+                 * @description End of the range to compare with
+                 * @example 2026-03-01T00:00:00Z
+                 */
+                againstTo?: string;
                 /** @description What decides: `clicks` when not given */
                 metric?: "clicks" | "ctr" | "served" | "viewable";
                 /** @description With `metric=ctr`: viewable impressions that a banner needs, 100 by default */
@@ -3402,6 +3689,8 @@ export interface operations {
                     "Tallybook-Missing"?: string;
                     /** @description With CSV and `metric=ctr`: what `leftOut` says in JSON */
                     "Tallybook-Left-Out"?: string;
+                    /** @description With CSV: the address of the next places (`next`, RFC 8288); absent on the last page */
+                    Link?: string;
                     [name: string]: unknown;
                 };
                 content: {
