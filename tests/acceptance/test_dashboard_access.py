@@ -63,7 +63,8 @@ def test_axe_finds_nothing(stack: Stack, browser: Chromium, axe: str, theme: str
         await page.evaluate(args.axe);
         const {{violations}} = await page.evaluate(() => axe.run());
         for (const one of violations) {{
-            found.push(`${{view}}: ${{one.id}} ${{one.nodes.map((node) => node.html.slice(0, 160)).slice(0, 3).join(" | ")}}`);
+            const nodes = one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160));
+            found.push(`${{view}}: ${{one.id}} ${{nodes.join(" | ")}}`);
         }}
     }}
     return found;
