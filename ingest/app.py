@@ -50,6 +50,7 @@ from ingest.session import routes as sign_ins
 from ingest.state import State
 from ingest.statistics import operations as statistics
 from ingest.statistics.clickhouse_reads import Reads
+from shared.collect.web_item import TOPIC as WEB
 from shared.counting.drain import Counter
 from shared.counting.keyed import Keyed
 from shared.counting.links import LinkClicks
@@ -65,7 +66,6 @@ from shared.settings import Settings
 from shared.stores import redis_memory
 from shared.stores.postgres import Pool, create_pool
 from shared.stores.redis_client import connect
-from shared.web_item import TOPIC as WEB
 
 #: Bytes of the records of one worker that wait for the record log. More is 503.
 _WAITING_BYTES_MAX = 16 << 20
@@ -122,16 +122,9 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
             redis = connect(settings)
             stack.push_async_callback(lambda: asyncio.shield(redis.aclose()))
             pool = await stack.enter_async_context(create_pool(settings))
-            banners, trackers = Banners(settings, pool), Trackers(pool)
-            sites, links, salts = Sites(pool), Links(settings, pool), Salts(pool)
-            keys = Keys(pool) if settings.keyed else None
-            sessions = Sessions(pool, keys) if keys else None
-            for cache in (banners, trackers, sites, links, salts, keys, sessions):
-                if cache is not None:
-                    await cache.start()
-                    stack.push_async_callback(cache.stop)
+            caches = await _caches(settings, pool, stack)
             log = await stack.enter_async_context(chosen_log(settings))
-            counter = Counter(settings, banners.gate)
+            counter = Counter(settings, caches["banners"].gate)
             counter.start()
             of_clients, of_keys = _limiters(settings, redis)
             stack.push_async_callback(counter.stop, settings.redis_timeout_s)
@@ -144,18 +137,12 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
                 keyed=Keyed(settings, redis),
                 reader=feed.reader,
                 live=feed,
-                banners=banners,
                 limiter=of_clients,
                 key_limiter=of_keys,
                 allowance=Allowance(settings),
-                keys=keys,
-                sessions=sessions,
                 tokens=Tokens(settings) if settings.keyed and settings.jwt_algorithm else None,
                 client=client,
-                trackers=trackers,
-                sites=sites,
-                links=links,
-                salts=salts,
+                **caches,
                 countries=countries,
                 patterns=Patterns(countries),
                 link_clicks=LinkClicks(redis),
@@ -181,6 +168,25 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
             yield state.fields
 
     return lifespan
+
+
+async def _caches(settings: Settings, pool: Pool, stack: AsyncExitStack) -> dict[str, Any]:
+    """Start what a worker keeps of small tables; by the name of its field in the state."""
+    keys = Keys(pool) if settings.keyed else None
+    caches: dict[str, Any] = {
+        "banners": Banners(settings, pool),
+        "trackers": Trackers(pool),
+        "sites": Sites(pool),
+        "links": Links(settings, pool),
+        "salts": Salts(pool),
+        "keys": keys,
+        "sessions": Sessions(pool, keys) if keys else None,
+    }
+    for cache in caches.values():
+        if cache is not None:
+            await cache.start()
+            stack.push_async_callback(cache.stop)
+    return caches
 
 
 def _limiters(settings: Settings, redis: "Redis") -> tuple[Limiter, Limiter]:

@@ -178,7 +178,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m loadtest.sink", description=__doc__.partition("\n")[0])
     parser.add_argument("--records", type=int, default=500_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--batch", type=int, default=Settings().sink_rows, help="TALLYBOOK_SINK_ROWS")
+    parser.add_argument("--batch", type=int, default=Settings().sink_rows, help="TALLYBOOK_TEST_SINK_ROWS")
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     with tempfile.TemporaryDirectory(prefix="tallybook-sink-", ignore_cleanup_errors=True) as folder:

@@ -4,14 +4,14 @@ from aggregator.sink import event_blocks, hits, page_views, web_items
 from aggregator.sink.batch_policy import Policy
 from aggregator.sink.pipelines import Pipeline, alone, spliced
 from aggregator.sink.repeated_events import repeats
+from shared.collect.web_item import TOPIC as WEB_TOPIC
+from shared.collect.web_item import WebItem
 from shared.events.rows import COLUMNS, rows_in
 from shared.events.table import TABLE, TOPIC
 from shared.hit import COLUMNS as HIT_COLUMNS
 from shared.hit import TOPIC as HITS_TOPIC
 from shared.hit import is_packed
 from shared.settings import Settings
-from shared.web_item import TOPIC as WEB_TOPIC
-from shared.web_item import WebItem
 
 HITS = Pipeline(
     HITS_TOPIC,

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import structlog
 
 from ingest.caches.cached_table import CachedTable, Table
+from shared.collect.link import LinkRow
 from shared.destination import BadDestination, Destination
-from shared.link import LinkRow
 from shared.settings import Settings
 from shared.stores.postgres import Pool, statement
 

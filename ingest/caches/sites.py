@@ -11,8 +11,8 @@ import msgspec
 import structlog
 
 from ingest.caches.cached_table import CachedTable, Table
+from shared.collect.sites import SUBDOMAINS, Site, SiteSettings
 from shared.errors import UnknownSite
-from shared.sites import SUBDOMAINS, Site, SiteSettings
 from shared.stores.postgres import Pool, statement
 
 _TABLE = Table(

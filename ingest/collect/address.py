@@ -5,8 +5,8 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qsl, quote, urlsplit
 
+from shared.collect.link import CLICK_ID
 from shared.counting.lane import BANNER_MAX
-from shared.link import CLICK_ID
 
 #: Characters of a path, of a host, and of each campaign parameter that are kept.
 PATH_MAX, HOST_MAX, CAMPAIGN_MAX = 1024, 253, 100

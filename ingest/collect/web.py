@@ -20,9 +20,9 @@ from ingest.hits.bots import Machine, user_agent
 from ingest.hits.record import is_private
 from ingest.hits.request_facts import Asked
 from ingest.state import State
+from shared.collect.sites import Site
+from shared.collect.web_item import WebItem as Row
 from shared.errors import TallybookError
-from shared.sites import Site
-from shared.web_item import WebItem as Row
 
 #: Milliseconds of a leave that are kept.
 ENGAGED_MAX_MS = 1_800_000

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from urllib.parse import quote_from_bytes
 
 from ingest.caches.links import Link
+from shared.collect.link import CLICK_ID
 from shared.destination import unescaped
-from shared.link import CLICK_ID
 
 #: Bytes of a location. A longer one is sent without the additions.
 LOCATION_MAX = 4096

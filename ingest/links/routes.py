@@ -18,9 +18,9 @@ from ingest.hits.request_facts import by_name
 from ingest.http.rate_limits import limited
 from ingest.links.location import location
 from ingest.state import Request, State
+from shared.collect.link import SLUG_PATTERN, is_slug
 from shared.counting.cells import CLICK, MACHINE, cell
 from shared.errors import LanesFull, LinkGone, RedisUnavailable, TallybookError, UnknownBanner, UnknownLink
-from shared.link import SLUG_PATTERN, is_slug
 from shared.telemetry.metrics import LINKS
 
 #: A link wherever a schema needs one.

@@ -80,7 +80,8 @@ class Fixed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     live_slow_s: Annotated[float, Meta(gt=0, le=10)] = 10.0
     #: Seconds without a heartbeat before another aggregator takes over the partitions of this one.
     sink_lease_s: Annotated[float, Meta(ge=1, le=600)] = 10.0
-    #: Entries of the outbox in one insert.
+    #: Records of a partition in one insert, and entries of the outbox in one.
+    sink_rows: Annotated[int, Meta(ge=1, le=500_000)] = 25_000
     outbox_rows: Annotated[int, Meta(ge=1, le=100_000)] = 10_000
     #: Seconds until a call of Redis or a query of Postgres counts as failed.
     redis_timeout_s: Annotated[float, Meta(gt=0, le=60)] = 2.0
@@ -321,7 +322,6 @@ class Settings(Fixed, frozen=True, kw_only=True, forbid_unknown_fields=True):
         str | None, _log("Kafka topic that receives a copy of each dead letter. Needs a record log in Kafka.")
     ] = None
 
-    sink_rows: Annotated[int, _sink("Records of a partition in one insert, at most.", ge=1, le=500_000)] = 25_000
     sink_wait_s: Annotated[
         float,
         _sink(

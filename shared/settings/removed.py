@@ -34,5 +34,6 @@ REMOVED = {
     "TALLYBOOK_REDIS_TIMEOUT_S": f"A call of Redis fails after 2 seconds. {_UNSET}.",
     "TALLYBOOK_SENTRY_TRACES_SAMPLE_RATE": "One batch in a hundred becomes a trace. Sample further in Sentry itself.",
     "TALLYBOOK_SINK_LEASE_S": f"Partitions of a silent aggregator change hands after 10 seconds. {_UNSET}.",
+    "TALLYBOOK_SINK_ROWS": "An insert has at most 25,000 records of a partition. Set TALLYBOOK_SINK_WAIT_S.",
     "TALLYBOOK_SKEW_MAX_S": f"The timestamp of a bulk item may lie 60 seconds ahead. {_UNSET}.",
 }

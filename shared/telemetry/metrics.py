@@ -54,7 +54,7 @@ _HTTP_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5,
 _DRAIN_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30, 300)
 #: Of a flush into Postgres: 100,000 rows take about a second.
 _FLUSH_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-#: Rows: a batch is cut by time when little comes, and by TALLYBOOK_SINK_ROWS when much does.
+#: Rows: a batch is cut by time when little comes, and by 25,000 rows when much does.
 _BATCH_BUCKETS = (1, 10, 100, 1_000, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000)
 
 HTTP_REQUESTS = Counter(

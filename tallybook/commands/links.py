@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shared.link import is_slug
+from shared.collect.link import is_slug
 from shared.settings import load
 from tallybook.commands.database import say_all, with_database, written
 from tallybook.exits import Exit, Stop
@@ -48,7 +48,7 @@ def links() -> None:
 @click.option("--max-clicks", type=int, metavar="N", help="People that it leads on; any number when not given.")
 def add(slug: str, data_dir: str | None, **given: Any) -> None:
     """Add a link and print its slug."""
-    from shared.link import LinkRow
+    from shared.collect.link import LinkRow
     from tallybook.registries import links as link_table
 
     hosts = load(data_dir=data_dir).link_hosts

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from shared.collect.sites import SiteSettings
 from shared.settings import Settings, load
-from shared.sites import SiteSettings
 from tallybook.commands.database import say_all, written
 from tallybook.options import DATA_DIR, JSON_LINES
 

@@ -7,8 +7,8 @@ from typing import Any, Self
 
 import click
 
+from shared.collect.link import LinkRow
 from shared.counting.lane import banner_id
-from shared.link import LinkRow
 from tallybook.imports.csv_file import CsvFile, shown
 from tallybook.imports.list_file import READ_ERRORS
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import asyncpg
 import msgspec
 
-from shared.link import LinkRow, checked
+from shared.collect.link import LinkRow, checked
 from shared.stores.postgres import statement
 from tallybook.registries.chunks import counted
 

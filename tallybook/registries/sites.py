@@ -8,7 +8,7 @@ from zoneinfo import available_timezones
 import asyncpg
 import msgspec
 
-from shared.sites import HOST, HOST_MAX, NAME, SiteSettings
+from shared.collect.sites import HOST, HOST_MAX, NAME, SiteSettings
 from shared.stores.postgres import statement
 
 _ADD = "INSERT INTO sites (site, timezone, settings) VALUES ($1, $2, $3::jsonb) ON CONFLICT DO NOTHING"

@@ -21,7 +21,7 @@ from ingest.statistics import exports
 from ingest.statistics.answers import WebNumbers, WebRow, WebStatistics
 from ingest.statistics.days import day
 from ingest.statistics.exports import Table, as_json
-from shared.sites import Site
+from shared.collect.sites import Site
 from shared.stores.postgres import statement
 
 #: Days of a range, and rows of an answer.

@@ -18,9 +18,9 @@ import asyncpg
 import psutil
 from redis.asyncio import Redis
 
+from shared.collect.link import LinkRow
 from shared.counting import keys, lane
 from shared.counting.fleet import Fleet
-from shared.link import LinkRow
 from shared.migrations.migrate_postgres import migrate
 from shared.runtime.tasks import end
 from tallybook.registries import links

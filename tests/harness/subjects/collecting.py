@@ -12,9 +12,9 @@ from starlette.types import Receive, Scope, Send
 
 from aggregator.clicks.minutes import Minutes
 from ingest.app import create_app
+from shared.collect.sites import SiteSettings
 from shared.counting import cells
 from shared.settings import Settings
-from shared.sites import SiteSettings
 from tallybook.registries import sites as site_table
 from tests.harness.subjects.tracking import BROWSER
 

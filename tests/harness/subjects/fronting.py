@@ -22,9 +22,9 @@ from ingest.hits.record import Recorder
 from ingest.http.client_address import ClientAddress
 from ingest.http.cors import Origins
 from ingest.state import State
+from shared.collect.link import LinkRow
 from shared.counting.lane import banner_id
 from shared.destination import Destination
-from shared.link import LinkRow
 from shared.record_log.producer import Done
 from shared.runtime.tasks import end
 from shared.settings import Settings

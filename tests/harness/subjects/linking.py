@@ -19,8 +19,8 @@ from ingest.front.listener import Front
 from ingest.front.relayed_app import RelayedApp
 from ingest.front.worker import granian, listens, stop
 from ingest.state import State
+from shared.collect.link import LinkRow
 from shared.counting.cells import kind_of
-from shared.link import LinkRow
 from shared.runtime.tasks import end
 from shared.settings import Settings
 from tallybook.registries import links as link_table

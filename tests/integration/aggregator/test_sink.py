@@ -287,7 +287,7 @@ async def test_an_aggregator_that_is_killed_at_any_point_again_and_again(
         "TALLYBOOK_DATABASE_URL": database,
         "TALLYBOOK_CLICKHOUSE_URL": stage.settings.clickhouse_url or "",
         "TALLYBOOK_LOG_PARTITIONS": "2",
-        "TALLYBOOK_SINK_ROWS": "50",
+        "TALLYBOOK_TEST_SINK_ROWS": "50",
         "TALLYBOOK_CRASH": ",".join(f"{point}=0.04" for point in POINTS),
     }
     for number in range(20):

@@ -16,11 +16,11 @@ from ingest.caches import cached_table
 from ingest.caches import links as link_cache
 from ingest.front.links import Links
 from ingest.links import routes
+from shared.collect.link import LinkRow
 from shared.counting.cells import CLICK, MACHINE
 from shared.counting.drain import Counter as Lanes
 from shared.counting.links import LinkClicks
 from shared.errors import Busy, RedisUnavailable
-from shared.link import LinkRow
 from shared.settings import Settings
 from tests.harness.counted_pool import counted
 from tests.harness.proxy import Proxy, to_url

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from shared.sites import SiteSettings
+from shared.collect.sites import SiteSettings
 from tallybook.registries import sites
 from tests.harness.browser.chromium import Chromium
 from tests.harness.browser.site import Asked, Page, site

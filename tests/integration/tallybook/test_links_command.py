@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from click.testing import CliRunner, Result
 
-from shared.link import LinkRow
+from shared.collect.link import LinkRow
 from tallybook.cli import main
 from tallybook.exits import Exit
 from tallybook.registries import links

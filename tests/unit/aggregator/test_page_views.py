@@ -150,7 +150,7 @@ def test_a_policy_is_a_limit_of_the_log(policy: Policy, limit: Limit) -> None:
 
 
 def test_the_settings_choose_the_policy_the_delivery_and_what_repeats_are() -> None:
-    (_, hits), _, (views, policy) = configured(Settings(sink_rows=7, sink_wait_s=3.0))
+    (_, hits), _, (views, policy), _ = configured(Settings(sink_rows=7, sink_wait_s=3.0))
     assert (hits, policy) == (Policy("hybrid", 7, 3.0), Policy("hybrid", 10_000, 3.0))
     assert (views.delivery, views.repeats) == ("exactly_once", None)
     settings = Settings(
@@ -160,7 +160,7 @@ def test_the_settings_choose_the_policy_the_delivery_and_what_repeats_are() -> N
         pages_delivery="at_least_once",
         pages_drop_repeats=True,
     )
-    (hit, _), _, (views, policy) = configured(settings)
+    (hit, _), _, (views, policy), _ = configured(settings)
     assert policy == Policy("batch", 100, 2.0)
     assert views.delivery == "at_least_once"
     assert views.repeats is not None

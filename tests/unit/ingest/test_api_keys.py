@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest import snippet
 from ingest.app import OPERATIONS
 from shared import api_keys
 from shared.api_keys import Key, allows, is_equal, new, parsed
@@ -25,6 +26,8 @@ OPEN = {
     ("GET", "/docs/docs.css"),
     ("GET", "/docs/docs.js"),
     ("GET", "/"),
+    ("GET", "/r/{slug}"),
+    *(("GET", one.path) for one in snippet.OPERATIONS),
     ("GET", "/ui/{view}"),
     ("GET", "/ui/{view}/{id}"),
     ("GET", "/ui/assets/{build}/{file}"),

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from ingest.caches.links import Link, made
 from ingest.links.location import LOCATION_MAX, location
+from shared.collect.link import LinkRow
 from shared.destination import Destination
-from shared.link import LinkRow
 
 
 def link(url: str = "https://shop.example/sale?a=1&utm_source=own#top", passing: Any = (), **fields: Any) -> Link:

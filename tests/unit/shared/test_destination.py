@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.collect.link import LinkRow, checked, is_slug
 from shared.destination import BadDestination, Destination
-from shared.link import LinkRow, checked, is_slug
 from shared.settings import SettingsError, load
 
 GOOD = [
