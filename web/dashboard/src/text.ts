@@ -160,8 +160,6 @@ export const T = {
   // subjects
   clicks: "Clicks",
   clicksPer: (step: string) => `Clicks per ${step}`,
-  leadersPer: (step: string) => `Clicks per ${step} of the leaders`,
-  ofFirst: (places: string) => `of the first ${places} banners`,
   clicksAreNotPeople: "Clicks are not people",
   clicksAreNotPeopleMore: "Every click counts once, whoever made it. Clicks have no users.",
   thisMinute: "This minute",

@@ -20,6 +20,7 @@ export type BannerList = Schemas["Banners"];
 export type DeadLetters = Schemas["DeadLetters"];
 export type TrackerList = Schemas["Trackers"];
 export type TrackerTop = Schemas["TrackerTop"];
+export type Total = Schemas["Total"];
 export type TrackerCount = Schemas["TrackerCount"];
 export type Ready = Schemas["Ready"];
 export type Accounts = Schemas["Accounts"];

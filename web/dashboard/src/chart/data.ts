@@ -1,6 +1,7 @@
 /** What a chart draws, made from answers. */
 
 import { minuteOfDay, tick } from "../time/format";
+import { DAY_MS } from "../time/range";
 import { STEP_MS, type Step } from "../time/step";
 
 export interface Point {
@@ -65,13 +66,12 @@ export function ticks(
   const period = PERIODS.find((one) => (times.length * STEP_MS[step]) / 60_000 / one <= room);
   if (!period) return every(times, Math.ceil(times.length / room), zone, step, true);
   const found: { at: number; text: string }[] = [];
-  let day = -1;
+  const isLong = times.length * STEP_MS[step] > DAY_MS + STEP_MS.hour;
   for (const at of times) {
     const minute = minuteOfDay(at, zone);
     if (minute % period !== 0) continue;
-    const isStart = minute < period && minute === 0 && day !== -1;
+    const isStart = minute === 0 && (isLong || found.length > 0);
     found.push({ at, text: tick(at, zone, step, isStart || period >= 1440) });
-    day = minute;
   }
   return found;
 }

@@ -1,11 +1,10 @@
 /** How things stand: clicks, users, page views, leaders and health at one glance. */
 
 import { question } from "../api/client";
-import { type Shown, useApi } from "../api/resource";
-import type { DailyUsers, PageStatistics, Ready, Statistics, Top, TopEvents } from "../api/shapes";
+import { useApi } from "../api/resource";
+import type { DailyUsers, PageStatistics, Ready, Statistics, Top, TopEvents, Total } from "../api/shapes";
 import { Bar } from "../chart/bars";
 import { points } from "../chart/data";
-import { MOST } from "../chart/palette";
 import { Series } from "../chart/series";
 import { Spark } from "../chart/spark";
 import { fileName } from "../export/menu";
@@ -23,32 +22,26 @@ import { ends, useCompared } from "../time/clicks";
 import { compared } from "../time/compare";
 import * as format from "../time/format";
 import { asDates, dateIn, type Range } from "../time/range";
+import { automatic, isAllowed, type Step } from "../time/step";
 import { comparison, everyClicks, everyRows, range, step, zoneOf } from "../view";
 import { useNames } from "./names";
 
 const LEADERS = 8;
 const CHECK_MS = 15_000;
 
-/** Places that a ranking has at most. The sum over all is that of all banners where there are no more. */
-const PLACES_MOST = 1000;
-
-const sumOf = (top: Top | undefined) => top?.banners.reduce((sum, one) => sum + one.count, 0);
+/** Longest ranges of the sum over all banners in days. */
+const MOST_DAYS: Readonly<Record<Step, number>> = { minute: 2, hour: 31, day: 366 };
 
 export function Overview() {
   const asked = range.value;
   const zone = zoneOf();
   const dates = asDates(asked, zone);
   const against = T.comparisons[comparison.value]!;
-  const clicks = useCompared<Top>("stats/top", { limit: PLACES_MOST }, null);
+  const by = isAllowed(step.value, asked, MOST_DAYS) ? step.value : automatic(asked);
+  const clicks = useCompared<Total>("stats/total", {}, by);
   const live = useTop();
-  const top = clicks.now;
-  const ids = top.data?.banners.slice(0, LEADERS).map((one) => one.bannerId) ?? [];
-  const leaders = useApi<Statistics>(
-    ids.length
-      ? question("stats", { bannerIds: ids.slice(0, MOST).join(","), ...ends(asked), step: step.value, fill: true })
-      : null,
-    everyClicks(),
-  );
+  const top = useApi<Top>(question("stats/top", { ...ends(asked), limit: LEADERS }), everyClicks());
+  const ids = top.data?.banners.map((one) => one.bannerId) ?? [];
   const lines = useApi<Statistics>(
     ids.length ? question("stats", { bannerIds: ids.join(","), ...ends(asked), step: sparkStep(), fill: true }) : null,
     60_000,
@@ -73,10 +66,14 @@ export function Overview() {
   const names = useNames(ids);
 
   const isNew =
-    clicks.now.data?.banners.length === 0 &&
+    clicks.now.data?.total === 0 &&
     types.data?.events.length === 0 &&
     pages.data?.total.views === 0 &&
     !clicks.now.data.partial;
+  const open =
+    by === "minute" && asked.isRunning
+      ? clicks.now.data?.stats.findLast((one) => Date.parse(one.timestamp) <= Date.parse(clicks.now.data?.asOf ?? ""))
+      : undefined;
   const most = top.data?.banners[0]?.count ?? 0;
 
   return (
@@ -88,11 +85,15 @@ export function Overview() {
         <Tile
           name={T.clicks}
           of={clicks.now}
-          value={(data) => format.count(sumOf(data) ?? 0)}
+          value={(data) => format.count(data.total)}
           more={(data) => (
             <>
-              <Changed value={sumOf(data) ?? 0} before={sumOf(clicks.cut.data)} against={against} />
-              {data.banners.length === PLACES_MOST && <span class="soft">{T.ofFirst(format.count(PLACES_MOST))}</span>}
+              <Changed value={data.total} before={clicks.cut.data?.total} against={against} />
+              {open && (
+                <span class="soft">
+                  {T.thisMinute} <span class="open">{format.count(open.count) + (open.final ? "" : "~")}</span>
+                </span>
+              )}
             </>
           )}
           href={address("ui/banners")}
@@ -136,30 +137,32 @@ export function Overview() {
       </dl>
       {isNew && <Later show={(more) => <more.FirstRun />} />}
       <Panel
-        title={T.leadersPer(step.value)}
-        of={ids.length ? leaders : (clicks.now as Shown<Statistics | Top>)}
-        empty={(data) => ids.length === 0 && !data.partial && <p>{T.noClicks(format.range(asked, zone))}</p>}
+        title={T.clicksPer(by)}
+        of={clicks.now}
+        empty={(data) => data.total === 0 && !data.partial && <p>{T.noClicks(format.range(asked, zone))}</p>}
         note={T.clicksAreNotPeople}
       >
-        {(data) =>
-          "step" in data && (
-            <Series
-              title={T.leadersPer(step.value)}
-              lines={data.banners.map((one) => ({
-                name: `${one.bannerId} ${names(one.bannerId)}`.trim(),
-                points: points("stats" in one ? one.stats : [], data.partial, data.asOf),
-              }))}
-              step={step.value}
-              zone={zone}
-              range={asked}
-              asOf={data.asOf}
-              zooms
-              file={fileName(["leaders", step.value, asked.from, asked.to, zone, data.asOf])}
-              address={leaders.address}
-              exports={["CSV"]}
-            />
-          )
-        }
+        {(data) => (
+          <Series
+            title={T.clicksPer(by)}
+            lines={[
+              {
+                name: T.clicks,
+                points: points(data.stats, data.partial, data.asOf),
+                ...(clicks.past.data && { before: points(clicks.past.data.stats, clicks.past.data.partial) }),
+              },
+            ]}
+            step={by}
+            zone={zone}
+            range={asked}
+            asOf={data.asOf}
+            zooms
+            comparedWith={against}
+            file={fileName(["clicks", by, asked.from, asked.to, zone, data.asOf])}
+            address={clicks.now.address}
+            exports={["CSV"]}
+          />
+        )}
       </Panel>
       <div class="columns">
         <Panel

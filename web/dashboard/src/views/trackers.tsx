@@ -44,18 +44,22 @@ export function Trackers() {
     put({ of: wanted, pages: [...(later.of === wanted ? later.pages : []), page] });
   };
   const caption = `${M.topTrackers}, ${format.range(asked, zone)}, ${zone}`;
-  const link = (id: string) => (
-    <a href={address(pathOf("trackers", id))} class="code">
-      {id}
-    </a>
+  const link = (id: string, value: string | undefined) => (
+    <a href={address(pathOf("trackers", id))}>{value ? <User text={value} /> : <span class="code">{id}</span>}</a>
   );
   const columns: Column<TrackerTop["trackers"][number]>[] = [
-    { key: "id", name: M.tracker, text: (row) => row.tracker_id, cell: (row) => link(row.tracker_id) },
     {
       key: "value",
-      name: M.value,
+      name: M.tracker,
       text: (row) => row.value ?? "",
-      cell: (row) => <User text={row.value ?? "–"} />,
+      cell: (row) => link(row.tracker_id, row.value),
+    },
+    {
+      key: "id",
+      name: M.id,
+      isExtra: true,
+      text: (row) => row.tracker_id,
+      cell: (row) => <span class="code">{row.tracker_id}</span>,
     },
     {
       key: "count",
@@ -131,8 +135,19 @@ export function Trackers() {
             rows={listed}
             rowKey={(row) => row.tracker_id}
             columns={[
-              { key: "id", name: M.tracker, text: (row) => row.tracker_id, cell: (row) => link(row.tracker_id) },
-              { key: "value", name: M.value, text: (row) => row.value, cell: (row) => <User text={row.value} /> },
+              {
+                key: "value",
+                name: M.tracker,
+                text: (row) => row.value,
+                cell: (row) => link(row.tracker_id, row.value),
+              },
+              {
+                key: "id",
+                name: M.id,
+                isExtra: true,
+                text: (row) => row.tracker_id,
+                cell: (row) => <span class="code">{row.tracker_id}</span>,
+              },
               { key: "hits", name: M.hits, isNumber: true, text: (row) => counted.get(row.tracker_id)?.count },
               {
                 key: "at",
