@@ -30,7 +30,7 @@ export function Toolbar({ view }: { view: View }) {
   if (WITHOUT.includes(view)) return null;
   const asked = range.value;
   return (
-    <div class="toolbar" role="group" aria-label={T.toolbar}>
+    <div class="toolbar" role="region" aria-label={T.toolbar}>
       <span class="group">
         <button type="button" aria-label={T.earlier} onClick={() => shift(-1)} aria-keyshortcuts="[">
           ‹

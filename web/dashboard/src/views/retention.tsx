@@ -53,7 +53,7 @@ export function Retention() {
       <h1 id="title" tabIndex={-1}>
         {T.views.retention}
       </h1>
-      <div class="toolbar" role="group" aria-label={T.toolbar}>
+      <div class="toolbar" role="region" aria-label={T.toolbar}>
         <label>
           {M.start} <input type="date" value={start} onChange={(event) => set({ start: event.currentTarget.value })} />
         </label>
