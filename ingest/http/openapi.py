@@ -47,6 +47,8 @@ BannerId = Annotated[
 
 _REFERENCE = "#/components/schemas/{name}"
 _JSON = "application/json"
+#: The stream of server-sent events, described by one of them.
+EVENTS = "text/event-stream"
 _PROBLEM = "application/problem+json"
 _VERSION = "3.1.0"
 
@@ -99,7 +101,8 @@ class Body(Struct, frozen=True):
 class Answer(Struct, frozen=True):
     """Describe one successful answer.
 
-    Without a `type` it has no body; with several it is one of them. `media` other than JSON are described as text.
+    Without a `type` it has no body; with several it is one of them. `media` other than JSON and streams of events are
+    described as text.
     """
 
     description: str
@@ -348,7 +351,8 @@ def _answer(answer: Answer, schemas: _Schemas) -> dict[str, Any]:
         described["content"] = {}
         for media in answer.media:
             example = answer.example if media == _JSON else None
-            described["content"] |= _content(answer.type if media == _JSON else None, media, example, schemas)
+            kind = answer.type if media in (_JSON, EVENTS) else None
+            described["content"] |= _content(kind, media, example, schemas)
     return described
 
 

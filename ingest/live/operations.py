@@ -1,10 +1,10 @@
 """The operation that streams live clicks: its route, and what the document says of it."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from ingest.http.openapi import Answer, BannerId, Operation, Parameter
+from ingest.http.openapi import EVENTS, Answer, BannerId, Operation, Parameter
 from ingest.live import feed, routes, stream
 from shared.errors import Busy, Invalid
 
@@ -26,6 +26,15 @@ is open, and again each minute, because a bulk item may open an old one.
 A stream ends after ${{live_s}} s or {stream.BYTES_MOST >> 10} KiB, and without a last event when nothing of
 it was read for ${{live_slow_s}} s. A worker has {feed.STREAMS_MOST} streams, {feed.STREAMS_OF_ONE_MOST} of one key
 or address, and {feed.BANNERS_MOST} banners of all of them; more is 503 `busy`."""
+
+
+class StreamEvent(Struct):
+    """One event of the stream of live clicks."""
+
+    event: Annotated[Literal["counts", "ranking", "trouble", "end"], Meta(description="What it says")]
+    data: Annotated[str, Meta(description="JSON, as the table of the operation has it")]
+    id: Annotated[str, Meta(description="Of counts and rankings: `asOf` in milliseconds")] | UnsetType = UNSET
+
 
 OPERATIONS = [
     Operation(
@@ -57,7 +66,7 @@ OPERATIONS = [
                 f"With `top`: minutes of the ranking, which end with the current one; {routes.WINDOW} when not given",
             ),
         ),
-        answers={200: Answer("The stream", str, (stream.MEDIA,))},
+        answers={200: Answer("The stream: its events, one after the other", StreamEvent, (EVENTS,))},
         errors=(Invalid, Busy),
         order=240,
     )

@@ -14,12 +14,12 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ingest.http.access_log import BROKEN, OPEN, STREAMED
+from ingest.http.openapi import EVENTS
 from ingest.live.feed import Feed, Look, Ranked, Subscription, Wish
 from shared.counting.reader import Point
 from shared.runtime.tasks import end
 from shared.telemetry.metrics import LIVE_FRAMES
 
-MEDIA = "text/event-stream"
 #: Bytes of a stream.
 BYTES_MOST = 256 << 10
 #: Seconds without a frame after which a comment keeps proxies from closing: nginx waits 35 s.
@@ -30,7 +30,7 @@ _STOP_S = 1.0
 _LAST = 128
 
 _HEADERS = {
-    "content-type": MEDIA,
+    "content-type": EVENTS,
     "cache-control": "no-store",
     "x-accel-buffering": "no",
     "x-content-type-options": "nosniff",

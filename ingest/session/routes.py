@@ -58,6 +58,7 @@ async def sign_in(request: Request) -> Response:
     query(request, ())
     sessions = _sessions(request)
     if sessions is None:
+        _wish(await request.body())
         return as_json(Session(state="open"))
     caller, headers = await admitted(request, READS)
     wish = _wish(await request.body())

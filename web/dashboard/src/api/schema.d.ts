@@ -1287,6 +1287,21 @@ export interface components {
             page_id: string;
         };
         /**
+         * StreamEvent
+         * @description One event of the stream of live clicks.
+         */
+        StreamEvent: {
+            /**
+             * @description What it says
+             * @enum {unknown}
+             */
+            event: "counts" | "end" | "ranking" | "trouble";
+            /** @description JSON, as the table of the operation has it */
+            data: string;
+            /** @description Of counts and rankings: `asOf` in milliseconds */
+            id?: string;
+        };
+        /**
          * Refused
          * @description The items that were not counted. All others were, now or before.
          */
@@ -4232,13 +4247,13 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The stream */
+            /** @description The stream: its events, one after the other */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": string;
+                    "text/event-stream": components["schemas"]["StreamEvent"];
                 };
             };
             /** @description `foreign_host`, `malformed` */
