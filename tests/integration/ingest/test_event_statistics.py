@@ -269,6 +269,7 @@ async def test_days_without_users_are_there(empty: ClickHouse) -> None:
         "to": "2026-03-03",
         "tz": "UTC",
         "error": 0.0,
+        "users": 2,
         "days": [
             {"date": "2026-03-01", "users": 1},
             {"date": "2026-03-02", "users": 0},

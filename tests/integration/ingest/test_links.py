@@ -305,11 +305,17 @@ async def test_a_limited_link_is_503_while_redis_is_away(tmp_path: Path, setting
 async def test_two_steps_instead_of_one_let_too_many_through(limited: Linking, monkeypatch: pytest.MonkeyPatch) -> None:
     """The mutant: the look and the count apart, as two workers at once would have it."""
     take, taken = LinkClicks.take, LinkClicks.taken
+    all_have_looked = asyncio.Event()
+    looks = 0
 
     async def in_two_steps(self: LinkClicks, slug: str, most: int, minute: int, banner: int) -> bool:
+        nonlocal looks
         if await taken(self, slug) >= most:
             return False
-        await asyncio.sleep(0)
+        looks += 1
+        if looks > most:
+            all_have_looked.set()
+        await all_have_looked.wait()
         return await take(self, slug, most + 1000, minute, banner)
 
     monkeypatch.setattr(LinkClicks, "take", in_two_steps)
