@@ -54,6 +54,9 @@ for n in itertools.count():
     m.OLDEST_OPEN_SECONDS.set(0.5)
     m.OVERDUE.set(0)
     m.COLLECT_ITEMS.labels("click", "accepted").inc()
+    m.LINKS.labels("person").inc()
+    m.LIVE_STREAMS.set(1)
+    m.LIVE_FRAMES.labels("counts").inc()
     m.READS.labels("ok").inc()
     m.LOOP_ERRORS.labels("retention").inc()
     for use in ("total", "hits"):

@@ -42,8 +42,9 @@ MIB = 1 << 20
 MEMORY = 64 * MIB
 #: A minute that is over, so that it can be flushed.
 LONG_AGO = 29_000_000
-#: A record and how many of it make an append, by topic: hits of long URLs, blocks of events, and page views.
-KINDS = {"hits": (8 << 10, 60), "events": (64 << 10, 7), "page_views": (300, 500)}
+#: A record and how many of it make an append, by topic: hits of long URLs, blocks of events, page views, and items of
+#: pages.
+KINDS = {"hits": (8 << 10, 60), "events": (64 << 10, 3), "page_views": (300, 500), "web": (1 << 10, 50)}
 
 
 @pytest.fixture
