@@ -95,8 +95,10 @@ def test_the_numbers_are_those_of_the_interface(dashboard: Dashboard, filled: di
     await page.goto(args.url + "ui/banners?range=yesterday&tz=Europe/Berlin");
     await page.locator("tbody tr").nth(3).waitFor();
     await quiet();
-    const rows = await page.locator("tbody tr").evaluateAll((all) => all.map((row) =>
+    const cells = () => page.locator("tbody tr").evaluateAll((all) => all.map((row) =>
         [...row.children].map((cell) => cell.innerText)));
+    await until(async () => (await cells()).every((row) => /[0-9]/.test(row[4])));
+    const rows = await cells();
     await page.locator("tbody a").first().click();
     await page.locator("h1", {hasText: "Banner 42"}).waitFor();
     await quiet();
