@@ -129,8 +129,14 @@ class Crowd:
             return
         banner, rivals = LIMITED[number % len(LIMITED)], [client]
         rivals += [_Client(self._port, self._chance) for _ in range(_RIVALS - 1)]
-        if not all(await asyncio.gather(*(one.connect() for one in rivals))):
-            return
+        try:
+            if all(await asyncio.gather(*(one.connect() for one in rivals))):
+                await self._race(rivals, number, banner)
+        finally:
+            for one in rivals[1:]:
+                await one.close()
+
+    async def _race(self, rivals: "list[_Client]", number: int, banner: int) -> None:
         self._books.attempted[banner] += LINK_CLICKS
         answers = await asyncio.gather(*(one.ask("GET", f"/r/l{number}", AGENT) for one in rivals))
         led = sum(answer is not None and answer.status == 302 for answer in answers)
@@ -141,8 +147,6 @@ class Crowd:
         self._books.outcomes["led on"] += led
         if led > LINK_CLICKS:
             self._books.fault("I8", f"link l{number} led {led} people on, of at most {LINK_CLICKS}")
-        for one in rivals[1:]:
-            await one.close()
 
     async def _once(
         self, client: "_Client", path: str, clicks: dict[int, int], body: object = None, method: str = "POST"
