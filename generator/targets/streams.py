@@ -158,10 +158,12 @@ class StreamsSender:
                 raise TargetUnusable(f"The stream {stream} has lost records of this run; begin a new one.")
             for _, fields in entries:
                 told = dict(fields) if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
-                if told.get(b"p") == producer.encode() and len(places) < count:
-                    places.append(_position(partition, producer, int(told[b"s"]), int(told[b"i"])))
+                if told.get(b"p") == producer.encode():
+                    seq, first, records = int(told[b"s"]), int(told[b"i"]), int(told.get(b"r", 1))
+                    backwards = range(first + records - 1, first - 1, -1)
+                    places += [_position(partition, producer, seq, place) for place in backwards]
             end = f"({entries[-1][0].decode()}"
-        return places
+        return places[:count]
 
     async def close(self) -> None:
         """See Sender."""
