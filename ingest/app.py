@@ -182,10 +182,10 @@ async def _caches(settings: Settings, pool: Pool, stack: AsyncExitStack) -> dict
         "keys": keys,
         "sessions": Sessions(pool, keys) if keys else None,
     }
-    for cache in caches.values():
-        if cache is not None:
-            await cache.start()
-            stack.push_async_callback(cache.stop)
+    started = [cache for cache in caches.values() if cache is not None]
+    for cache in started:
+        stack.push_async_callback(cache.stop)
+    await asyncio.gather(*(cache.start() for cache in started))
     return caches
 
 
