@@ -7,7 +7,7 @@ window is refused, so its last attempt comes well before the first one is forgot
 from collections.abc import Collection, Sequence
 
 from ingest.clicks.bulk import keyed_click
-from ingest.collect.items import AGE_MAX_MS, BannerItem, Click, Fault, Served, Viewable, fault
+from ingest.collect.items import AGE_MAX_MS, BannerItem, Click, ItemFault, Served, Viewable, fault
 from ingest.state import State
 from shared.counting import cells
 from shared.counting.keyed import KeyedClick
@@ -26,7 +26,7 @@ def age_max_ms(settings: Settings) -> int:
     return min(AGE_MAX_MS, settings.idempotency_window_s * 500)
 
 
-async def refused(state: State, items: Sequence[tuple[int, BannerItem]]) -> list[Fault]:
+async def refused(state: State, items: Sequence[tuple[int, BannerItem]]) -> list[ItemFault]:
     """Return the items whose banners do not count. Raise PostgresUnavailable or Busy if nobody can say."""
     refusals = await state.banners.refusals({item.banner for _, item in items})
     for error in refusals.values():

@@ -34,7 +34,7 @@ _ADDRESS = re.compile(r"https?://[^\s\x00-\x20\x7f]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-class Fault(Struct, frozen=True):
+class ItemFault(Struct, frozen=True):
     """Why an item was not counted."""
 
     index: Annotated[int, Meta(ge=0, description="Place of the item in the array, from 0")]
@@ -158,7 +158,7 @@ def kind_of(item: Item) -> str:
     return str(type(item).__struct_config__.tag)
 
 
-def decoded(body: bytes, age_max_ms: int) -> tuple[list[tuple[int, Item]], list[Fault]]:
+def decoded(body: bytes, age_max_ms: int) -> tuple[list[tuple[int, Item]], list[ItemFault]]:
     """Return the items that can be taken, with their places, and what is wrong with the others.
 
     Raise Malformed for a body that is no array, and Invalid for none or too many items.
@@ -171,7 +171,7 @@ def decoded(body: bytes, age_max_ms: int) -> tuple[list[tuple[int, Item]], list[
         what = f"A request has 1 to {ITEMS_MAX} items. Nothing was counted."
         raise Invalid(what, errors=[{"pointer": "", "detail": what}])
     taken: list[tuple[int, Item]] = []
-    faults: list[Fault] = []
+    faults: list[ItemFault] = []
     for index, one in items:
         try:
             taken.append((index, _checked(one, age_max_ms)))
@@ -180,9 +180,9 @@ def decoded(body: bytes, age_max_ms: int) -> tuple[list[tuple[int, Item]], list[
     return taken, faults
 
 
-def fault(index: int, code: str, pointer: str, detail: str) -> Fault:
+def fault(index: int, code: str, pointer: str, detail: str) -> ItemFault:
     """Return a fault whose pointer, within the item, leads from the array."""
-    return Fault(index, code, f"/{index}{pointer}", detail[:_DETAIL_MAX])
+    return ItemFault(index, code, f"/{index}{pointer}", detail[:_DETAIL_MAX])
 
 
 def _raw(body: bytes) -> "list[bytes | msgspec.Raw]":

@@ -20,7 +20,7 @@ from starlette.responses import Response
 
 from ingest.clicks.routes import MEDIA
 from ingest.collect import banners, web
-from ingest.collect.items import BannerItem, Fault, Item, WebItem, decoded, kind_of
+from ingest.collect.items import BannerItem, Item, ItemFault, WebItem, decoded, kind_of
 from ingest.hits.bots import machine
 from ingest.hits.request_facts import asked
 from ingest.http.query import choice, query
@@ -33,7 +33,7 @@ from shared.telemetry.metrics import COLLECT_ITEMS
 class Refused(Struct):
     """The items that were not counted. All others were, now or before."""
 
-    rejected: Annotated[list[Fault], Meta(min_length=1, description="In the order of the items")]
+    rejected: Annotated[list[ItemFault], Meta(min_length=1, description="In the order of the items")]
 
 
 async def collect(request: Request) -> Response:
@@ -53,7 +53,7 @@ async def collect(request: Request) -> Response:
     return Response(msgspec.json.encode(Refused(faults)), headers=headers, media_type="application/json")
 
 
-async def _taken(request: Request, visit: web.Visit, body: bytes) -> list[Fault]:
+async def _taken(request: Request, visit: web.Visit, body: bytes) -> list[ItemFault]:
     """Count and store the items of a body. Return those that were refused. Raise Invalid if all of them were."""
     state = request.state
     items, faults = decoded(body, banners.age_max_ms(state.settings))
@@ -79,7 +79,7 @@ async def _taken(request: Request, visit: web.Visit, body: bytes) -> list[Fault]
     return _or_invalid([*faults, *unknown, *unfit], len(faults) + len(items))
 
 
-def _or_invalid(faults: list[Fault], number: int) -> list[Fault]:
+def _or_invalid(faults: list[ItemFault], number: int) -> list[ItemFault]:
     """Return the faults in order. Raise Invalid if every item has one."""
     faults.sort(key=lambda fault: fault.index)
     if len(faults) < number:

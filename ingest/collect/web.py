@@ -14,7 +14,7 @@ import msgspec
 
 from ingest.collect.address import read_address, referring_host, target
 from ingest.collect.browsers import Browser, browser_of
-from ingest.collect.items import Event, Fault, Leave, Out, View, WebItem, fault, kind_of
+from ingest.collect.items import Event, ItemFault, Leave, Out, View, WebItem, fault, kind_of
 from ingest.collect.visitor import Person, visitors
 from ingest.hits.bots import Machine, user_agent
 from ingest.hits.record import is_private
@@ -49,7 +49,7 @@ class _Client(NamedTuple):
     browser: Browser
 
 
-async def store(state: State, visit: Visit, items: Sequence[tuple[int, WebItem]]) -> list[Fault]:
+async def store(state: State, visit: Visit, items: Sequence[tuple[int, WebItem]]) -> list[ItemFault]:
     """Store the items and return those that are refused. `items` are at least one, with their places.
 
     When this returns, all others are in the record log or in the journal of this host. Raise LogFull or JournalFull
@@ -57,7 +57,7 @@ async def store(state: State, visit: Visit, items: Sequence[tuple[int, WebItem]]
     the sink leaves out what is there.
     """
     client = await _client(state, visit)
-    faults, records = list[Fault](), list[tuple[bytes, bytes]]()
+    faults, records = list[ItemFault](), list[tuple[bytes, bytes]]()
     for index, item in items:
         columns = _columns(visit.site, item)
         if columns is None:

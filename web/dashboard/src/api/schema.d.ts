@@ -759,13 +759,13 @@ export interface components {
              * @description Why items were rejected: the first 1,000 of them
              * @default []
              */
-            errors: components["schemas"]["ingest.clicks.bulk.Fault"][];
+            errors: components["schemas"]["Fault"][];
         };
         /**
          * Fault
          * @description Why one item was not counted.
          */
-        "ingest.clicks.bulk.Fault": {
+        Fault: {
             /** @description Place of the item in the array, from 0 */
             index: number;
             /** @description JSON pointer to what is wrong */
@@ -1307,13 +1307,13 @@ export interface components {
          */
         Refused: {
             /** @description In the order of the items */
-            rejected: components["schemas"]["ingest.collect.items.Fault"][];
+            rejected: components["schemas"]["ItemFault"][];
         };
         /**
-         * Fault
+         * ItemFault
          * @description Why an item was not counted.
          */
-        "ingest.collect.items.Fault": {
+        ItemFault: {
             /** @description Place of the item in the array, from 0 */
             index: number;
             /** @description `invalid`, `too_old`, `too_large` or `unknown_banner` */
