@@ -72,8 +72,12 @@ class Connection:
         headers = {name.lower(): value.strip() for name, _, value in fields}
         return Answer(status, await self._reader.readexactly(int(headers.get("content-length", "0"))), headers)
 
+    def drop(self) -> None:
+        """Let it go at once."""
+        self._writer.transport.abort()
+
     async def close(self) -> None:
-        """Let it go."""
+        """Let it go when all is sent."""
         self._writer.close()
         with suppress(OSError):
             await self._writer.wait_closed()

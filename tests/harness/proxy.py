@@ -90,9 +90,11 @@ class Proxy:
             return
         try:
             far_reader, far_writer = await self.connect()
-        except OSError:
+        except BaseException as error:
             writer.transport.abort()
-            return
+            if isinstance(error, OSError):
+                return
+            raise
         link = _Link(self, writer, far_writer)
         self._links.add(link)
         try:
@@ -105,6 +107,8 @@ class Proxy:
             link.cut()
         finally:
             self._links.discard(link)
+            if (task := asyncio.current_task()) and task.cancelling():
+                link.cut()
 
 
 class _Link:

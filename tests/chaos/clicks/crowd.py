@@ -102,7 +102,7 @@ class Crowd:
                     self._busy -= 1
                 await asyncio.sleep(self._chance.uniform(0, 0.01))
         finally:
-            await client.close()
+            client.drop()
 
     # -- clicks ----------------------------------------------------------------------------------------------------
 
@@ -134,7 +134,7 @@ class Crowd:
                 await self._race(rivals, number, banner)
         finally:
             for one in rivals[1:]:
-                await one.close()
+                one.drop()
 
     async def _race(self, rivals: "list[_Client]", number: int, banner: int) -> None:
         self._books.attempted[banner] += LINK_CLICKS
@@ -324,6 +324,12 @@ class _Client:
         if self._chance.random() < 0.1:
             await self.close()
         return answer
+
+    def drop(self) -> None:
+        """Let the connection go at once."""
+        if self._connection is not None:
+            self._connection.drop()
+            self._connection = None
 
     async def close(self) -> None:
         """Let the connection go."""
