@@ -10,7 +10,7 @@ from shared.record_log.accounting import account
 from shared.record_log.cursors import Cursors
 from shared.record_log.journal import records_in
 from shared.record_log.record_log import Log
-from shared.record_log.retention import trim
+from shared.record_log.retention import Trimmer
 from shared.stores.clickhouse import ClickHouse
 from shared.telemetry.metrics import ACCOUNTING_RECORDS, DOUBLES, SINK_LAG
 
@@ -26,6 +26,7 @@ class Books:
         self._cursors = cursors
         self._clickhouse = clickhouse
         self._journals = journals
+        self._trimmer = Trimmer(log, cursors)
 
     async def take_stock(self) -> None:
         """Update the metrics of lag and accounts."""
@@ -46,5 +47,4 @@ class Books:
 
     async def trim(self) -> None:
         """Trim what every sink has."""
-        for topic in {pipeline.topic for pipeline in PIPELINES}:
-            await trim(self._log, self._cursors, topic)
+        await self._trimmer.trim(*{pipeline.topic for pipeline in PIPELINES})

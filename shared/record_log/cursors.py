@@ -19,7 +19,7 @@ claim; if the transaction around a `done` was rolled back, the former claim is s
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from shared.record_log.deduplication import Mark
@@ -108,9 +108,11 @@ class Cursors:
                 await self.pool.execute(_FREE, self.log, gone)
         return gone
 
-    async def renew(self, claim: Claim) -> None:
-        """Hold the partition for another lease."""
-        _check_one(await self.pool.execute(_RENEW, *self._key(claim), self.lease_s), claim)
+    async def renew(self, topic: str, sink: str, claims: Sequence[Claim]) -> list[int]:
+        """Hold the partitions of a sink for another lease. Return those that are lost."""
+        held = [claim.partition for claim in claims], [claim.epoch for claim in claims]
+        rows = await self.pool.fetch(_RENEW, self.log, topic, sink, *held, self.lease_s)
+        return sorted({*held[0]} - {row["partition"] for row in rows})
 
     async def intend(self, claim: Claim, end: Position, rows: int, version: int) -> Claim:
         """Note that [next, end) is about to be inserted as so many rows."""
@@ -142,10 +144,10 @@ class Cursors:
         """Give the partition back, so that nobody waits for the lease. It may be lost already."""
         await self.pool.execute(_RELEASE, *self._key(claim))
 
-    async def slowest(self, topic: str) -> dict[int, Position]:
-        """Return the least position of all sinks in each partition that a sink reads."""
-        rows = await self.pool.fetch(_SLOWEST, self.log, topic)
-        return {partition: Position(*position) for partition, *position in rows}
+    async def slowest(self, *topics: str) -> dict[tuple[str, int], Position]:
+        """Return the least position of all sinks in each partition that a sink reads, by topic and number."""
+        rows = await self.pool.fetch(_SLOWEST, self.log, topics)
+        return {(topic, partition): Position(*position) for topic, partition, *position in rows}
 
     async def prune_marks(self, days: int) -> int:
         """Forget the marks of producers that sent nothing for so many days. Return how many. A repeat that comes

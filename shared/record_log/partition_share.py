@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import structlog
 
-from shared.record_log.cursors import Claim, Cursors, OwnershipLost
+from shared.record_log.cursors import Claim, Cursors
 from shared.stores.postgres import statement
 
 _BEAT = statement("shared/record_log/partition_share.beat.sql")
@@ -42,13 +42,7 @@ class Share:
         if gone := await self._cursors.free():
             log.info("owners_gone", owners=gone)
         quota = await self._quota()
-        lost = []
-        for partition, claim in list(self.claims.items()):
-            try:
-                await self._cursors.renew(claim)
-            except OwnershipLost:
-                del self.claims[partition]
-                lost.append(partition)
+        lost = await self._renewed()
         gained = []
         if len(self.claims) < quota:
             gained = await self._cursors.claim(self._topic, self._sink, quota - len(self.claims))
@@ -65,6 +59,14 @@ class Share:
         for partition in list(self.claims):
             await self.release(partition)
         await self._cursors.pool.execute(_LEAVE, *self._who())
+
+    async def _renewed(self) -> list[int]:
+        """Renew what is held, and let go of what is lost."""
+        claims = list(self.claims.values())
+        lost = await self._cursors.renew(self._topic, self._sink, claims) if claims else []
+        for partition in lost:
+            del self.claims[partition]
+        return lost
 
     async def _quota(self) -> int:
         row = await self._cursors.pool.fetchrow(_BEAT, *self._who(), self._cursors.lease_s)

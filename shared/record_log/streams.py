@@ -65,7 +65,7 @@ _BYTES_MAX = 16 << 20
 _POLL_S = (0.05, 1.0)
 #: Seconds after which a partition is looked at although its watch says that nothing came: whether it was trimmed or has
 #: gone back in time. A Redis that restarts breaks the watch's connection, and is looked at when it is back.
-_LOOK_S = 5.0
+_LOOK_S = 10.0
 #: The largest sequence of an id within one millisecond.
 _SEQ_MAX = 2**64 - 1
 
@@ -237,7 +237,8 @@ class StreamsReader:
         at = await self._entry_at(start)
         found = Gathered(start, marks, self._sink, _behind, limit=limit)
         deadline = time.monotonic() + limit.wait_s
-        if self._idle.failures and not await self._is_worth_a_look(start, limit.wait_s):
+        was_idle = self._idle.failures > 0
+        if was_idle and not await self._is_worth_a_look(start, limit.wait_s):
             return found.batch()
         while True:
             entries = await self._entries(at, None, min(self._page, limit.records - found.read))
@@ -247,7 +248,7 @@ class StreamsReader:
                 self._pace(entries)
                 at = found.between or at
             wait_s = deadline - time.monotonic()
-            if not is_whole or found.is_full or wait_s <= 0:
+            if not is_whole or found.is_full or wait_s <= 0 or (was_idle and not entries):
                 self._between = found.between or self._between
                 return found.batch()
             if not entries:

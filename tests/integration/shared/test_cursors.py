@@ -132,12 +132,11 @@ async def test_a_lease_that_is_over_is_taken_and_raises_the_epoch(
 async def test_a_renewed_lease_is_not_taken(one: Cursors, process: Callable[[str], Cursors], pool: Any) -> None:
     claims = await one.claim("hits", "table", 4)
     await let_leases_end(pool, "one")
-    for claim in claims[1:]:
-        await one.renew(claim)
+    assert await one.renew("hits", "table", claims[1:]) == []
     assert [claim.partition for claim in await process("two").claim("hits", "table", 4)] == [claims[0].partition]
 
 
-@pytest.mark.parametrize("step", ["renew", "intend", "done"])
+@pytest.mark.parametrize("step", ["intend", "done"])
 async def test_a_zombie_can_write_nothing_any_more(
     one: Cursors, process: Callable[[str], Cursors], pool: Any, step: str
 ) -> None:
@@ -147,14 +146,14 @@ async def test_a_zombie_can_write_nothing_any_more(
     new = await only(two)
     assert new.partition == old.partition
     steps = {
-        "renew": lambda: one.renew(old),
         "intend": lambda: one.intend(old, Position(20), 5, 1),
         "done": lambda: one.done(old, Position(10), {"a": Mark(9, 9)}),
     }
     with pytest.raises(OwnershipLost, match=r"table has lost hits\.0, which it held as epoch 1"):
         await steps[step]()
     await one.release(old)  # harmless
-    await two.renew(new)
+    assert await one.renew("hits", "table", [old]) == [0]
+    assert await two.renew("hits", "table", [new]) == []
     new = await two.done(new, Position(10), {"a": Mark(1, 4)})
     await let_leases_end(pool, "two")
     again = await only(one)
@@ -256,16 +255,20 @@ async def test_the_slowest_sink_counts(one: Cursors) -> None:
     assert await one.slowest("nothing") == {}
     await one.register("hits", "other", 4)
     claim = await one.done(await only(one), Position(10, 2), {})
-    assert (await one.slowest("hits"))[claim.partition] == BEGIN
+    assert (await one.slowest("hits", "nothing"))["hits", claim.partition] == BEGIN
     (other,) = await one.claim("hits", "other", 1)
     other = await one.done(other, Position(10, 1), {})
-    assert (await one.slowest("hits"))[claim.partition] == Position(10, 1)
+    assert (await one.slowest("hits", "nothing"))["hits", claim.partition] == Position(10, 1)
 
 
 async def test_postgres_away_is_an_error_and_the_claim_stays_good(one: Cursors, pool: Any, database: str) -> None:
     claim = await only(one)
     await pool.execute("ALTER TABLE sink_cursor RENAME TO gone")
-    for step in (lambda: one.renew(claim), lambda: one.done(claim, Position(5), {}), lambda: one.claim("hits", "t", 1)):
+    for step in (
+        lambda: one.renew("hits", "table", [claim]),
+        lambda: one.done(claim, Position(5), {}),
+        lambda: one.claim("hits", "t", 1),
+    ):
         with pytest.raises(POSTGRES_ERRORS):
             await step()
     await pool.execute("ALTER TABLE gone RENAME TO sink_cursor")
@@ -378,8 +381,7 @@ async def test_nobody_waits_for_the_lease_of_a_process_that_was_killed_here(
     heir = Share(process("heir"), "views", "table")
     assert (await heir.balance()).gained == [0, 1]
     assert heir.claims[0].pending == pending.pending
-    for claim in held:
-        await alive.renew(claim)
+    assert await alive.renew("views", "table", held) == []
     with pytest.raises(OwnershipLost):  # whoever believes to be that process is fenced out
         await killed.done(pending, Position(5), {})
 

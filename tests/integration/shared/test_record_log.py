@@ -30,7 +30,7 @@ from shared.record_log.kafka.kafka_log import KafkaLog
 from shared.record_log.orphaned_journals import Orphans
 from shared.record_log.producer import Producer, new_name
 from shared.record_log.record_log import BEGIN, Batch, Limit, Log, LogDamaged, Position, ProducerRewound, Reader
-from shared.record_log.retention import trim
+from shared.record_log.retention import Trimmer
 from shared.record_log.streams import StreamsLog, prefix
 from shared.runtime.tasks import end
 from shared.settings import Settings
@@ -482,7 +482,7 @@ async def test_a_full_partition_refuses_and_loses_nothing(store: Store, log: Log
     assert len(batch.records) == 8
     (claim,) = await cursors.claim(store.topic, "tests", 1)
     await cursors.done(claim, batch.end, batch.marks)
-    await trim(small, cursors, store.topic)  # more than half full: what is read may go at once
+    await Trimmer(small, cursors).trim(store.topic)  # more than half full: what is read may go at once
     await small.append(store.topic, 0, records(8, 9, 10), producer="a", seq=2)
     assert values(await rest(one, batch.end, batch.marks)) == ["8", "9", "10"]
     await one.close()
@@ -497,14 +497,14 @@ async def test_trimming_never_passes_the_slowest_sink(store: Store, log: Log, cu
     (fast_claim,) = await cursors.claim(store.topic, "fast", 1)
     whole = await rest(fast)
     fast_claim = await cursors.done(fast_claim, whole.end, whole.marks)
-    await trim(log, cursors, store.topic, keep_s=0)
+    await Trimmer(log, cursors, keep_s=0).trim(store.topic)
     part = await slow.read(BEGIN, {}, Limit(records=5, wait_s=PATIENCE_S))
     assert values(part) == ["0", "1", "2", "3", "4"]
     (slow_claim,) = await cursors.claim(store.topic, "slow", 1)
     await cursors.done(slow_claim, part.end, part.marks)
-    await trim(log, cursors, store.topic, keep_s=0)
+    await Trimmer(log, cursors, keep_s=0).trim(store.topic)
     assert values(await rest(slow, part.end, part.marks)) == [str(n) for n in range(5, 20)]
-    await trim(log, cursors, store.topic, keep_s=0)
+    await Trimmer(log, cursors, keep_s=0).trim(store.topic)
     assert await everything(fast) == [str(n) for n in range(5, 20)]  # a new sink begins with what is left
     assert await slow.lag(BEGIN) == (15 if store.kind == "streams" else 3)
     for one in (slow, fast):

@@ -27,7 +27,7 @@ from shared.record_log.cursors import Cursors
 from shared.record_log.deduplication import Mark
 from shared.record_log.factory import chosen_log
 from shared.record_log.record_log import BEGIN, Limit, Log, Position
-from shared.record_log.retention import trim
+from shared.record_log.retention import Trimmer
 from shared.record_log.streams import StreamsLog, prefix
 from shared.settings import Settings
 from shared.stores import redis_memory
@@ -338,11 +338,11 @@ async def test_events_uploaded_to_an_idle_stack_leave_bounded_memory(
                 events = [event(properties={"text": os.urandom(60).hex()}) for _ in range(5000)]
                 while (answer := await stage.send(*events)).status_code == 503:
                     assert (answer.json()["code"], answer.headers["retry-after"]) == ("log_full", "1")
-                    await trim(log, cursors, "events")
+                    await Trimmer(log, cursors).trim("events")
                 assert answer.status_code == 202
-                await trim(log, cursors, "events")
+                await Trimmer(log, cursors).trim("events")
             await stage.drained()
-            await trim(log, cursors, "events")
+            await Trimmer(log, cursors).trim("events")
         assert await tables.query("SELECT count() FROM events FINAL") == [(60_000,)]
         left = await taken(redis_client, "tallybook:{events.[0-9]*")
         assert left <= redis_memory.bound(chosen, "events") / 2 + 64 * 1024
