@@ -1,6 +1,7 @@
 """Wire the application: every route, the state that requests share, and what starts and stops around them."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -126,7 +127,7 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
             log = await stack.enter_async_context(chosen_log(settings))
             counter = Counter(settings, caches["banners"].gate)
             counter.start()
-            of_clients, of_keys = _limiters(settings, redis)
+            of_clients, of_keys = limiters(settings, redis)
             stack.push_async_callback(counter.stop, settings.redis_timeout_s)
             feed = Feed(settings, Reader(settings, redis, pool))
             stack.push_async_callback(feed.aclose)
@@ -189,13 +190,17 @@ async def _caches(settings: Settings, pool: Pool, stack: AsyncExitStack) -> dict
     return caches
 
 
-def _limiters(settings: Settings, redis: "Redis") -> tuple[Limiter, Limiter]:
+def limiters(settings: Settings, redis: "Redis") -> tuple[Limiter, Limiter]:
     """Return the limits of clients and of keys. They share the memory that Redis has for limits."""
     kept_max = max(2, redis_memory.entries(settings, "limits", redis_memory.LIMIT) // 2)
     limits: dict[str, Any] = {"kept_max": kept_max, "shards": settings.shards}
-    per_s, burst = settings.key_rate_limit_per_s, settings.key_rate_limit_burst
-    of_keys = Limiter(per_s, burst, redis, kind="keys", named=str, **limits)
-    return Limiter(settings.rate_limit_per_s, settings.rate_limit_burst, redis, **limits), of_keys
+
+    def limiter(per_s: float, burst: int, **more: Any) -> Limiter:
+        # A second's worth may come at once.
+        return Limiter(per_s, max(burst, math.ceil(per_s)), redis, **limits, **more)
+
+    of_keys = limiter(settings.key_rate_limit_per_s, settings.key_rate_limit_burst, kind="keys", named=str)
+    return limiter(settings.rate_limit_per_s, settings.rate_limit_burst), of_keys
 
 
 @asynccontextmanager

@@ -46,10 +46,10 @@ class Upkeep:
 
     async def drop_expired(self) -> list[str]:
         """Drop partitions of months that ended before the retention. Return their names."""
-        if self._settings.retention_days is None:
+        if (days := self._settings.kept_days("clicks")) is None:
             return []
         dropped = []
-        for row in await self._pool.fetch(_EXPIRED, self._settings.retention_days):
+        for row in await self._pool.fetch(_EXPIRED, days):
             await self._drop(row["partition"], _SUMS_BY_KIND if row["has_kinds"] else _SUMS)
             dropped.append(row["partition"])
         return dropped

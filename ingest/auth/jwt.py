@@ -34,10 +34,10 @@ class Tokens:
         self._jwt: Any = jwt
         self._algorithm = settings.jwt_algorithm or ""
         self._issuer, self._audience = settings.jwt_issuer, settings.jwt_audience
-        if settings.jwt_secret is not None:
-            self._keys: Mapping[str | None, Any] = {None: settings.jwt_secret.encode()}
-        else:
-            self._keys = _public(jwt, settings.jwt_keys or "", self._algorithm)
+        text = settings.jwt_keys or ""
+        self._keys: Mapping[str | None, Any] = (
+            {None: text.encode()} if self._algorithm == "HS256" else _public(jwt, text, self._algorithm)
+        )
 
     def caller(self, token: str) -> Caller:
         """Return the caller of a token. Raise Unauthorized, which tells no details."""

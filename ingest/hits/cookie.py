@@ -6,6 +6,7 @@ cookie of a third party.
 """
 
 from shared.settings import Settings
+from shared.settings.cookie import cookie_attributes
 from shared.uuid7 import is_random
 
 NAME = "user_id"
@@ -25,15 +26,16 @@ class Cookie:
     """Write the header by the settings."""
 
     def __init__(self, settings: Settings) -> None:
-        attributes = [f"Max-Age={settings.cookie_max_age_s}", "Path=/"]
-        if settings.cookie_domain is not None:
-            attributes.append(f"Domain={settings.cookie_domain}")
-        if settings.cookie_secure:
+        of = cookie_attributes(settings.cookie)
+        attributes = [f"Max-Age={of.max_age_s}", "Path=/"]
+        if of.domain is not None:
+            attributes.append(f"Domain={of.domain}")
+        if of.is_secure:
             attributes.append("Secure")
-        if settings.cookie_http_only:
+        if of.is_http_only:
             attributes.append("HttpOnly")
-        attributes.append(f"SameSite={settings.cookie_same_site.capitalize()}")
-        if settings.cookie_same_site == "none":
+        attributes.append(f"SameSite={of.same_site}")
+        if of.same_site == "None":
             attributes.append("Partitioned")
         self._attributes = "; ".join(attributes)
 

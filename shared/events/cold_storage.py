@@ -14,7 +14,7 @@ _POLICY_OF = "SELECT storage_policy FROM system.tables WHERE database = currentD
 
 def is_cold_ever(settings: Settings) -> bool:
     """Return whether events move at all: not those that are deleted before."""
-    kept = settings.event_retention_days
+    kept = settings.kept_days("events")
     return settings.events_cold_days > 0 and (kept is None or kept > settings.events_cold_days)
 
 

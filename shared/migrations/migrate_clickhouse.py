@@ -55,12 +55,12 @@ async def migrate(settings: Settings) -> list[str]:
                     await clickhouse.execute(command)
             row = json.dumps({"name": name, "sha256": digest}).encode()
             await clickhouse.insert("schema_migrations", row, f"{name}:{digest}")
-        await _set_rule(clickhouse, "tracker_events", _rule("date", settings.tracker_retention_days))
-        await _set_rule(clickhouse, "web_items", _rule("date", settings.web_retention_days))
+        await _set_rule(clickhouse, "tracker_events", _rule("date", settings.kept_days("hits")))
+        await _set_rule(clickhouse, "web_items", _rule("date", settings.kept_days("web")))
         if is_cold_ever(settings):
             await give_policy(clickhouse, "events")
         cold_days = settings.events_cold_days if is_cold_ever(settings) else None
-        await _set_rule(clickhouse, "events", _rule("event_date", settings.event_retention_days, cold_days))
+        await _set_rule(clickhouse, "events", _rule("event_date", settings.kept_days("events"), cold_days))
         if bare := await _unprotected(clickhouse):
             raise SchemaError(f"a repeated insert would count twice in {', '.join(bare)}: {REMEDY}")
         return [name for name, _, _ in missing]

@@ -2,6 +2,7 @@
 
 fields       every setting with its meaning, bounds and default; and the values that only tests change
 environment  reads them from `TALLYBOOK_*`
+cookie       reads the attributes of the cookie `user_id`
 check        compares them with one another: schemes, networks, origins, cookies, tokens, memory
 removed      says of each variable that is no setting any more what became of it
 """

@@ -1,21 +1,24 @@
-"""Check settings beyond their types: schemes of URLs, networks, origins, cookies, tokens."""
+"""Check settings beyond their types: schemes of URLs, networks, origins, cookies, tokens, days."""
 
 import re
 from ipaddress import ip_network
 
 from shared.destination import HOST_PATTERN
+from shared.settings.cookie import cookie_attributes
 from shared.settings.fields import PREFIX, Settings, SettingsError
 
 #: Bytes of a secret that signs tokens: as many as the hash has (RFC 7518, 3.2).
 _JWT_SECRET_MIN = 32
+#: How public keys begin: a JWKS, and PEM.
+_PUBLIC = ("{", "-----BEGIN")
 #: Bytes that a partition of the log has at least: an append may have 1.4 MB. A topic has a tenth of the memory or more.
 _PARTITION_MIN = 3 << 19
-#: An origin as browsers write it, a host, and a domain of cookies.
+#: An origin as browsers write it, and a host.
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 #: Segments that no browser and no proxy changes: `.` and `..` would be taken out on the way.
 _PREFIX = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
-_DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
+_RETENTION = re.compile(r"(clicks|hits|web|events)=[1-9]\d{0,5}", re.ASCII)
 _LINK_HOST = re.compile(HOST_PATTERN)
 
 
@@ -26,7 +29,8 @@ def check(settings: Settings) -> None:
     _check_hosts(settings.allowed_hosts)
     _check_prefix(settings.web_prefix)
     _check_link_hosts(settings.link_hosts)
-    _check_cookie(settings)
+    cookie_attributes(settings.cookie)
+    _check_retention(settings.retention_days)
     _check_jwt(settings)
     _check_memory(settings)
     _check_scheme("redis_url", settings.redis_url, ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster"))
@@ -93,27 +97,28 @@ def _check_link_hosts(hosts: tuple[str, ...]) -> None:
             )
 
 
-def _check_cookie(settings: Settings) -> None:
-    if settings.cookie_same_site == "none" and not settings.cookie_secure:
-        raise SettingsError(
-            "TALLYBOOK_COOKIE_SAME_SITE=none needs TALLYBOOK_COOKIE_SECURE=true: browsers refuse it else"
-        )
-    if settings.cookie_domain is not None and not _DOMAIN.fullmatch(settings.cookie_domain):
-        raise SettingsError("TALLYBOOK_COOKIE_DOMAIN has to be a domain in small letters, as example.org")
+def _check_retention(entries: tuple[str, ...]) -> None:
+    for entry in entries:
+        if not _RETENTION.fullmatch(entry):
+            raise SettingsError(
+                f"TALLYBOOK_RETENTION_DAYS: {entry} is no kind with its days; write clicks=400,hits=90,web=90,events=90"
+            )
+    if len({entry.partition("=")[0] for entry in entries}) < len(entries):
+        raise SettingsError("TALLYBOOK_RETENTION_DAYS names a kind twice")
 
 
 def _check_jwt(settings: Settings) -> None:
-    algorithm, secret = settings.jwt_algorithm, settings.jwt_secret
+    algorithm, keys = settings.jwt_algorithm, settings.jwt_keys
     if algorithm is None:
-        if secret or settings.jwt_keys or settings.jwt_issuer or settings.jwt_audience:
+        if keys or settings.jwt_issuer or settings.jwt_audience:
             raise SettingsError("TALLYBOOK_JWT_ALGORITHM has to be set where another TALLYBOOK_JWT_... is")
         return
     if not settings.jwt_issuer or not settings.jwt_audience:
         raise SettingsError("TALLYBOOK_JWT_ALGORITHM needs TALLYBOOK_JWT_ISSUER and TALLYBOOK_JWT_AUDIENCE")
-    wanted, other = ("jwt_secret", "jwt_keys") if algorithm == "HS256" else ("jwt_keys", "jwt_secret")
-    if not getattr(settings, wanted) or getattr(settings, other):
-        raise SettingsError(
-            f"TALLYBOOK_JWT_ALGORITHM={algorithm} needs {PREFIX}{wanted.upper()}, and no {PREFIX}{other.upper()}"
-        )
-    if secret and len(secret.encode()) < _JWT_SECRET_MIN:
-        raise SettingsError(f"TALLYBOOK_JWT_SECRET has to have {_JWT_SECRET_MIN} bytes or more: openssl rand -hex 32")
+    if not keys:
+        raise SettingsError(f"TALLYBOOK_JWT_ALGORITHM={algorithm} needs TALLYBOOK_JWT_KEYS")
+    if algorithm == "HS256" and keys.lstrip().startswith(_PUBLIC):
+        # Whoever knows the public keys could sign with them.
+        raise SettingsError("TALLYBOOK_JWT_KEYS has public keys, and HS256 needs a secret: openssl rand -hex 32")
+    if algorithm == "HS256" and len(keys.encode()) < _JWT_SECRET_MIN:
+        raise SettingsError(f"TALLYBOOK_JWT_KEYS has to have {_JWT_SECRET_MIN} bytes or more: openssl rand -hex 32")

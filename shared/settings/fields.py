@@ -23,7 +23,7 @@ NOT_SETTINGS = frozenset(
     }
 )
 #: Settings that are secrets as a whole; of a URL only the password is one.
-SECRETS = frozenset({"jwt_secret", "jwt_keys", "events_cold_s3_key", "sentry_dsn"})
+SECRETS = frozenset({"jwt_keys", "events_cold_s3_key", "sentry_dsn"})
 
 _DAY_S = 86_400
 
@@ -53,8 +53,6 @@ _views = _of("Page views")
 _outbox = _of("Event logs of applications")
 _operation = _of("Operation")
 
-_Days = Annotated[int, Meta(ge=1)] | None
-
 
 class Fixed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Values that the service fixes. Only tests change them: as `TALLYBOOK_TEST_<FIELD>`, or as an argument."""
@@ -67,6 +65,11 @@ class Fixed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     drain_interval_ms: Annotated[float, Meta(ge=0.5, le=1000)] = 50.0
     #: Bytes of a request body without a limit of its own (64 KiB: what browsers send of a beacon). More is 413.
     body_max_bytes: Annotated[int, Meta(ge=0, le=1 << 20)] = 65_536
+    #: Writes of one client address, and requests under one key, that may come at once under their limits, at least.
+    rate_limit_burst: Annotated[int, Meta(ge=1, le=1_000_000)] = 100
+    key_rate_limit_burst: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
+    #: Clicks with an idempotency key or an id per second that an address without an API key may send to a worker.
+    keyed_limit_per_s: Annotated[float, Meta(ge=0, le=1e9)] = 1000.0
     #: Seconds in which a body must arrive (408). Bodies read at a time by a worker, per kind of route (503).
     body_timeout_s: Annotated[float, Meta(gt=0, le=600)] = 10.0
     bodies_max: Annotated[int, Meta(ge=1, le=100_000)] = 512
@@ -86,6 +89,10 @@ class Fixed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     #: Seconds until a call of Redis or a query of Postgres counts as failed.
     redis_timeout_s: Annotated[float, Meta(gt=0, le=60)] = 2.0
     postgres_timeout_s: Annotated[float, Meta(gt=0, le=600)] = 15.0
+    #: Seconds that a stop waits for requests and the last drain.
+    drain_timeout_s: Annotated[int, Meta(ge=1, le=600)] = 30
+    #: Bytes of the data folder that cache what was read from S3. 0 caches nothing.
+    events_cold_cache_bytes: Annotated[int, Meta(ge=0, le=1 << 44)] = 4 << 30
 
 
 class Settings(Fixed, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -137,6 +144,13 @@ class Settings(Fixed, frozen=True, kw_only=True, forbid_unknown_fields=True):
     clickhouse_memory_bytes: Annotated[
         int, _stores("Bytes of memory that the embedded ClickHouse may use.", ge=256 << 20, le=1 << 40)
     ] = 1_500_000_000
+    retention_days: Annotated[
+        tuple[str, ...],
+        _stores(
+            "Days for which data are kept, at least: `clicks=400,hits=90,web=90,events=365`. Minutes of clicks go in "
+            "whole months. `web` is what pages report. What is not named is kept for ever."
+        ),
+    ] = ()
 
     host: Annotated[str, _http("Address that the HTTP service binds.", often=True)] = "127.0.0.1"
     port: Annotated[int, _http("Port of the HTTP service.", often=True, ge=1, le=65535)] = 8080
@@ -154,18 +168,6 @@ class Settings(Fixed, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rate_limit_per_s: Annotated[
         float, _http("Writes per second that one client address may make. 0 sets no limit.", ge=0, le=1e9)
     ] = 0.0
-    rate_limit_burst: Annotated[
-        int, _http("Writes that one client address may make at once under the limit.", ge=1, le=1_000_000)
-    ] = 100
-    keyed_limit_per_s: Annotated[
-        float,
-        _http(
-            "Clicks with an idempotency key or an id per second that one client address without an API key may send "
-            "to a worker. 0 sets no limit.",
-            ge=0,
-            le=1e9,
-        ),
-    ] = 1000.0
 
     dashboard: Annotated[
         Literal["on", "off"],
@@ -195,20 +197,18 @@ class Settings(Fixed, frozen=True, kw_only=True, forbid_unknown_fields=True):
         float,
         _keys("Requests per second under one key, instead of the limit of its address. 0 sets no limit.", ge=0, le=1e9),
     ] = 0.0
-    key_rate_limit_burst: Annotated[
-        int, _keys("Requests that may come at once under one key and its limit.", ge=1, le=1_000_000)
-    ] = 1000
     jwt_algorithm: Annotated[
         Literal["HS256", "RS256", "PS256", "ES256", "EdDSA"] | None,
         _keys("The one algorithm of tokens (JWT) that the service accepts as keys. Unset accepts none."),
     ] = None
     jwt_issuer: Annotated[str | None, _keys("Issuer that a token must name in its claim `iss`.")] = None
     jwt_audience: Annotated[str | None, _keys("Audience that a token must name in its claim `aud`.")] = None
-    jwt_secret: Annotated[
-        str | None, _keys("Secret of `HS256`, 32 bytes or longer. Use a file: `TALLYBOOK_JWT_SECRET_FILE`.")
-    ] = None
     jwt_keys: Annotated[
-        str | None, _keys("Public keys of the issuer as a JWKS. Use a file: `TALLYBOOK_JWT_KEYS_FILE`.")
+        str | None,
+        _keys(
+            "Public keys of the issuer as a JWKS; with `HS256` the secret, 32 bytes or longer. Use a file: "
+            "`TALLYBOOK_JWT_KEYS_FILE`."
+        ),
     ] = None
 
     ack: Annotated[
@@ -254,9 +254,6 @@ class Settings(Fixed, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "all."
         ),
     ] = ()
-    retention_days: Annotated[
-        _Days, _clicks("Days for which minutes are kept, in whole months. Unset keeps them for ever.")
-    ] = None
     ledger_days: Annotated[
         int,
         _clicks("Days for which ledger rows are kept. Set more than the age of any Redis backup to restore.", ge=2),
@@ -273,21 +270,10 @@ class Settings(Fixed, frozen=True, kw_only=True, forbid_unknown_fields=True):
     honour_dnt: Annotated[
         bool, _hits("Treat `DNT: 1` as `Sec-GPC: 1`: set no cookie, store no user id, truncate the address.")
     ] = False
-    cookie_secure: Annotated[bool, _hits("Send the cookie `user_id` over https only.")] = True
-    cookie_http_only: Annotated[bool, _hits("Hide the cookie `user_id` from scripts of the page.")] = True
-    cookie_same_site: Annotated[
-        Literal["none", "lax", "strict"],
-        _hits("`SameSite` of the cookie `user_id`. `none` sends it from other sites too and needs it to be secure."),
-    ] = "none"
-    cookie_domain: Annotated[
-        str | None, _hits("Domain whose hosts share the cookie `user_id`. Unset is the host that set it.")
-    ] = None
-    cookie_max_age_s: Annotated[
-        int, _hits("Seconds that the cookie `user_id` lives after the last hit.", ge=1, le=400 * _DAY_S)
-    ] = 400 * _DAY_S
-    tracker_retention_days: Annotated[
-        _Days, _hits("Days for which hits are kept, at least. Unset keeps them for ever.")
-    ] = None
+    cookie: Annotated[
+        str,
+        _hits("Attributes of the cookie `user_id`, as browsers read them. `SameSite=None` needs `Secure`."),
+    ] = "Max-Age=34560000; Secure; HttpOnly; SameSite=None"
 
     country_db: Annotated[
         str | None,
@@ -295,10 +281,6 @@ class Settings(Fixed, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "File of a country database in MaxMind's format (`.mmdb`), for what pages report. Unset uses the tables of "
             "the internet registries."
         ),
-    ] = None
-    web_retention_days: Annotated[
-        _Days,
-        _hits("Days for which views, events and links out are kept, at least. Unset keeps them for ever."),
     ] = None
 
     log_url: Annotated[
@@ -342,9 +324,6 @@ class Settings(Fixed, frozen=True, kw_only=True, forbid_unknown_fields=True):
             le=256 << 10,
         ),
     ] = 8192
-    event_retention_days: Annotated[
-        _Days, _events("Days for which events are kept, at least. Unset keeps them for ever.")
-    ] = None
     events_cold_days: Annotated[
         int, _events("Days after which events move to cold storage, in whole parts. 0 moves none.", ge=0, le=36_500)
     ] = 0
@@ -360,9 +339,6 @@ class Settings(Fixed, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Annotated[str, Meta(pattern="^[^:]+:.+$")] | None,
         _events("Key of that S3 as `id:secret`. Use a file: `TALLYBOOK_EVENTS_COLD_S3_KEY_FILE`."),
     ] = None
-    events_cold_cache_bytes: Annotated[
-        int, _events("Bytes of the data folder that cache what was read from S3. 0 caches nothing.", ge=0, le=1 << 44)
-    ] = 4 << 30
 
     pages_cut: Annotated[
         Literal["batch", "time", "hybrid"],
@@ -394,9 +370,6 @@ class Settings(Fixed, frozen=True, kw_only=True, forbid_unknown_fields=True):
     metrics_port: Annotated[
         int, _operation("Port of the Prometheus endpoint. 0 switches it off.", often=True, ge=0, le=65535)
     ] = 9464
-    drain_timeout_s: Annotated[
-        int, _operation("Seconds that a stop waits for requests and the last drain.", ge=1, le=600)
-    ] = 30
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _operation("Lowest level that is logged.")] = (
         "info"
     )
@@ -404,6 +377,11 @@ class Settings(Fixed, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Literal["auto", "json", "console"],
         _operation("Format of log lines. `auto` is `console` on a terminal and `json` elsewhere."),
     ] = "auto"
+
+    def kept_days(self, kind: str) -> int | None:
+        """Return the days for which `clicks`, `hits`, `web` or `events` are kept; None for ever."""
+        days = dict(entry.split("=") for entry in self.retention_days).get(kind)
+        return None if days is None else int(days)
 
     @property
     def events_blocks_max(self) -> int:

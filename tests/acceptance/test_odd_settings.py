@@ -159,7 +159,7 @@ def test_workers_of_root_run_as_the_user_of_the_servers_and_read_its_secrets(
     need_root()
     (tmp_path / "secret").write_text("x" * 40)
     (tmp_path / "secret").chmod(0o600)
-    settings = {"ALGORITHM": "HS256", "ISSUER": "me", "AUDIENCE": "you", "SECRET_FILE": str(tmp_path / "secret")}
+    settings = {"ALGORITHM": "HS256", "ISSUER": "me", "AUDIENCE": "you", "KEYS_FILE": str(tmp_path / "secret")}
     with up(**{f"TALLYBOOK_JWT_{name}": value for name, value in settings.items()}) as stack:
         stack.line()
         pids = json.loads((folder / "stack.json").read_text())["pids"]
@@ -169,6 +169,6 @@ def test_workers_of_root_run_as_the_user_of_the_servers_and_read_its_secrets(
         for name in ("ingest", "aggregator"):
             for one in (psutil.Process(pids[name]), *psutil.Process(pids[name]).children()):
                 assert set(one.uids()) == {user}, name
-                assert one.environ().get("TALLYBOOK_JWT_SECRET_FILE") is None
+                assert one.environ().get("TALLYBOOK_JWT_KEYS_FILE") is None
         assert (folder / "lanes").stat().st_uid == user
         assert (folder / "lanes").stat().st_mode & 0o077 == 0

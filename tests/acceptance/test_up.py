@@ -37,7 +37,7 @@ SETTINGS = {
     "TALLYBOOK_WORKERS": "2",
     "TALLYBOOK_TEST_MINUTE_S": "1",
     "TALLYBOOK_TEST_GRACE_S": "0.5",
-    "TALLYBOOK_DRAIN_TIMEOUT_S": "10",
+    "TALLYBOOK_TEST_DRAIN_TIMEOUT_S": "10",
 }
 
 Up = Callable[..., AbstractContextManager[Program]]

@@ -314,7 +314,7 @@ async def test_a_token_of_the_issuer_is_as_good_as_a_key(
     (tmp_path / "secret").write_text(secret + "\n")
     claims = {"iss": "https://id.example", "aud": "tallybook", "sub": "a", "iat": now, "exp": now + 600}
     more = {"jwt_algorithm": "HS256", "jwt_issuer": claims["iss"], "jwt_audience": "tallybook"}
-    more |= {"jwt_secret_file": str(tmp_path / "secret")}
+    more |= {"jwt_keys_file": str(tmp_path / "secret")}
     async with tracking(tmp_path, redis_url, database, keys="required", **more) as one:
         assert (await read(one, bearer(jwt.encode(claims | {"scope": "stats:read"}, secret)))).status_code == 200
         narrow = await read(one, bearer(jwt.encode(claims | {"scope": "events:write"}, secret)))

@@ -414,8 +414,8 @@ async def test_v1_do_not_track_counts_where_it_is_honoured(
     running: Tracking, tracker: UUID, redis_url: str, module_database: str, tmp_path: Path
 ) -> None:
     assert "set-cookie" in (await running.track(tracker, headers={"dnt": "1"})).headers
-    settings = {"honour_dnt": True, "track_ip": "truncated", "cookie_same_site": "lax", "cookie_secure": False}
-    more = {"cookie_domain": "example.org", "cookie_max_age_s": 60, "cookie_http_only": False}
+    settings = {"honour_dnt": True, "track_ip": "truncated"}
+    more = {"cookie": "Domain=example.org; Max-Age=60; SameSite=Lax"}
     async with tracking(tmp_path, redis_url, module_database, **settings, **more) as other:
         assert "set-cookie" not in (await other.track(tracker, headers={"dnt": "1"})).headers
         answer = await other.track(tracker)

@@ -305,7 +305,7 @@ async def test_a_token_signs_in_with_its_scopes_and_until_it_ends(
 ) -> None:
     secret, now = "0123456789abcdef" * 2, int(time.time())
     claims = {"iss": "https://id.example", "aud": "tallybook", "sub": "ann", "iat": now, "exp": now + 600}
-    more = {"jwt_algorithm": "HS256", "jwt_issuer": claims["iss"], "jwt_audience": "tallybook", "jwt_secret": secret}
+    more = {"jwt_algorithm": "HS256", "jwt_issuer": claims["iss"], "jwt_audience": "tallybook", "jwt_keys": secret}
     async with tracking(tmp_path, redis_url, database, keys="required", **more) as one:
         answer = await sign_in(one, jwt.encode(claims | {"scope": "stats:read events:write"}, secret))
         ends = f"{datetime.fromtimestamp(now + 600, UTC):%Y-%m-%dT%H:%M:%S}Z"

@@ -348,11 +348,11 @@ async def test_rows_are_on_the_disk_when_they_are_acknowledged(client: ClickHous
 
 
 @pytest.mark.parametrize(
-    ("setting", "table", "day"),
-    [("tracker_retention_days", "tracker_events", "date"), ("event_retention_days", "events", "event_date")],
+    ("kind", "table", "day"),
+    [("hits", "tracker_events", "date"), ("web", "web_items", "date"), ("events", "events", "event_date")],
 )
 async def test_v4_the_retention_follows_its_setting(
-    client: ClickHouse, clickhouse_settings: Settings, setting: str, table: str, day: str
+    client: ClickHouse, clickhouse_settings: Settings, kind: str, table: str, day: str
 ) -> None:
     # Page views have a retention of their own, which no setting moves.
     sql = (
@@ -360,7 +360,8 @@ async def test_v4_the_retention_follows_its_setting(
         " WHERE database = currentDatabase() AND name NOT LIKE 'page_views_%'"
     )
     for days in (30, 30, 90, None, None):
-        await migrate_clickhouse.migrate(msgspec.structs.replace(clickhouse_settings, **{setting: days}))
+        kept = (f"{kind}={days}",) if days else ()
+        await migrate_clickhouse.migrate(msgspec.structs.replace(clickhouse_settings, retention_days=kept))
         texts = {str(name): str(text) for name, text in await client.query(sql)}
         found = {name: re.findall(r"TTL (\w+) \+ toIntervalDay\((\d+)\)", text) for name, text in texts.items()}
         assert {name: rules for name, rules in found.items() if rules} == ({table: [(day, str(days))]} if days else {})
@@ -370,7 +371,7 @@ async def test_what_is_too_old_goes(client: ClickHouse, clickhouse_settings: Set
     today = datetime.now(UTC).date()
     await client.insert("tracker_events", lines(event(1, date="2020-01-01")), "old")
     await client.insert("tracker_events", lines(event(2, date=str(today))), "new")
-    await migrate_clickhouse.migrate(msgspec.structs.replace(clickhouse_settings, tracker_retention_days=30))
+    await migrate_clickhouse.migrate(msgspec.structs.replace(clickhouse_settings, retention_days=("hits=30",)))
     await client.execute("OPTIMIZE TABLE tracker_events FINAL")
     assert await client.query("SELECT log_offset FROM tracker_events") == [(2,)]
 

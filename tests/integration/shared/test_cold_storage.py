@@ -338,9 +338,10 @@ async def test_the_rule_follows_its_setting_and_events_can_be_brought_back(gatew
     cold, kept = "event_date + toIntervalDay({}) TO VOLUME 'cold'", "event_date + toIntervalDay({})"
     assert await rule() == ""
     assert await rule(events_cold_days=60) == cold.format(60)
-    assert await rule(events_cold_days=30, event_retention_days=400) == f"{cold.format(30)}, {kept.format(400)}"
-    assert await rule(events_cold_days=30, event_retention_days=30) == kept.format(30)  # gone before it could move
-    assert await rule(event_retention_days=400) == kept.format(400)
+    assert await rule(events_cold_days=30, retention_days=("events=400",)) == f"{cold.format(30)}, {kept.format(400)}"
+    # Gone before it could move.
+    assert await rule(events_cold_days=30, retention_days=("events=30",)) == kept.format(30)
+    assert await rule(retention_days=("events=400",)) == kept.format(400)
     async with migrated(one, events_cold_days=DAYS) as client:
         await store(client, *HISTORY)
         await moved(client)
@@ -367,7 +368,7 @@ async def test_what_is_too_old_goes_from_the_cold_place(gateways: Callable[..., 
     async with migrated(one, events_cold_days=DAYS) as client:
         await store(client, *HISTORY)
         await moved(client)
-    async with migrated(one, events_cold_days=DAYS, event_retention_days=100) as client:
+    async with migrated(one, events_cold_days=DAYS, retention_days=("events=100",)) as client:
 
         async def is_gone() -> bool:
             return sum((await rows_by_disk(client)).values()) == 360
@@ -506,7 +507,7 @@ async def test_events_move_from_a_folder_into_s3_and_are_seen_erased_and_known_t
 async def test_while_s3_is_away_hot_events_and_other_tables_are_there_and_repeats_wait(
     gateways: Callable[..., Gateway], bucket: S3, tmp_path: Path
 ) -> None:
-    one = gateways(**in_s3(bucket, tmp_path, TALLYBOOK_EVENTS_COLD_CACHE_BYTES="0"))
+    one = gateways(**in_s3(bucket, tmp_path, TALLYBOOK_TEST_EVENTS_COLD_CACHE_BYTES="0"))
     one.start()
     async with migrated(one, events_cold_days=DAYS) as client:
         await store(client, *HISTORY)

@@ -516,7 +516,7 @@ async def test_what_is_removed_on_purpose_stays_in_the_account(stack: Stack, set
     await stack.count(6, 3, cells.cell(cells.SERVED + cells.MACHINE, LONG_AGO))
     await stack.minutes.flush()
     await stack.pool.execute("UPDATE click_ledger SET applied_at = now() - interval '40 days'")
-    upkeep = Upkeep(settings(retention_days=30), stack.pool)
+    upkeep = Upkeep(settings(retention_days=("clicks=30", "hits=60")), stack.pool)
     assert await upkeep.make_partitions() == 6
     assert await upkeep.make_partitions() == 0
     assert await upkeep.prune_ledger() == 3

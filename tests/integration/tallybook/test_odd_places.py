@@ -161,7 +161,7 @@ def read_zone(servers: EmbeddedServers) -> str:
 
 
 def test_servers_are_told_no_secrets_of_the_service(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TALLYBOOK_JWT_SECRET", "hunter2")
+    monkeypatch.setenv("TALLYBOOK_JWT_KEYS", "hunter2")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
     with started(place / "data", clickhouse=clickhouse.is_installed()) as servers:
         for name, process in servers.processes.items():

@@ -138,14 +138,16 @@ SECRET = "0123456789abcdef" * 2
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ({"TALLYBOOK_JWT_SECRET": SECRET[1:]}, "32 bytes"),
-        ({}, "needs TALLYBOOK_JWT_SECRET"),
-        ({"TALLYBOOK_JWT_SECRET": SECRET, "TALLYBOOK_JWT_KEYS": "{}"}, "no TALLYBOOK_JWT_KEYS"),
-        ({"TALLYBOOK_JWT_SECRET": SECRET, "TALLYBOOK_JWT_ALGORITHM": "RS256"}, "needs TALLYBOOK_JWT_KEYS"),
-        ({"TALLYBOOK_JWT_SECRET": SECRET, "TALLYBOOK_JWT_ISSUER": ""}, "TALLYBOOK_JWT_ISSUER"),
-        ({"TALLYBOOK_JWT_SECRET": SECRET, "TALLYBOOK_JWT_AUDIENCE": ""}, "TALLYBOOK_JWT_AUDIENCE"),
-        ({"TALLYBOOK_JWT_SECRET": SECRET, "TALLYBOOK_JWT_ALGORITHM": ""}, "TALLYBOOK_JWT_ALGORITHM has to be set"),
-        ({"TALLYBOOK_JWT_SECRET": SECRET, "TALLYBOOK_JWT_ALGORITHM": "none"}, "cannot be used"),
+        ({"TALLYBOOK_JWT_KEYS": SECRET[1:]}, "32 bytes"),
+        ({}, "HS256 needs TALLYBOOK_JWT_KEYS"),
+        ({"TALLYBOOK_JWT_ALGORITHM": "RS256"}, "RS256 needs TALLYBOOK_JWT_KEYS"),
+        # Whoever knows the public keys could sign tokens with them.
+        ({"TALLYBOOK_JWT_KEYS": ' {"keys": [{"kty": "RSA", "n": "AQAB", "e": "AQAB"}]}'}, "has public keys"),
+        ({"TALLYBOOK_JWT_KEYS": "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQ"}, "has public keys"),
+        ({"TALLYBOOK_JWT_KEYS": SECRET, "TALLYBOOK_JWT_ISSUER": ""}, "TALLYBOOK_JWT_ISSUER"),
+        ({"TALLYBOOK_JWT_KEYS": SECRET, "TALLYBOOK_JWT_AUDIENCE": ""}, "TALLYBOOK_JWT_AUDIENCE"),
+        ({"TALLYBOOK_JWT_KEYS": SECRET, "TALLYBOOK_JWT_ALGORITHM": ""}, "TALLYBOOK_JWT_ALGORITHM has to be set"),
+        ({"TALLYBOOK_JWT_KEYS": SECRET, "TALLYBOOK_JWT_ALGORITHM": "none"}, "cannot be used"),
     ],
 )
 def test_a3_tokens_need_an_algorithm_an_issuer_an_audience_and_what_verifies(change: dict[str, str], what: str) -> None:
@@ -154,7 +156,7 @@ def test_a3_tokens_need_an_algorithm_an_issuer_an_audience_and_what_verifies(cha
 
 
 def test_a2_secrets_do_not_stand_in_what_is_shown_of_settings() -> None:
-    settings = load(JWT | {"TALLYBOOK_JWT_SECRET": SECRET})
-    assert settings.jwt_secret == SECRET
+    settings = load(JWT | {"TALLYBOOK_JWT_KEYS": SECRET})
+    assert settings.jwt_keys == SECRET
     assert SECRET not in repr(settings)
-    assert Settings().jwt_secret is None
+    assert Settings().jwt_keys is None

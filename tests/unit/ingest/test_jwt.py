@@ -45,7 +45,7 @@ def signed(change: dict[str, Any] | None = None, key: Any = SECRET, algorithm: s
 
 @pytest.fixture
 def tokens() -> Tokens:
-    return Tokens(settings("HS256", jwt_secret=SECRET))
+    return Tokens(settings("HS256", jwt_keys=SECRET))
 
 
 @pytest.fixture

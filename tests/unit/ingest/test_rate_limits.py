@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
+from ingest.app import limiters
 from ingest.http.rate_limits import Allowance, Buckets, Limiter, group
 from shared.errors import Limited
 from shared.settings import Settings
@@ -182,3 +183,14 @@ def test_r1_no_way_of_asking_gets_more_than_the_burst_and_the_rate(rate: float, 
             buckets.note("a", clock() + ahead_s + buckets.step_s)
     # A microsecond is forgiven per write.
     assert allowed <= burst + (clock.now - began + allowed * 1e-6) * rate + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("rate", "bursts"), [(0.5, ("100", "1000")), (150.5, ("151", "1000")), (5e3, ("5000", "5000"))]
+)
+async def test_a_second_s_worth_may_come_at_once_and_never_less_than_a_burst(
+    no_redis: "Redis", rate: float, bursts: tuple[str, str]
+) -> None:
+    limits = limiters(Settings(rate_limit_per_s=rate, key_rate_limit_per_s=rate), no_redis)
+    found = [(await one.take("192.0.2.1"))["RateLimit-Limit"] for one in limits]
+    assert tuple(found) == bursts
