@@ -18,9 +18,9 @@ from redis.backoff import NoBackoff
 from aggregator.delivery import waits
 from shared.migrations.migrate_postgres import migrate
 from shared.settings import Settings
-from tests.harness import databases, engines, services
-from tests.harness.died import arm
+from tests.harness import databases, died, engines, services
 from tests.harness.engines import pytest_generate_tests as pytest_generate_tests
+from tests.harness.memory import pytest_configure as pytest_configure
 from tests.harness.order import pytest_collection_modifyitems as pytest_collection_modifyitems
 
 hypothesis.settings.register_profile("busy", suppress_health_check=[hypothesis.HealthCheck.too_slow], deadline=None)
@@ -147,4 +147,4 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def crash(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], asyncio.Event]:
     """Arms a crash point of a partition."""
-    return partial(arm, monkeypatch)
+    return partial(died.arm, monkeypatch)
