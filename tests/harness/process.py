@@ -47,7 +47,7 @@ def launched(*arguments: str, log: Path, cwd: Path = ROOT, **options: Any) -> "s
         return subprocess.Popen(command, cwd=cwd, stdout=output, stderr=output, **options)
 
 
-def end(process: "subprocess.Popen[Any]", patience_s: float = PATIENCE_S) -> int:
+def end(process: Any, patience_s: float = PATIENCE_S) -> int:
     """Tell it to stop, and kill it when it does not. Return its exit code."""
     process.terminate()
     try:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,7 +17,8 @@ from shared.hit import TOPIC, text_of
 from shared.record_log.deduplication import Mark
 from shared.record_log.record_log import BEGIN, Limit
 from shared.record_log.streams import StreamsLog
-from tests.harness.process import end, environ, free_port, launched
+from tests.harness.preloaded import Forked, forked_service
+from tests.harness.process import end, environ, free_port
 from tests.harness.wait import until
 from tests.harness.workers import workers_of
 
@@ -39,8 +39,8 @@ class Tracking:
             base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S, headers={"user-agent": BROWSER}
         )
 
-    def _begun(self) -> "subprocess.Popen[bytes]":
-        return launched("-m", "ingest", log=self.folder / "log", env=self._variables)
+    def _begun(self) -> Forked:
+        return forked_service(self.folder / "log", self._variables)
 
     def supervise(self) -> None:
         """Start it again if it is gone: Granian gives up when a worker dies within seconds of its start."""
