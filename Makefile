@@ -18,7 +18,7 @@ PINNED := -q --universal --generate-hashes --no-header --no-annotate --python-ve
 COMPILE := uv pip compile $(PINNED) --no-emit-package tallybook-sdk pyproject.toml
 CONTAINERS := sh deploy/secrets.sh && docker compose up --build
 
-.PHONY: help up test test-slow unit test-containers audit chaos chaos-records lint format load bench bench-events generate web web-test web-dev screenshots docs requirements clean
+.PHONY: help up test test-slow unit test-containers audit chaos chaos-records lint format load bench bench-events generate web web-test web-dev sdk-js screenshots docs requirements clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -87,6 +87,9 @@ web-test: ## check and test the source of the dashboard; needs Node
 
 web-dev: ## the dashboard from its source, on a service at port 8080; needs Node
 	@cd web/dashboard && { [ -d node_modules ] || npm ci --ignore-scripts --no-audit --no-fund; } && npm run -s dev
+
+sdk-js: ## build and test the client for JavaScript; needs Node
+	@cd sdk/js && { [ -d node_modules ] || npm ci --ignore-scripts --no-audit --no-fund; } && npm run -s build && npm run -s test
 
 screenshots: $(VENV)/.installed-dev ## every view of the dashboard in three widths and two themes, into web/dashboard/screenshots
 	@$(BIN)/python -m tests.harness.browser.screenshots web/dashboard/screenshots $(ARGS)

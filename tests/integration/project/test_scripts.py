@@ -48,5 +48,7 @@ def test_the_core_starts_from_a_program_too(tmp_path: Path) -> None:
 
 
 def test_no_lock_names_a_registry() -> None:
-    for lock in (ROOT / "web").glob("*/package-lock.json"):
-        assert "resolved" not in lock.read_text()
+    locks = [path for folder in ("web", "sdk", "examples") for path in (ROOT / folder).glob("*/package-lock.json")]
+    assert len(locks) >= 3
+    for lock in locks:
+        assert '"resolved": "http' not in lock.read_text()

@@ -1,6 +1,7 @@
 """What applications install stands alone: one version, and imports that every application can serve."""
 
 import ast
+import json
 import sys
 import tomllib
 from collections.abc import Iterable
@@ -41,7 +42,11 @@ def test_the_service_and_its_sdk_have_one_version_and_one_licence() -> None:
     service, sdk = project(ROOT), project(SDK)
     assert service["version"] == sdk["version"]
     assert f"tallybook-sdk=={sdk['version']}" in service["dependencies"]
-    assert (SDK / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+    package = json.loads((ROOT / "sdk/js/package.json").read_text())
+    assert (package["name"], package["version"]) == (sdk["name"], sdk["version"])
+    assert f'VERSION = "{sdk["version"]}"' in (ROOT / "sdk/js/src/settings.ts").read_text()
+    for folder in (SDK, ROOT / "sdk/js"):
+        assert (folder / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
 
 
 def test_the_sdk_loads_the_standard_library_and_msgspec_alone() -> None:
