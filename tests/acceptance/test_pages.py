@@ -30,7 +30,7 @@ class Reader:
 
     def __init__(self, stack: Stack, folder: Path) -> None:
         self.site_port, self._stack, self._folder = free_port(), stack, folder
-        shutil.copytree(ROOT / "examples", folder / "examples")
+        shutil.copytree(ROOT / "examples/site", folder / "examples/site")
         for page in (folder / "examples/site").glob("*.html"):
             page.write_text(self.moved(page.read_text()))
         self._environ = environ(data_dir=stack.folder, port=stack.port)
