@@ -1,6 +1,7 @@
 """`python -m tests.chaos.sdk.run --seconds 120 --seed 7`: attack the client, and judge it by ledgers of applications.
 
     --scene NAME    this scene only
+    --js            the client for JavaScript, in the scenes that it has: it neither forks nor spools
     --mutants       break the client in every known way: each has to be caught
 
 Exit code 1: a promise was broken, or a mutant survived.
@@ -22,6 +23,7 @@ from tallybook_sdk.sending.answers import Answer
 from tallybook_sdk.testing import FakeServer, Received
 from tests.chaos.sdk.mutants import MUTANTS
 from tests.harness.process import ROOT
+from tests.harness.subjects.js_sdk import built
 
 #: Seconds in which an application has to settle everything once the faults have ended.
 PATIENCE_S = 30.0
@@ -53,6 +55,14 @@ SCENES = {
     "window": Scene(faults=0.0, deaf_s=WINDOW_S + 4, window_s=WINDOW_S),
     "late heir": Scene(faults=0.0, is_spooled=True, kill_s=1.5, deaf_s=60, window_s=WINDOW_S, heir_s=WINDOW_S + 1),
 }
+
+
+#: Scenes and mutants of the client for JavaScript; `app.mjs` has the mutants.
+JS_SCENES = ("faults", "window")
+JS_MUTANTS = (
+    *("a new id for each attempt", "dropped on 401", "no window of clicks", "flush ignores the batch in flight"),
+    *("a conflict is stored", "Retry-After ignored"),
+)
 
 
 class Broken(AssertionError):
@@ -129,8 +139,10 @@ class Service(FakeServer):
 class Run:
     """Applications under attack."""
 
-    def __init__(self, folder: Path, scene: str, seed: int, mutant: str = "") -> None:
+    def __init__(self, folder: Path, scene: str, seed: int, mutant: str = "", *, is_js: bool = False) -> None:
         self.scene, self.folder, self.mutant = SCENES[scene], folder, mutant
+        python = [sys.executable, "-W", "ignore", "-m", "tests.chaos.sdk.app"]
+        self.command = ["node", "tests/chaos/sdk/app.mjs"] if is_js and built() else python
         self.chance = random.Random(seed)
         self.service = Service(random.Random(seed + 1), self.scene)
         self.apps: list[subprocess.Popen[bytes]] = []
@@ -143,8 +155,7 @@ class Run:
             **{"seed": self.chance.getrandbits(32), "mutant": self.mutant, "forks": self.scene.forks},
             **{"conflicts": self.scene.conflicts, "patience_s": PATIENCE_S},
         }
-        command = [sys.executable, "-W", "ignore", "-m", "tests.chaos.sdk.app", json.dumps(plan)]
-        return subprocess.Popen(command, cwd=ROOT, stdout=self.log, stderr=self.log)
+        return subprocess.Popen([*self.command, json.dumps(plan)], cwd=ROOT, stdout=self.log, stderr=self.log)
 
     def play(self, seconds: float) -> Counter[str]:
         """Run the scene, and judge it. Return what happened. Raises Broken."""
@@ -256,11 +267,11 @@ def _check(is_so: bool, what: str) -> None:
         raise Broken(what)
 
 
-def play(scene: str, seconds: float, seed: int, mutant: str = "") -> Counter[str]:
+def play(scene: str, seconds: float, seed: int, mutant: str = "", *, is_js: bool = False) -> Counter[str]:
     """Run one scene in a folder of its own. Raises Broken."""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            return Run(Path(folder), scene, seed, mutant).play(seconds)
+            return Run(Path(folder), scene, seed, mutant, is_js=is_js).play(seconds)
         except Broken as broken:
             broken.add_note((Path(folder) / "log").read_text()[-2000:])
             raise
@@ -273,15 +284,16 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
     parser.add_argument("--scene", choices=SCENES)
     parser.add_argument("--mutants", action="store_true")
+    parser.add_argument("--js", action="store_true")
     options = parser.parse_args()
     print(f"seed {options.seed}")
-    scenes = [options.scene] if options.scene else list(SCENES)
+    scenes = [options.scene] if options.scene else list(JS_SCENES if options.js else SCENES)
     for scene in scenes:
-        print(scene, dict(play(scene, options.seconds / len(scenes), options.seed)))
+        print(scene, dict(play(scene, options.seconds / len(scenes), options.seed, is_js=options.js)))
     survived = 0
-    for name, mutant in MUTANTS.items() if options.mutants else ():
+    for name in (JS_MUTANTS if options.js else MUTANTS) if options.mutants else ():
         try:
-            play(mutant.scene, 6.0, options.seed, name)
+            play(MUTANTS[name].scene, 6.0, options.seed, name, is_js=options.js)
         except Broken as broken:
             print(f"{name}: caught: {broken}")
         else:
