@@ -20,7 +20,7 @@ export const readFile = (path: string): string => {
 
 /** Return a function that runs work in the context of now, so that no trace of a request follows it. */
 export const outside = (): ((work: () => void) => void) =>
-  node?.getBuiltinModule?.("node:async_hooks").AsyncLocalStorage.snapshot() ?? ((work: () => void) => work());
+  node?.getBuiltinModule?.("node:async_hooks")?.AsyncLocalStorage.snapshot() ?? ((work: () => void) => work());
 
 /** Call back after a time. The timer does not keep the process alive. */
 export const later = (work: () => void, ms: number): ReturnType<typeof setTimeout> => {

@@ -233,7 +233,8 @@ export class Sender {
     for (const one of this.waiters) one.settle(false);
     this.tell();
     const { closed: unsent = 0, outcome_unknown: unknown = 0 } = this.report().dropped;
-    if (unsent + unknown) this.say("warn", "closed", "closed", "not sent, or nobody knows", unsent + unknown);
+    const line = `tallybook: closed: ${unsent + unknown} records were not sent, or nobody knows`;
+    if (unsent + unknown) this.safely(() => this.setup.log("warn", line));
   }
 }
 

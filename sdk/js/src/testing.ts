@@ -41,7 +41,7 @@ export class TestTally extends Tallybook {
   private counted = { clicks: new Books(), events: new Books() };
 
   constructor() {
-    super({ url: "http://tally.invalid" });
+    super({ url: "http://tally.invalid", log: () => {} });
   }
 
   protected override put({ route, weight, body, cell }: Entry): void {

@@ -101,7 +101,7 @@ def test_a_shop_whose_service_is_away_shows_what_a_kill_would_lose(server: FakeS
     finally:
         code = end(shop.process)
     assert code == 0
-    assert "not sent, or nobody knows (10 times)" in shop.log.read_text()
+    assert "10 records were not sent, or nobody knows" in shop.log.read_text()
 
 
 async def test_a_page_reports_from_a_module(
