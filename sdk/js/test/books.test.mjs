@@ -118,7 +118,7 @@ class World {
 
 test("the difference is 0 at every moment, and what is stored is there once", () => {
   const sums = { stored: 0, unknown: 0 };
-  for (let seed = 1; seed <= 120; seed++) {
+  for (let seed = 1; seed <= 60; seed++) {
     const world = new World(seed);
     for (let n = 0; n < 150; n++) {
       world[world.pick("event", "click", "click", "pass", "send", "send", "answer", "answer")]();
@@ -141,7 +141,7 @@ test("the difference is 0 at every moment, and what is stored is there once", ()
       sums.unknown += unknown;
     }
   }
-  assert.ok(sums.stored > 1000 && sums.unknown > 50, JSON.stringify(sums));
+  assert.ok(sums.stored > 500 && sums.unknown > 20, JSON.stringify(sums));
 });
 
 test("a cell takes no more than an item may have", () => {

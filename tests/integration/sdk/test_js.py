@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(300)  # the first may install and build
 def test_its_own_tests_pass() -> None:
     """The vectors, the balance of the books, and services that fail as they are told to."""
     built()
-    said = node("--test", "test/")
+    said = node("--test", "--test-timeout", 60_000, "test/")
     assert re.search(r"^# fail 0$", said, re.MULTILINE), said[-4000:]
     assert int(re.findall(r"^# pass (\d+)$", said, re.MULTILINE)[0]) > 150
 
