@@ -372,6 +372,40 @@ async def test_a_service_that_does_not_answer_in_time_is_one_status(
     assert [line for line, _ in stub.requests] == ["POST /stats/7 HTTP/1.1"]
 
 
+@pytest.mark.parametrize("path", ["/c", "/c?s=shop&w=0", "/x7/c", "/r/spring"])
+@pytest.mark.parametrize("fault", ["too_large", "busy", "no_answer", "method_not_allowed"])
+async def test_o6_a_page_can_read_what_the_proxy_refuses(
+    tmp_path: Path, upstream: tuple[Upstream, int], path: str, fault: str
+) -> None:
+    """One that could not see the status would take it for a lost answer, and send again what was refused for good."""
+    stub, port = upstream
+    stub.cut = fault == "no_answer"
+    head = "TRACE" if fault == "method_not_allowed" else "POST"
+    length = 70_000 if fault == "too_large" else 0
+    limits = {"limit_conn requests_of_client 512;": "limit_conn requests_of_client 1;"} if fault == "busy" else None
+    async with running(tmp_path, [port], changed=limits) as front:
+        slow = await slow_ones(front, "POST /stats/7 HTTP/1.1\nHost: t\nContent-Length: 2\n", b"1", fault == "busy")
+        status, headers, body = await exchange(front, f"{head} {path} HTTP/1.1\nHost: t\nContent-Length: {length}\n")
+        for _, writer in slow:
+            writer.close()
+    assert json.loads(body)["code"] == fault
+    assert headers["access-control-allow-origin"] == "*"
+    assert status >= 400
+
+
+@pytest.mark.parametrize("path", ["/c", "/r/spring", "/stats/7", "/stats/7?u=/c", "/click"])
+async def test_o6_the_proxy_opens_nothing_else(tmp_path: Path, upstream: tuple[Upstream, int], path: str) -> None:
+    stub, port = upstream
+    async with running(tmp_path, [port]) as front:
+        status, headers, _ = await exchange(front, f"POST {path} HTTP/1.1\nHost: t\nContent-Length: 0\n")
+        assert status == 204
+        assert "access-control-allow-origin" not in headers  # the word of the service, which has said nothing here
+        stub.cut = True
+        status, headers, _ = await exchange(front, f"POST {path} HTTP/1.1\nHost: t\nContent-Length: 0\n")
+    assert status == 502
+    assert ("access-control-allow-origin" in headers) == (path in ("/c", "/r/spring"))
+
+
 def test_problems_of_the_proxy_are_those_of_the_service() -> None:
     """But for `no_answer`, which only a proxy can say."""
     known = {error.code: error for error in [*_errors(TallybookError)]}
