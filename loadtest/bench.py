@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtest import hits, idle, report
-from loadtest.parts import bulk, clicks, flush, links, others, read
+from loadtest.parts import bulk, clicks, flush, links, others, read, web
 from loadtest.peers.build import PeerError, build
 from loadtest.tools.machine import describe
 from loadtest.tools.result import RESULT, Result
@@ -30,7 +30,7 @@ from loadtest.tools.servers import Side, peer, tallybook
 from loadtest.tools.stack import StartError
 from loadtest.tools.wrk import WrkError
 
-PARTS = ("clicks", "links", "hits", "others", "bulk", "read", "flush", "idle")
+PARTS = ("clicks", "links", "hits", "others", "bulk", "read", "flush", "web", "idle")
 
 EXIT_MISMATCH, EXIT_UNUSABLE, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -55,6 +55,7 @@ class Bench:
             "bulk": self._bulk,
             "read": lambda: keep("read", read.run(rounds, folder, say)),
             "flush": lambda: keep("flush", flush.run(rounds, folder, say)),
+            "web": lambda: keep("web", web.run(rounds, folder, say, self._options.items)),
             "idle": lambda: keep("idle", idle.run(self._options.idle_seconds, folder, say)),
         }
         for part in self._options.parts:
@@ -123,13 +124,14 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--connections", type=int, default=others.IDLE_CONNECTIONS, help="idle connections of `others` (default 5000)"
     )
+    parser.add_argument("--items", type=int, default=web.ITEMS, help="rows of `web` (default 3,000,000)")
     parser.add_argument("--quick", action="store_true", help="2 rounds of 2 s: shows that it works, measures nothing")
     parser.add_argument("--workers", type=int, help="also measure tallybook with this many workers")
     parser.add_argument("--date", default=f"{datetime.now(UTC):%Y-%m-%d}", help="day to be published (default today)")
     parser.add_argument("--output", type=Path, help=f"where the result goes (default {RESULT.name} in results/)")
     options = parser.parse_args(arguments)
     if options.quick:
-        options.rounds, options.seconds = 2, 2.0
+        options.rounds, options.seconds, options.items = 2, 2.0, 100_000
     if options.output is None:
         options.output = RESULT.with_name("quick.json") if options.quick else RESULT
     return options

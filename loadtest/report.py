@@ -47,6 +47,13 @@ _OTHER_GOALS = (
 _LINK_GOALS: _Goals = (
     ("vs_clicks", "redirect links: throughput against plain clicks", {"c64": 0.7, "c256": 0.7}, True),
 )
+#: Statistics of web pages, against a bare count of visitors of the same rows: (name, what it says, goal).
+_WEB_GOALS = (
+    ("by_source", "visits by source", 4.0),
+    ("totals", "totals alone", 4.0),
+    ("by_day", "by day", None),
+    ("by_page", "by page", None),
+)
 _SIDE_COLUMNS = ("side", "clicks/s", "p50 ms", "p99 ms", "CPU us per click", "of it server / Redis / Postgres")
 
 
@@ -145,6 +152,12 @@ def _others(result: Mapping[str, Any]) -> str:
         value = flush["rows_per_s"]
         rows.append(("flush, new rows/s", f"{value:,.0f}", "100,000", met(value, 1e5, is_more_better=True)))
         rows.append(("flush, rows/s onto existing rows", f"{flush['existing_rows_per_s']:,.0f}", "", ""))
+    if web := result.get("web"):
+        for name, text, goal in _WEB_GOALS:
+            value = web[f"{name}_vs_bare"]
+            took = f"{web[f'{name}_ms']:,} ms, {web['bare_ms']:,} ms"
+            text = f"web pages, {web['items']:,} rows, {text}, against a bare `uniqExact` ({took})"
+            rows.append((text, _ratio(value), _ratio(goal), met(value, goal, is_more_better=False)))
     return _table(("what", "median", "goal", ""), rows) if rows else ""
 
 

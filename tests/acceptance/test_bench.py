@@ -43,7 +43,7 @@ def tools() -> None:
 def test_the_benchmark_measures_all_sides_and_finds_every_count_exact(tmp_path: Path) -> None:
     output = tmp_path / "bench.json"
     command = [sys.executable, "-m", "loadtest.bench", "--rounds", "1", "--seconds", "1", "--date", "2026-01-31"]
-    command += ["--connections", "100", "--idle-seconds", "1"]
+    command += ["--connections", "100", "--idle-seconds", "1", "--items", "50000"]
     done = subprocess.run(
         [*command, "--output", str(output)], cwd=ROOT, capture_output=True, text=True, timeout=580, check=False
     )
@@ -71,3 +71,4 @@ def test_the_benchmark_measures_all_sides_and_finds_every_count_exact(tmp_path: 
     assert result["bulk"]["clicks_per_s"] > 0
     assert result["read"]["vs_bare_query"] > 0
     assert result["flush"]["rows_per_s"] > 0
+    assert result["web"]["by_source_vs_bare"] > 0

@@ -2,7 +2,7 @@
 --   site   from, to  Date, the days of the site's zone, both in the range   tz  its zone   most  groups at most
 SELECT
     $value AS value, countIf(kind = 'view') AS views, countIf(kind = 'view' AND visitor = 0) AS unattributed,
-    uniqExactIf((day, visitor), visitor > 0) AS visitor_days, count() AS items
+    uniqExactIf(bitXor(visitor, if(bot = '', 0, 11400714819323198485)), visitor > 0) AS visitor_days, count() AS items
 FROM web_items
 WHERE site = {site:String}
   AND day BETWEEN {from:Date} AND {to:Date}

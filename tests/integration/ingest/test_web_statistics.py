@@ -306,6 +306,41 @@ async def test_a_filter_looks_at_views_and_at_first_views(service: Service) -> N
     assert told["filter"] == "source:news"
 
 
+VALUES = {
+    "source": lambda one: {one.views[0].source},
+    "exit": lambda one: {one.views[-1].path},
+    "page": lambda one: {row.path for row in one.views},
+    "event": lambda one: {"signup" for row in one.rows if row.kind == "event"},
+}
+
+
+@pytest.mark.parametrize("by", list(VALUES))
+async def test_a_filter_and_a_value_are_of_the_same_visits(service: Service, by: str) -> None:
+    rows = history(random.Random(11), "UTC", date(2026, 3, 1), 4)
+    await service.fill(rows, "UTC")
+    asked = {"from": "2026-03-01", "to": "2026-03-04", "traffic": "all", "by": by}
+    told = await service.ask(**asked, filter="NOT source:news")
+    expected: dict[str, int] = defaultdict(int)
+    for one in visits_of(rows, "UTC"):
+        for text in VALUES[by](one) if one.views[0].source != "news" else ():
+            expected[text] += 1
+    assert expected
+    assert {row["value"]: row["visits"] for row in told["rows"] if row["visits"]} == expected
+
+
+async def test_a_person_and_a_machine_under_one_visitor_are_two(service: Service) -> None:
+    rows = history(random.Random(5), "UTC", date(2026, 3, 1), 2)
+    both = [*rows, *(row._replace(bot="webdriver", number=len(rows) + row.number) for row in rows if not row.bot)]
+    await service.fill(both, "UTC")
+    asked = {"from": "2026-03-01", "to": "2026-03-02", "by": "day"}
+    told = {name: await service.ask(**asked, traffic=name) for name in ("human", "bots", "all")}
+    for number in ("views", "visits", "visitorDays"):
+        parts = [told[name]["totals"][number] for name in ("human", "bots")]
+        assert sum(parts) == told["all"]["totals"][number] > max(parts)
+        days = [sum(row[number] for row in told[name]["rows"]) for name in told]
+        assert days[0] + days[1] == days[2]
+
+
 async def test_files_have_the_rows(service: Service) -> None:
     await service.fill(history(random.Random(5), "UTC", date(2026, 3, 1), 4), "UTC")
     text = await service.file("text/csv", **{"from": "2026-03-01", "to": "2026-03-04", "by": "day"})

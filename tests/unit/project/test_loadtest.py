@@ -166,6 +166,13 @@ def _result() -> dict[str, object]:
         "idle": {"cpu_percent": 1.5, "memory_mb": 400.0},
         "read": {"vs_bare_query": 2.5, "http_ms": 5.0, "query_ms": 2.0, "rows": []},
         "flush": {"rows_per_s": 120_000, "existing_rows_per_s": 90_000, "rows": []},
+        "web": {
+            **{f"{name}_vs_bare": 5.0 for name in ("by_source", "totals", "by_page", "by_day")},
+            **{f"{name}_ms": 500.0 for name in ("by_source", "totals", "by_page", "by_day")},
+            "bare_ms": 100.0,
+            "items": 3_000_000,
+            "rows": [],
+        },
     }
 
 
