@@ -30,7 +30,8 @@ OPERATIONS = [
         summary="Views, visitors and visits of a site",
         description="Of days of the site's zone, both in the range. A visit is a chain of items of one visitor with "
         "gaps of at most half an hour that holds a view. `visitors` is answered for a single day alone: nobody is "
-        "recognised on another day, so of longer ranges there are `visitorDays`, the sum over days.",
+        "recognised on another day, so of longer ranges there are `visitorDays`, the sum over days. Whoever names "
+        "`visitors` in `metrics` for a longer range is told so, as 422.",
         tag="web",
         parameters=(
             Parameter("site", Annotated[str, Meta(max_length=64)], "The site", required=True, example="shop"),
@@ -52,6 +53,13 @@ OPERATIONS = [
                 "A condition on the view, and on the first view of a visit: host, page, referrer, source, medium, "
                 "campaign, ad, country, device, browser, os",
                 example="country:DE AND NOT source:news",
+            ),
+            Parameter(
+                "metrics",
+                Annotated[str, Meta(max_length=200)],
+                f"Numbers that the caller relies on, separated by commas: {', '.join(statistics.NUMBERS)}. The answer has "
+                "all that can be known. `visitors` of more than one day is 422",
+                example="visits,visitorDays",
             ),
             Parameter(
                 "limit",

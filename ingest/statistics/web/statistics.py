@@ -29,6 +29,8 @@ from shared.stores.postgres import statement
 DAYS_MOST, ROWS_MOST, ROWS = 366, 1000, 100
 #: Rows of an answer by day or hour: all of them, of which a day of 25 hours has most.
 _TIMES_MOST = DAYS_MOST * 25
+#: Numbers of an answer. All but the visitors of several days are in every one.
+NUMBERS = ("views", "visits", "bounceRate", "duration", "engaged", "visitors", "visitorDays", "unattributed")
 TRAFFIC = {"human": "bot = ''", "all": "1", "bots": "bot != ''"}
 
 _VISITS = Template(statement("ingest/statistics/web/statistics.visits.sql"))
@@ -120,12 +122,13 @@ class _Asked(NamedTuple):
 
 async def web_statistics(request: Request) -> Response:
     """Return views, visitors and visits of a site, by a value of theirs."""
-    values = query(request, ("site", "from", "to", "by", "traffic", "filter", "limit"))
+    values = query(request, ("site", "from", "to", "by", "traffic", "filter", "limit", "metrics"))
     first, last = day(values, "from"), day(values, "to")
     if first > last:
         raise invalid("to", "has to be the same day as from, or a later one: both are in the range.")
     if (last - first) >= timedelta(days=DAYS_MOST):
         raise invalid("to", f"is too late: a range has at most {DAYS_MOST} days.")
+    _check_metrics(values, is_one_day=first == last)
     traffic = choice(values, "traffic", TRAFFIC, "human")
     limit = integer(values, "limit", 1, ROWS_MOST, ROWS)
     by = None if "by" not in values else choice(values, "by", BY, "")
@@ -158,6 +161,19 @@ async def web_statistics(request: Request) -> Response:
             rows=UNSET if rows is None else rows,
         )
     )
+
+
+def _check_metrics(values: Mapping[str, str], *, is_one_day: bool) -> None:
+    """Raise Invalid for a number that there is not, and for one that nobody can know."""
+    asked = values["metrics"].split(",") if "metrics" in values else []
+    if any(name not in NUMBERS for name in asked):
+        raise invalid("metrics", f"has to name some of {', '.join(NUMBERS)}, with commas between them.")
+    if "visitors" in asked and not is_one_day:
+        raise invalid(
+            "metrics",
+            "asks for the visitors of several days. Nobody is recognised on another day, so nobody can know them. "
+            "Ask for visitorDays, the sum over days, or for a single day.",
+        )
 
 
 async def _site(request: Request, values: Mapping[str, str]) -> Site:

@@ -80,8 +80,11 @@ class Service:
         await self._page.state["pool"].execute("UPDATE sites SET timezone = $1 WHERE site = 'shop'", zone)
         await self._page.state["sites"]._refresh()
 
+    async def answer(self, **values: Any) -> Any:
+        return await self._page.ask("GET", "/stats/web", params={"site": "shop"} | values, headers={"origin": None})
+
     async def ask(self, **values: Any) -> Any:
-        answer = await self._page.ask("GET", "/stats/web", params={"site": "shop"} | values, headers={"origin": None})
+        answer = await self.answer(**values)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -328,6 +331,18 @@ async def test_a_filter_and_a_value_are_of_the_same_visits(service: Service, by:
     assert {row["value"]: row["visits"] for row in told["rows"] if row["visits"]} == expected
 
 
+async def test_visitors_of_several_days_are_refused_by_name_and_those_of_one_are_told(service: Service) -> None:
+    rows = history(random.Random(5), "UTC", date(2026, 3, 1), 2)
+    await service.fill(rows, "UTC")
+    told = await service.ask(**{"from": "2026-03-01", "to": "2026-03-01", "metrics": "visitors"})
+    assert told["visitors"] == told["totals"]["visitorDays"]
+    longer = {"from": "2026-03-01", "to": "2026-03-02"}
+    assert "visitors" not in await service.ask(**longer, metrics="visitorDays,views")
+    answer = await service.answer(**longer, metrics="visitors")
+    assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (422, "metrics")
+    assert "Ask for visitorDays" in answer.text
+
+
 async def test_a_person_and_a_machine_under_one_visitor_are_two(service: Service) -> None:
     rows = history(random.Random(5), "UTC", date(2026, 3, 1), 2)
     both = [*rows, *(row._replace(bot="webdriver", number=len(rows) + row.number) for row in rows if not row.bot)]
@@ -360,6 +375,8 @@ async def test_files_have_the_rows(service: Service) -> None:
         ({"site": "shop", "from": "2026-03-01", "to": "2026-03-01", "traffic": "some"}, (422, "invalid")),
         ({"site": "shop", "from": "2026-03-01", "to": "2026-03-01", "filter": "visitor:1"}, (422, "invalid")),
         ({"site": "shop", "from": "2026-03-01", "to": "2026-03-01", "limit": "0"}, (422, "invalid")),
+        ({"site": "shop", "from": "2026-03-01", "to": "2026-03-01", "metrics": "people"}, (422, "invalid")),
+        ({"site": "shop", "from": "2026-03-01", "to": "2026-03-02", "metrics": "views,visitors"}, (422, "invalid")),
     ],
 )
 async def test_what_cannot_be_asked_is_said(

@@ -406,7 +406,7 @@ export interface paths {
         };
         /**
          * Views, visitors and visits of a site
-         * @description Of days of the site's zone, both in the range. A visit is a chain of items of one visitor with gaps of at most half an hour that holds a view. `visitors` is answered for a single day alone: nobody is recognised on another day, so of longer ranges there are `visitorDays`, the sum over days.
+         * @description Of days of the site's zone, both in the range. A visit is a chain of items of one visitor with gaps of at most half an hour that holds a view. `visitors` is answered for a single day alone: nobody is recognised on another day, so of longer ranges there are `visitorDays`, the sum over days. Whoever names `visitors` in `metrics` for a longer range is told so, as 422.
          */
         get: operations["webStatistics"];
         put?: never;
@@ -6142,6 +6142,11 @@ export interface operations {
                  * @example country:DE AND NOT source:news
                  */
                 filter?: string;
+                /**
+                 * @description Numbers that the caller relies on, separated by commas: views, visits, bounceRate, duration, engaged, visitors, visitorDays, unattributed. The answer has all that can be known. `visitors` of more than one day is 422
+                 * @example visits,visitorDays
+                 */
+                metrics?: string;
                 /** @description Rows, 100 when not given; days and hours are all given */
                 limit?: number;
             };
