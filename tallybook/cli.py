@@ -17,6 +17,7 @@ from tallybook.commands.generate import generate
 from tallybook.commands.import_events import import_events
 from tallybook.commands.keys import keys
 from tallybook.commands.links import links
+from tallybook.commands.mcp import mcp
 from tallybook.commands.outbox import outbox
 from tallybook.commands.sites import sites
 from tallybook.commands.trackers import trackers
@@ -79,6 +80,7 @@ main.add_command(outbox)
 main.add_command(keys)
 main.add_command(sites)
 main.add_command(links)
+main.add_command(mcp)
 main.add_command(trackers)
 main.add_command(users)
 

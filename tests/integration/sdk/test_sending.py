@@ -422,7 +422,7 @@ def test_a_read_is_repeated_where_that_may_help() -> None:
 
     tally = Client("http://tally.invalid", "k", transport=Scripted())
     assert tally.limits  # a method
-    assert tally._ask(_ready()).status == "ok"
+    assert tally.ask(_ready()).status == "ok"
     assert len(seen) == 4
     with pytest.raises(Unauthorized) as raised:
         tally.accounting()

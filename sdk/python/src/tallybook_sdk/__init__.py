@@ -4,6 +4,7 @@ client     Client and AsyncClient: count clicks and impressions, record events, 
 outbox     publish events in the application's own Postgres transaction
 testing    what tests of an application use
 asgi, wsgi, django    page views of a framework
+mcp        tools for programs that speak the Model Context Protocol
 
     calls      every read, described once         reading    ask, and ask again
     records    what is recorded, as JSON          sending    move records to the service, each once

@@ -4,7 +4,7 @@ A range of times is half-open, `[since, until)`. A range of days includes both, 
 a zone: a naive one is a ValueError.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timezone
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote, urlencode
@@ -30,6 +30,7 @@ class Call(Generic[T]):
         *,
         also: frozenset[int] = frozenset(),
         body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         asked = [(name, _text(value)) for name, value in parameters if value is not None and value is not False]
         self.path = f"{path}?{urlencode(asked, quote_via=quote)}" if asked else path
@@ -38,6 +39,8 @@ class Call(Generic[T]):
         self.answer = answer
         #: Statuses beside 2xx whose bodies are answers, too.
         self.also = also
+        #: Headers in the place of the client's own.
+        self.headers = headers or {}
 
     def decoded(self, body: bytes) -> T:
         """Return the answer. Raises msgspec.DecodeError for what is none."""

@@ -243,7 +243,7 @@ def _blocking(call: Callable[P, Call[T]]) -> Callable[Concatenate["Client", P], 
 
     @wraps(call)
     def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._ask(call(*args, **kwargs))
+        return self.ask(call(*args, **kwargs))
 
     return method
 
@@ -253,7 +253,7 @@ def _awaiting(call: Callable[P, Call[T]]) -> Callable[Concatenate["AsyncClient",
 
     @wraps(call)
     async def method(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._ask(call(*args, **kwargs))
+        return await self.ask(call(*args, **kwargs))
 
     return method
 
@@ -291,7 +291,7 @@ class Client(_Recorder):
         """
         results: list[models.Result] = []
         for body in self._bodies(events):
-            results += self._ask(calls.upload(body)).results
+            results += self.ask(calls.upload(body)).results
         return results
 
     def flush(self, timeout_s: float = 10.0) -> bool:
@@ -308,7 +308,8 @@ class Client(_Recorder):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask(self, call: Call[T]) -> T:
+    def ask(self, call: Call[T]) -> T:
+        """Return the answer of a call of `calls`, or of one for a route without a method. Raises as reads do."""
         return self._asking(call).answer()
 
 
@@ -350,7 +351,7 @@ class AsyncClient(_Recorder):
         """Send events now, in batches, and return one result for each, as `Client.upload` does."""
         results: list[models.Result] = []
         for body in self._bodies(events):
-            results += (await self._ask(calls.upload(body))).results
+            results += (await self.ask(calls.upload(body))).results
         return results
 
     async def flush(self, timeout_s: float = 10.0) -> bool:
@@ -393,7 +394,8 @@ class AsyncClient(_Recorder):
     ) -> None:
         await self.aclose()
 
-    async def _ask(self, call: Call[T]) -> T:
+    async def ask(self, call: Call[T]) -> T:
+        """Return the answer of a call of `calls`, or of one for a route without a method. Raises as reads do."""
         pid = os.getpid()
         if self._helpers is None or self._helpers[0] != pid:  # threads do not survive a fork
             self._helpers = pid, ThreadPoolExecutor(_HELPERS_MAX, "tallybook-sdk-read")

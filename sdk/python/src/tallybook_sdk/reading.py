@@ -54,7 +54,9 @@ class Asking(Generic[T]):
     def _ask(self) -> tuple[T | TallybookError, float | None]:
         """Return the answer or the error, and after how many seconds a repeat may help."""
         setup, call = self._setup, self._call
-        headers = setup.headers() | ({"content-type": "application/json"} if call.body is not None else {})
+        headers = {**setup.headers(), **call.headers}
+        if call.body is not None:
+            headers["content-type"] = "application/json"
         self._attempt = deadline = Deadline(self._end - time.monotonic())
         if self._is_cancelled:
             deadline.cut()
