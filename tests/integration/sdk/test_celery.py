@@ -1,4 +1,4 @@
-"""Celery's children end without atexit after some tasks. What they recorded is sent all the same."""
+"""The example of Celery: children end without atexit after some tasks, and what they recorded is sent all the same."""
 
 import os
 import subprocess
@@ -12,18 +12,12 @@ from tallybook_sdk.testing import FakeServer
 from tests.harness.process import ROOT, end
 from tests.harness.wait import wait_for
 
-TASKS = """
-import os
-from celery import Celery
-from tallybook_sdk import Client
-
-app = Celery(broker={broker!r})
-tally = Client({url!r}, batch_age_s=60)
-
-@app.task
-def buy(number):
-    tally.event("purchase", number)
-    tally.click(number % 3 + 1)
+EXAMPLE = ROOT / "examples/celery"
+#: The example, whose batches wait a minute: so what comes before comes from children that have ended.
+SLOW = """
+from tallybook_sdk.client import _Recorder
+_Recorder.__init__.__kwdefaults__["batch_age_s"] = 60
+from tasks import app, buy
 """
 
 
@@ -35,10 +29,12 @@ def server() -> Iterator[FakeServer]:
 
 def test_children_of_celery_send_before_they_end(server: FakeServer, redis_url: str, tmp_path: Path) -> None:
     broker = redis_url.replace("unix://", "redis+socket://")
-    (tmp_path / "tasks.py").write_text(TASKS.format(broker=broker, url=server.url))
-    environ = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    (tmp_path / "slow.py").write_text(SLOW)
+    variables = {"PYTHONPATH": f"{tmp_path}:{EXAMPLE}", "CELERY_BROKER_URL": broker, "TALLYBOOK_URL": server.url}
+    environ = {**os.environ, **variables}
+    program = "import tasks\nfor n in range(30): tasks.buy.delay(str(n), 9.5, n % 3 + 1)"
     sent = subprocess.run(
-        [sys.executable, "-c", "import tasks\nfor n in range(30): tasks.buy.delay(n)"],
+        [sys.executable, "-c", program],
         env=environ,
         check=True,
         cwd=tmp_path,
@@ -48,7 +44,7 @@ def test_children_of_celery_send_before_they_end(server: FakeServer, redis_url: 
     with log.open("ab") as out:
         celery = subprocess.Popen(
             [
-                *(sys.executable, "-m", "celery", "-A", "tasks", "worker", "--concurrency=2", "--loglevel=info"),
+                *(sys.executable, "-m", "celery", "-A", "slow", "worker", "--concurrency=2", "--loglevel=info"),
                 *("--max-tasks-per-child=4", "--without-gossip", "--without-mingle", "--without-heartbeat"),
             ],
             env=environ,
@@ -57,7 +53,6 @@ def test_children_of_celery_send_before_they_end(server: FakeServer, redis_url: 
             stderr=out,
         )
     try:
-        # a batch waits a minute, so what comes now comes from children that have ended
         wait_for(lambda: len(server.events) >= 20, "events of children that have ended", 120)
         wait_for(lambda: log.read_text().count(" succeeded in ") == 30, "the last task", 120)
     finally:

@@ -61,21 +61,25 @@ async def test_the_script_counts_a_file_once(module_stage: EventStage, tmp_path:
     assert [one["total"] for one in answer.json()["banners"]] == [10, 10, 10]
 
 
-class Shop:
-    """The example of FastAPI under gunicorn: two workers of a preloaded application, with a spool."""
+#: Example -> the kind of workers that gunicorn needs for it.
+SHOPS = {"fastapi": "asgi", "flask": "sync", "django-views": "sync"}
 
-    def __init__(self, url: str, folder: Path, *arguments: str) -> None:
+
+class Shop:
+    """An example under gunicorn: two workers of a preloaded application, with a spool."""
+
+    def __init__(self, url: str, folder: Path, example: str = "fastapi") -> None:
         self.port = free_port()
         self.log = folder / "gunicorn.log"
         more = {"TALLYBOOK_SPOOL_DIR": str(folder / "spool")}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "gunicorn", "--preload", "-k", "asgi", "-w", "2"),
-                    *("--no-control-socket", "-b", f"127.0.0.1:{self.port}", *arguments, "shop:app"),
+                    *(sys.executable, "-m", "gunicorn", "--preload", "-k", SHOPS[example], "-w", "2"),
+                    *("--no-control-socket", "-b", f"127.0.0.1:{self.port}", "shop:app"),
                 ],
                 env=environ(url, **more),
-                cwd=EXAMPLES / "fastapi",
+                cwd=EXAMPLES / example,
                 stdout=log,
                 stderr=log,
             )
@@ -104,12 +108,13 @@ def server() -> Iterator[FakeServer]:
 def counts(server: FakeServer) -> tuple[int, int, int]:
     """Purchases, page views of orders, and clicks that the service has."""
     kinds = [event["event_type"] for event in server.events.values()]
-    views = [event for event in server.events.values() if event["properties"].get("route") == "/orders"]
+    views = [event for event in server.events.values() if event["properties"].get("route") in ("/orders", "orders")]
     return kinds.count("purchase"), len(views), sum(server.clicks.values())
 
 
-def test_a_shop_under_gunicorn_counts_each_order_once(server: FakeServer, tmp_path: Path) -> None:
-    shop = Shop(server.url, tmp_path)
+@pytest.mark.parametrize("example", SHOPS)
+def test_a_shop_under_gunicorn_counts_each_order_once(server: FakeServer, tmp_path: Path, example: str) -> None:
+    shop = Shop(server.url, tmp_path, example)
     try:
         for _ in range(40):
             assert "event_id" in shop.ask("POST", "/orders?price=9.5").json()

@@ -34,16 +34,17 @@ class PageViews:
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve one request."""
-        began, noted = time.perf_counter(), ["500"]
+        began, status, route = time.perf_counter(), "500", None
 
-        def starting(status: str, *rest: Any) -> Any:
-            noted[0] = status
-            return start_response(status, *rest)
+        def starting(said: str, *rest: Any) -> Any:
+            nonlocal status, route
+            status, route = said, self._route(environ)  # Flask forgets its request before the body is closed
+            return start_response(said, *rest)
 
         def done() -> None:
             referrer, gpc = (str(environ.get(name, "")) for name in ("HTTP_REFERER", "HTTP_SEC_GPC"))
-            status = int(noted[0][:3])
-            record(self._tally, self._user(environ), self._route(environ), status, began, referrer, gpc)
+            matched = route or self._route(environ)
+            record(self._tally, self._user(environ), matched, int(status[:3]), began, referrer, gpc)
 
         try:
             answer = self._app(environ, starting)
