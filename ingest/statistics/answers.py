@@ -288,6 +288,7 @@ class TypeCount(Struct, gc=False):
 
     event_type: str
     count: Annotated[int, Meta(ge=1)]
+    before: Annotated[int, Meta(ge=0, description="How often in the range to compare with")] | UnsetType = UNSET
 
 
 class TopEvents(Ranged, kw_only=True):
@@ -339,6 +340,7 @@ class PagePlace(PageSums, kw_only=True):
     """Views of one page."""
 
     page_id: str
+    before: Annotated[int, Meta(ge=0, description="Its views in the range to compare with")] | UnsetType = UNSET
 
 
 class PageStatistics(Struct, kw_only=True):
@@ -362,6 +364,7 @@ class PageStatistics(Struct, kw_only=True):
     tz: Annotated[str, Meta(description="The zone in which hours and days begin")]
     page_id: str | UnsetType = UNSET
     total: PageSums
+    before: Annotated[PageSums, Meta(description="What the range to compare with adds up to")] | UnsetType = UNSET
     stats: list[PageBucket]
     pages: list[PagePlace] | UnsetType = UNSET
 

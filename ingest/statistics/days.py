@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from ingest.http.query import invalid, malformed
+from ingest.statistics.range_ends import ENDS
 from ingest.statistics.ranges import known_zone, midnight, parsed_date
 
 #: First and last year that can be asked for: whole seconds of ClickHouse begin with 1970, and end early in 2106.
@@ -40,14 +41,17 @@ class Days(NamedTuple):
         return {"bounds": [*self.bounds, _NEVER], "first": str(first), "last": str(last)}
 
 
-def days(values: Mapping[str, str], most: int) -> Days:
-    """The days that `from`, `to` and `tz` ask for, `most` of them at most. Raises Malformed or Invalid."""
-    zone = zone_of(values)
-    first, last = day(values, "from"), day(values, "to")
+def days(values: Mapping[str, str], most: int, names: tuple[str, str] = ENDS) -> Days:
+    """The days that `from`, `to` and `tz` ask for, `most` of them at most. Raises Malformed or Invalid.
+
+    `names` are those of the parameters, where they are others.
+    """
+    zone, (begin, end) = zone_of(values), names
+    first, last = day(values, begin), day(values, end)
     if first > last:
-        raise invalid("to", "has to be the same day as from, or a later one: both are in the range.")
+        raise invalid(end, f"has to be the same day as {begin}, or a later one: both are in the range.")
     if (last - first).days >= most:
-        raise invalid("to", f"is too late: a range has at most {most:,} days.")
+        raise invalid(end, f"is too late: a range has at most {most:,} days.")
     return between(first, last + timedelta(days=1), zone)
 
 

@@ -17,7 +17,7 @@ from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
 from ingest.http.query import choice, flag, integer, invalid, query
-from ingest.segments.condition import asked_for
+from ingest.segments.condition import Condition, asked_for
 from ingest.segments.fields import Document, Field, Text
 from ingest.state import Request
 from ingest.statistics import exports
@@ -35,7 +35,7 @@ from ingest.statistics.answers import (
 )
 from ingest.statistics.days import Days, between, day, days, zone_of
 from ingest.statistics.exports import Table, as_json
-from ingest.statistics.range_ends import span
+from ingest.statistics.range_ends import AGAINST, has_against, span
 from shared.events.table import EVENTS, TABLE, property_of
 from shared.stores.postgres import statement
 
@@ -131,16 +131,31 @@ async def event_series(request: Request) -> Response:
 
 async def top_events(request: Request) -> Response:
     """Return the most frequent event types of a range."""
-    values = query(request, ("from", "to", "segment", "tz", "limit"))
+    values = query(request, ("from", "to", "segment", "tz", "limit", *AGAINST))
     asked = days(values, DAYS_MOST)
     limit = integer(values, "limit", 1, TYPES_MOST, TYPES)
+    against = days(values, DAYS_MOST, AGAINST) if has_against(values) else None
     text, of = asked_for(values, "segment", FIELDS)
     sql = _TOP.substitute(events=EVENTS, segment=of.sql)
     found = await exports.rows(request, sql, {**asked.parameters, **of.parameters, "limit": limit})
+    columns = {"event_type": "String", "count": "UInt64"}
+    if against is not None:
+        before = await _before(request, [name for name, _ in found], against, of)
+        found = [(name, count, before.get(name, 0)) for name, count in found]
+        columns["before"] = "UInt64"
     if (media := exports.wanted(request)) in exports.FILES:
-        columns = {"event_type": "String", "count": "UInt64"}
         return await exports.response(request, media, Table(_name("top-events", asked), columns, found))
-    return as_json(TopEvents(**_ranged(asked, text), events=[TypeCount(name, count) for name, count in found]))
+    return as_json(TopEvents(**_ranged(asked, text), events=[TypeCount(*row) for row in found]))
+
+
+async def _before(request: Request, types: Sequence[str], asked: Days, of: Condition) -> dict[str, int]:
+    """Return how often these types occurred in a range; those that did not are left out."""
+    if not types:
+        return {}
+    sql = _TOP.substitute(events=EVENTS, segment=f"({of.sql}) AND has({{types:Array(String)}}, event_type)")
+    parameters = {**asked.parameters, **of.parameters, "types": types, "limit": len(types)}
+    found = await exports.rows(request, sql, parameters)
+    return dict((name, count) for name, count in found)
 
 
 async def retention(request: Request) -> Response:

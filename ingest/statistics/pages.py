@@ -19,7 +19,7 @@ from ingest.state import Request
 from ingest.statistics import csv, exports
 from ingest.statistics.answers import PageBucket, PagePlace, PageStatistics, PageSums
 from ingest.statistics.exports import Table, as_json, rows
-from ingest.statistics.range_ends import Span, span, whole
+from ingest.statistics.range_ends import AGAINST, ENDS, Span, has_against, span, whole
 from shared.stores.postgres import statement
 
 #: Days for which minutes are kept (`shared/migrations/clickhouse/0003_page_views.sql`).
@@ -38,20 +38,17 @@ _TABLE = "page_views_raw"
 
 _SERIES = Template(statement("ingest/statistics/pages.series.sql"))
 _TOP = statement("ingest/statistics/pages.top.sql")
-_NAMES = ("from", "to", "step", "tz", "fill", "page_id", "limit")
+_NAMES = ("from", "to", "step", "tz", "fill", "page_id", "limit", *AGAINST)
 _COLUMNS = {"views": "UInt64", "users": "UInt64", "average_duration_ms": "Float64", "bounce_rate": "Float64"}
 _NOTHING = (0, 0, 0.0, 0.0)
 
 
-class _Asked(NamedTuple):
-    """Hold a checked question about whole buckets, in epoch seconds."""
+class _Stretch(NamedTuple):
+    """Hold a range of whole buckets, in epoch seconds."""
 
     span: Span
     since: int
     until: int
-    is_filled: bool
-    page: str | None
-    most: int
 
     @property
     def sql(self) -> str:
@@ -67,62 +64,93 @@ class _Asked(NamedTuple):
         return {**self.span.parameters, **range_}
 
 
+class _Asked(NamedTuple):
+    """Hold a checked question."""
+
+    range: _Stretch
+    #: The range to compare with.
+    against: _Stretch | None
+    is_filled: bool
+    page: str | None
+    most: int
+
+
 async def page_statistics(request: Request) -> Response:
     """Return page views over a range."""
     asked, as_of = _asked(query(request, _NAMES)), datetime.fromtimestamp(time.time(), UTC)
     fresh_until = await request.state.freshness.until(request.state, _TABLE)
-    series = await rows(request, asked.sql, {**asked.parameters, "page": asked.page or ""})
-    total: Sequence[Any] = _NOTHING
-    known: dict[int, Sequence[Any]] = {}
-    for is_total, begin, *sums in series:
-        if not is_total:
-            known[begin] = sums
-        elif sums[0]:
-            total = sums
-    begins = asked.span.labels if asked.is_filled else sorted(known)
+    span_ = asked.range.span
+    total, known = await _series(request, asked.range, asked.page)
+    begins = span_.labels if asked.is_filled else sorted(known)
     buckets = [(datetime.fromtimestamp(begin, UTC), known.get(begin, _NOTHING)) for begin in begins]
     if (media := exports.wanted(request)) in exports.FILES:
         listed = [(at, *sums) for at, sums in buckets]
-        table = Table(("pages", asked.span.step, *asked.span.days), {"timestamp": exports.MOMENT, **_COLUMNS}, listed)
+        table = Table(("pages", span_.step, *span_.days), {"timestamp": exports.MOMENT, **_COLUMNS}, listed)
         file = await exports.response(request, media, table)
         file.headers["tallybook-as-of"] = csv.times([as_of])[0]
         return file
+    former = None if asked.against is None else (await _series(request, asked.against, asked.page))[0]
     answer = PageStatistics(
-        from_=datetime.fromtimestamp(asked.since, UTC),
-        to=datetime.fromtimestamp(asked.until, UTC),
+        from_=datetime.fromtimestamp(asked.range.since, UTC),
+        to=datetime.fromtimestamp(asked.range.until, UTC),
         as_of=as_of,
         fresh_until=fresh_until,
-        step=asked.span.step,  # type: ignore[arg-type]
-        tz=asked.span.zone,
+        step=span_.step,  # type: ignore[arg-type]
+        tz=span_.zone,
         page_id=asked.page or UNSET,
         total=PageSums(**_named(total)),
+        before=UNSET if former is None else PageSums(**_named(former)),
         stats=[PageBucket(timestamp=at, **_named(sums)) for at, sums in buckets],
         pages=await _top(request, asked),
     )
     return as_json(answer)
 
 
-def _asked(values: Mapping[str, str]) -> _Asked:
-    """Return the checked question. Raise Malformed or Invalid."""
-    asked = whole(span(values, LONGEST_DAYS, "hour"))
+async def _series(
+    request: Request, asked: _Stretch, page: str | None
+) -> tuple[Sequence[Any], dict[int, Sequence[Any]]]:
+    """Return what a range adds up to, and its buckets with views."""
+    total: Sequence[Any] = _NOTHING
+    known: dict[int, Sequence[Any]] = {}
+    for is_total, begin, *sums in await rows(request, asked.sql, {**asked.parameters, "page": page or ""}):
+        if not is_total:
+            known[begin] = sums
+        elif sums[0]:
+            total = sums
+    return total, known
+
+
+def _stretch(values: Mapping[str, str], names: tuple[str, str] = ENDS) -> _Stretch:
+    """Return a checked range. Raise Malformed or Invalid."""
+    asked = whole(span(values, LONGEST_DAYS, "hour", names))
     since, until = asked.bounds[0], asked.bounds[-1]
     if asked.step == "minute" and since < time.time() - MINUTES_DAYS * _DAY_S:
-        raise invalid("from", f"is more than {MINUTES_DAYS} days ago, and minutes are kept no longer. Use step=hour.")
+        raise invalid(names[0], f"is more than {MINUTES_DAYS} days ago, and minutes are kept no longer. Use step=hour.")
     if asked.step != "minute" and any(begin % _HOUR_S for begin in asked.labels):
         raise invalid(
             "tz", f"is {asked.zone}, whose hours begin within hours of UTC, by which views are kept. Use UTC."
         )
+    return _Stretch(asked, since, until)
+
+
+def _asked(values: Mapping[str, str]) -> _Asked:
+    """Return the checked question. Raise Malformed or Invalid."""
+    asked, against = _stretch(values), _stretch(values, AGAINST) if has_against(values) else None
     page = values.get("page_id")
     if page is not None and not 0 < len(page) <= PAGE_MAX:
         raise invalid("page_id", f"has to have 1 to {PAGE_MAX} characters.")
-    return _Asked(asked, since, until, flag(values, "fill"), page, integer(values, "limit", 1, PAGES_MOST, PAGES))
+    return _Asked(asked, against, flag(values, "fill"), page, integer(values, "limit", 1, PAGES_MOST, PAGES))
 
 
 async def _top(request: Request, asked: _Asked) -> list[PagePlace] | UnsetType:
     if asked.page is not None:
         return UNSET
-    found = await rows(request, _TOP, {**asked.parameters, "most": asked.most})
-    return [PagePlace(page_id=page, **_named(sums)) for page, *sums in found]
+    found = await rows(request, _TOP, {**asked.range.parameters, "most": asked.most, "pages": []})
+    if asked.against is None or not found:
+        return [PagePlace(page_id=page, **_named(sums)) for page, *sums in found]
+    parameters = {**asked.against.parameters, "most": len(found), "pages": [page for page, *_ in found]}
+    before = {page: views for page, views, *_ in await rows(request, _TOP, parameters)}
+    return [PagePlace(page_id=page, before=before.get(page, 0), **_named(sums)) for page, *sums in found]
 
 
 def _named(sums: Sequence[Any]) -> dict[str, Any]:

@@ -17,6 +17,10 @@ from ingest.statistics.ranges import YEARS, Range, instant, is_date, known_zone,
 #: An end of a range wherever a schema needs one.
 EdgeText = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}")]
 
+#: The ends of a range, and those of one to compare it with.
+ENDS = ("from", "to")
+AGAINST = ("against_from", "against_to")
+
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 _SECONDS: Mapping[str, int] = {"minute": _MINUTE_S, "hour": _HOUR_S, "day": _DAY_S}
 _EPOCH = date(1970, 1, 1)
@@ -95,29 +99,40 @@ _BY_SIZE = "intDiv({0}, {{size:UInt32}}) * {{size:UInt32}}"
 _BY_STARTS = "roundDown({0}, {{starts:Array(UInt32)}})"
 
 
-def span(values: Mapping[str, str], most_days: Mapping[str, int], default: str) -> Span:
+def span(values: Mapping[str, str], most_days: Mapping[str, int], default: str, names: tuple[str, str] = ENDS) -> Span:
     """The range that `from`, `to`, `step` and `tz` ask for, with steps of `most_days`. Raises Malformed or Invalid."""
-    asked = unstepped(values)
+    asked = unstepped(values, names=names)
     step: Any = choice(values, "step", most_days, default)
     if asked.lasts_longer(most_days[step]):
         allowed = ", ".join(f"{days:,} days with step={name}" for name, days in most_days.items())
-        raise invalid("to", f"is more than {most_days[step]:,} days after from. The longest ranges are {allowed}.")
+        raise invalid(
+            names[1], f"is more than {most_days[step]:,} days after {names[0]}. The longest ranges are {allowed}."
+        )
     first = asked.since.epoch_ms // 1000 // _MINUTE_S * _MINUTE_S
     end = -(-asked.until.epoch_ms // (1000 * _MINUTE_S)) * _MINUTE_S
     labels, bounds = Range(first, end, step, None if asked.zone == _UTC else asked.zone, _MINUTE_S).buckets()
     return asked._replace(step=step, labels=labels, bounds=bounds)
 
 
-def unstepped(values: Mapping[str, str], most_days: int | None = None) -> Span:
+def unstepped(values: Mapping[str, str], most_days: int | None = None, names: tuple[str, str] = ENDS) -> Span:
     """The range that `from`, `to` and `tz` ask for, without buckets. Raises Malformed or Invalid."""
-    zone = known_zone(values["tz"]) if "tz" in values else _UTC
-    since, until = edge(values, "from", days=0, zone=zone), edge(values, "to", days=1, zone=zone)
+    zone, (begin, end) = known_zone(values["tz"]) if "tz" in values else _UTC, names
+    since, until = edge(values, begin, days=0, zone=zone), edge(values, end, days=1, zone=zone)
     if since.epoch_ms >= until.epoch_ms:
-        raise invalid("to", "has to be later than from: the range is [from, to), and a date is its whole day.")
+        raise invalid(end, f"has to be later than {begin}: the range is [{begin}, {end}), and a date is its whole day.")
     asked = Span(since, until, "", zone, (), ())
     if most_days is not None and asked.lasts_longer(most_days):
-        raise invalid("to", f"is more than {most_days:,} days after from, and that is the longest range.")
+        raise invalid(end, f"is more than {most_days:,} days after {begin}, and that is the longest range.")
     return asked
+
+
+def has_against(values: Mapping[str, str]) -> bool:
+    """Return whether there is a range to compare with. Raise Malformed where it has one end alone."""
+    if missing := [name for name in AGAINST if name not in values]:
+        if len(missing) == len(AGAINST):
+            return False
+        raise malformed(missing[0], "is missing. A range to compare with has both ends.")
+    return True
 
 
 def whole(asked: Span) -> Span:

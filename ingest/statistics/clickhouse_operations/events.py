@@ -8,7 +8,7 @@ from msgspec import Meta
 from ingest.http.openapi import Answer, Operation, Parameter
 from ingest.segments.parser import LENGTH_MOST
 from ingest.statistics import answers, events, exports
-from ingest.statistics.clickhouse_operations.parameters import ERRORS, SPAN, TZ, limit, text
+from ingest.statistics.clickhouse_operations.parameters import AGAINST_DATES, ERRORS, SPAN, TZ, limit, text
 from ingest.statistics.ranges import Step
 
 _DATE = Annotated[date, Meta(description="A date")]
@@ -113,9 +113,15 @@ OPERATIONS = [
         scope="stats:read",
         body_use="refused",
         summary="The most frequent types of events",
-        description="Best first; of equal ones the first by name.",
+        description="Best first; of equal ones the first by name. With a range to compare with, `before` says how "
+        "often each occurred in it.",
         tag="events",
-        parameters=(*_DATES, TZ, limit(events.TYPES_MOST, f"Types to name, {events.TYPES} when not given")),
+        parameters=(
+            *_DATES,
+            TZ,
+            limit(events.TYPES_MOST, f"Types to name, {events.TYPES} when not given"),
+            *AGAINST_DATES,
+        ),
         answers={
             200: Answer(
                 "The types",

@@ -2,7 +2,7 @@
 
 from ingest.http.openapi import Answer, Operation, Parameter
 from ingest.statistics import answers, exports, pages
-from ingest.statistics.clickhouse_operations.parameters import ERRORS, SPAN, TZ, limit, text
+from ingest.statistics.clickhouse_operations.parameters import AGAINST_SPAN, ERRORS, SPAN, TZ, limit, text
 from ingest.statistics.ranges import Step
 
 _EXAMPLE_SUMS = {"views": 5, "users": 3, "average_duration_ms": 48_200.0, "bounce_rate": 0.2}
@@ -29,6 +29,7 @@ OPERATIONS = [
             Parameter("fill", bool, "Also the buckets without views, with 0"),
             Parameter("page_id", text(pages.PAGE_MAX), "Views of this page alone", example="/products/7"),
             limit(pages.PAGES_MOST, f"Pages to name, {pages.PAGES} when not given"),
+            *AGAINST_SPAN,
         ),
         answers={
             200: Answer(

@@ -1,11 +1,12 @@
 """Parameters and errors that several operations share."""
 
+from datetime import date
 from typing import Annotated, Any
 
 from msgspec import Meta
 
 from ingest.http.openapi import Parameter
-from ingest.statistics.range_ends import EdgeText
+from ingest.statistics.range_ends import AGAINST, EdgeText
 from shared.errors import Busy, ClickHouseUnavailable, Invalid, Malformed
 
 ERRORS = (Malformed, Invalid, ClickHouseUnavailable, Busy)
@@ -26,6 +27,23 @@ SPAN = (
         required=True,
         example="2026-03-31",
     ),
+)
+#: A range to compare with.
+AGAINST_DATES = tuple(
+    Parameter(name, Annotated[date, Meta(description="A date")], description, example=example)
+    for name, description, example in (
+        (AGAINST[0], "First day of a range to compare with; `before` is the number in it", "2026-02-01"),
+        (AGAINST[1], "Last day of that range", "2026-02-28"),
+    )
+)
+AGAINST_SPAN = (
+    Parameter(
+        AGAINST[0],
+        EdgeText,
+        "Begin of a range to compare with, as `from`; `before` is what it has",
+        example="2026-02-01",
+    ),
+    Parameter(AGAINST[1], EdgeText, "End of that range, as `to`", example="2026-02-28"),
 )
 TZ = Parameter(
     "tz",

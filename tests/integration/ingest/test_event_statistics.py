@@ -189,6 +189,12 @@ async def test_daily_users_and_top_events_are_those_of_the_model_before_and_afte
     answer = (await asked(clickhouse, "top-events", **{"from": first, "to": last, "tz": zone, "limit": 2})).json()
     found = [(one["event_type"], one["count"]) for one in answer["events"]]
     assert found == analytics.top(events, first, last, zone, 2)
+    shorter = {"against_from": first, "against_to": first}
+    answer = (
+        await asked(clickhouse, "top-events", **{"from": first, "to": last, "tz": zone, "limit": 2}, **shorter)
+    ).json()
+    before = dict(analytics.top(events, first, first, zone, 1000))
+    assert [one["before"] for one in answer["events"]] == [before.get(name, 0) for name, _ in found]
 
 
 @EXAMPLES
@@ -368,6 +374,11 @@ async def test_the_worked_example_of_the_docs(empty: ClickHouse) -> None:
     [
         ("dau", RANGE, ["date", "users"]),
         ("top-events", RANGE, ["event_type", "count"]),
+        (
+            "top-events",
+            RANGE | {"against_from": "2026-03-01", "against_to": "2026-03-01"},
+            ["event_type", "count", "before"],
+        ),
         ("retention", {"start_date": "2026-03-01"}, ["cohort", "window", "size", "users", "rate"]),
     ],
 )
@@ -418,6 +429,9 @@ def _plain(value: Any) -> Any:
         ("dau", RANGE | {"more": "1"}, 400, "more"),
         ("top-events", RANGE | {"limit": "0"}, 422, "limit"),
         ("top-events", RANGE | {"limit": "1001"}, 422, "limit"),
+        ("top-events", RANGE | {"against_from": "2026-03-01"}, 400, "against_to"),
+        ("top-events", RANGE | {"against_from": "2026-03-02", "against_to": "2026-03-01"}, 422, "against_to"),
+        ("top-events", RANGE | {"against_from": "2020-01-01", "against_to": "2026-03-01"}, 422, "against_to"),
         ("retention", {}, 400, "start_date"),
         ("retention", {"start_date": "2026-03-01", "windows": "61"}, 422, "windows"),
         ("retention", {"start_date": "2026-03-01", "window": "month"}, 422, "window"),

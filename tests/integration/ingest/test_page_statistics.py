@@ -87,6 +87,27 @@ async def test_views_are_merged_by_minute_by_hour_and_in_all(stage: Stage, servi
         assert (one["page_id"], "pages" in one) == (top[0], False)
 
 
+async def test_a_range_is_compared_with_another(stage: Stage, service: Tracking) -> None:
+    hour = int(time.time() * 1000) // HOUR_MS * HOUR_MS - 3 * HOUR_MS
+    former = (("a", -HOUR_MS), ("c", -1), ("d", -1))
+    await stage.append([view(page, ms=hour + at) for page, at in (("a", 0), ("a", 1), ("b", 2), ("c", 3), *former)])
+    stage.sink()
+    await stage.drained()
+    ends = {"from_": moment(hour), "to": moment(hour + HOUR_MS)}
+    past = {"against_from": moment(hour - HOUR_MS), "against_to": moment(hour)}
+    for step in ("minute", "hour"):
+        answer = await asked(service, **ends, **past, step=step)
+        assert [(one["page_id"], one["views"], one["before"]) for one in answer["pages"]] == [
+            ("a", 2, 1),
+            ("b", 1, 0),
+            ("c", 1, 1),
+        ]
+        assert (answer["total"]["views"], answer["before"]["views"]) == (4, 3)
+    one = await asked(service, **ends, **past, page_id="c")
+    assert (one["total"]["views"], one["before"]["views"], "pages" in one) == (1, 1, False)
+    assert "before" not in await asked(service, **ends)
+
+
 async def test_a_range_is_widened_to_whole_buckets(stage: Stage, service: Tracking) -> None:
     hour = int(time.time() * 1000) // HOUR_MS * HOUR_MS - 3 * HOUR_MS
     await stage.append([view(ms=hour), view(ms=hour + HOUR_MS - 1), view(ms=hour - 1), view(ms=hour + HOUR_MS)])
@@ -162,6 +183,17 @@ async def test_a_range_without_views(module_stage: EventStage) -> None:
         ({"from": "2026-01-01", "to": "2026-01-01", "page_id": ""}, "invalid", "page_id"),
         ({"from": "2026-01-01", "to": "2026-01-01", "page_id": "x" * 513}, "invalid", "page_id"),
         ({"from": "2026-01-01", "to": "2026-01-01", "pageId": "x"}, "malformed", "pageId"),
+        ({"from": "2026-01-01", "to": "2026-01-01", "against_to": "2025-12-31"}, "malformed", "against_from"),
+        (
+            {"from": "2026-01-01", "to": "2026-01-01", "against_from": "2025-12-31", "against_to": "2025-12-30"},
+            "invalid",
+            "against_to",
+        ),
+        (
+            {"from": "2026-01-01", "to": "2026-01-01", "against_from": "2020-12-31", "against_to": "2025-12-30"},
+            "invalid",
+            "against_to",
+        ),
     ],
 )
 async def test_what_cannot_be_answered_is_refused(

@@ -346,7 +346,7 @@ export interface paths {
         };
         /**
          * The most frequent types of events
-         * @description Best first; of equal ones the first by name.
+         * @description Best first; of equal ones the first by name. With a range to compare with, `before` says how often each occurred in it.
          */
         get: operations["topEvents"];
         put?: never;
@@ -1235,6 +1235,8 @@ export interface components {
             tz: string;
             page_id?: string;
             total: components["schemas"]["PageSums"];
+            /** @description What the range to compare with adds up to */
+            before?: components["schemas"]["PageSums"];
             stats: components["schemas"]["PageBucket"][];
             pages?: components["schemas"]["PagePlace"][];
         };
@@ -1285,6 +1287,8 @@ export interface components {
             /** @description Share of views that were bounces; 0 without views */
             bounce_rate: number;
             page_id: string;
+            /** @description Its views in the range to compare with */
+            before?: number;
         };
         /**
          * StreamEvent
@@ -1649,6 +1653,8 @@ export interface components {
         TypeCount: {
             event_type: string;
             count: number;
+            /** @description How often in the range to compare with */
+            before?: number;
         };
         /**
          * Retention
@@ -4066,6 +4072,16 @@ export interface operations {
                 page_id?: string;
                 /** @description Pages to name, 10 when not given */
                 limit?: number;
+                /**
+                 * @description Begin of a range to compare with, as `from`; `before` is what it has
+                 * @example 2026-02-01
+                 */
+                against_from?: string;
+                /**
+                 * @description End of that range, as `to`
+                 * @example 2026-02-28
+                 */
+                against_to?: string;
             };
             header?: never;
             path?: never;
@@ -5616,6 +5632,16 @@ export interface operations {
                 tz?: string;
                 /** @description Types to name, 10 when not given */
                 limit?: number;
+                /**
+                 * @description First day of a range to compare with; `before` is the number in it
+                 * @example 2026-02-01
+                 */
+                against_from?: string;
+                /**
+                 * @description Last day of that range
+                 * @example 2026-02-28
+                 */
+                against_to?: string;
             };
             header?: never;
             path?: never;
