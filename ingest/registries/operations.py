@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from ingest.http.cursor import CHARACTERS_MAX
 from ingest.http.openapi import Answer, BannerId, Operation, Parameter
-from ingest.registries import banners, trackers
+from ingest.registries import banners, links, sites, trackers
 from shared.errors import Invalid, PostgresUnavailable
 
 _CURSOR = Parameter(
@@ -105,4 +105,90 @@ _TRACKERS = Operation(
     order=510,
 )
 
-OPERATIONS = [_BANNERS, _TRACKERS]
+
+def _search(most: int, what: str, example: str) -> Parameter:
+    """Return the parameter that searches a list."""
+    return Parameter("q", Annotated[str, Meta(min_length=1, max_length=most)], what, example=example)
+
+
+def _limit(most: int, default: int) -> Parameter:
+    """Return how many rows a page has."""
+    return Parameter("limit", Annotated[int, Meta(ge=1, le=most)], f"Rows of a page, {default} when not given")
+
+
+_LINKS = Operation(
+    method="GET",
+    path="/links",
+    handler=links.links,
+    scope="stats:read",
+    body_use="refused",
+    summary="The redirect links and their destinations",
+    description="In the order of their slugs. While there are more, `next` leads to the next page. The clicks of a "
+    "link are those of its banner, which other links and pages may share.",
+    tag="registries",
+    parameters=(
+        _search(
+            links.WORDS_MOST,
+            "Only links that have this in their slug or destination, in any case, or whose banner it is",
+            "spring",
+        ),
+        _limit(links.PAGE_MOST, links.PAGE),
+        _CURSOR,
+    ),
+    answers={
+        200: Answer(
+            "A page",
+            links.Links,
+            example={
+                "links": [
+                    {
+                        "slug": "spring",
+                        "bannerId": 42,
+                        "url": "https://shop.example/sale",
+                        "active": True,
+                        "createdAt": "2026-03-01T09:00:00Z",
+                    }
+                ]
+            },
+        )
+    },
+    errors=(Invalid, PostgresUnavailable),
+    order=520,
+)
+
+_SITES = Operation(
+    method="GET",
+    path="/sites",
+    handler=sites.sites,
+    scope="stats:read",
+    body_use="refused",
+    summary="The sites whose pages may report",
+    description="In the order of their names. While there are more, `next` leads to the next page.",
+    tag="registries",
+    parameters=(
+        _search(sites.WORDS_MOST, "Only sites that have this in their name or in a host, in any case", "shop"),
+        _limit(sites.PAGE_MOST, sites.PAGE),
+        _CURSOR,
+    ),
+    answers={
+        200: Answer(
+            "A page",
+            sites.Sites,
+            example={
+                "sites": [
+                    {
+                        "site": "shop",
+                        "timezone": "Europe/Berlin",
+                        "hosts": ["*.shop.example", "shop.example"],
+                        "visitors": "daily",
+                        "createdAt": "2026-03-01T09:00:00Z",
+                    }
+                ]
+            },
+        )
+    },
+    errors=(Invalid, PostgresUnavailable),
+    order=530,
+)
+
+OPERATIONS = [_BANNERS, _TRACKERS, _LINKS, _SITES]

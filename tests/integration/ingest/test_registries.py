@@ -1,6 +1,7 @@
 """Lists of what is registered, asked of the real service."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,7 +11,9 @@ import httpx2
 import pytest
 from redis.asyncio import Redis
 
-from tallybook.registries import banners
+from shared.collect.link import LinkRow
+from shared.collect.sites import SiteSettings
+from tallybook.registries import banners, links, sites
 from tests.harness.subjects.tracking import Tracking, tracking
 
 NAMED = [(7, "Spring sale"), (42, "spring 2026"), (420, "Über uns"), (4200, ""), (2**53 - 1, "100%_sale")]
@@ -120,6 +123,73 @@ async def test_a_cursor_of_another_search_is_refused(
     page = (await service.http.get("/banners", params={"limit": 1, "q": "4"})).json()
     answer = await service.http.get("/banners", params={"limit": 1, "q": "5", "cursor": page["next"]})
     assert refusal(answer) == (400, "malformed", "cursor")
+
+
+async def test_links_are_listed_with_their_destinations_and_searched(
+    service: Tracking, connection: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    end = datetime(2027, 1, 2, 3, 4, 5, tzinfo=UTC)
+    added = [
+        LinkRow("spring", 42, "https://shop.example/sale"),
+        LinkRow("Autumn", 42, "https://shop.example/autumn?a=1", expires_at=end, max_clicks=7),
+        LinkRow("b-2", 7, "https://other.example/", active=False),
+    ]
+    assert (await service.http.get("/links")).json() == {"links": []}
+    for row in added:
+        assert await links.add(connection, row, ())
+    found = await paged(service, "/links", "links", limit=1)
+    assert [one["slug"] for one in found] == ["Autumn", "b-2", "spring"]
+    assert all(one.pop("createdAt") for one in found)
+    assert found == [
+        {
+            "slug": "Autumn",
+            "bannerId": 42,
+            "url": "https://shop.example/autumn?a=1",
+            "active": True,
+            "expiresAt": "2027-01-02T03:04:05Z",
+            "maxClicks": 7,
+        },
+        {"slug": "b-2", "bannerId": 7, "url": "https://other.example/", "active": False},
+        {"slug": "spring", "bannerId": 42, "url": "https://shop.example/sale", "active": True},
+    ]
+
+    async def slugs(wanted: str) -> list[str]:
+        return [one["slug"] for one in await paged(service, "/links", "links", q=wanted, limit=1)]
+
+    assert await slugs("SHOP.example") == ["Autumn", "spring"]
+    assert await slugs("7") == ["b-2"]  # the banner, and not the 7 clicks of another
+    assert await slugs("spr") == ["spring"]
+    assert await slugs("' OR true --") == []
+
+
+async def test_sites_are_listed_with_their_hosts_and_searched(
+    service: Tracking, connection: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    assert (await service.http.get("/sites")).json() == {"sites": []}
+    await sites.add(connection, "shop", ["shop.example", "*.shop.example"], "Europe/Berlin", SiteSettings())
+    await sites.add(connection, "blog", ["blog.example"], "UTC", SiteSettings(visitors="none"))
+    await sites.add(connection, "broken", ["old.test"], "UTC", SiteSettings())
+    await connection.execute("""UPDATE sites SET settings = '{"visitors": 7}' WHERE site = 'broken'""")
+    found = await paged(service, "/sites", "sites", limit=1)
+    assert all(one.pop("createdAt") for one in found)
+    assert found == [
+        {"site": "blog", "timezone": "UTC", "hosts": ["blog.example"], "visitors": "none"},
+        {"site": "broken", "timezone": "UTC", "hosts": ["old.test"]},
+        {"site": "shop", "timezone": "Europe/Berlin", "hosts": ["*.shop.example", "shop.example"], "visitors": "daily"},
+    ]
+    for wanted, names in (("SHOP.", ["shop"]), ("blog", ["blog"]), ("*.", ["shop"]), ("x", ["blog", "shop"])):
+        assert [one["site"] for one in await paged(service, "/sites", "sites", q=wanted)] == names, wanted
+
+
+@pytest.mark.parametrize("path", ["/links", "/sites"])
+async def test_l6_lists_of_links_and_sites_are_bounded(service: Tracking, path: str) -> None:
+    for params, status, parameter in REFUSED:
+        if "ids" in params or len(params.get("q", "")) > 200:
+            continue
+        answer = await service.http.get(path, params=params)
+        assert refusal(answer) == (status, {400: "malformed", 422: "invalid"}[status], parameter), params
+    answer = await service.http.get(path, params={"q": "x" * 256})
+    assert refusal(answer) == (422, "invalid", "q")
 
 
 async def test_without_postgres_a_list_says_so_and_comes_back(

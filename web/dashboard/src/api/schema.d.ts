@@ -457,6 +457,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/links": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The redirect links and their destinations
+         * @description In the order of their slugs. While there are more, `next` leads to the next page. The clicks of a link are those of its banner, which other links and pages may share.
+         */
+        get: operations["links"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sites": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The sites whose pages may report
+         * @description In the order of their names. While there are more, `next` leads to the next page.
+         */
+        get: operations["sites"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/session": {
         parameters: {
             query?: never;
@@ -1847,6 +1887,70 @@ export interface components {
              * @description When it was added, in UTC
              */
             created_at: string;
+        };
+        /**
+         * Links
+         * @description A page of links, in the order of their slugs.
+         */
+        Links: {
+            links: components["schemas"]["Link"][];
+            /** @description The `cursor` of the next page; absent on the last one */
+            next?: string;
+        };
+        /**
+         * Link
+         * @description A redirect link.
+         */
+        Link: {
+            slug: string;
+            /** @description A banner: a decimal integer without sign, zeros in front or spaces */
+            bannerId: number;
+            /** @description Its destination */
+            url: string;
+            /** @description Whether it leads anywhere, if it is not over or used up */
+            active: boolean;
+            /**
+             * Format: date-time
+             * @description When it ends, in UTC
+             */
+            expiresAt?: string;
+            /** @description Clicks of people that it leads on */
+            maxClicks?: number;
+            /**
+             * Format: date-time
+             * @description When it was added, in UTC
+             */
+            createdAt: string;
+        };
+        /**
+         * Sites
+         * @description A page of sites, in the order of their names.
+         */
+        Sites: {
+            sites: components["schemas"]["Site"][];
+            /** @description The `cursor` of the next page; absent on the last one */
+            next?: string;
+        };
+        /**
+         * Site
+         * @description A site.
+         */
+        Site: {
+            site: string;
+            /** @description The zone in which its days begin */
+            timezone: string;
+            /** @description Hosts whose pages may report; `*.` stands for subdomains */
+            hosts: string[];
+            /**
+             * @description Whether visitors of a day are told apart
+             * @enum {unknown}
+             */
+            visitors: "daily" | "none";
+            /**
+             * Format: date-time
+             * @description When it was added, in UTC
+             */
+            createdAt: string;
         };
         /**
          * Session
@@ -6523,6 +6627,303 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Trackers"];
+                };
+            };
+            /** @description `foreign_host`, `malformed` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "foreign_host" | "malformed";
+                        /** @constant */
+                        status?: 400;
+                    };
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unauthorized";
+                        /** @constant */
+                        status?: 401;
+                    };
+                };
+            };
+            /** @description `forbidden`, `foreign_request` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "forbidden" | "foreign_request";
+                        /** @constant */
+                        status?: 403;
+                    };
+                };
+            };
+            /** @description `invalid` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "invalid";
+                        /** @constant */
+                        status?: 422;
+                    };
+                };
+            };
+            /** @description `limited` */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "limited";
+                        /** @constant */
+                        status?: 429;
+                    };
+                };
+            };
+            /** @description `unexpected` */
+            500: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unexpected";
+                        /** @constant */
+                        status?: 500;
+                    };
+                };
+            };
+            /** @description `postgres_unavailable`, `busy` */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "postgres_unavailable" | "busy";
+                        /** @constant */
+                        status?: 503;
+                    };
+                };
+            };
+        };
+    };
+    links: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Only links that have this in their slug or destination, in any case, or whose banner it is
+                 * @example spring
+                 */
+                q?: string;
+                /** @description Rows of a page, 100 when not given */
+                limit?: number;
+                /** @description `next` of the page before; everything else but `limit` has to stay as it was */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "links": [
+                     *         {
+                     *           "slug": "spring",
+                     *           "bannerId": 42,
+                     *           "url": "https://shop.example/sale",
+                     *           "active": true,
+                     *           "createdAt": "2026-03-01T09:00:00Z"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Links"];
+                };
+            };
+            /** @description `foreign_host`, `malformed` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "foreign_host" | "malformed";
+                        /** @constant */
+                        status?: 400;
+                    };
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unauthorized";
+                        /** @constant */
+                        status?: 401;
+                    };
+                };
+            };
+            /** @description `forbidden`, `foreign_request` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "forbidden" | "foreign_request";
+                        /** @constant */
+                        status?: 403;
+                    };
+                };
+            };
+            /** @description `invalid` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "invalid";
+                        /** @constant */
+                        status?: 422;
+                    };
+                };
+            };
+            /** @description `limited` */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "limited";
+                        /** @constant */
+                        status?: 429;
+                    };
+                };
+            };
+            /** @description `unexpected` */
+            500: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unexpected";
+                        /** @constant */
+                        status?: 500;
+                    };
+                };
+            };
+            /** @description `postgres_unavailable`, `busy` */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "postgres_unavailable" | "busy";
+                        /** @constant */
+                        status?: 503;
+                    };
+                };
+            };
+        };
+    };
+    sites: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Only sites that have this in their name or in a host, in any case
+                 * @example shop
+                 */
+                q?: string;
+                /** @description Rows of a page, 100 when not given */
+                limit?: number;
+                /** @description `next` of the page before; everything else but `limit` has to stay as it was */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "sites": [
+                     *         {
+                     *           "site": "shop",
+                     *           "timezone": "Europe/Berlin",
+                     *           "hosts": [
+                     *             "*.shop.example",
+                     *             "shop.example"
+                     *           ],
+                     *           "visitors": "daily",
+                     *           "createdAt": "2026-03-01T09:00:00Z"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Sites"];
                 };
             };
             /** @description `foreign_host`, `malformed` */
