@@ -20,7 +20,9 @@ from ingest.state import Handler, Request
 from shared.errors import NotFound
 
 #: Views below `/ui/`. `web/dashboard/src/routes.ts` has the same words.
-VIEWS = frozenset({"banners", "trackers", "events", "retention", "pages", "logs", "health", "settings"})
+VIEWS = frozenset(
+    {"banners", "links", "trackers", "visitors", "pages", "events", "retention", "logs", "health", "sites", "settings"}
+)
 #: The page loads its own files and asks this host, nothing else. It makes no code and no HTML from texts.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "

@@ -129,7 +129,7 @@ def test_a_chart_is_read_and_zoomed_by_keyboard_and_its_table_is_its_file(
     dashboard: Dashboard, filled: dict[str, Any]
 ) -> None:
     script = """
-    await page.goto(args.url + "ui/banners/42?from=" + args.day + "&to=" + args.day + "&tz=UTC&step=hour&vs=off");
+    await page.goto(args.url + "ui/banners/48?from=" + args.day + "&to=" + args.day + "&tz=UTC&step=hour&vs=off");
     const slider = page.getByRole("slider");
     await slider.waitFor();
     await page.locator(".u-wrap").waitFor();
@@ -163,7 +163,7 @@ def test_a_chart_is_read_and_zoomed_by_keyboard_and_its_table_is_its_file(
     """
     day = (filled["now"] - 2 * dashboard_data.DAY).date().isoformat()
     found = dashboard.look(script, day=day)
-    answer = dashboard.get(f"/stats/42?tsFrom={day}&tsTo={day}&tz=UTC&step=hour&fill=true")
+    answer = dashboard.get(f"/stats/48?tsFrom={day}&tsTo={day}&tz=UTC&step=hour&fill=true")
     counts = [one["count"] for one in answer["stats"]]
     assert [_number(text.split(", ")[2]) for text in found["texts"]] == [counts[0], counts[1], counts[11], counts[23]]
     assert f"from={day}T00:00:00Z&to={day}T02:00:00Z" in found["zoomed"]
@@ -174,7 +174,7 @@ def test_a_chart_is_read_and_zoomed_by_keyboard_and_its_table_is_its_file(
     ]
     assert [int(row[1]) for row in file[1:]] == counts[::-1]
     assert file[1][0] == f"{day} 23:00"
-    assert found["name"].startswith(f"tallybook-banner-42-hour-{day}")
+    assert found["name"].startswith(f"tallybook-banner-48-hour-{day}")
 
 
 def test_every_view_has_one_heading_and_nothing_is_broken(dashboard: Dashboard, filled: dict[str, Any]) -> None:
@@ -195,6 +195,149 @@ def test_every_view_has_one_heading_and_nothing_is_broken(dashboard: Dashboard, 
     views = ["", *sorted(f"ui/{one}" for one in dashboard_data.VIEWS if one not in ("health", "trackers"))]
     found = dashboard.look(script, views=views)
     assert found == {view: {"headings": 1, "troubles": [], "wide": 0} for view in views}
+
+
+def test_a_ranking_is_paged_to_its_end_and_compared_place_by_place(
+    dashboard: Dashboard, filled: dict[str, Any]
+) -> None:
+    day = filled["now"] - 12 * dashboard_data.DAY
+    dashboard_data.rank(dashboard.stack.port, 230, day)
+    script = """
+    await page.goto(args.url + "ui/banners?from=" + args.day + "&to=" + args.day + "&tz=UTC");
+    await page.locator("tbody tr").nth(99).waitFor();
+    await page.getByRole("button", {name: "More", exact: true}).click();
+    await page.getByRole("button", {name: "Show more (130 left)"}).click();
+    await page.getByRole("button", {name: "Show more (30 left)"}).click();
+    await page.locator("tbody tr").nth(229).waitFor();
+    const rows = await page.locator("tbody tr").evaluateAll((all) => all.map((row) =>
+        [...row.children].slice(0, 6).map((cell) => cell.innerText)));
+    const saved = page.waitForEvent("download");
+    await page.keyboard.press("x");
+    await page.getByRole("button", {name: "CSV from the service"}).click();
+    const {readFileSync} = await import("node:fs");
+    return {rows, text: readFileSync(await (await saved).path(), "utf8")};
+    """
+    date = day.date().isoformat()
+    found = dashboard.look(script, day=date)
+    top = dashboard.get(
+        f"/stats/top?tsFrom={date}&tsTo={date}&tz=UTC&limit=1000&againstFrom={_before(date)}&againstTo={_before(date)}"
+    )["banners"]
+    assert len(top) == 230
+    assert [[_number(row[at]) for at in (0, 1, 3, 4)] for row in found["rows"]] == [
+        [place, one["bannerId"], one["count"], one["before"]] for place, one in enumerate(top, 1)
+    ]
+    changes = {row[5] for row in found["rows"]}
+    assert "new" in changes
+    file = list(csv.reader(io.StringIO(found["text"])))
+    assert [[int(cell) for cell in row] for row in file[1:]] == [list(one.values()) for one in top]
+
+
+def test_rates_stand_beside_both_of_their_counts_and_nothing_viewable_is_a_gap(
+    dashboard: Dashboard, filled: dict[str, Any]
+) -> None:
+    script = """
+    await page.goto(args.url + "ui/banners?range=yesterday&vs=off&tz=UTC");
+    await page.getByRole("columnheader", {name: "CTR, 95 %"}).waitFor();
+    await quiet();
+    const rows = await page.locator("tbody tr").evaluateAll((all) => all.map((row) =>
+        [...row.children].map((cell) => cell.innerText)));
+    await page.goto(args.url + "ui/banners/42?range=yesterday&vs=off&tz=UTC");
+    const panel = page.locator(".panel", {hasText: "Impressions and rate"});
+    await panel.waitFor();
+    const one = await panel.locator(".tile dd").allInnerTexts();
+    await panel.getByRole("combobox").selectOption("bots");
+    await page.waitForURL(/traffic=bots/);
+    await until(async () => (await panel.locator(".tile .big").first().innerText()) === "0");
+    return {rows, one, bots: await panel.locator(".tile .big").allInnerTexts()};
+    """
+    found = dashboard.look(script)
+    date = (filled["now"] - dashboard_data.DAY).date().isoformat()
+    asked = f"tsFrom={date}&tsTo={date}&tz=UTC&step=day&metrics=clicks,served,viewable,ctr"
+    banners = {
+        one["bannerId"]: one["totals"] for one in dashboard.get(f"/stats?bannerIds=42,43,44,45&{asked}")["banners"]
+    }
+    rows = {int(row[1]): row for row in found["rows"]}
+    for banner, figures in banners.items():
+        served, viewable, ctr, interval = rows[banner][4:8]
+        assert (_number(served), _number(viewable)) == (figures["served"], figures["viewable"])
+        assert (ctr == "–") == (interval == "–") == (figures["ctr"] is None)
+    assert banners[45]["ctr"] is None
+    assert rows[46][4:8] == ["0", "0", "–", "–"]
+    assert f"{banners[42]['clicks']:,} clicks of {banners[42]['viewable']:,} viewable" in found["one"][2]
+    assert found["bots"] == ["0", "0", "–"]
+
+
+def test_links_show_the_clicks_of_their_banners(dashboard: Dashboard, filled: dict[str, Any]) -> None:
+    script = """
+    await page.goto(args.url + "ui/links?range=yesterday&tz=UTC");
+    await page.locator("tbody tr").nth(2).waitFor();
+    await until(async () => !(await page.locator("tbody td:nth-child(4)").allInnerTexts()).includes("–"));
+    const cells = () => page.locator("tbody tr").evaluateAll((all) => all.map((row) =>
+        [...row.children].map((cell) => cell.innerText)));
+    const rows = await cells();
+    await page.getByLabel("Slug, destination or banner").fill("43");
+    await page.keyboard.press("Enter");
+    await until(async () => (await cells()).length === 1);
+    return {rows, found: (await cells())[0][0]};
+    """
+    found = dashboard.look(script)
+    date = (filled["now"] - dashboard_data.DAY).date().isoformat()
+    counted = dashboard.get(f"/stats?bannerIds=42,43&tsFrom={date}&tsTo={date}&tz=UTC&step=day")["banners"]
+    clicks = {one["bannerId"]: one["total"] for one in counted}
+    listed = dashboard.get("/links")["links"]
+    assert [(row[0], row[1], int(row[2]), _number(row[3]), row[4]) for row in found["rows"]] == [
+        (
+            f"/r/{one['slug']}",
+            f"{one['url']} …" if len(one["url"]) > 80 else one["url"],
+            one["bannerId"],
+            clicks[one["bannerId"]],
+            "open" if one["active"] else "switched off",
+        )
+        for one in listed
+    ]
+    assert found["found"] == "/r/newsletter"
+
+
+def test_visitors_are_those_of_the_interface_and_never_added_up(dashboard: Dashboard, filled: dict[str, Any]) -> None:
+    today = filled["now"].astimezone(dashboard_data.BERLIN).date().isoformat()
+
+    def numbers(by: str) -> Any:
+        return dashboard.get(f"/stats/web?site=shop&from={today}&to={today}&by={by}")
+
+    wait_for(lambda: numbers("page")["totals"]["visits"] == filled["visitors"], "the items in ClickHouse")
+    script = """
+    await page.goto(args.url + "ui/visitors?from=" + args.day + "&to=" + args.day + "&site=shop");
+    await page.locator("tbody tr").first().waitFor();
+    await quiet();
+    const tiles = await page.locator(".tile .big").allInnerTexts();
+    const cells = () => page.locator("tbody tr").evaluateAll((all) => all.map((row) =>
+        [...row.children].map((cell) => cell.innerText)));
+    const pages = await cells();
+    const slider = page.getByRole("slider");
+    await page.locator(".u-wrap").waitFor();
+    const buckets = Number(await slider.getAttribute("aria-valuemax")) + 1;
+    await page.getByRole("link", {name: "Source", exact: true}).click();
+    await page.waitForURL(/by=source/);
+    await page.getByRole("columnheader", {name: "Source"}).waitFor();
+    await quiet();
+    const sources = await cells();
+    await page.goto(args.url + "ui/visitors?range=7d&site=shop");
+    await page.getByText("Visitor days").first().waitFor();
+    await page.goto(args.url + "ui/sites");
+    await page.getByRole("link", {name: "shop"}).click();
+    await page.waitForURL(/ui.visitors.*site=shop/);
+    return {tiles, pages, sources, buckets};
+    """
+    found = dashboard.look(script, day=today)
+    answer = numbers("page")
+    totals = answer["totals"]
+    assert list(map(_number, found["tiles"][:3])) == [totals["views"], answer["visitors"], totals["visits"]]
+    assert 23 <= found["buckets"] <= 25
+    for by, shown in (("page", found["pages"]), ("source", found["sources"])):
+        rows = numbers(by)["rows"]
+        assert [(row[0], *map(_number, row[1:4])) for row in shown] == [
+            (one["value"] or "(none)", one["views"], one["visits"], one["visitorDays"]) for one in rows
+        ]
 
 
 def test_live_mode_shows_clicks_as_they_come_and_never_falls(dashboard: Dashboard) -> None:

@@ -24,6 +24,7 @@ VIEWS = (
         "ui/events?type=purchase",
     ),
     *("ui/events?seg=event_type:", "ui/retention", "ui/pages?range=24h", "ui/logs", "ui/trackers", "ui/health"),
+    *("ui/links", "ui/visitors", "ui/visitors?by=event&range=7d", "ui/sites"),
     *("ui/settings", "ui/banners/7", "ui/unknown"),
 )
 

@@ -7,6 +7,7 @@ import uuid
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -14,6 +15,7 @@ import asyncpg
 from tallybook_sdk.outbox import Event, publish_async
 from tests.harness.http import request
 from tests.harness.stacks import run
+from tests.harness.wait import wait_for
 
 NAMES = ("Spring sale", "Newsletter", "Homepage hero", "Search, brand", "Partner: Łódź", "Checkout", "Footer", "App")
 TYPES = ("page_opened", "cart_filled", "purchase", "signed_up", "support_asked")
@@ -28,7 +30,11 @@ HOSTILE = (
 FIRST = 42
 DAY = timedelta(days=1)
 BERLIN = ZoneInfo("Europe/Berlin")
-VIEWS = ("banners", "trackers", "events", "retention", "pages", "logs", "health", "settings")
+VIEWS = (
+    *("banners", "links", "trackers", "visitors", "pages", "events", "retention", "logs", "health"),
+    *("sites", "settings"),
+)
+SITE = "shop"
 DAYS = 9
 PER_REQUEST = 10_000
 #: Settings that a stack needs so that it takes old clicks.
@@ -47,8 +53,11 @@ def fill(port: int, note: dict[str, Any], folder: Path, seed: int = 7, days: int
     clicks = _clicks(port, names, now, days, chance)
     _events(port, now, days, chance)
     trackers = _hits(port, stores, folder, chance)
+    _impressions(port, names, now, chance)
+    _links(stores)
+    visitors = _visits(port, stores, chance)
     _succeed(run("generate", "--target", note["redis_url"], "--mode", "max", "--events", 3000, "--max-step", 60_000))
-    return {"names": names, "clicks": clicks, "trackers": trackers, "now": now}
+    return {"names": names, "clicks": clicks, "trackers": trackers, "visitors": visitors, "now": now}
 
 
 def _succeed(done: Any) -> None:
@@ -114,6 +123,64 @@ def _hits(port: int, stores: dict[str, Any], folder: Path, chance: random.Random
             agent = "Googlebot/2.1" if number % 9 == 0 else "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"
             request(port, f"/track?id={tracker}&n={number}", headers={"user-agent": agent})
     return trackers
+
+
+def rank(port: int, banners: int, day: datetime) -> None:
+    """Count clicks of so many banners on a day, each with a number of its own; every third had some the day before."""
+    items: list[dict[str, Any]] = []
+    for place in range(banners):
+        items.append({"bannerId": 90_000 + place, "count": 2 + 7 * place, "timestamp": _moment(day)})
+        if place % 3 == 0:
+            items.append({"bannerId": 90_000 + place, "count": 1 + place, "timestamp": _moment(day - DAY)})
+    _post(port, "/stats", items)
+
+
+def _impressions(port: int, names: dict[int, str], now: datetime, chance: random.Random) -> None:
+    """Two days of the first banners by hour; the last of them was never viewable."""
+    items: list[dict[str, Any]] = []
+    for hours in range(48):
+        for place, banner in enumerate(list(names)[:4]):
+            served = 3000 // (place + 1) + chance.randrange(600)
+            for kind, count in (("served", served), ("viewable", int(served * 0.6) if place < 3 else 0)):
+                at = now - timedelta(hours=hours, minutes=5)
+                items.append({"bannerId": banner, "kind": kind, "count": count, "timestamp": _moment(at)})
+    _post(port, "/stats", [one for one in items if one["count"]])
+
+
+def _links(stores: dict[str, Any]) -> None:
+    long = f"https://shop.example/a/very/long/way?{'x' * 200}=1"
+    for slug, banner, url in (("spring", FIRST, "https://shop.example/sale"), ("newsletter", FIRST + 1, long)):
+        _succeed(run("links", "add", slug, "--banner", banner, "--url", url, **stores))
+    _succeed(run("links", "add", "old", "--banner", FIRST, "--url", "https://shop.example/", **stores))
+    _succeed(run("links", "set", "old", "--inactive", **stores))
+
+
+def _visits(port: int, stores: dict[str, Any], chance: random.Random) -> int:
+    """Visitors of a site, each with a browser of its own, as pages report them. Return how many."""
+    _succeed(run("sites", "add", SITE, "--host", "shop.example", "--tz", "Europe/Berlin", **stores))
+    visitors = 24
+    for number in range(visitors):
+        items: list[dict[str, Any]] = []
+        for place in range(1 + number % 4):
+            view = {"v": str(uuid.UUID(int=chance.getrandbits(128), version=4)), "t": 60_000 - place * 9_000}
+            path = chance.choice(("", "sale", "products/7", "checkout"))
+            source = quote(HOSTILE[0]) if number == 0 else "news"
+            came = f"?utm_source={source}&utm_medium=mail" if place == 0 and number % 3 == 0 else ""
+            referrer = "https://search.example/" if place == 0 and number % 3 == 1 else ""
+            items.append({"k": "view", "n": 0, "u": f"https://shop.example/{path}{came}", "r": referrer, **view})
+            items.append({"k": "leave", "n": 1, "ms": chance.randrange(1_000, 9_000), **view})
+        if number % 5 == 0:
+            items.append({"k": "event", "n": 2, "e": "signed_up", "u": "https://shop.example/", **view})
+            items.append({"k": "out", "n": 3, "u": "https://partner.example/", **view})
+        agent = f"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/{120 + number}.0.0.0 Safari/537.36"
+        headers = {"origin": "https://shop.example", "content-type": "text/plain", "user-agent": agent}
+        body = json.dumps(items).encode()
+
+        def is_taken(body: bytes = body, headers: dict[str, str] = headers) -> bool:
+            return request(port, "/c", "POST", body, headers).status == 204
+
+        wait_for(is_taken, "the site in every worker")
+    return visitors
 
 
 def parsed(text: str) -> date:

@@ -7,7 +7,7 @@ const KB = 1024;
 const FIRST = { "app.js": 32 * KB, "chart.js": 25 * KB, "app.css": 6 * KB };
 const TOTAL = 60 * KB;
 /** Views that the first load does not need. */
-const BUDGETS = { ...FIRST, "more.js": 20 * KB };
+const BUDGETS = { ...FIRST, "more.js": 26 * KB };
 
 export function checkSizes(folder) {
   const sizes = Object.fromEntries(

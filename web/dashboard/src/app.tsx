@@ -10,8 +10,6 @@ import { route } from "./routes";
 import { isOut, session } from "./state/session";
 import { faulty, followed, path, unknown } from "./state/url";
 import { T } from "./text";
-import { Banner } from "./views/banner";
-import { Banners } from "./views/banners";
 import { Overview } from "./views/overview";
 
 type Opened = "" | "find" | "help";
@@ -73,9 +71,15 @@ function view(here: ReturnType<typeof route>) {
     case "":
       return <Overview />;
     case "banners":
-      return here.id === undefined ? <Banners /> : <Banner id={here.id} />;
+      return <Later show={(more) => (here.id === undefined ? <more.Banners /> : <more.Banner id={here.id} />)} />;
     case "trackers":
       return <Later show={(more) => (here.id === undefined ? <more.Trackers /> : <more.Tracker id={here.id} />)} />;
+    case "links":
+      return <Later show={(more) => <more.LinkTable />} />;
+    case "visitors":
+      return <Later show={(more) => <more.Visitors />} />;
+    case "sites":
+      return <Later show={(more) => <more.Sites />} />;
     case "events":
       return <Later show={(more) => <more.Events />} />;
     case "retention":

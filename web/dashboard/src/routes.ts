@@ -1,15 +1,24 @@
 /** Views by the path below the root. `ingest/dashboard.py` serves the document for the same words. */
 
-export const VIEWS = ["banners", "trackers", "events", "retention", "pages", "logs", "health", "settings"] as const;
+// biome-ignore format: one line each of those in the navigation and those that other views lead to
+export const VIEWS = [
+  "banners", "links", "trackers", "visitors", "pages", "events", "retention", "logs", "health",
+  "sites", "settings",
+] as const;
 export type View = "" | (typeof VIEWS)[number];
 
 /** Views with a detail of each row. */
 export const WITH_DETAIL: readonly View[] = ["banners", "trackers"];
 
+/** Views that other views lead to. */
+export const ASIDE: readonly View[] = ["sites", "settings"];
+
 /** Keys that follow `g`. */
 export const GO: Readonly<Record<string, View>> = {
   o: "",
   b: "banners",
+  k: "links",
+  v: "visitors",
   t: "trackers",
   e: "events",
   r: "retention",

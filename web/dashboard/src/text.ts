@@ -13,6 +13,9 @@ export const T = {
   views: {
     "": "Overview",
     banners: "Banners",
+    links: "Links",
+    visitors: "Visitors",
+    sites: "Sites",
     trackers: "Trackers",
     events: "Events",
     retention: "Retention",

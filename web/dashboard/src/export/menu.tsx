@@ -27,6 +27,8 @@ export interface Exported<R> {
   /** The question to the service, and the files that it answers with. */
   readonly address?: string;
   readonly service?: readonly string[];
+  /** The question of files, where these may have more rows. */
+  readonly files?: string;
   readonly sortName?: string;
 }
 
@@ -57,6 +59,7 @@ function ExportMenu(props: Exported<unknown>) {
   const [failed, fail] = useState("");
   const needsKey = session.value?.state === "in";
   const address = props.address === undefined ? undefined : ROOT + props.address;
+  const files = props.files ?? props.address ?? "";
   const asShown = () => {
     const rows = sorted(props.rows, props.columns, props.sortName);
     save(new Blob([csv(props.columns, rows)], { type: "text/csv" }), `${props.file}.csv`);
@@ -64,7 +67,7 @@ function ExportMenu(props: Exported<unknown>) {
   const asServed = async (kind: string) => {
     fail("");
     try {
-      const answer = await ask(props.address!, { headers: { accept: FILES[kind]! } });
+      const answer = await ask(files, { headers: { accept: FILES[kind]! } });
       save(await answer.blob(), `${props.file}-${T.served}.${kind.toLowerCase()}`);
     } catch {
       fail(T.failed);
@@ -100,7 +103,7 @@ function ExportMenu(props: Exported<unknown>) {
         <Dialog title={T.asCommand} close={() => open(false)}>
           <p class="soft">{props.caption}</p>
           <Command text={curl(address, needsKey)} />
-          {props.service?.includes("CSV") && <Command text={curl(address, needsKey, "text/csv")} />}
+          {props.service?.includes("CSV") && <Command text={curl(ROOT + files, needsKey, "text/csv")} />}
           {needsKey && <p class="soft">{T.keyInVariable}</p>}
         </Dialog>
       )}

@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { Menu } from "../parts/menu";
-import { pathOf, VIEWS, type View } from "../routes";
+import { ASIDE, pathOf, VIEWS, type View } from "../routes";
 import { THEMES, theme } from "../state/prefs";
 import { session, signOut } from "../state/session";
 import { address, path } from "../state/url";
@@ -21,7 +21,7 @@ export function Navigation(props: { view: View | undefined; find: () => void; he
         {T.menu}
       </button>
       <nav id="views" aria-label={T.viewsName} class={isOpen ? "opened" : ""}>
-        {(["", ...VIEWS.filter((one) => one !== "settings")] as View[]).map((one) => (
+        {(["", ...VIEWS.filter((one) => !ASIDE.includes(one))] as View[]).map((one) => (
           <a key={one} href={address(pathOf(one))} {...(props.view === one && { "aria-current": "page" as const })}>
             {T.views[one]}
           </a>
@@ -47,6 +47,7 @@ export function Navigation(props: { view: View | undefined; find: () => void; he
           <button type="button" onClick={props.help} aria-keyshortcuts="?">
             {T.shortcuts} <kbd aria-hidden="true">?</kbd>
           </button>
+          <a href={address("ui/sites")}>{T.views.sites}</a>
           <a href={address("ui/settings")}>{T.views.settings}</a>
           <a href={address("docs").split("?")[0]!}>{T.interface}</a>
           {value?.state === "in" && (

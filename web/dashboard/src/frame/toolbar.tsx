@@ -15,7 +15,9 @@ import { isDate, moment, PRESETS, type Range, shifted } from "../time/range";
 import { isAllowed, STEPS } from "../time/step";
 import { comparison, isAuto, isZone, OWN_ZONE, presetOf, range, step, zoneOf } from "../view";
 
-const WITHOUT: readonly View[] = ["health", "settings", "retention"];
+const WITHOUT: readonly View[] = ["health", "settings", "retention", "sites"];
+/** Its days are those of each site. */
+const ZONED: View = "visitors";
 const STEPPED: readonly View[] = ["", "banners", "trackers", "pages", "events"];
 const COMPARED: readonly View[] = ["", "banners", "events", "pages"];
 
@@ -62,7 +64,7 @@ export function Toolbar({ view }: { view: View }) {
           </select>
         </label>
       )}
-      <Zones />
+      {view !== ZONED && <Zones />}
       {COMPARED.includes(view) && (
         <label>
           {T.compare}{" "}

@@ -23,6 +23,7 @@ export interface PanelProps<T> {
   /** What stands at the right of the title. */
   readonly tools?: ComponentChildren;
   readonly chip?: string;
+  readonly chipTitle?: string;
   readonly class?: string;
   readonly note?: ComponentChildren;
 }
@@ -139,7 +140,7 @@ export function Panel<T>(props: PanelProps<T>) {
         <header>
           <h2>{title}</h2>
           {props.chip && (
-            <span class="chip" title={T.utcOnly}>
+            <span class="chip" title={props.chipTitle ?? T.utcOnly}>
               {props.chip}
             </span>
           )}

@@ -121,7 +121,7 @@ export function Table<R>(props: {
         </tbody>
       </table>
       {props.rows.length > most && (
-        <button type="button" onClick={() => more(most + SHOWN)}>
+        <button type="button" onClick={() => more(2 * most)}>
           {T.moreRows(props.rows.length - most)}
         </button>
       )}

@@ -6,7 +6,7 @@ import { before, everyClicks, range, step, zoneOf } from "../view";
 import { MINUTE_MS, moment, type Range } from "./range";
 import type { Step } from "./step";
 
-interface Covered {
+export interface Covered {
   readonly tsFrom: string;
   readonly tsTo: string;
   readonly asOf: string;
@@ -49,7 +49,7 @@ export function useCompared<T extends Covered>(
 }
 
 /** The first part of the period before, as long as the range has lasted. Whole minutes, since clicks have no finer time. */
-function cutOf(now: Covered, past: Covered): Values | null {
+export function cutOf(now: Covered, past: Omit<Covered, "asOf">): { tsFrom: string; tsTo: string } | null {
   const elapsed = Math.floor((Date.parse(now.asOf) - Date.parse(now.tsFrom)) / MINUTE_MS) * MINUTE_MS;
   const from = Date.parse(past.tsFrom);
   const to = Math.min(from + elapsed, Date.parse(past.tsTo));

@@ -21,7 +21,10 @@ function format(zone: string, name: string, options: Intl.DateTimeFormatOptions)
 
 export const count = (value: number) => numbers.format(value);
 export const compact = (value: number) => (value < 10_000 ? numbers.format(value) : short.format(value));
+const finer = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
 export const percent = (ratio: number) => `${percents.format(ratio * 100)} %`;
+/** The same with two digits, for rates that are small. */
+export const rate = (ratio: number) => `${finer.format(ratio * 100)} %`;
 export const signed = (ratio: number) => {
   const text = percents.format(Math.abs(ratio) * 100);
   return `${text === "0" ? "±" : ratio < 0 ? "−" : "+"}${text} %`;

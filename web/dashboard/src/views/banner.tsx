@@ -21,6 +21,7 @@ import * as format from "../time/format";
 import { comparison, everyRows, range, step, zoneOf } from "../view";
 import { clickCommand } from "./commands";
 import { useNames } from "./names";
+import { Rates } from "./rates";
 
 const ID = /^[1-9]\d{0,15}$/;
 const isId = (text: string) => ID.test(text) && Number(text) <= Number.MAX_SAFE_INTEGER;
@@ -157,6 +158,7 @@ function Known({ id }: { id: number }) {
       >
         {(shown) => <Series {...series(shown)} />}
       </Panel>
+      <Rates id={id} />
       <div class="columns two">
         <Beside id={id} beside={beside} label={label} />
         <section class="panel">

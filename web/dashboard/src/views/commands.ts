@@ -8,6 +8,8 @@ export const root = () => ROOT.replace(/\/$/, "");
 
 export const clickCommand = (id: string | number = 42) => `curl -i -X POST ${root()}/stats/${id}`;
 export const trackerCommand = () => 'tallybook trackers add "Spring sale"';
+export const linkCommand = () => "tallybook links add spring --banner 42 --url DESTINATION";
+export const siteCommand = () => `tallybook sites add shop --host shop.example --base ${root()}`;
 export const viewsCommand = () => 'make generate ARGS="--target redis://127.0.0.1"';
 export const eventCommand = () => {
   const event = {

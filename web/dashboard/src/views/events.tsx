@@ -9,7 +9,7 @@ import { Series } from "../chart/series";
 import { exportMenu, fileName } from "../export/menu";
 import { Command } from "../parts/copy";
 import { Panel } from "../parts/panel";
-import { Table } from "../parts/table";
+import { type Column, Table } from "../parts/table";
 import { User } from "../parts/user";
 import { Box } from "../segment/box";
 import { written } from "../segment/quote";
@@ -22,6 +22,7 @@ import { addDays, asDates, dateIn, daysBetween, type Range } from "../time/range
 import { before, comparison, everyRows, range, zoneOf } from "../view";
 import { eventCommand } from "./commands";
 import { TypeOverTime } from "./event_type";
+import { formerColumns, formerDates, hasFormer } from "./former";
 import { useFresh } from "./fresh";
 
 const TYPES = 100;
@@ -61,10 +62,36 @@ export function Events() {
   const more = { tz: zone, segment: segmentOf(), approx: isApproximate };
   const users = useApi<DailyUsers>(question("stats/dau", { from: shown.from, to: shown.to, ...more }), everyRows());
   const former = useApi<DailyUsers>(past ? question("stats/dau", { ...past, ...more }) : null);
+  const isCompared = hasFormer();
   const types = useApi<TopEvents>(
-    question("stats/top-events", { ...dates, tz: zone, segment, limit: TYPES }),
+    question("stats/top-events", { ...dates, tz: zone, segment, limit: TYPES, ...formerDates(zone) }),
     everyRows(),
   );
+  const typeColumns: Column<TopEvents["events"][number]>[] = [
+    {
+      key: "type",
+      name: T.eventType,
+      sorts: true,
+      text: (row) => row.event_type,
+      cell: (row) => (
+        <a
+          href={address("ui/events", { type: row.event_type, seg: segment })}
+          {...(row.event_type === type && { "aria-current": "true" as const })}
+        >
+          <User text={row.event_type} />
+        </a>
+      ),
+    },
+    {
+      key: "count",
+      name: T.events,
+      isNumber: true,
+      sorts: true,
+      text: (row) => row.count,
+      cell: (row) => <Bar value={row.count} most={types.data?.events[0]?.count ?? 0} />,
+    },
+    ...(isCompared ? formerColumns<TopEvents["events"][number]>((row) => row.count) : []),
+  ];
   const problem = types.problem ?? users.problem;
   const caption = `${T.topEvents}, ${format.range(days, zone)}, ${zone}`;
   const line = (data: DailyUsers): Line[] => [
@@ -155,10 +182,7 @@ export function Events() {
           exportMenu({
             file: fileName(["top-events", dates.from, dates.to, zone]),
             caption,
-            columns: [
-              { key: "type", name: T.eventType, text: (row) => row.event_type },
-              { key: "count", name: T.events, text: (row) => row.count },
-            ],
+            columns: typeColumns,
             rows: types.data.events,
             address: types.address,
             service: FILES,
@@ -167,35 +191,7 @@ export function Events() {
         empty={(data) => data.events.length === 0 && <p>{T.noEvents(format.range(days, zone))}</p>}
       >
         {(data) => (
-          <Table
-            caption={caption}
-            rows={data.events}
-            rowKey={(row) => row.event_type}
-            columns={[
-              {
-                key: "type",
-                name: T.eventType,
-                sorts: true,
-                text: (row) => row.event_type,
-                cell: (row) => (
-                  <a
-                    href={address("ui/events", { type: row.event_type, seg: segment })}
-                    {...(row.event_type === type && { "aria-current": "true" as const })}
-                  >
-                    <User text={row.event_type} />
-                  </a>
-                ),
-              },
-              {
-                key: "count",
-                name: T.events,
-                isNumber: true,
-                sorts: true,
-                text: (row) => row.count,
-                cell: (row) => <Bar value={row.count} most={data.events[0]?.count ?? 0} />,
-              },
-            ]}
-          />
+          <Table caption={caption} rows={data.events} rowKey={(row) => row.event_type} columns={typeColumns} />
         )}
       </Panel>
     </>

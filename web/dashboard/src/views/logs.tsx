@@ -1,13 +1,12 @@
 /** Application events, the newest first. */
 
 import { useEffect, useState } from "preact/hooks";
-import { get, question } from "../api/client";
-import { Problem } from "../api/problem";
-import { useApi } from "../api/resource";
+import { question } from "../api/client";
 import type { EventLogs, LoggedEvent } from "../api/shapes";
 import { exportMenu, fileName } from "../export/menu";
 import { Command } from "../parts/copy";
-import { Panel, Trouble } from "../parts/panel";
+import { usePages } from "../parts/pages";
+import { Panel } from "../parts/panel";
 import { type Column, Table } from "../parts/table";
 import { User, visible } from "../parts/user";
 import { Box } from "../segment/box";
@@ -27,14 +26,14 @@ export function Logs() {
   const type = query.value.get("type") ?? "";
   const environment = query.value.get("env") ?? "";
   const values = { from: asked.from, to: asked.to, event_type: type, environment, filter, limit: PAGE };
-  const first = useApi<EventLogs>(may("logs:read") ? question("logs", values) : null, everyRows());
   const key = question("logs", values);
-  const [later, put] = useState<{ of: string; pages: readonly EventLogs[] }>({ of: key, pages: [] });
-  const [failed, fail] = useState<Problem | undefined>();
-  const [isBusy, busy] = useState(false);
+  const { first, pages, more } = usePages<EventLogs>(may("logs:read") ? key : null, {
+    every: everyRows(),
+    isSteady: true,
+    name: M.older,
+  });
   const [chosen, choose] = useState<string | undefined>();
   useEffect(() => choose(undefined), [key]);
-  const pages = [...(first.data ? [first.data] : []), ...(later.of === key ? later.pages : [])];
   const seen = new Set<string>();
   const rows = pages
     .flatMap((page) => page.events)
@@ -42,19 +41,6 @@ export function Logs() {
       const id = `${one.event_id} ${one.event_date_time}`;
       return !seen.has(id) && seen.add(id);
     });
-  const next = pages.at(-1)?.next;
-  const load = async () => {
-    busy(true);
-    fail(undefined);
-    try {
-      const page = await get<EventLogs>(question("logs", { ...values, cursor: next }));
-      put({ of: key, pages: [...(later.of === key ? later.pages : []), page] });
-    } catch (error) {
-      fail(error instanceof Problem ? error : new Problem(0, "crash", String(error)));
-    } finally {
-      busy(false);
-    }
-  };
   const caption = `${T.views.logs}, ${format.range(asked, "UTC")}, UTC`;
   const columns: Column<LoggedEvent>[] = [
     {
@@ -144,22 +130,13 @@ export function Logs() {
           }
         >
           {() => (
-            <>
-              <Table
-                caption={caption}
-                columns={columns}
-                rows={rows}
-                rowKey={(row) => `${row.event_id} ${row.event_date_time}`}
-                more={
-                  next && (
-                    <button type="button" disabled={isBusy} onClick={() => void load()}>
-                      {M.older}
-                    </button>
-                  )
-                }
-              />
-              {failed && <Trouble problem={failed} retry={() => void load()} />}
-            </>
+            <Table
+              caption={caption}
+              columns={columns}
+              rows={rows}
+              rowKey={(row) => `${row.event_id} ${row.event_date_time}`}
+              more={more}
+            />
           )}
         </Panel>
         {entry && <Entry entry={entry} close={() => choose(undefined)} />}

@@ -21,6 +21,7 @@ import { DAY_MS, length } from "../time/range";
 import { STEP_MS, type Step } from "../time/step";
 import { before, comparison, everyRows, isAuto, range, step, zoneOf } from "../view";
 import { viewsCommand } from "./commands";
+import { formerColumns, hasFormer } from "./former";
 import { pageEnds, pageZone } from "./overview";
 
 const PAGES = 100;
@@ -38,13 +39,13 @@ export function Pages() {
   const isFine = step.value === "minute" && (!isAuto.value || length(asked) <= HOURS_FINE * STEP_MS.hour);
   const by: Step = isFine && isRecent ? "minute" : step.value === "day" ? "day" : "hour";
   const zone = pageZone(asked);
+  const past = hasFormer() ? before.value : undefined;
+  // Minutes of the range before may be gone already.
+  const isKept = past && (by !== "minute" || Date.parse(past.from) > serviceNow() - MINUTES_DAYS * DAY_MS);
+  const former = isKept ? { against_from: past.from, against_to: past.to } : {};
   const found = useApi<PageStatistics>(
-    question("stats/pages", { ...pageEnds(asked), step: by, page_id: page, limit: PAGES, fill: true }),
+    question("stats/pages", { ...pageEnds(asked), step: by, page_id: page, limit: PAGES, fill: true, ...former }),
     everyRows(),
-  );
-  const past = before.value;
-  const former = useApi<PageStatistics>(
-    past ? question("stats/pages", { ...pageEnds(past), step: "hour", page_id: page, limit: 1 }) : null,
   );
   const against = T.comparisons[comparison.value]!;
   const caption = `${T.topPages}, ${format.range(asked, zone)}, ${zone}`;
@@ -68,6 +69,7 @@ export function Pages() {
       text: (row) => row.views,
       cell: (row) => <Bar value={row.views} most={found.data?.pages?.[0]?.views ?? 0} />,
     },
+    ...(isKept ? formerColumns<Place>((row) => row.views) : []),
     { key: "users", name: T.users, isNumber: true, sorts: true, text: (row) => row.users },
     {
       key: "duration",
@@ -116,14 +118,10 @@ export function Pages() {
       )}
       <dl class="tiles">
         <Sum name={T.pageViews} data={found.data} value={(data) => format.count(data.total.views)}>
-          {!asked.isRunning && found.data && (
-            <Changed value={found.data.total.views} before={former.data?.total.views} against={against} />
-          )}
+          {found.data && <Changed value={found.data.total.views} before={found.data.before?.views} against={against} />}
         </Sum>
         <Sum name={T.users} data={found.data} value={(data) => format.count(data.total.users)}>
-          {!asked.isRunning && found.data && (
-            <Changed value={found.data.total.users} before={former.data?.total.users} against={against} />
-          )}
+          {found.data && <Changed value={found.data.total.users} before={found.data.before?.users} against={against} />}
         </Sum>
         <Sum
           name={M.meanDuration}

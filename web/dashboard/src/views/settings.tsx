@@ -8,12 +8,15 @@ import { T } from "../text";
 import { M } from "../text.more";
 import * as format from "../time/format";
 import { isZone, OWN_ZONE, zoneOf } from "../view";
+import { linkCommand, siteCommand } from "./commands";
 
 const COMMANDS: readonly (readonly [keyof typeof M.commands, string])[] = [
   ["key", "tallybook keys create NAME --scope stats:read --expires 90d"],
   ["revoke", "tallybook keys revoke PREFIX"],
   ["banner", 'tallybook banners add 42 "Spring sale"'],
   ["tracker", 'tallybook trackers add "Spring sale"'],
+  ["link", linkCommand()],
+  ["site", siteCommand()],
   ["letters", "tallybook dlq list"],
 ];
 

@@ -1,12 +1,13 @@
 /** The registered trackers, and which of them were hit most. */
 
 import { useState } from "preact/hooks";
-import { get, question } from "../api/client";
+import { question } from "../api/client";
 import { useApi } from "../api/resource";
 import type { TrackerList as Listed, TrackerTop } from "../api/shapes";
 import { Bar } from "../chart/bars";
 import { exportMenu, fileName } from "../export/menu";
 import { Command } from "../parts/copy";
+import { usePages } from "../parts/pages";
 import { Panel } from "../parts/panel";
 import { type Column, Table } from "../parts/table";
 import { User, visible } from "../parts/user";
@@ -32,17 +33,13 @@ export function Trackers() {
     question("stats/trackers/top", { from: asked.from, to: asked.to, tz: zone, limit: FIRST }),
     everyRows(),
   );
-  const first = useApi<Listed>(question("trackers", { q: wanted, limit: FIRST }), 60_000);
-  const [later, put] = useState<{ of: string; pages: readonly Listed[] }>({ of: wanted, pages: [] });
-  const pages = [...(first.data ? [first.data] : []), ...(later.of === wanted ? later.pages : [])];
+  const { first, pages, more } = usePages<Listed>(question("trackers", { q: wanted, limit: FIRST }), {
+    every: 60_000,
+    isSteady: true,
+  });
   const listed = pages.flatMap((page) => page.trackers);
-  const next = pages.at(-1)?.next;
   const counted = new Map(top.data?.trackers.map((one) => [one.tracker_id, one]));
   const most = top.data?.trackers[0]?.count ?? 0;
-  const load = async () => {
-    const page = await get<Listed>(question("trackers", { q: wanted, limit: FIRST, cursor: next }));
-    put({ of: wanted, pages: [...(later.of === wanted ? later.pages : []), page] });
-  };
   const caption = `${M.topTrackers}, ${format.range(asked, zone)}, ${zone}`;
   const link = (id: string, value: string | undefined) => (
     <a href={address(pathOf("trackers", id))}>{value ? <User text={value} /> : <span class="code">{id}</span>}</a>
@@ -156,13 +153,7 @@ export function Trackers() {
                 text: (row) => format.stamp(Date.parse(row.created_at), zone, "minute"),
               },
             ]}
-            more={
-              next && (
-                <button type="button" onClick={() => void load()}>
-                  {T.more}
-                </button>
-              )
-            }
+            more={more}
           />
         )}
       </Panel>
