@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -35,8 +35,9 @@ from ingest.http import operations as service
 from ingest.http.access_log import AccessLine
 from ingest.http.body_limit import BodyLimit, read_first
 from ingest.http.client_address import ClientAddress
-from ingest.http.cors import OpenToAll, Origins
+from ingest.http.cors import OpenToAll, Origins, ReadOrigins
 from ingest.http.health import Probe
+from ingest.http.json_answers import conditional
 from ingest.http.openapi import Operation, prefixed, published, routes
 from ingest.http.problems import HANDLERS
 from ingest.http.rate_limits import Allowance, Limiter
@@ -71,22 +72,24 @@ from shared.stores.redis_client import connect
 #: Bytes of the records of one worker that wait for the record log. More is 503.
 _WAITING_BYTES_MAX = 16 << 20
 
-OPERATIONS: list[Operation] = [
-    *clicks.OPERATIONS,
-    *hits.OPERATIONS,
-    *collect.OPERATIONS,
-    *redirects.OPERATIONS,
-    *events.OPERATIONS,
-    *statistics.OPERATIONS,
-    *registries.OPERATIONS,
-    *session.OPERATIONS,
-    *snippet.OPERATIONS,
-    *service.OPERATIONS,
-    *operation.OPERATIONS,
-    *live.OPERATIONS,
-    *docs.OPERATIONS,
-    *dashboard.OPERATIONS,
-]
+OPERATIONS: list[Operation] = conditional(
+    [
+        *clicks.OPERATIONS,
+        *hits.OPERATIONS,
+        *collect.OPERATIONS,
+        *redirects.OPERATIONS,
+        *events.OPERATIONS,
+        *statistics.OPERATIONS,
+        *registries.OPERATIONS,
+        *session.OPERATIONS,
+        *snippet.OPERATIONS,
+        *service.OPERATIONS,
+        *operation.OPERATIONS,
+        *live.OPERATIONS,
+        *docs.OPERATIONS,
+        *dashboard.OPERATIONS,
+    ]
+)
 
 
 def operations_of(settings: Settings) -> list[Operation]:
@@ -106,14 +109,23 @@ def create_app(settings: Settings) -> Starlette:
         pages_report_to: COLLECT_BODY_MAX,
     }
     bodies = Middleware(BodyLimit, settings=settings, limits=limits, packed=frozenset({uploads.PATH}))
+    operations = operations_of(settings)
+    cors = [Middleware(OpenToAll, paths=[pages_report_to])]
+    if settings.read_origins:
+        cors.append(Middleware(ReadOrigins, allowed=settings.read_origins, paths=read_paths(operations)))
     app = Starlette(
-        routes=routes(guarded(read_first(operations_of(settings)), settings)),
-        middleware=[Middleware(AccessLine), Middleware(OpenToAll, paths=[pages_report_to]), bodies],
+        routes=routes(guarded(read_first(operations), settings)),
+        middleware=[Middleware(AccessLine), *cors, bodies],
         exception_handlers=HANDLERS,
         lifespan=_lifespan(settings),
     )
     app.router.redirect_slashes = False  # the address of a redirect would be made from the client's Host header
     return app
+
+
+def read_paths(operations: Iterable[Operation]) -> list[str]:
+    """Return the paths whose answers pages of other origins may be allowed to read."""
+    return [one.path for one in operations if one.method == "GET" and one.scope in ("stats:read", "logs:read")]
 
 
 def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextManager[Mapping[str, Any]]]:

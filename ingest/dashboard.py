@@ -15,6 +15,7 @@ from importlib.resources import files
 
 from starlette.responses import Response
 
+from ingest.http.json_answers import is_known
 from ingest.http.openapi import Answer, Operation
 from ingest.state import Handler, Request
 from shared.errors import NotFound
@@ -95,12 +96,12 @@ class Page:
             return Response(self._packed[name], headers={**headers, "content-encoding": "gzip"})
         return Response(self._plain[name], headers=headers)
 
-    def _document(self, request: Request, depth: int, is_known: bool = True) -> Response:
+    def _document(self, request: Request, depth: int, is_view: bool = True) -> Response:
         tag = f'"{self.build}"'
         headers = {**_OF_DOCUMENT, "etag": tag}
-        if is_known and tag in request.headers.get("if-none-match", ""):
+        if is_view and is_known(request, tag):
             return Response(status_code=304, headers=headers)
-        return Response(self._documents[depth], 200 if is_known else 404, headers)
+        return Response(self._documents[depth], 200 if is_view else 404, headers)
 
 
 def _codings(accept: str) -> set[str]:

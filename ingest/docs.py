@@ -2,7 +2,7 @@
 
 The page draws `/openapi.json` and loads nothing else. The three files are read once and answered as fixed bytes: there
 is no path of a client that could name another file. `/docs/errors#<code>`, which problems name as their type, is the
-same page.
+same page. Links are relative, so it works under any prefix that a proxy strips.
 """
 
 from importlib.resources import files
@@ -26,9 +26,9 @@ _HEADERS = {
 _FOLDER = files("ingest") / "static"
 
 
-def _fixed(name: str, media: str) -> Handler:
-    """A handler that answers one file of the package."""
-    content = (_FOLDER / name).read_bytes()
+def _fixed(name: str, media: str, root: bytes = b"") -> Handler:
+    """A handler that answers one file of the package, with the way to the root of the service in its links."""
+    content = (_FOLDER / name).read_bytes().replace(b"{root}", root)
 
     async def docs(request: Request) -> Response:
         return Response(content, headers=_HEADERS, media_type=media)
@@ -36,12 +36,12 @@ def _fixed(name: str, media: str) -> Handler:
     return docs
 
 
-def _file(path: str, name: str, media: str) -> Operation:
+def _file(path: str, name: str, media: str, root: bytes = b"") -> Operation:
     answers = {200: Answer("The file", str, (media,))}
     return Operation(
         method="GET",
         path=path,
-        handler=_fixed(name, media),
+        handler=_fixed(name, media, root),
         summary="A part of the documentation",
         answers=answers,
         is_described=False,
@@ -52,13 +52,13 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/docs",
-        handler=_fixed("docs.html", "text/html"),
+        handler=_fixed("docs.html", "text/html", b"./"),
         summary="This interface, for people",
         tag="documentation",
         answers={200: Answer("A page that draws /openapi.json", str, ("text/html",))},
         order=910,
     ),
-    _file("/docs/errors", "docs.html", "text/html"),
+    _file("/docs/errors", "docs.html", "text/html", b"../"),
     _file("/docs/docs.css", "docs.css", "text/css"),
     _file("/docs/docs.js", "docs.js", "text/javascript"),
 ]

@@ -11,6 +11,7 @@ from importlib.resources import files
 
 from starlette.responses import Response
 
+from ingest.http.json_answers import is_known
 from ingest.http.openapi import Answer, Operation, Parameter
 from ingest.state import Handler, Request
 
@@ -62,8 +63,7 @@ def _fixed(content: bytes, cache: str) -> Handler:
     headers = {**_HEADERS, "cache-control": cache, "etag": etag}
 
     async def snippet(request: Request) -> Response:
-        known = {one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")}
-        if known & {etag, "*"}:
+        if is_known(request, etag):
             return Response(status_code=304, headers=headers)
         return Response(content, headers=headers, media_type=_MEDIA)
 

@@ -69,9 +69,9 @@ class TallybookError(Exception):
         return " ".join((cls.__doc__ or "").split())
 
     def problem(self) -> dict[str, Any]:
-        """The members of RFC 9457 that do not depend on the request."""
+        """The members of RFC 9457, the type relative to the root of the service."""
         problem: dict[str, Any] = {
-            "type": f"/docs/errors#{self.code}",
+            "type": f"docs/errors#{self.code}",
             "title": self.title(),
             "status": self.status,
             "detail": self.detail,

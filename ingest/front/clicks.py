@@ -74,7 +74,7 @@ class Clicks:
             log.exception("answer_broke", error=type(error).__name__)
             if not self._is_durable:
                 return self._answers.click
-            connection.refuse(self._answers.made(*rendered(RedisUnavailable())))
+            connection.refuse(self._answers.made(*rendered(RedisUnavailable(), path="/stats/1")))
             self._refused += 1
             return _LATE
 
@@ -94,7 +94,7 @@ class Clicks:
             connection.answered(self._answers.click)
             self._answered += 1
         else:  # it is in the lane and will be counted, but that is not what was asked for
-            connection.answered(self._answers.made(*rendered(RedisUnavailable())))
+            connection.answered(self._answers.made(*rendered(RedisUnavailable(), path="/stats/1")))
             self._refused += 1
         if began:
             self._seconds.observe(time.perf_counter() - began)

@@ -98,7 +98,7 @@ class Hits:
             return _LATE if self._offer(b"", made.record, partial(self._redeem, ticket)) else None
         except Exception as error:  # it may be stored: nobody else may be asked to store it
             log.exception("answer_broke", error=type(error).__name__)
-            connection.refuse(self._answers.made(*rendered(LogUnavailable())))
+            connection.refuse(self._answers.made(*rendered(LogUnavailable(), path="/track")))
             self._answered[is_pixel, method, 503] += 1
             return _LATE
 
@@ -107,7 +107,7 @@ class Hits:
         connection, is_pixel, method, headers, is_bot, began = ticket
         if isinstance(outcome, TallybookError):
             outcome.headers = {**outcome.headers, **{name: text for name, text in headers if name != "set-cookie"}}
-            status, problem, body = rendered(outcome)
+            status, problem, body = rendered(outcome, path="/track")
             connection.answered(self._answers.made(status, problem, body))
             HITS_REJECTED.labels(REASONS.get(outcome.code, "malformed")).inc()
             self._answered[is_pixel, method, status] += 1

@@ -1,13 +1,14 @@
-"""Let pages of allowed origins read the answers to hits and clicks (CORS), with credentials.
+"""Let pages of allowed origins read answers (CORS): those to hits and clicks with credentials, statistics with a key.
 
 Counting does not depend on it: a pixel and `navigator.sendBeacon` need no permission. Answers name the exact origin,
 because browsers refuse `*` together with credentials.
 """
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from functools import wraps
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -21,6 +22,12 @@ _BELIEVED_S = 600
 _IS_OPEN = "tallybook.open_to_all"
 #: Headers of an answer, beside those that pages always see.
 _EXPOSED = "idempotent-replayed, retry-after"
+#: The same of what is read, and the methods that read.
+_OF_READS = (
+    "etag, link, ratelimit-limit, ratelimit-remaining, ratelimit-reset, retry-after, tallybook-as-of, "
+    "tallybook-missing, x-relative-error, x-request-id"
+)
+_READS = ("GET", "HEAD")
 
 
 class OpenToAll:
@@ -57,6 +64,52 @@ def open_to_all(headers: MutableHeaders) -> None:
     """Change the headers of an answer so that every page may read it."""
     headers["access-control-allow-origin"] = "*"
     del headers["cache-control"]
+
+
+class ReadOrigins:
+    """Let pages of allowed origins read what GET answers at these paths, errors included, as middleware.
+
+    Such a page sends a key, and never a cookie: no answer allows credentials.
+    """
+
+    def __init__(self, app: ASGIApp, allowed: Iterable[str], paths: Iterable[str]) -> None:
+        self._app = app
+        self._allowed = frozenset(allowed)
+        patterns = (re.sub(r"\\{[^}]*\\}", "[^/]+", re.escape(path)) for path in paths)
+        self._paths = re.compile("|".join(patterns))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not self._paths.fullmatch(scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        origin, asked = headers.get("origin"), headers.get("access-control-request-method")
+        is_allowed = origin in self._allowed
+        if scope["method"] == "OPTIONS" and asked in _READS:
+            await self._preflight(origin if is_allowed else None)(scope, receive, send)
+            return
+
+        async def shown(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                answer = MutableHeaders(scope=message)
+                answer.add_vary_header("Origin")
+                if is_allowed:
+                    answer["access-control-allow-origin"] = origin or ""
+                    answer["access-control-expose-headers"] = _OF_READS
+            await send(message)
+
+        await self._app(scope, receive, shown if scope["method"] in _READS else send)
+
+    def _preflight(self, origin: str | None) -> Response:
+        headers = {"cache-control": "no-store", "vary": "Origin, Access-Control-Request-Method"}
+        if origin is not None:
+            headers |= {
+                "access-control-allow-origin": origin,
+                "access-control-allow-methods": "GET, HEAD",
+                "access-control-allow-headers": "authorization, if-none-match",
+                "access-control-max-age": str(_BELIEVED_S),
+            }
+        return Response(status_code=204, headers=headers)
 
 
 class Origins:

@@ -65,7 +65,7 @@ _KEY = "key"
 class Problem(Struct, kw_only=True, omit_defaults=True, rename="camel"):
     """What every error looks like (RFC 9457). Decide by `code`; `detail` is for people."""
 
-    type: Annotated[str, Meta(description="Where the code is explained", examples=["/docs/errors#malformed"])]
+    type: Annotated[str, Meta(description="Where the code is explained", examples=["../docs/errors#malformed"])]
     title: Annotated[str, Meta(description="What this kind of error means, and what to do")]
     status: Annotated[int, Meta(ge=400, le=599, description="The status of the answer")]
     detail: Annotated[str, Meta(description="What was wrong in this case")]
@@ -402,4 +402,4 @@ def _errors(parent: type[TallybookError]) -> Iterator[type[TallybookError]]:
 
 def _example(error: type[TallybookError]) -> Problem:
     title = error.title()
-    return Problem(type=f"/docs/errors#{error.code}", title=title, status=error.status, detail=title, code=error.code)
+    return Problem(type=f"../docs/errors#{error.code}", title=title, status=error.status, detail=title, code=error.code)

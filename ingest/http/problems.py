@@ -33,9 +33,15 @@ _UNKNOWN = "[...]"
 log = structlog.get_logger()
 
 
-def rendered(error: TallybookError, request_id: str = "") -> tuple[int, list[tuple[str, str]], bytes]:
-    """Return status, headers and body of an error, for answers without Starlette."""
+def rendered(
+    error: TallybookError, request_id: str = "", path: str | None = None
+) -> tuple[int, list[tuple[str, str]], bytes]:
+    """Return status, headers and body of an error, for answers without Starlette.
+
+    The type is relative to the path that was asked, so it also leads to its page behind a proxy that strips a prefix.
+    """
     problem = error.problem()
+    problem["type"] = ("/" if path is None else "../" * (path.count("/") - 1)) + problem["type"]
     if request_id:
         problem["requestId"] = request_id
     headers = {"content-type": MEDIA, "cache-control": "no-store", "x-content-type-options": "nosniff"}
@@ -47,7 +53,8 @@ def rendered(error: TallybookError, request_id: str = "") -> tuple[int, list[tup
 
 def response(error: TallybookError, request: HTTPConnection[Any]) -> Response:
     """Return the error as a response of Starlette."""
-    status, headers, body = rendered(error, request.scope.get("request_id", ""))
+    path = (request.scope.get("raw_path") or request.scope["path"].encode()).partition(b"?")[0].decode("latin-1")
+    status, headers, body = rendered(error, request.scope.get("request_id", ""), path)
     return Response(body, status, dict(headers))
 
 

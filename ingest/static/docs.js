@@ -2,6 +2,8 @@
 
 /** Characters of an answer that are shown. */
 const SHOWN_MAX = 20000;
+/** Where the service is: this script is one level below it. */
+const ROOT = new URL("../", import.meta.url).href;
 const METHODS = ["get", "post", "put", "patch", "delete"];
 
 const at = (id) => document.getElementById(id);
@@ -141,7 +143,7 @@ function address(path, operation, values) {
 const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 
 function curl(method, path, operation, values) {
-  const parts = ["curl", quoted(location.origin + address(path, operation, values))];
+  const parts = ["curl", quoted(ROOT + address(path, operation, values).slice(1))];
   if (method !== "get") parts.splice(1, 0, "-X", method.toUpperCase());
   for (const parameter of operation.parameters ?? []) {
     const value = values[parameter.name];
@@ -198,7 +200,7 @@ function trial(path, operation, changed) {
     event.preventDefault();
     const began = performance.now();
     try {
-      const answer = await fetch(address(path, operation, values()), { headers: { accept: "application/json" } });
+      const answer = await fetch(ROOT + address(path, operation, values()).slice(1), { headers: { accept: "application/json" } });
       const text = await answer.text();
       const took = Math.round(performance.now() - began);
       const line = `${answer.status} ${answer.statusText}, ${answer.headers.get("content-type") ?? "no content"}, ${took} ms`;
@@ -271,7 +273,7 @@ function arrive() {
 
 async function start() {
   try {
-    const answer = await fetch("/openapi.json");
+    const answer = await fetch(ROOT + "openapi.json");
     if (!answer.ok) throw new Error(`/openapi.json answers ${answer.status}`);
     const described = await answer.json();
     at("about").textContent = described.info.description;

@@ -25,7 +25,8 @@ _LINK_HOST = re.compile(HOST_PATTERN)
 def check(settings: Settings) -> None:
     """Raise SettingsError for the first setting that cannot be used."""
     _check_networks(settings.trusted_proxies)
-    _check_origins(settings.track_origins)
+    _check_origins("track_origins", settings.track_origins)
+    _check_origins("read_origins", settings.read_origins)
     _check_hosts(settings.allowed_hosts)
     _check_prefix(settings.web_prefix)
     _check_link_hosts(settings.link_hosts)
@@ -72,10 +73,10 @@ def _check_networks(networks: tuple[str, ...]) -> None:
             raise SettingsError(f"TALLYBOOK_TRUSTED_PROXIES: {error}; write networks as 10.0.0.0/8") from None
 
 
-def _check_origins(origins: tuple[str, ...]) -> None:
+def _check_origins(name: str, origins: tuple[str, ...]) -> None:
     for origin in origins:
         if not _ORIGIN.fullmatch(origin):
-            raise SettingsError(f"TALLYBOOK_TRACK_ORIGINS: {origin} is no origin; write https://example.org, no path")
+            raise SettingsError(f"{PREFIX}{name.upper()}: {origin} is no origin; write https://example.org, no path")
 
 
 def _check_prefix(prefix: str | None) -> None:

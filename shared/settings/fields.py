@@ -193,6 +193,12 @@ class Settings(Fixed, frozen=True, kw_only=True, forbid_unknown_fields=True):
         tuple[str, ...],
         _keys("Host names without port, beside loopback, that routes answer while `auto` asks for no key."),
     ] = ()
+    read_origins: Annotated[
+        tuple[str, ...],
+        _keys(
+            "Origins (`https://example.org`, separated by commas) whose pages may read statistics and logs with a key."
+        ),
+    ] = ()
     key_rate_limit_per_s: Annotated[
         float,
         _keys("Requests per second under one key, instead of the limit of its address. 0 sets no limit.", ge=0, le=1e9),

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from loadtest.tools.nginx import CONFIGURATION as FILE
@@ -33,6 +34,8 @@ class Upstream:
         self.cut = self.silent = False
         #: What is said to whoever asks for permission to upload.
         self.permission = "204 No Content"
+        #: Media type and body of what is read; 204 where there is none.
+        self.answer: tuple[str, bytes] | None = None
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, kept alive until `cut` is set."""
@@ -48,6 +51,11 @@ class Upstream:
                     continue
                 status = self.permission if line.startswith(b"GET /events ") else "204 No Content"
                 length = "" if status.startswith("204") else "Content-Length: 0\r\nWWW-Authenticate: Bearer\r\n"
+                if self.answer is not None:
+                    media, body = self.answer
+                    head = f"HTTP/1.1 200 OK\r\nContent-Type: {media}\r\nContent-Length: {len(body)}\r\n\r\n"
+                    writer.write(head.encode() + body)
+                    continue
                 writer.write(f"HTTP/1.1 {status}\r\n{length}X-Connection: {self.connections}\r\n\r\n".encode())
                 await writer.drain()
         finally:
@@ -356,6 +364,38 @@ async def test_what_the_proxy_refuses_has_the_one_form_of_errors(
     assert headers["content-type"] == "application/problem+json"
     assert {"type", "title", "detail"} <= set(problem)
     assert stub.requests == []
+
+
+@pytest.mark.parametrize(
+    ("media", "size", "is_packed"),
+    [
+        ("application/json", 40_000, True),
+        ("text/csv; charset=utf-8", 40_000, True),
+        ("application/x-ndjson", 40_000, True),
+        ("application/json", 100, False),
+        ("text/event-stream", 40_000, False),
+        ("application/vnd.apache.parquet", 40_000, False),
+    ],
+)
+async def test_what_is_read_is_packed_and_streams_are_not(
+    tmp_path: Path, upstream: tuple[Upstream, int], media: str, size: int, is_packed: bool
+) -> None:
+    stub, port = upstream
+    stub.answer = media, b'{"count":7,"final":true},' * (size // 25)
+    async with running(tmp_path, [port]) as nginx, httpx2.AsyncClient(base_url=f"http://127.0.0.1:{nginx}") as http:
+        answer = await http.get("/stats/7", headers={"accept-encoding": "gzip"})
+        assert answer.content == stub.answer[1]
+        assert answer.headers.get("content-encoding") == ("gzip" if is_packed else None)
+        plain = await http.get("/stats/7", headers={"accept-encoding": "identity"})
+        assert (plain.content, plain.headers.get("content-encoding")) == (stub.answer[1], None)
+
+
+async def test_a_problem_of_the_proxy_leads_to_its_page(tmp_path: Path, upstream: tuple[Upstream, int]) -> None:
+    async with running(tmp_path, [upstream[1]]) as nginx, httpx2.AsyncClient() as http:
+        for path in ("/metrics", "/metrics/a/b"):
+            answer = await http.get(f"http://127.0.0.1:{nginx}{path}")
+            page = httpx2.URL(f"https://t.example/count{path}").join(answer.json()["type"])
+            assert str(page) == "https://t.example/count/docs/errors#not_found"
 
 
 async def test_a_service_that_does_not_answer_in_time_is_one_status(

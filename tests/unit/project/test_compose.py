@@ -508,10 +508,12 @@ def test_l3_all_buffers_of_nginx_fit_into_its_container() -> None:
     assert [http, bulk, events] == limits[:3]
     #: What nginx keeps of a connection, and of a request with its upstream, beside buffers, at most (a pool has 4 KB).
     own = 1 << 10, 8 << 10
+    count, each = re.findall(r"gzip_buffers (\d+) (\w+);", configuration)[0]
+    packer = (264 << 10) + int(count) * size(each)  # zlib's own state for a window of 32 KB, as nginx allots it
     slots = int(one(r"limit_conn bulk (\d+)")), int(one(r"limit_conn uploads (\d+)"))
     most = (
         connections * (headers + own[0])
-        + requests * (size(http) + answer + own[1])
+        + requests * (size(http) + answer + packer + own[1])
         + slots[0] * size(bulk)
         + slots[1] * size(events)
         + (16 << 20)  # two processes, and what they share

@@ -131,6 +131,7 @@ class PagePlace(PageSums, kw_only=True):
     """Page views of one page."""
 
     page_id: str
+    before: Natural | UnsetType = UNSET
 
 
 class PageStatistics(Struct, kw_only=True):
@@ -144,6 +145,7 @@ class PageStatistics(Struct, kw_only=True):
     tz: str
     page_id: str | UnsetType = UNSET
     total: PageSums
+    before: PageSums | UnsetType = UNSET
     stats: list[PageBucket]
     pages: list[PagePlace] | UnsetType = UNSET
 
@@ -175,6 +177,7 @@ class TypeCount(Struct):
 
     event_type: str
     count: Positive
+    before: Natural | UnsetType = UNSET
 
 
 class TopEvents(Struct, kw_only=True):

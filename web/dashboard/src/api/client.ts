@@ -65,18 +65,30 @@ export async function ask(address: string, init: RequestInit = {}): Promise<Resp
         throw new Problem(0, NO_ANSWER, "");
       },
     );
-    // Readiness says 503 in its own words.
-    if (!answer.ok && !(address === "health/ready" && answer.status === 503)) throw await problemOf(answer);
+    // Readiness says 503 in its own words, and 304 is asked for.
+    if (!answer.ok && answer.status !== 304 && !(address === "health/ready" && answer.status === 503))
+      throw await problemOf(answer);
     return answer;
   } finally {
     leave();
   }
 }
 
-/** Ask for JSON. */
-export async function get<T>(address: string, signal?: AbortSignal): Promise<T> {
-  const answer = await ask(address, signal ? { signal, headers: { accept: "application/json" } } : {});
-  const data = (await answer.json()) as T & { asOf?: string };
-  learn(data.asOf);
-  return data;
+export interface Known<T> {
+  readonly data: T;
+  readonly tag: string | null;
 }
+
+/** Ask for JSON again: what is known already is not sent once more, but for the moment at which it is true now. */
+export async function again<T>(address: string, signal?: AbortSignal, known?: Known<T>): Promise<Known<T>> {
+  const headers = { accept: "application/json", ...(known?.tag && { "if-none-match": known.tag }) };
+  const answer = await ask(address, { headers, ...(signal && { signal }) });
+  const asOf = answer.headers.get("tallybook-as-of");
+  const data = answer.status === 304 ? { ...known!.data, ...(asOf && { asOf }) } : ((await answer.json()) as T);
+  learn((data as { asOf?: string }).asOf);
+  return { data, tag: answer.headers.get("etag") };
+}
+
+/** Ask for JSON. */
+export const get = async <T>(address: string, signal?: AbortSignal): Promise<T> =>
+  (await again<T>(address, signal)).data;

@@ -3,7 +3,7 @@
 import { type Signal, signal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { eachSecond } from "../state/clock";
-import { get } from "./client";
+import { again, type Known } from "./client";
 import { Problem } from "./problem";
 
 export interface State<T> {
@@ -31,6 +31,7 @@ class Resource<T> {
   #failures = 0;
   #abort: AbortController | undefined;
   #isPartial = false;
+  #known: Known<T> | undefined;
 
   constructor(readonly address: string) {}
 
@@ -78,16 +79,17 @@ class Resource<T> {
   async #answer(signal: AbortSignal): Promise<T> {
     const partial = `${this.address}${this.address.includes("?") ? "&" : "?"}partial=true`;
     if (this.#isPartial) {
-      const data = await get<T & { partial?: boolean }>(partial, signal);
+      const { data } = await again<T & { partial?: boolean }>(partial, signal);
       this.#isPartial = Boolean(data.partial);
       return data;
     }
     try {
-      return await get<T>(this.address, signal);
+      this.#known = await again<T>(this.address, signal, this.#known);
+      return this.#known.data;
     } catch (error) {
       if (!(error instanceof Problem && AWAY.has(error.code) && PARTIAL.test(this.address))) throw error;
       this.#isPartial = true;
-      return await get<T>(partial, signal);
+      return (await again<T>(partial, signal)).data;
     }
   }
 

@@ -736,7 +736,7 @@ export interface components {
         Problem: {
             /**
              * @description Where the code is explained
-             * @example /docs/errors#malformed
+             * @example ../docs/errors#malformed
              */
             type: string;
             /** @description What this kind of error means, and what to do */
@@ -2238,7 +2238,10 @@ export interface operations {
                 /** @description Whose: of people (`human`, when not given), of machines (`bots`), or of both (`all`). Clicks of `POST /stats` are not looked at and count as those of people */
                 traffic?: "all" | "bots" | "human";
             };
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the answer that is known */
+                "If-None-Match"?: string;
+            };
             path: {
                 /**
                  * @description The banner
@@ -2285,6 +2288,15 @@ export interface operations {
                     "application/json": components["schemas"]["BannerStatistics"] | components["schemas"]["BannerMetrics"];
                     "text/csv": string;
                 };
+            };
+            /** @description The answer of `If-None-Match` still holds */
+            304: {
+                headers: {
+                    /** @description When it was asked again, where it has that */
+                    "Tallybook-As-Of"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `foreign_host`, `malformed` */
             400: {
@@ -3075,7 +3087,10 @@ export interface operations {
                 /** @description Whose: of people (`human`, when not given), of machines (`bots`), or of both (`all`). Clicks of `POST /stats` are not looked at and count as those of people */
                 traffic?: "all" | "bots" | "human";
             };
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the answer that is known */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -3128,6 +3143,15 @@ export interface operations {
                     "application/x-ndjson": string;
                     "application/vnd.apache.parquet": string;
                 };
+            };
+            /** @description The answer of `If-None-Match` still holds */
+            304: {
+                headers: {
+                    /** @description When it was asked again, where it has that */
+                    "Tallybook-As-Of"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `foreign_host`, `malformed` */
             400: {
@@ -3566,7 +3590,10 @@ export interface operations {
                 /** @description While Redis or Postgres is away: what is known, marked as partial, not 503 */
                 partial?: boolean;
             };
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the answer that is known */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -3607,6 +3634,15 @@ export interface operations {
                     "application/json": components["schemas"]["Total"];
                     "text/csv": string;
                 };
+            };
+            /** @description The answer of `If-None-Match` still holds */
+            304: {
+                headers: {
+                    /** @description When it was asked again, where it has that */
+                    "Tallybook-As-Of"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `foreign_host`, `malformed` */
             400: {
@@ -3799,7 +3835,10 @@ export interface operations {
                 /** @description While Redis or Postgres is away: what is known, marked as partial, not 503 */
                 partial?: boolean;
             };
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the answer that is known */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -3835,6 +3874,15 @@ export interface operations {
                     "application/json": components["schemas"]["Top"] | components["schemas"]["RateTop"];
                     "text/csv": string;
                 };
+            };
+            /** @description The answer of `If-None-Match` still holds */
+            304: {
+                headers: {
+                    /** @description When it was asked again, where it has that */
+                    "Tallybook-As-Of"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `foreign_host`, `malformed` */
             400: {
@@ -4007,7 +4055,10 @@ export interface operations {
                 /** @description Trackers to name, 10 when not given */
                 limit?: number;
             };
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the answer that is known */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -4040,6 +4091,15 @@ export interface operations {
                     "application/x-ndjson": string;
                     "application/vnd.apache.parquet": string;
                 };
+            };
+            /** @description The answer of `If-None-Match` still holds */
+            304: {
+                headers: {
+                    /** @description When it was asked again, where it has that */
+                    "Tallybook-As-Of"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `malformed`, `foreign_host` */
             400: {
@@ -4187,7 +4247,10 @@ export interface operations {
                  */
                 against_to?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the answer that is known */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -4238,6 +4301,15 @@ export interface operations {
                     "application/x-ndjson": string;
                     "application/vnd.apache.parquet": string;
                 };
+            };
+            /** @description The answer of `If-None-Match` still holds */
+            304: {
+                headers: {
+                    /** @description When it was asked again, where it has that */
+                    "Tallybook-As-Of"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `malformed`, `foreign_host` */
             400: {
@@ -5388,7 +5460,10 @@ export interface operations {
                 /** @description Estimates, which take about half the time */
                 approx?: boolean;
             };
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the answer that is known */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -5431,6 +5506,15 @@ export interface operations {
                     "application/x-ndjson": string;
                     "application/vnd.apache.parquet": string;
                 };
+            };
+            /** @description The answer of `If-None-Match` still holds */
+            304: {
+                headers: {
+                    /** @description When it was asked again, where it has that */
+                    "Tallybook-As-Of"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `malformed`, `foreign_host` */
             400: {
@@ -5568,7 +5652,10 @@ export interface operations {
                 /** @description Also the buckets without events, with 0 */
                 fill?: boolean;
             };
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the answer that is known */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -5604,6 +5691,15 @@ export interface operations {
                     "application/x-ndjson": string;
                     "application/vnd.apache.parquet": string;
                 };
+            };
+            /** @description The answer of `If-None-Match` still holds */
+            304: {
+                headers: {
+                    /** @description When it was asked again, where it has that */
+                    "Tallybook-As-Of"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `malformed`, `foreign_host` */
             400: {
@@ -5747,7 +5843,10 @@ export interface operations {
                  */
                 against_to?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the answer that is known */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -5777,6 +5876,15 @@ export interface operations {
                     "application/x-ndjson": string;
                     "application/vnd.apache.parquet": string;
                 };
+            };
+            /** @description The answer of `If-None-Match` still holds */
+            304: {
+                headers: {
+                    /** @description When it was asked again, where it has that */
+                    "Tallybook-As-Of"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `malformed`, `foreign_host` */
             400: {
@@ -5904,7 +6012,10 @@ export interface operations {
                  */
                 tz?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the answer that is known */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -5952,6 +6063,15 @@ export interface operations {
                     "application/x-ndjson": string;
                     "application/vnd.apache.parquet": string;
                 };
+            };
+            /** @description The answer of `If-None-Match` still holds */
+            304: {
+                headers: {
+                    /** @description When it was asked again, where it has that */
+                    "Tallybook-As-Of"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `malformed`, `foreign_host` */
             400: {
@@ -6094,7 +6214,10 @@ export interface operations {
                 /** @description `next` of the page before; everything else but `limit` has to stay as it was */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the answer that is known */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -6138,6 +6261,15 @@ export interface operations {
                     "text/csv": string;
                     "application/x-ndjson": string;
                 };
+            };
+            /** @description The answer of `If-None-Match` still holds */
+            304: {
+                headers: {
+                    /** @description When it was asked again, where it has that */
+                    "Tallybook-As-Of"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `malformed`, `foreign_host` */
             400: {
@@ -6280,7 +6412,10 @@ export interface operations {
                 /** @description Rows, 100 when not given; days and hours are all given */
                 limit?: number;
             };
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the answer that is known */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -6329,6 +6464,15 @@ export interface operations {
                     "application/x-ndjson": string;
                     "application/vnd.apache.parquet": string;
                 };
+            };
+            /** @description The answer of `If-None-Match` still holds */
+            304: {
+                headers: {
+                    /** @description When it was asked again, where it has that */
+                    "Tallybook-As-Of"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `malformed`, `foreign_host` */
             400: {
@@ -6457,7 +6601,10 @@ export interface operations {
                 /** @description `next` of the page before; everything else but `limit` has to stay as it was */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the answer that is known */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -6483,6 +6630,15 @@ export interface operations {
                      */
                     "application/json": components["schemas"]["Banners"];
                 };
+            };
+            /** @description The answer of `If-None-Match` still holds */
+            304: {
+                headers: {
+                    /** @description When it was asked again, where it has that */
+                    "Tallybook-As-Of"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `foreign_host`, `malformed` */
             400: {
@@ -6603,7 +6759,10 @@ export interface operations {
                 /** @description `next` of the page before; everything else but `limit` has to stay as it was */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the answer that is known */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -6628,6 +6787,15 @@ export interface operations {
                      */
                     "application/json": components["schemas"]["Trackers"];
                 };
+            };
+            /** @description The answer of `If-None-Match` still holds */
+            304: {
+                headers: {
+                    /** @description When it was asked again, where it has that */
+                    "Tallybook-As-Of"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `foreign_host`, `malformed` */
             400: {
@@ -6748,7 +6916,10 @@ export interface operations {
                 /** @description `next` of the page before; everything else but `limit` has to stay as it was */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the answer that is known */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -6775,6 +6946,15 @@ export interface operations {
                      */
                     "application/json": components["schemas"]["Links"];
                 };
+            };
+            /** @description The answer of `If-None-Match` still holds */
+            304: {
+                headers: {
+                    /** @description When it was asked again, where it has that */
+                    "Tallybook-As-Of"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `foreign_host`, `malformed` */
             400: {
@@ -6895,7 +7075,10 @@ export interface operations {
                 /** @description `next` of the page before; everything else but `limit` has to stay as it was */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the answer that is known */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -6925,6 +7108,15 @@ export interface operations {
                      */
                     "application/json": components["schemas"]["Sites"];
                 };
+            };
+            /** @description The answer of `If-None-Match` still holds */
+            304: {
+                headers: {
+                    /** @description When it was asked again, where it has that */
+                    "Tallybook-As-Of"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `foreign_host`, `malformed` */
             400: {
@@ -7578,7 +7770,10 @@ export interface operations {
     accounting: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the answer that is known */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -7592,6 +7787,15 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Accounts"];
                 };
+            };
+            /** @description The answer of `If-None-Match` still holds */
+            304: {
+                headers: {
+                    /** @description When it was asked again, where it has that */
+                    "Tallybook-As-Of"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `foreign_host`, `malformed` */
             400: {
@@ -7789,7 +7993,10 @@ export interface operations {
     freshness: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the answer that is known */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -7820,6 +8027,15 @@ export interface operations {
                      */
                     "application/json": components["schemas"]["Freshness"];
                 };
+            };
+            /** @description The answer of `If-None-Match` still holds */
+            304: {
+                headers: {
+                    /** @description When it was asked again, where it has that */
+                    "Tallybook-As-Of"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `foreign_host`, `malformed` */
             400: {
@@ -7926,7 +8142,10 @@ export interface operations {
                 /** @description `next` of the page before, with the same `table` */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the answer that is known */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -7962,6 +8181,15 @@ export interface operations {
                      */
                     "application/json": components["schemas"]["DeadLetters"];
                 };
+            };
+            /** @description The answer of `If-None-Match` still holds */
+            304: {
+                headers: {
+                    /** @description When it was asked again, where it has that */
+                    "Tallybook-As-Of"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `foreign_host`, `malformed` */
             400: {
