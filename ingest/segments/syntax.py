@@ -81,7 +81,7 @@ def write(node: Node) -> str:
     """The segment as text: as short as it can be, and the same for equal segments."""
     match node:
         case Term(field, operator, value, is_quoted):
-            return _path(field) + operator + (_quoted(value) if is_quoted or not _is_bare(value) else value)
+            return named(field) + operator + (_quoted(value) if is_quoted else _text(value))
         case Not(part):
             return f"not {_part(part, (And, Or))}"
         case And(parts):
@@ -95,9 +95,19 @@ def _part(node: Node, weaker: tuple[type, ...]) -> str:
     return f"({write(node)})" if isinstance(node, weaker) else write(node)
 
 
-def _path(field: tuple[str, ...]) -> str:
+def named(field: tuple[str, ...]) -> str:
+    """The field as a segment names it."""
     name, *keys = field
     return ".".join([name, *(key if KEY.fullmatch(key) else _quoted(key) for key in keys)])
+
+
+def valued(value: str | float | bool) -> str:
+    """The value of a document as a segment writes it."""
+    return _text(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _text(value: str) -> str:
+    return value if _is_bare(value) else _quoted(value)
 
 
 def _is_bare(value: str) -> bool:

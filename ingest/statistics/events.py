@@ -103,7 +103,7 @@ async def daily_users(request: Request) -> Response:
 async def event_series(request: Request) -> Response:
     """Return events and their users by minute, hour or day."""
     values = query(request, ("from", "to", "step", "segment", "tz", "event_type", "fill"))
-    asked, is_filled, event_type = span(values, SERIES_DAYS, "day"), flag(values, "fill"), _type(values)
+    asked, is_filled, event_type = span(values, SERIES_DAYS, "day"), flag(values, "fill"), event_type_of(values)
     text, of = asked_for(values, "segment", FIELDS)
     sql = _SERIES.substitute(events=EVENTS, segment=of.sql, bucket=asked.bucket("toUnixTimestamp(occurred_at)"))
     parameters = {**asked.parameters, **of.parameters, "event_type": event_type}
@@ -164,7 +164,7 @@ async def retention(request: Request) -> Response:
     zone, start = zone_of(values), day(values, "start_date")
     window = choice(values, "window", get_args(Window), "week")
     number = integer(values, "windows", 1, WINDOWS_MOST, WINDOWS)
-    event_type = _type(values)
+    event_type = event_type_of(values)
     width = _WINDOW_DAYS[window]
     asked = between(start, start + timedelta(days=number * width), zone, width)
     parameters = {**asked.parameters, "seconds": width * _DAY_S, "event_type": event_type}
@@ -186,7 +186,7 @@ async def retention(request: Request) -> Response:
 # -- parts -------------------------------------------------------------------------------------------------------------
 
 
-def _type(values: Mapping[str, str]) -> str:
+def event_type_of(values: Mapping[str, str]) -> str:
     """Return the type of events that is asked for; empty for all of them. Raise Invalid."""
     event_type = values.get("event_type", "")
     if len(event_type) > TYPE_MOST:

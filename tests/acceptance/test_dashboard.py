@@ -340,6 +340,31 @@ def test_visitors_are_those_of_the_interface_and_never_added_up(dashboard: Dashb
         ]
 
 
+def test_a_segment_is_suggested_from_a_sample_that_is_called_one(dashboard: Dashboard, filled: dict[str, Any]) -> None:
+    script = """
+    await page.goto(args.url + "ui/events?range=7d&tz=UTC");
+    const box = page.getByLabel("Segment");
+    await box.click();
+    await page.getByText(/Suggestions come from a sample of/).waitFor();
+    const offered = () => page.locator("form.segment datalist option").evaluateAll((all) =>
+        all.map((one) => one.value));
+    const found = [];
+    for (const text of ["", "event_type:purchase and prop", "properties.country:"]) {
+        await box.fill(text);
+        found.push(await offered());
+    }
+    return {found};
+    """
+    found = dashboard.look(script)
+    fields = {one["field"]: one["values"] for one in dashboard.get("/events/fields")["fields"]}
+    assert found["found"] == [
+        [f"{field}:" for field in fields],
+        [f"event_type:purchase and {field}:" for field in fields if field.startswith("properties.")],
+        [f"properties.country:{value}" for value in fields["properties.country"]],
+    ]
+    assert set(fields["properties.country"]) == {"UA", "DE", "PL"}
+
+
 def test_live_mode_shows_clicks_as_they_come_and_never_falls(dashboard: Dashboard) -> None:
     script = """
     await page.goto(args.url + "ui/banners/4711?range=15m&live=1");

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from ingest.http.openapi import Answer, Operation, Parameter
 from ingest.segments.parser import LENGTH_MOST
-from ingest.statistics import answers, events, exports
+from ingest.statistics import answers, event_fields, events, exports
 from ingest.statistics.clickhouse_operations.parameters import AGAINST_DATES, ERRORS, SPAN, TZ, limit, text
 from ingest.statistics.ranges import Step
 
@@ -132,6 +132,38 @@ OPERATIONS = [
         },
         errors=ERRORS,
         order=410,
+    ),
+    Operation(
+        method="GET",
+        path="/events/fields",
+        handler=event_fields.event_fields,
+        scope="stats:read",
+        body_use="refused",
+        summary="What a segment may name, from a sample",
+        description=f"Of the last {event_fields.ROWS_MOST:,} events of {event_fields.DAYS} days, by day and id: their "
+        "fields, and values that several users have. `sampled` says of how many: what is rare may be missing. Events "
+        f"with more than {event_fields.BYTES_MOST:,} bytes of properties are left out.",
+        tag="events",
+        parameters=(
+            Parameter("event_type", Annotated[str, Meta(max_length=events.TYPE_MOST)], "Events of this type alone"),
+            Parameter("q", text(event_fields.WORDS_MOST), "Only fields that have this in their name, in any case"),
+        ),
+        answers={
+            200: Answer(
+                "The fields",
+                event_fields.EventFields,
+                example={
+                    "since": "2026-02-01",
+                    "sampled": 2000,
+                    "fields": [
+                        {"field": "event_type", "events": 2000, "values": ["page_opened", "purchase"]},
+                        {"field": "properties.country", "events": 1204, "values": ["UA", "DE"]},
+                    ],
+                },
+            )
+        },
+        errors=ERRORS,
+        order=415,
     ),
     Operation(
         method="GET",

@@ -366,6 +366,64 @@ async def test_the_worked_example_of_the_docs(empty: ClickHouse) -> None:
     }
 
 
+# -- suggestions -------------------------------------------------------------------------------------------------------
+
+
+async def suggested(clickhouse: ClickHouse, **parameters: str) -> dict[str, Any]:
+    async with asking(clickhouse) as client:
+        found: dict[str, Any] = (await client.get("/events/fields", params=parameters)).raise_for_status().json()
+    return found
+
+
+async def test_fields_are_suggested_as_a_segment_writes_them_and_no_value_of_few_people(empty: ClickHouse) -> None:
+    now = datetime.now(UTC)
+    common = {"country": "UA", "paid": True, "unit price": 12.5, "cart": {"step": "a b"}, "list": [1], "none": None}
+    events = [Event(n, now, f"u{n}", "buy", common | {"email": f"u{n}@x.example"}) for n in range(1, 6)]
+    # Five events of one user are no five users; and old ones are no part of the sample.
+    events += [Event(n, now, "u1", "view", {"page": "/x"}) for n in range(6, 11)]
+    events += [Event(n, now - timedelta(days=40), f"u{n}", "old", {"old": "1"}) for n in range(11, 17)]
+    await store(empty, events)
+    found = await suggested(empty)
+    assert found["sampled"] == 10
+    assert {one["field"]: (one["events"], one["values"]) for one in found["fields"]} == {
+        "event_type": (10, ["buy"]),
+        "properties.country": (5, ["UA"]),
+        "properties.paid": (5, ["true"]),
+        'properties."unit price"': (5, ["12.5"]),
+        "properties.cart.step": (5, ['"a b"']),
+        "properties.email": (5, []),
+        "properties.page": (5, []),
+    }
+    for one in found["fields"]:  # each suggestion is a segment, and finds its events
+        for value in one["values"]:
+            answer = await asked(
+                empty,
+                "top-events",
+                **{"from": now.date(), "to": now.date()},
+                segment=f"{one['field']}:{value}",
+            )
+            assert answer.json()["events"][0]["count"] == 5
+    assert [one["field"] for one in (await suggested(empty, q="CART"))["fields"]] == ["properties.cart.step"]
+    assert (await suggested(empty, event_type="view"))["sampled"] == 5
+    nothing = await suggested(empty, event_type="' OR 1 --")
+    assert (nothing["sampled"], nothing["fields"]) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "status", "fault"),
+    [
+        ({"q": ""}, 422, "q"),
+        ({"q": "x" * 101}, 422, "q"),
+        ({"event_type": "x" * 65}, 422, "event_type"),
+        ({"x": "1"}, 400, "x"),
+    ],
+)
+async def test_l6_what_cannot_be_suggested_is_refused(parameters: dict[str, str], status: int, fault: str) -> None:
+    async with asking(None) as client:
+        answer = await client.get("/events/fields", params=parameters)
+    assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (status, fault)
+
+
 # -- files -------------------------------------------------------------------------------------------------------------
 
 

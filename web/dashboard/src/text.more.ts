@@ -152,6 +152,7 @@ export const M = {
   operators: { ":": "is", "!=": "is not", "<": "below", "<=": "at most", ">": "above", ">=": "at least" } as Words,
   value: "Value",
   addRule: "Add a row",
+  sampled: (events: string) => `Suggestions come from a sample of ${events} events, so others may be missing.`,
 
   // retention
   start: "Start",

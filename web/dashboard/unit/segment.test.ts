@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { parted, unitsOf } from "../src/segment/position";
 import { flat, value, written } from "../src/segment/quote";
+import { completions } from "../src/segment/suggest";
 
 describe("positions", () => {
   it("are code points of the service and units here", () => {
@@ -53,5 +54,29 @@ describe("rows", () => {
 
   it("read = as :", () => {
     expect(written(flat("event_type=a AND user_id=b")!)).toBe("event_type:a and user_id:b");
+  });
+});
+
+describe("suggestions", () => {
+  const known = [
+    { field: "event_type", values: ["purchase", '"a b"'] },
+    { field: "properties.country", values: ["UA", "DE"] },
+    { field: 'properties."unit price"', values: [] },
+  ];
+  it.each([
+    ["", ["event_type:", "properties.country:", 'properties."unit price":']],
+    ["ev", ["event_type:"]],
+    ["event_type:", ["event_type:purchase", 'event_type:"a b"']],
+    ["event_type:pur", ["event_type:purchase"]],
+    [
+      "event_type!=purchase and (prop",
+      ["event_type!=purchase and (properties.country:", 'event_type!=purchase and (properties."unit price":'],
+    ],
+    ['not properties."un', []],
+    ["x:1 or properties.country:d", ["x:1 or properties.country:DE"]],
+    ["event_type:purchase", []],
+    ["properties.amount>", []],
+  ])("follow %s", (text, expected) => {
+    expect(completions(text, known)).toEqual(expected);
   });
 });

@@ -52,7 +52,8 @@ export class Lane {
 /** A worker reads ClickHouse by two statements and refuses others after two seconds, so the page sends two. */
 const slow = new Lane(2);
 const quick = new Lane(4);
-const SLOW = /^(stats\/(dau|top-events|retention|pages|events|trackers|web)\b|stats\?tracker_id=|logs\b|links\/)/;
+const SLOW =
+  /^(events\/fields|stats\/(dau|top-events|retention|pages|events|trackers|web)\b|stats\?tracker_id=|logs\b|links\/)/;
 
 /** Ask, and return the answer whatever its type. Throws Problem, or an AbortError. */
 export async function ask(address: string, init: RequestInit = {}): Promise<Response> {

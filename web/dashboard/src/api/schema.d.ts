@@ -357,6 +357,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/events/fields": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a segment may name, from a sample
+         * @description Of the last 2,000 events of 30 days, by day and id: their fields, and values that several users have. `sampled` says of how many: what is rare may be missing. Events with more than 4,096 bytes of properties are left out.
+         */
+        get: operations["eventFields"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/stats/retention": {
         parameters: {
             query?: never;
@@ -1695,6 +1715,31 @@ export interface components {
             count: number;
             /** @description How often in the range to compare with */
             before?: number;
+        };
+        /**
+         * EventFields
+         * @description Fields of events, those of most events first.
+         */
+        EventFields: {
+            /**
+             * Format: date
+             * @description First day of the sample, in UTC
+             */
+            since: string;
+            /** @description Events of the sample: others may have other fields and values */
+            sampled: number;
+            fields: components["schemas"]["EventField"][];
+        };
+        /**
+         * EventField
+         * @description A field as a segment names it.
+         */
+        EventField: {
+            field: string;
+            /** @description Events of the sample that have it */
+            events: number;
+            /** @description Values of 5 users or more, as a segment writes them, the most common first */
+            values: string[];
         };
         /**
          * Retention
@@ -5875,6 +5920,171 @@ export interface operations {
                     "text/csv": string;
                     "application/x-ndjson": string;
                     "application/vnd.apache.parquet": string;
+                };
+            };
+            /** @description The answer of `If-None-Match` still holds */
+            304: {
+                headers: {
+                    /** @description When it was asked again, where it has that */
+                    "Tallybook-As-Of"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `malformed`, `foreign_host` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "malformed" | "foreign_host";
+                        /** @constant */
+                        status?: 400;
+                    };
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unauthorized";
+                        /** @constant */
+                        status?: 401;
+                    };
+                };
+            };
+            /** @description `forbidden`, `foreign_request` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "forbidden" | "foreign_request";
+                        /** @constant */
+                        status?: 403;
+                    };
+                };
+            };
+            /** @description `invalid` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "invalid";
+                        /** @constant */
+                        status?: 422;
+                    };
+                };
+            };
+            /** @description `limited` */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "limited";
+                        /** @constant */
+                        status?: 429;
+                    };
+                };
+            };
+            /** @description `unexpected` */
+            500: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unexpected";
+                        /** @constant */
+                        status?: 500;
+                    };
+                };
+            };
+            /** @description `clickhouse_unavailable`, `busy`, `postgres_unavailable` */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the request is repeated */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "clickhouse_unavailable" | "busy" | "postgres_unavailable";
+                        /** @constant */
+                        status?: 503;
+                    };
+                };
+            };
+        };
+    };
+    eventFields: {
+        parameters: {
+            query?: {
+                /** @description Events of this type alone */
+                event_type?: string;
+                /** @description Only fields that have this in their name, in any case */
+                q?: string;
+            };
+            header?: {
+                /** @description The `ETag` of the answer that is known */
+                "If-None-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The fields */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "since": "2026-02-01",
+                     *       "sampled": 2000,
+                     *       "fields": [
+                     *         {
+                     *           "field": "event_type",
+                     *           "events": 2000,
+                     *           "values": [
+                     *             "page_opened",
+                     *             "purchase"
+                     *           ]
+                     *         },
+                     *         {
+                     *           "field": "properties.country",
+                     *           "events": 1204,
+                     *           "values": [
+                     *             "UA",
+                     *             "DE"
+                     *           ]
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["EventFields"];
                 };
             };
             /** @description The answer of `If-None-Match` still holds */

@@ -14,6 +14,7 @@ export type Retention = Schemas["Retention"];
 export type PageStatistics = Schemas["PageStatistics"];
 export type EventLogs = Schemas["EventLogs"];
 export type LoggedEvent = Schemas["LoggedEvent"];
+export type EventFields = Schemas["EventFields"];
 export type EventSeries = Schemas["EventSeries"];
 export type Freshness = Schemas["Freshness"];
 export type BannerList = Schemas["Banners"];

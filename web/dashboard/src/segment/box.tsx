@@ -2,11 +2,15 @@
 
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import type { Problem } from "../api/problem";
+import { useApi } from "../api/resource";
+import type { EventFields } from "../api/shapes";
 import { query, set } from "../state/url";
 import { M } from "../text.more";
+import * as format from "../time/format";
 import { Builder } from "./builder";
 import { parted, unitsOf } from "./position";
 import { flat } from "./quote";
+import { completions } from "./suggest";
 
 export function Box(props: {
   /** The parameter of the address, and that of the interface which a fault names. */
@@ -15,6 +19,8 @@ export function Box(props: {
   label: string;
   example: string;
   fields: readonly string[];
+  /** Where fields and values are suggested from. */
+  suggestions?: string;
   problem?: Problem | undefined;
 }) {
   const given = query.value.get(props.name) ?? "";
@@ -31,6 +37,9 @@ export function Box(props: {
     input.current.setSelectionRange(at, at);
     if (document.activeElement?.closest("form") === input.current.form) input.current.focus();
   }, [fault]);
+  const [isUsed, use] = useState(false);
+  const known = useApi<EventFields>(isUsed || isBuilt ? (props.suggestions ?? null) : null);
+  const suggested = known.data?.fields ?? props.fields.map((field) => ({ field, values: [] }));
   const rows = flat(text);
   const marked = isFaulty && fault.position !== undefined ? parted(given, fault.position) : undefined;
   return (
@@ -51,11 +60,16 @@ export function Box(props: {
           placeholder={props.example}
           spellcheck={false}
           autocomplete="off"
+          list={`${id}s`}
+          onFocus={() => use(true)}
           maxLength={1000}
           aria-invalid={isFaulty}
           {...(isFaulty && { "aria-describedby": `${id}e` })}
           onInput={(event) => type(event.currentTarget.value)}
         />
+        <datalist id={`${id}s`}>
+          {isUsed && completions(text, suggested).map((one) => <option key={one} value={one} />)}
+        </datalist>
         <button type="submit">{M.apply}</button>
         <button type="button" aria-expanded={isBuilt} onClick={() => build(!isBuilt)}>
           {M.builder}
@@ -78,8 +92,8 @@ export function Box(props: {
           {fault.detail}
         </p>
       )}
-      {isBuilt &&
-        (rows ? <Builder rows={rows} fields={props.fields} change={type} /> : <p class="soft">{M.tooDeep}</p>)}
+      {isBuilt && (rows ? <Builder rows={rows} fields={suggested} change={type} /> : <p class="soft">{M.tooDeep}</p>)}
+      {known.data && <p class="soft">{M.sampled(format.count(known.data.sampled))}</p>}
     </form>
   );
 }

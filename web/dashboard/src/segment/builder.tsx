@@ -2,7 +2,8 @@
 
 import { T } from "../text";
 import { M } from "../text.more";
-import { type Flat, OPERATORS, type Rule, written } from "./quote";
+import { type Flat, field, OPERATORS, type Rule, written } from "./quote";
+import type { Suggested } from "./suggest";
 
 export function Builder({
   rows,
@@ -10,7 +11,7 @@ export function Builder({
   change,
 }: {
   rows: Flat;
-  fields: readonly string[];
+  fields: readonly Suggested[];
   change: (text: string) => void;
 }) {
   const put = (rules: readonly Rule[], joint = rows.joint) => change(written({ joint, rules }));
@@ -51,9 +52,17 @@ export function Builder({
               </option>
             ))}
           </select>
+          <datalist id={`segment-values-${index}`}>
+            {fields
+              .find((one) => one.field === field(rule.field))
+              ?.values.map((one) => (
+                <option key={one} value={plain(one)} />
+              ))}
+          </datalist>
           <input
             class="code"
             aria-label={M.value}
+            list={`segment-values-${index}`}
             value={rule.value}
             onInput={(event) => edit(index, { value: event.currentTarget.value })}
           />
@@ -68,15 +77,18 @@ export function Builder({
       ))}
       <datalist id="segment-fields">
         {fields.map((one) => (
-          <option key={one} value={one} />
+          <option key={one.field} value={one.field} />
         ))}
       </datalist>
       <button
         type="button"
-        onClick={() => put([...rows.rules, { field: fields[0] ?? "", operator: ":", value: "value" }])}
+        onClick={() => put([...rows.rules, { field: fields[0]?.field ?? "", operator: ":", value: "value" }])}
       >
         {M.addRule}
       </button>
     </fieldset>
   );
 }
+
+/** A value without its quotes: rows write them where they are needed. */
+const plain = (value: string): string => (value.startsWith('"') ? (JSON.parse(value) as string) : value);

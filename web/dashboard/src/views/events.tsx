@@ -112,6 +112,7 @@ export function Events() {
         label={M.segment}
         example="event_type:purchase and properties.country:UA"
         fields={["event_type", "user_id", "properties."]}
+        suggestions={question("events/fields", { event_type: type })}
         problem={problem?.faults.length ? problem : undefined}
       />
       <div class="group choices">
