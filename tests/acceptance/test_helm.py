@@ -25,7 +25,7 @@ image: {repository: registry.example/tallybook, tag: 0.1.0, pullSecrets: [{name:
 stores:
   owner: {secret: owner, key: url}
   log: {secret: kafka, key: url}
-settings: {TALLYBOOK_BANNERS: registered, TALLYBOOK_SHARDS: 4, TALLYBOOK_COOKIE_SECURE: true}
+settings: {TALLYBOOK_BANNERS: registered, TALLYBOOK_SHARDS: 4, TALLYBOOK_HONOUR_DNT: true}
 ingest:
   trustedProxies: [10.0.0.0/8, "fd00::/8"]
   migrateConnections: true

@@ -57,8 +57,8 @@ OPERATIONS = [
             Parameter(
                 "metrics",
                 Annotated[str, Meta(max_length=200)],
-                f"Numbers that the caller relies on, separated by commas: {', '.join(statistics.NUMBERS)}. The answer has "
-                "all that can be known. `visitors` of more than one day is 422",
+                f"Numbers that the caller relies on, separated by commas: {', '.join(statistics.NUMBERS)}. The answer "
+                "has all that can be known. `visitors` of more than one day is 422",
                 example="visits,visitorDays",
             ),
             Parameter(
