@@ -1,6 +1,7 @@
 // Send one request within a deadline.
 
 import type { Answer } from "./errors.js";
+import { milliseconds } from "./runtime.js";
 
 /** Bytes of an answer. More is no answer. */
 const ANSWER_MAX = 64 << 20;
@@ -20,7 +21,7 @@ export const ask = async (
   const late = new Promise<never>((_, fail) => {
     attempt.signal.addEventListener("abort", () => fail(attempt.signal.reason), { once: true });
   });
-  const timer = setTimeout(() => attempt.abort(new Error("no answer in time")), Math.max(timeoutS, 0) * 1000);
+  const timer = setTimeout(() => attempt.abort(new Error("no answer in time")), milliseconds(timeoutS));
   try {
     // The race is for functions that do not heed the signal.
     return await Promise.race([late, answerOf(fetch, url, { redirect: "manual", ...init, signal: attempt.signal })]);

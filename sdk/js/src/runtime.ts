@@ -22,9 +22,12 @@ export const readFile = (path: string): string => {
 export const outside = (): ((work: () => void) => void) =>
   node?.getBuiltinModule?.("node:async_hooks")?.AsyncLocalStorage.snapshot() ?? ((work: () => void) => work());
 
-/** Call back after a time. The timer does not keep the process alive. */
-export const later = (work: () => void, ms: number): ReturnType<typeof setTimeout> => {
-  const timer = setTimeout(work, Math.min(Math.max(ms, 0), 2 ** 31 - 1));
+/** Return seconds as a timer takes them. */
+export const milliseconds = (seconds: number): number => Math.min(Math.max(seconds * 1000, 0), 2 ** 31 - 1);
+
+/** Call back after some seconds. The timer does not keep the process alive. */
+export const later = (work: () => void, seconds: number): ReturnType<typeof setTimeout> => {
+  const timer = setTimeout(work, milliseconds(seconds));
   (timer as { unref?(): void }).unref?.();
   return timer;
 };

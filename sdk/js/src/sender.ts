@@ -7,7 +7,7 @@ import { ask, type Fetch, mayHaveArrived, messageOf, packed } from "./http.js";
 import { type Bounds, type Instant, Queue } from "./queue.js";
 import { type Entry, EVENTS, type Route } from "./records.js";
 import { add, type Report } from "./report.js";
-import { closeAtExit, closed, later, outside } from "./runtime.js";
+import { closeAtExit, closed, later, milliseconds, outside } from "./runtime.js";
 
 /** Bytes of a body of events from which on it is compressed. */
 const GZIP_MIN = 1024;
@@ -116,13 +116,13 @@ export class Sender {
   private failed = (error: unknown): void => {
     console.error("tallybook: sending failed:", error);
     clearTimeout(this.timer);
-    this.timer = later(this.work, 1000);
+    this.timer = later(this.work, 1);
   };
 
   private step(): void {
     let action = this.isStopped ? undefined : this.courier.next(now());
     for (; action && "sentAt" in action; action = this.courier.next(now())) this.send(action).catch(this.failed);
-    if (action) this.timer = later(this.work, (action.until - now().mono) * 1000);
+    if (action) this.timer = later(this.work, action.until - now().mono);
     const settled = this.waiters.filter((one) => this.courier.isSettled(one.serials));
     for (const one of settled) one.settle(true);
     this.tell();
@@ -211,7 +211,7 @@ export class Sender {
         },
       };
       // This timer keeps the process alive: somebody waits.
-      const timer = setTimeout(() => waiter.settle(false), timeoutS * 1000);
+      const timer = setTimeout(() => waiter.settle(false), milliseconds(timeoutS));
       this.waiters.push(waiter);
       this.outside(this.work);
     });
