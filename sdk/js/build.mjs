@@ -1,4 +1,4 @@
-// Build dist/: esm and cjs from src, and browser from web/snippet. With --check, look at the types alone.
+// Build dist/: esm and cjs from src, and browser from web/snippet.
 import { execFileSync } from "node:child_process";
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -17,21 +17,17 @@ writeFileSync(
   `// Made by build.mjs from docs/openapi.json. Do not edit.\n\n${components}`,
 );
 
-if (process.argv.includes("--check")) {
-  compile("--noEmit");
-} else {
-  rmSync(join(here, "dist"), { recursive: true, force: true });
-  compile();
-  compile(
-    ...["--outDir", "dist/cjs", "--module", "commonjs", "--moduleResolution", "node10"],
-    ...["--verbatimModuleSyntax", "false"],
-  );
-  compile(
-    ...["../../web/snippet/start.ts", "--outDir", "dist/browser", "--target", "es2021", "--module", "esnext"],
-    ...["--moduleResolution", "bundler", "--lib", "es2021,dom,dom.iterable", "--strict"],
-    ...["--declaration", "--removeComments"],
-  );
-  for (const kind of ["esm", "cjs"])
-    copyFileSync(join(here, "src/schema.d.ts"), join(here, `dist/${kind}/schema.d.ts`));
-  writeFileSync(join(here, "dist/cjs/package.json"), '{ "type": "commonjs" }\n');
-}
+rmSync(join(here, "dist"), { recursive: true, force: true });
+compile();
+// Types are looked at once: above, and those of the pages by their own tests.
+compile(
+  ...["--outDir", "dist/cjs", "--module", "commonjs", "--moduleResolution", "node10"],
+  ...["--verbatimModuleSyntax", "false", "--noCheck"],
+);
+compile(
+  ...["../../web/snippet/start.ts", "--outDir", "dist/browser", "--target", "es2021", "--module", "esnext"],
+  ...["--moduleResolution", "bundler", "--lib", "es2021,dom,dom.iterable", "--strict"],
+  ...["--declaration", "--removeComments", "--noCheck"],
+);
+for (const kind of ["esm", "cjs"]) copyFileSync(join(here, "src/schema.d.ts"), join(here, `dist/${kind}/schema.d.ts`));
+writeFileSync(join(here, "dist/cjs/package.json"), '{ "type": "commonjs" }\n');
