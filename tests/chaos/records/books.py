@@ -22,6 +22,8 @@ class RecordBooks(Books):
         self.refused: set[int] = set()
         self.mere: set[int] = set()
         self.events = EventBooks(self.fault)
+        #: Items of web pages that were acknowledged, by view and number.
+        self.items: set[tuple[str, int]] = set()
 
     def number(self) -> int:
         """The number of a record that is about to be sent."""
@@ -58,6 +60,17 @@ class RecordBooks(Books):
         for number in (rows.keys() | letters.keys()) - set(range(1, self._last + 1)):
             self.fault("E1", f"nobody sent record {number}")
         return lost, doubled
+
+    def check_items(self, rows: Iterable[tuple[str, int]]) -> tuple[int, int]:
+        """E1, when all is settled: each item of a page that was acknowledged is one row. Answers how many are lost, and
+        rows too many."""
+        found = Counter(rows)
+        for name in self.items - found.keys():
+            self.fault("E1", f"item {name} was acknowledged and is nowhere")
+        for name, number in found.items():
+            if number > 1:
+                self.fault("E1", f"{number} rows of item {name}")
+        return len(self.items - found.keys()), found.total() - len(found)
 
     def check_cursors(self, cursors: Iterable[Mapping[str, int]], found: Mapping[int, tuple[int, int]]) -> None:
         """E2 and E3, at any moment: below its cursor a table has as many rows as the cursor says, from as many places

@@ -1,5 +1,5 @@
-"""The crowd of the record path: browsers whose hits are counted, applications that upload events, programs that append
-to the log themselves, good records and bad ones, and somebody who looks after the dead letters."""
+"""The crowd of the record path: browsers whose hits are counted, pages that report, applications that upload events,
+programs that append to the log themselves, good records and bad ones, and somebody who looks after the dead letters."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from shared.record_log import dead_letters
 from shared.record_log.producer import new_name
 from shared.record_log.record_log import Log
 from shared.stores.postgres import POSTGRES_ERRORS
-from tests.chaos.clicks.crowd import Crowd
+from tests.chaos.clicks.crowd import AGENT, SITE_HOST, Crowd
 from tests.chaos.records.books import RecordBooks, numbers
 
 #: Codes of answers after which nothing was stored, and of those after which nobody knows.
@@ -50,7 +50,15 @@ class RecordCrowd(Crowd):
     def start(self) -> None:
         """Begin."""
         self._log = self._make_log()
-        trades = [*[self._hit] * 10, *[self._upload] * 3, self._prefetch, self._program, self._clerk, self._count]
+        trades = [
+            *[self._hit] * 10,
+            *[self._upload] * 3,
+            self._report,
+            self._prefetch,
+            self._program,
+            self._clerk,
+            self._count,
+        ]
         self._tasks = [asyncio.create_task(self._live(trade)) for trade in trades]
 
     async def stop(self) -> None:
@@ -121,6 +129,29 @@ class RecordCrowd(Crowd):
 
     def _key(self) -> dict[str, str]:
         return {"idempotency-key": secrets.token_hex(8)} if self._chance.random() < 0.4 else {}
+
+    # -- pages -----------------------------------------------------------------------------------------------------
+
+    async def _report(self, client: Any) -> None:
+        """Items of a page, sent under their names until they are acknowledged, and sometimes once more."""
+        await asyncio.sleep(self._chance.uniform(0, _PACE_S))
+        view = str(uuid.UUID(int=self._chance.getrandbits(128), version=4))
+        origin = f"https://{SITE_HOST}"
+        items = [{"k": "view", "v": view, "n": n, "t": 0, "u": f"{origin}/"} for n in range(self._chance.randint(1, 5))]
+        path, headers = "/c", AGENT | {"origin": origin, "content-type": "text/plain"}
+        while True:
+            if not await client.connect():
+                continue
+            answer = await client.ask("POST", path, headers, items)
+            if answer is None:
+                self._books.outcomes["report unknown"] += 1
+            elif answer.status == 204:
+                break
+            else:
+                self._note(answer, path)
+        self._records.items.update((view, one["n"]) for one in items)
+        if self._chance.random() < 0.3:
+            await client.ask("POST", path, headers, items)
 
     # -- records of others -----------------------------------------------------------------------------------------
 

@@ -138,6 +138,11 @@ def _nobody_looks_for_ids() -> None:
     configured_pipelines.EVENTS = configured_pipelines.EVENTS._replace(sift=sifted)
 
 
+def _no_look_for_repeats() -> None:
+    """The table of page items takes what comes."""
+    configured_pipelines.WEB = configured_pipelines.WEB._replace(repeats=None)
+
+
 #: A zombie does harm if it fell asleep in the midst of a batch: the chance of that, and for how long (the lease of the
 #: stage is 2 s).
 ASLEEP, ASLEEP_S = 0.02, 5.0
@@ -155,6 +160,7 @@ RECORD_MUTANTS = {
     "ordinals ignored": Mutant(_ordinals_ignored, ("deaf_kafka",)),
     "counted as one": Mutant(_counted_as_one, ("kill_worker",)),
     "nobody looks for ids": Mutant(_nobody_looks_for_ids, ("kill_aggregator",), "events_appended=0.03"),
+    "no look for repeats": Mutant(_no_look_for_repeats, ("swallow_inserts",)),
     "replayed under new ids": Mutant(_replayed_under_new_ids, ("swallow_redis", "kill_worker", "redis_away")),
 }
 #: Those that only one log brings out: Streams know a repeat when it comes, Kafka leaves it to the readers.

@@ -77,6 +77,8 @@ class RecordReport(Report):
     letters: int = 0
     events: int = 0
     event_rows: int = 0
+    items: int = 0
+    item_rows: int = 0
     accounts: dict[str, int] = msgspec.field(default_factory=dict)
     forgotten: int = 0
 
@@ -88,6 +90,7 @@ class RecordReport(Report):
             ("unknown outcomes", self.outcomes.get("unknown", 0), 1),
             ("acknowledged records", self.acked, 500),
             ("acknowledged events", self.events, 200),
+            ("acknowledged items of pages", self.items, 50),
             ("letters", self.accounts.get("deadLettered", 0), 1),
             ("audits", self.outcomes.get("audit", 0), 5),
             ("audits of events", self.outcomes.get("audit of events", 0), 1),
@@ -107,11 +110,13 @@ class RecordReport(Report):
             f"{self.letters:,} letters: {self.lost} lost, {self.doubled} doubled; settled in {self.settle_s:.1f} s"
         )
         events = f"  events    {self.events:,} acknowledged, {self.event_rows:,} rows"
+        items = f"  items     {self.items:,} of pages acknowledged, {self.item_rows:,} rows"
         return [
             f"{self.log}: {head}",
             *told[:at],
             records,
             events,
+            items,
             f"  books     {accounts}; forgotten by Redis {self.forgotten}",
             *told[at:],
         ]
@@ -150,6 +155,8 @@ class RecordRun(Run):
                     self._books.fault("E1", f"{rows} rows of {address}")
                 for identity, rows in await self._stage.repeated_events():
                     self._books.fault("E1", f"{rows} rows of event {identity}")
+                for name, rows in await self._stage.repeated_items():
+                    self._books.fault("E1", f"{rows} rows of item {name}")
                 self._books.check_cursors(*await self._stage.cursors())
                 await self._check_taken()
             except _AWAY:
@@ -210,13 +217,16 @@ class RecordRun(Run):
         events = [(str(identity), str(user)) for identity, user in await stage.events()]
         lost, doubled = books.events.check(events)
         report.events, report.event_rows = len(books.events.acked), len(events)
+        items = await stage.items()
+        lost, doubled = (sum(both) for both in zip((lost, doubled), books.check_items(items), strict=True))
+        report.items, report.item_rows = len(books.items), len(items)
         accounts = (await ask(stage.port, "GET", "/accounting")).json()["records"]
         report.accounts = accounts["tracker_events"]
         report.forgotten = stage.forgotten["tracker_events"]
-        for table in ("tracker_events", "events"):
+        for table in ("tracker_events", "events", "web_items"):
             if accounts[table]["difference"] != -stage.forgotten[table]:
                 books.fault("E7", f"{table}: {accounts[table]}, and Redis forgot {stage.forgotten[table]}")
-        for table, lying in (("tracker_events", len(rows)), ("events", len(events))):
+        for table, lying in (("tracker_events", len(rows)), ("events", len(events)), ("web_items", len(items))):
             if accounts[table]["stored"] != lying:
                 books.fault("E7", f"{lying} rows of {table}, and the accounts say {accounts[table]['stored']}")
         return found[0] + lost, found[1] + doubled

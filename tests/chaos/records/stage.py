@@ -219,6 +219,16 @@ class RecordStage(Stage):
             "SELECT toString(event_id) AS id, count() AS rows FROM events GROUP BY id HAVING rows > 1 LIMIT 3"
         )
 
+    async def items(self) -> Sequence[tuple[str, int]]:
+        """View and number of each row of items of pages."""
+        return [(view, n) for view, n in await self.tables.query("SELECT toString(view), n FROM web_items")]
+
+    async def repeated_items(self) -> Sequence[Sequence[Any]]:
+        """Items of pages that stand in more than one row, and in how many."""
+        return await self.tables.query(
+            "SELECT (toString(view), n) AS name, count() AS rows FROM web_items GROUP BY name HAVING rows > 1 LIMIT 3"
+        )
+
     async def letters(self) -> list[bytes]:
         """The record of each letter that was not sent again."""
         async with self.database() as connection:
