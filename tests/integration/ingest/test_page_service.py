@@ -12,8 +12,9 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
+from shared.collect.link import LinkRow
 from shared.collect.sites import SiteSettings
-from tallybook.registries import sites
+from tallybook.registries import links, sites
 from tests.harness.browser.chromium import Chromium
 from tests.harness.browser.site import Asked, Page, site
 from tests.harness.http import request
@@ -123,6 +124,31 @@ async def test_clicks_that_leave_the_page_are_counted_once(
         await until(is_there, "the clicks are counted")
         await asyncio.sleep(2.5)  # a first repeat would come now
         assert (await counted(service, banner))[:2] == (rounds, rounds)
+
+
+async def test_a_link_that_is_followed_again_counts_again_and_comes_from_no_cache(
+    chromium: Chromium, service: Tracking, database: str, banner: int
+) -> None:
+    with site({"/next": "<title>Next</title>"}) as place:
+        place.pages["/"] = f'<a href="http://localhost:{service.port}/r/spring">away</a>'
+        connection = await asyncpg.connect(database)
+        try:
+            await links.add(connection, LinkRow("spring", banner, f"{place.url}/next"), ())
+        finally:
+            await connection.close()
+        script = """
+            for (let round = 0; round < 3; round++) {
+                await page.goto(args.url);
+                await page.click("a");
+                await page.waitForURL("**/next");
+            }
+            await page.evaluate("history.back()");
+            await page.waitForURL((url) => url.pathname === "/", { waitUntil: "commit" });
+            await page.evaluate("history.forward()");
+            await page.waitForURL("**/next", { waitUntil: "commit" });
+        """
+        await asyncio.to_thread(chromium.run, script, url=place.url)
+    assert (await counted(service, banner))[0] == 3  # before each 302; back and forward follow no link
 
 
 async def test_an_answer_that_a_proxy_swallows_counts_once(

@@ -158,6 +158,20 @@ async def test_an_address_that_is_none_is_named_and_the_others_are_stored(one: S
     assert len(await one.stored(rows=1)) == 1
 
 
+async def test_visitors_behind_a_proxy_are_told_apart_by_the_word_of_a_trusted_one_alone(one: Stage) -> None:
+    """Two addresses of IPv4 are two, two of one /64 one. A proxy that nobody trusts is one, whatever it says."""
+    addresses = ("203.0.113.7", "203.0.113.8", "203.0.113.7", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1")
+    one.sink()
+    for trusted, visitors in ((("127.0.0.1/32",), 4), ((), 1)):
+        one.page.state["client"].__init__(trusted)
+        await one.tables.execute("TRUNCATE TABLE web_items")
+        for address in addresses:
+            assert (await one.page.send([view()], headers={"x-forwarded-for": address})).status_code == 204
+        found = {row[0] for row in await one.stored("visitor", len(addresses))}
+        assert 0 not in found
+        assert len(found) == visitors
+
+
 # -- once --------------------------------------------------------------------------------------------------------------
 
 

@@ -287,6 +287,23 @@ async def test_a_visit_over_midnight_is_one_and_over_two_midnights_two(service: 
     assert (await service.ask(**{"from": first, "to": first + 2 * DAY}))["totals"]["visits"] == 2
 
 
+@pytest.mark.parametrize(("day", "hours"), [(date(2026, 3, 29), 23), (date(2026, 10, 25), 25), (date(2026, 3, 1), 24)])
+async def test_a_day_of_changing_clocks_has_all_of_its_hours_and_views(service: Service, day: date, hours: int) -> None:
+    zone, quarter = "Europe/Berlin", 900_000
+    info = ZoneInfo(zone)
+    begin, end = (midnight(one, info) * 1000 for one in (day, day + DAY))
+    moments = range(begin - 4 * quarter, end + 4 * quarter, quarter)
+    days = [datetime.fromtimestamp(at / 1000, UTC).astimezone(info).date() for at in moments]
+    rows = [Row(of, at, "view", 1, "/", "", 0, "", at) for of, at in zip(days, moments, strict=True)]
+    await service.fill(rows, zone)
+    told = await service.ask(**{"from": day, "to": day, "by": "hour"})
+    assert [row["views"] for row in told["rows"]] == [4] * hours
+    assert told["rows"][0]["value"] == f"{datetime.fromtimestamp(begin / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    assert (told["totals"]["views"], told["visitors"]) == (4 * hours, 1)
+    around = await service.ask(**{"from": day - DAY, "to": day + DAY, "by": "day"})
+    assert [row["views"] for row in around["rows"]] == [4, 4 * hours, 4]
+
+
 # -- what can be asked -------------------------------------------------------------------------------------------------
 
 
