@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtest import hits, idle, report
-from loadtest.parts import bulk, clicks, flush, links, others, read, web
+from loadtest.parts import bulk, clicks, collect, flush, links, others, read, web
 from loadtest.peers.build import PeerError, build
 from loadtest.tools.machine import describe
 from loadtest.tools.result import RESULT, Result
@@ -30,7 +30,7 @@ from loadtest.tools.servers import Side, peer, tallybook
 from loadtest.tools.stack import StartError
 from loadtest.tools.wrk import WrkError
 
-PARTS = ("clicks", "links", "hits", "others", "bulk", "read", "flush", "web", "idle")
+PARTS = ("clicks", "links", "collect", "hits", "others", "bulk", "read", "flush", "web", "idle")
 
 EXIT_MISMATCH, EXIT_UNUSABLE, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -50,6 +50,7 @@ class Bench:
         measures: Mapping[str, Callable[[], None]] = {
             "clicks": self._clicks,
             "links": lambda: keep("links", links.run(self._plan, folder, say)),
+            "collect": lambda: keep("collect", collect.run(self._plan, folder, say)),
             "hits": self._hits,
             "others": lambda: keep("others", others.run(self._plan, folder, say, self._options.connections)),
             "bulk": self._bulk,

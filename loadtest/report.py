@@ -47,6 +47,10 @@ _OTHER_GOALS = (
 _LINK_GOALS: _Goals = (
     ("vs_clicks", "redirect links: throughput against plain clicks", {"c64": 0.7, "c256": 0.7}, True),
 )
+_COLLECT_GOALS: _Goals = (
+    ("vs_bulk", "three clicks of a page: throughput against three clicks with ids", {"c64": 0.7, "c256": 0.7}, True),
+    ("view_vs_hit", "a view of a page: throughput against a hit with a body", {"c64": 0.6, "c256": 0.6}, True),
+)
 #: Statistics of web pages, against a bare count of visitors of the same rows: (name, what it says, goal).
 _WEB_GOALS = (
     ("by_source", "visits by source", 4.0),
@@ -65,6 +69,7 @@ def tables(result: Mapping[str, Any]) -> str:
     ratios += _ratios(_BROWSER_GOALS, {name: table["browser"] for name, table in clicks.items()})
     ratios += _ratios(_HIT_GOALS, result.get("hits", {}))
     ratios += _ratios(_LINK_GOALS, {name: of for name, of in result.get("links", {}).items() if name != "rows"})
+    ratios += _ratios(_COLLECT_GOALS, {name: of for name, of in result.get("collect", {}).items() if name != "rows"})
     if ratios:
         parts.append(_table(("median of the paired ratios", "connections", "ratio", "goal", ""), ratios))
     for connections, table in clicks.items():

@@ -62,6 +62,8 @@ def test_the_benchmark_measures_all_sides_and_finds_every_count_exact(tmp_path: 
         assert table["cpu_vs_node"] > 0
     for connections in ("c64", "c256"):
         assert result["links"][connections]["vs_clicks"] > 0
+        assert result["collect"][connections]["vs_bulk"] > 0
+        assert result["collect"][connections]["view_vs_hit"] > 0
     for name in ("health", "day_read", "upload", "click_p99"):
         assert result["others"][name]["vs_granian"] > 0
     assert result["others"]["idle_connection_kb"] >= 0

@@ -90,7 +90,7 @@ class RecordReport(Report):
             ("unknown outcomes", self.outcomes.get("unknown", 0), 1),
             ("acknowledged records", self.acked, 500),
             ("acknowledged events", self.events, 200),
-            ("acknowledged items of pages", self.items, 50),
+            ("acknowledged items of pages", self.items, 20),
             ("letters", self.accounts.get("deadLettered", 0), 1),
             ("audits", self.outcomes.get("audit", 0), 5),
             ("audits of events", self.outcomes.get("audit of events", 0), 1),

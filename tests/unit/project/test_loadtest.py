@@ -10,7 +10,7 @@ import pytest
 from loadtest import bench, hits, report
 from loadtest.crowd import thresholds
 from loadtest.crowd.shapes import SCENARIOS, stages, users_at
-from loadtest.parts import bulk, clicks
+from loadtest.parts import bulk, clicks, collect
 from loadtest.tools import wrk
 from loadtest.tools.client import AnswerError, Client
 from loadtest.tools.ledger import Ledger, read
@@ -166,6 +166,13 @@ def _result() -> dict[str, object]:
         "idle": {"cpu_percent": 1.5, "memory_mb": 400.0},
         "read": {"vs_bare_query": 2.5, "http_ms": 5.0, "query_ms": 2.0, "rows": []},
         "flush": {"rows_per_s": 120_000, "existing_rows_per_s": 90_000, "rows": []},
+        "collect": collect.summary(
+            [
+                {"round": 0, "side": side, "connections": connections, "rps": rps, "exact": True}
+                for connections in clicks.CONNECTIONS
+                for side, rps in ((collect.ITEMS, 8.0), (collect.BULK, 10.0), (collect.VIEW, 5.0), (collect.HIT, 10.0))
+            ]
+        ),
         "web": {
             **{f"{name}_vs_bare": 5.0 for name in ("by_source", "totals", "by_page", "by_day")},
             **{f"{name}_ms": 500.0 for name in ("by_source", "totals", "by_page", "by_day")},
@@ -207,6 +214,9 @@ def test_a_goal_that_was_missed_is_published_as_behind() -> None:
     assert lines["browsers' headers: against gin in memory"].endswith("| 1.50 | 1.30 | ahead |")
     assert lines["hits: throughput against fastify"].endswith("| 1.25 | 1.20 | ahead |")
     assert lines["p99 against gin + Redis (less is better)"].endswith("| 0.50 | 1.00 | ahead |")
+    assert lines["three clicks of a page: throughput against three clicks with ids"].endswith("| 0.80 | 0.70 | ahead |")
+    assert lines["a view of a page: throughput against a hit with a body"].endswith("| 0.50 | 0.60 | behind |")
+    assert "a bare `uniqExact` (500.0 ms, 100.0 ms) | 5.00 | 4.00 | behind" in text
     assert "700,000 | 500,000 | ahead" in text
     assert "2.50 | 2.00 | behind" in text
     assert "without the front | 0.80 | 0.75 | ahead" in text
