@@ -4,13 +4,16 @@
 
 All clients send to one sink on loopback, which parses what comes and answers as the service does. Each round runs all
 of them, one after the other and in random order, each in a process of its own; medians of the rounds' ratios count.
-`--peers` is a Python that has `posthog`, `segment-analytics-python` and `statsd`; without it the client is measured
-alone. Into loadtest/results/client.json.
+`call_us` is the time of a call, with what the client's own thread takes from it; `caller_us` is the processor time of
+the calling thread alone, which other programs of the machine do not change; `cpu_us` is that of the process until all
+is sent. `--peers` is a Python that has `posthog`, `segment-analytics-python`, `statsd` and `datadog`; without it the
+client is measured alone. Into loadtest/results/client.json.
 """
 
 import argparse
 import json
 import random
+import socket
 import subprocess
 import sys
 import tempfile
@@ -29,7 +32,7 @@ _PATIENCE_S = 300
 
 _TIMED = """
 import json, sys, time
-url, count, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+url, count, folder, port = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[1].rpartition(":")[2])
 began = time.perf_counter()
 {imports}
 imported_s = time.perf_counter() - began
@@ -37,11 +40,12 @@ imported_s = time.perf_counter() - began
 properties = {{"price": 12.5, "country": "UA", "step": 3}}
 for n in range(100): {call}
 {flush}
-cpu, began = time.process_time(), time.perf_counter()
+cpu, began, caller = time.process_time(), time.perf_counter(), time.thread_time()
 for n in range(count): {call}
-called_s = time.perf_counter() - began
+caller_s, called_s = time.thread_time() - caller, time.perf_counter() - began
 {flush}
 print(json.dumps({{"imported_s": imported_s, "call_us": called_s / count * 1e6,
+                   "caller_us": caller_s / count * 1e6,
                    "cpu_us": (time.process_time() - cpu) / count * 1e6}}))
 """
 
@@ -83,21 +87,34 @@ PEERS: dict[str, Mapping[str, str]] = {
     },
     "statsd": {
         "imports": "import statsd",
-        "make": "tally = statsd.StatsClient('127.0.0.1', 8125).pipeline()",
+        "make": "tally = statsd.StatsClient('127.0.0.1', port)",
+        "call": "tally.incr('banner.%d' % (n % 20 + 1))",
+        "flush": "",
+    },
+    "statsd_pipeline": {
+        "imports": "import statsd",
+        "make": "tally = statsd.StatsClient('127.0.0.1', port).pipeline()",
         "call": "tally.incr('banner.%d' % (n % 20 + 1))",
         "flush": "tally.send()",
+    },
+    "dogstatsd": {
+        "imports": "from datadog.dogstatsd import DogStatsd",
+        "make": "tally = DogStatsd('127.0.0.1', port, disable_aggregation=False, disable_telemetry=True)",
+        "call": "tally.increment('banner.%d' % (n % 20 + 1))",
+        "flush": "tally.flush()",
     },
 }
 
 _AWAY = """
-import json, resource, sys
+import json, os
 from tallybook_sdk import Client
+def resident(): return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 most = 8 << 20
 tally = Client("http://127.0.0.1:1", max_bytes=most, max_items=10_000_000)
 for n in range(100): tally.event("purchase", "u-17", {"price": 12.5})
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = resident()
 for n in range(1_000_000): tally.event("purchase", "u-17", {"price": 12.5})
-grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+grown = resident() - before
 report = tally.report()
 assert report.difference == 0 and report.dropped["queue_full"] > 0
 print(json.dumps({"grown_per_max_bytes": grown / most}))
@@ -175,7 +192,11 @@ def ratios(rounds: list[dict[str, dict[str, float]]]) -> dict[str, float]:
         "event_call_per_segment": ("event", "segment", "call_us"),
         "posthog_cpu_per_event": ("posthog", "event", "cpu_us"),
         "segment_cpu_per_event": ("segment", "event", "cpu_us"),
+        "event_caller_per_posthog": ("event", "posthog", "caller_us"),
+        "event_caller_per_segment": ("event", "segment", "caller_us"),
         "statsd_call_per_click": ("statsd", "click", "call_us"),
+        "statsd_pipeline_call_per_click": ("statsd_pipeline", "click", "call_us"),
+        "dogstatsd_call_per_click": ("dogstatsd", "click", "call_us"),
         "spooled_call_per_event": ("event_spooled", "event", "call_us"),
         "import_per_posthog": ("event", "posthog", "imported_s"),
         "lag_per_none": ("lag", "lag_without", "p99_ms"),
@@ -218,8 +239,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.sink:
         sink = Sink()
-        print(sink.url, flush=True)
-        sys.stdin.read()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:  # what is not read is dropped
+            datagrams.bind(("127.0.0.1", int(sink.url.rpartition(":")[2])))
+            print(sink.url, flush=True)
+            sys.stdin.read()
         return
     # a process of its own: it must not share the interpreter with what is measured
     with subprocess.Popen(

@@ -141,6 +141,17 @@ def _never_forked() -> None:
     worker.lifetime._open.clear()
 
 
+def _inbox_forgotten() -> None:
+    """Events that have not been booked yet are lost when somebody takes the lock."""
+    before = Worker._merge
+
+    def merge(self: Worker) -> bool:
+        del self._inbox[1:]
+        return before(self)
+
+    Worker._merge = merge  # type: ignore[method-assign]
+
+
 MUTANTS = {
     "a new id for each attempt": Mutant(_rewritten(_new_id), "faults"),
     "a batch encoded anew": Mutant(_rewritten(_new_moment), "faults"),
@@ -148,11 +159,12 @@ MUTANTS = {
     "no window of clicks": Mutant(_no_window, "window"),
     "first_sent_ms after the send": Mutant(_marked_after_the_send, "late heir"),
     "deleted before the answer": Mutant(_deleted_before_the_answer, "kills"),
-    "the child keeps the queue": Mutant(_kept("_store", "_courier"), "forks"),
+    "the child keeps the queue": Mutant(_kept("_store", "_queue", "_courier", "_inbox"), "forks"),
     "the child keeps the lock": Mutant(_kept("_lock"), "forks"),
     "the child keeps the worker": Mutant(_never_forked, "forks"),
     "flush ignores the batch in flight": Mutant(_flush_ignores_the_flight, "faults"),
     "a conflict is stored": Mutant(_conflict_is_stored, "faults"),
+    "the inbox is forgotten": Mutant(_inbox_forgotten, "faults"),
     "Retry-After ignored": Mutant(_no_retry_after, "faults"),
 }
 

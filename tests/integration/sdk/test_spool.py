@@ -160,13 +160,13 @@ def test_a_file_that_is_damaged_under_way_is_replaced_and_counted(tmp_path: Path
     courier = Courier(spool, random=lambda: 0.0, timeout_s=10.0)
     now = Instant(0.0, 1e9)
     for _ in range(3):
-        assert spool.add(Entry(EVENTS, 1, b"{}"), now) is not None
+        assert spool.add(Entry(EVENTS, 1, b"{}"), now.mono) is not None
         courier.books(EVENTS).recorded += 1
     courier.hurry()
     sent = courier.next(now)
     assert isinstance(sent, Send)
     for _ in range(2):
-        assert spool.add(Entry(EVENTS, 1, b"{}"), now) is not None
+        assert spool.add(Entry(EVENTS, 1, b"{}"), now.mono) is not None
         courier.books(EVENTS).recorded += 1
     _damage(spool)
     results = b'{"accepted":3,"duplicate":0,"conflict":0,"rejected":0,"results":[%s]}' % b",".join(
@@ -202,8 +202,8 @@ def test_clicks_that_were_sent_are_repeated_within_their_window_alone(
     spool = Spool(tmp_path, Bounds())
     courier = Courier(spool, random=lambda: 0.0, timeout_s=10.0)
     now = Instant(0.0, 1e9)
-    spool.add(Entry(CLICKS, 3, b'{"bannerId":1,"count":3,"id":"a"}'), now)
-    spool.add(Entry(EVENTS, 1, b"{}"), now)
+    spool.add(Entry(CLICKS, 3, b'{"bannerId":1,"count":3,"id":"a"}'), now.mono)
+    spool.add(Entry(EVENTS, 1, b"{}"), now.mono)
     courier.hurry()
     while isinstance(sent := courier.next(now), Send) and (sent.batch is None or sent.batch.attempts < 2):
         if sent.batch is None:

@@ -82,7 +82,7 @@ def check(queue: Store, steps: list[tuple[str, Any]], is_closed: bool) -> int:
             case _:
                 entries = []
         for entry in entries:
-            if queue.add(entry, now) is not None:
+            if queue.add(entry, now.mono) is not None:
                 courier.books(entry.route).recorded += entry.weight
                 recorded += entry.weight
         if step == "wait":
@@ -109,7 +109,7 @@ def test_clicks_add_up_and_no_item_is_larger_than_the_service_takes(clicks: list
     queue = Queue(Bounds())
     now = Instant(0.0, 1e9)
     for banner, count in clicks:
-        assert queue.add(click_entry(banner, count, None, None, "", now.wall, 0.0, 1 << 20), now) is not None
+        assert queue.add(click_entry(banner, count, None, None, "", now.wall, 0.0, 1 << 20), now.mono) is not None
     found: dict[int, int] = {}
     for route in {one.route: one for one in [click_entry(1, 1, None, None, "", 0.0, 0.0, 1 << 20)]}:
         while batch := queue.cut(route, 0.0, now):

@@ -47,7 +47,7 @@ def test_a_call_becomes_an_item_on_the_wire(vector: dict[str, Any]) -> None:
         return
     queue = Queue(Bounds(batch_bytes=6 << 20))
     entry = entry_of(vector["call"])
-    assert queue.add(entry, NOW) is not None
+    assert queue.add(entry, NOW.mono) is not None
     batch = queue.cut(entry.route, 0.0, NOW)
     assert batch is not None
     assert (batch.weight, batch.weights()) == (vector.get("weight", 1), [vector.get("weight", 1)])
@@ -110,7 +110,7 @@ class Script:
         self.events = 0
 
     def record(self, entry: Entry) -> bool:
-        if self.queue.add(entry, self.now) is None:
+        if self.queue.add(entry, self.now.mono) is None:
             return False
         self.courier.books(entry.route).recorded += entry.weight
         return True

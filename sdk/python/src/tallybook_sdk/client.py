@@ -26,15 +26,15 @@ from tallybook_sdk.records import (
     Unsendable,
     click_entry,
     event_body,
-    event_entry,
     moment,
 )
-from tallybook_sdk.sending.batch import CLICKS, EVENTS, Route, weight_of
+from tallybook_sdk.sending.batch import CLICKS, EVENTS, MINUTE_S, Route, weight_of
 from tallybook_sdk.sending.courier import Rejected
 from tallybook_sdk.sending.http import HttpTransport, Transport
 from tallybook_sdk.sending.queue import Bounds, Store
 from tallybook_sdk.sending.report import Report
-from tallybook_sdk.sending.worker import Clock, OnFull, Setup, Worker
+from tallybook_sdk.sending.setup import Clock, OnFull, Setup
+from tallybook_sdk.sending.worker import Worker
 from tallybook_sdk.settings import VERSION, Key, service_url, spool_folder
 
 P = ParamSpec("P")
@@ -120,14 +120,14 @@ class _Recorder:
     def _mine(self) -> Worker:
         """Return the worker of this process."""
         worker = self._worker
-        pid = os.getpid()
-        if worker.pid != pid:  # of a fork that Python was not told of, too
-            if pid not in self._workers:
-                worker.forked()
-                forget()
-                self._workers.setdefault(pid, Worker(self._setup, is_child=True))
-            worker = self._worker = self._workers[pid]
-        return worker
+        if worker.pid == (pid := os.getpid()):
+            return worker
+        if pid not in self._workers:  # a fork that Python was perhaps not told of
+            worker.forked()
+            forget()
+            self._workers.setdefault(pid, Worker(self._setup, is_child=True))
+        self._worker = self._workers[pid]
+        return self._worker
 
     def _headers(self) -> dict[str, str]:
         return {"user-agent": _AGENT, "x-request-id": uuid4().hex, **self._key.header()}
@@ -154,11 +154,11 @@ class _Recorder:
             properties = {**(properties or {}), "trace_id": current}
         try:
             when = moment(self._setup.clock.time()) if at is None else at
-            body = event_body(name, type, user_id, properties, when, worker.bytes_max(EVENTS))
+            body = event_body(name, type, user_id, properties, when, worker.bytes_max[EVENTS])
         except Unsendable as error:
             self._refuse(EVENTS, 1, {"event_id": name, "event_type": type}, error)
         else:
-            worker.put(event_entry(body))
+            worker.put_event(body)
         return name
 
     def click(self, banner: int, count: int = 1, *, id: str | None = None, at: datetime | None = None) -> None:
@@ -188,10 +188,13 @@ class _Recorder:
 
     def _click(self, banner: int, count: int, id: str | None, at: datetime | None, kind: str) -> None:
         worker = self._mine()
+        now, offset_s = self._setup.clock.time(), worker.offset_s
+        if id is None and at is None and type(banner) is type(count) is int and count > 0:
+            cell = (kind, banner, int((now + offset_s) // MINUTE_S), False)
+            if worker.put_clicks(cell, count):
+                return
         try:
-            entry = click_entry(
-                *(banner, count, id, at, kind, self._setup.clock.time(), worker.offset_s, worker.bytes_max(CLICKS))
-            )
+            entry = click_entry(banner, count, id, at, kind, now, offset_s, worker.bytes_max[CLICKS])
         except Unsendable as error:
             self._refuse(CLICKS, weight_of(count), None, error)
         else:

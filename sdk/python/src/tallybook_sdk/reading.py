@@ -11,7 +11,7 @@ from tallybook_sdk.errors import TallybookError, Unreachable, problem_of
 from tallybook_sdk.sending.answers import Answer
 from tallybook_sdk.sending.courier import BACKOFF_FIRST_S, BACKOFF_MOST_S
 from tallybook_sdk.sending.http import Deadline, Request
-from tallybook_sdk.sending.worker import Bell, Setup
+from tallybook_sdk.sending.setup import Bell, Setup
 
 T = TypeVar("T")
 

@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from tallybook_sdk.client import Client
-from tallybook_sdk.records import Click
+from tallybook_sdk.records import Click, event_entry
 from tallybook_sdk.sending.answers import Answer
-from tallybook_sdk.sending.batch import CLICKS, Entry, Route
+from tallybook_sdk.sending.batch import CLICKS, EVENTS, CellKey, Entry, Route
 from tallybook_sdk.sending.courier import Rejected
 from tallybook_sdk.sending.report import Books, Report, total
 
@@ -57,13 +57,17 @@ class _Kept:
     """Take the place of the worker: keep everything, without a thread."""
 
     offset_s = 0.0
+    bytes_max: Mapping[Route, int] = {CLICKS: 1 << 20, EVENTS: 5 << 20}
 
     def __init__(self, tally: "Tally") -> None:
         self._tally = tally
         self._books = {"clicks": Books(), "events": Books()}
 
-    def bytes_max(self, route: Route) -> int:
-        return (1 << 20) if route is CLICKS else (5 << 20)
+    def put_clicks(self, cell: CellKey, count: int) -> bool:
+        return False
+
+    def put_event(self, body: bytes) -> None:
+        self.put(event_entry(body))
 
     def put(self, entry: Entry) -> None:
         tally, books = self._tally, self._books[entry.route.name]

@@ -3,11 +3,17 @@
 import os
 from uuid import UUID
 
-#: Ids of a block.
-_AT_ONCE = 128
+#: Ids of a block, and of a block of texts.
+_AT_ONCE, _TEXTS_AT_ONCE = 128, 256
 #: Ids in stock. `list.pop` is atomic, so threads need no lock.
 _unused: list[UUID] = []
 _unused_texts: list[str] = []
+#: Bytes with the bits of version 4 and of its variant (RFC 9562, 5.4).
+_VERSION = bytes(byte & 0x0F | 0x40 for byte in range(256))
+_VARIANT = bytes(byte & 0x3F | 0x80 for byte in range(256))
+#: Texts of a block, each with a blank behind it, and the places of their digits.
+_BLANK = (b"-" * 36 + b" ") * _TEXTS_AT_ONCE
+_DIGITS = [place for place in range(36) if place not in (8, 13, 18, 23)]
 
 
 def random_id() -> UUID:
@@ -22,20 +28,25 @@ def random_id() -> UUID:
 
 
 def random_id_text() -> str:
-    """Return the text of a new UUID of version 4, at a fifth of what a UUID and its text cost."""
+    """Return the text of a new UUID of version 4, at a tenth of what a UUID and its text cost."""
     try:
         return _unused_texts.pop()
     except IndexError:
-        block = os.urandom(16 * _AT_ONCE).hex()
-        texts = [_text(block[at : at + 32]) for at in range(0, len(block), 32)]
+        texts = _texts()
         _unused_texts.extend(texts[1:])
         return texts[0]
 
 
-def _text(digits: str) -> str:
-    """Return 32 random digits as a UUID of version 4 (RFC 9562, 5.4)."""
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+def _texts() -> list[str]:
+    """Return a block of ids: each place of all texts is written at once, as Python is slow with one text at a time."""
+    block = bytearray(os.urandom(16 * _TEXTS_AT_ONCE))
+    block[6::16] = block[6::16].translate(_VERSION)
+    block[8::16] = block[8::16].translate(_VARIANT)
+    digits = block.hex().encode()
+    written = bytearray(_BLANK)
+    for digit, place in enumerate(_DIGITS):
+        written[place::37] = digits[digit::32]
+    return written.decode().split()
 
 
 def forget() -> None:

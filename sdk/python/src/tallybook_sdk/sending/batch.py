@@ -14,7 +14,7 @@ COUNT_MAX = 1_000_000
 #: Bytes of a body of events from which on it is compressed.
 _GZIP_MIN = 1024
 #: Seconds of a cell.
-_MINUTE_S = 60
+MINUTE_S = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +41,10 @@ class Instant(NamedTuple):
     def since(self, earlier: "Instant") -> float:
         """Return the seconds since then, by the clock that says more."""
         return max(self.mono - earlier.mono, self.wall - earlier.wall)
+
+
+#: A cell as a plain tuple, which is equal to it and made in a third of the time.
+CellKey = tuple[str, int, int, bool]
 
 
 class Cell(NamedTuple):
@@ -129,7 +133,7 @@ def weight_of(count: object) -> int:
 
 def cell_of(kind: str, banner: int, at: float, is_given: bool, offset_s: float) -> Cell:
     """Return the cell of a click, in the minute of the service's clock."""
-    return Cell(kind, banner, int((at if is_given else at + offset_s) // _MINUTE_S), is_given)
+    return Cell(kind, banner, int((at if is_given else at + offset_s) // MINUTE_S), is_given)
 
 
 def cell_items(cells: Iterable[tuple[Cell, int, float]], name: str, offset_s: float) -> list[bytes]:

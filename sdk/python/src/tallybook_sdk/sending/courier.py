@@ -16,7 +16,7 @@ import msgspec
 
 from tallybook_sdk.models import Limits
 from tallybook_sdk.sending.answers import Answer, Failure, Paused, Repeat, Settled, Split, verdict
-from tallybook_sdk.sending.batch import CLICKS, ROUTES, Batch, Instant, Route
+from tallybook_sdk.sending.batch import CLICKS, EVENTS, ROUTES, Batch, Instant, Route
 from tallybook_sdk.sending.queue import Store
 from tallybook_sdk.sending.report import Books, Report, total
 
@@ -83,6 +83,8 @@ class Courier:
         self._store, self._random, self._timeout_s = store, random, timeout_s
         self._ways = {route: _Way(route) for route in ROUTES}
         self._limits = Limits()
+        #: Bytes of a body that the service takes.
+        self.bytes_max = {CLICKS: self._limits.clicks.bytes_max, EVENTS: self._limits.events.bytes_max}
         self._limits_due = float("-inf")
         self._wants_items = wants_items
         #: What the driver passes on outside of the lock: rejections, and how often what went wrong.
@@ -97,9 +99,9 @@ class Courier:
         """Return the books of a route."""
         return self._ways[route].books
 
-    def bytes_max(self, route: Route) -> int:
-        """Return the bytes of a body that the service takes."""
-        return self._limits.clicks.bytes_max if route is CLICKS else self._limits.events.bytes_max
+    def is_due(self, route: Route) -> bool:
+        """Return whether something of a route waits, so that the moment to look at it is known."""
+        return bool(self._ways[route].batches) or self._store.due(route) is not None
 
     def reject(self, route: Route, weight: int, rejected: Rejected) -> None:
         """Book records that will not be stored, for a reason."""
@@ -254,6 +256,7 @@ class Courier:
             self._limits = _LIMITS.decode(answer.body)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return
+        self.bytes_max.update({CLICKS: self._limits.clicks.bytes_max, EVENTS: self._limits.events.bytes_max})
         if isinstance(self._limits.now, datetime):
             half = (now.mono - sent_at.mono) / 2
             offset_s = self._limits.now.timestamp() + half - now.wall

@@ -8,10 +8,22 @@ Whoever calls holds the client's lock. `spool.Spool` keeps the same records in a
 
 from collections import Counter, deque
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from tallybook_sdk.outbox.ids import random_id
-from tallybook_sdk.sending.batch import COUNT_MAX, ROUTES, Batch, Cell, Entry, Instant, Route, cell_items
+from tallybook_sdk.sending.batch import (
+    CLICKS,
+    COUNT_MAX,
+    EVENTS,
+    ROUTES,
+    Batch,
+    CellKey,
+    Entry,
+    Instant,
+    Route,
+    cell_items,
+)
+from tallybook_sdk.sending.report import Books
 
 #: Bytes of a cell on the wire at most, and of a cell or the rest of a record in memory.
 _CELL_BYTES, _CELL_SIZE, _RECORD_SIZE = 160, 400, 64
@@ -35,7 +47,7 @@ class Store(Protocol):
     #: Records that the place itself has lost.
     lost: Counter[Route]
 
-    def add(self, entry: Entry, now: Instant) -> bool | None: ...
+    def add(self, entry: Entry, mono: float) -> bool | None: ...
     def due(self, route: Route) -> float | None: ...
     def cut(self, route: Route, offset_s: float, now: Instant) -> Batch | None: ...
     def mark(self, batch: Batch) -> None: ...
@@ -60,7 +72,7 @@ class _Segment:
         self.serial, self.first_at = serial, first_at
         self.items: list[bytes] = []
         #: Cell -> count, and the moment of its first click.
-        self.cells: dict[Cell, tuple[int, float]] = {}
+        self.cells: dict[Any, list[Any]] = {}
         self.bytes = self.size = self.weight = 0
         self.is_sealed = False
 
@@ -86,19 +98,16 @@ class Queue:
         self.lost: Counter[Route] = Counter()
         self._items = self._bytes = self._serial = 0
 
-    def add(self, entry: Entry, now: Instant) -> bool | None:
-        """Take a record. Return None if it is full, and True if the next batch is due at another moment than before."""
+    def add(self, entry: Entry, mono: float) -> bool | None:
+        """Take a record that came at `mono`, by the clock that never steps.
+
+        Return None if it is full, and True if the next batch is due at another moment than before.
+        """
+        cell = entry.cell
+        if cell is not None and self.add_clicks(cell, entry.weight):
+            return False
         line = self._lines[entry.route]
         segments = line.segments
-        cell = entry.cell
-        if cell is not None and segments:
-            last = segments[-1]
-            found = last.cells.get(cell)
-            if found is not None and not last.is_sealed and found[0] + entry.weight <= COUNT_MAX:
-                last.cells[cell] = (found[0] + entry.weight, found[1])
-                last.weight += entry.weight
-                line.weight += entry.weight
-                return False
         size = _CELL_SIZE if cell is not None else len(entry.body) + _RECORD_SIZE
         bounds = self._bounds
         if self._items >= bounds.max_items or self._bytes + size > bounds.max_bytes:
@@ -109,11 +118,11 @@ class Queue:
             last = segments[-1]
             if last.is_sealed or last.bytes + length > bounds.batch_bytes or (cell is not None and cell in last.cells):
                 last.is_sealed = is_news = True
-                last = self._opened(segments, now)
+                last = self._opened(segments, mono)
         else:
-            last, is_news = self._opened(segments, now), True
+            last, is_news = self._opened(segments, mono), True
         if cell is not None:
-            last.cells[cell] = (entry.weight, entry.at)
+            last.cells[cell] = [entry.weight, entry.at]
         else:
             last.items.append(entry.body)
         if len(last.items) + len(last.cells) >= bounds.batch_items:
@@ -126,9 +135,55 @@ class Queue:
         self._bytes += size
         return is_news
 
-    def _opened(self, segments: deque[_Segment], now: Instant) -> _Segment:
+    def add_clicks(self, cell: CellKey, count: int) -> bool:
+        """Add to a cell that waits. Return whether there is one with room."""
+        line = self._lines[CLICKS]
+        if not line.segments:
+            return False
+        last = line.segments[-1]
+        found = last.cells.get(cell)
+        if found is None or last.is_sealed or found[0] + count > COUNT_MAX:
+            return False
+        found[0] += count
+        last.weight += count
+        line.weight += count
+        return True
+
+    def add_events(self, inbox: list[bytes], books: Books) -> bool:
+        """Move events out of an inbox, and book them, if all fit into the last segment. Return whether they did."""
+        line, bounds = self._lines[EVENTS], self._bounds
+        if not line.segments or line.segments[-1].is_sealed:
+            return False
+        last = line.segments[-1]
+        events = inbox[:]  # to which others append meanwhile
+        items = len(events)
+        length = sum(map(len, events)) + items
+        size = length + items * (_RECORD_SIZE - 1)
+        if (
+            len(last.items) + items >= bounds.batch_items
+            or last.bytes + length > bounds.batch_bytes
+            or not self.has_room(items, size)
+        ):
+            return False
+        # No call from here on: a signal handler that raises would come between.
+        last.items += events
+        del inbox[:items]
+        last.bytes += length
+        last.size += size
+        last.weight += items
+        line.weight += items
+        self._items += items
+        self._bytes += size
+        books.recorded += items
+        return True
+
+    def has_room(self, items: int, size: int) -> bool:
+        """Return whether so many items of so many bytes are taken for sure."""
+        return self._items + items <= self._bounds.max_items and self._bytes + size <= self._bounds.max_bytes
+
+    def _opened(self, segments: deque[_Segment], mono: float) -> _Segment:
         self._serial += 1
-        segment = _Segment(self._serial, now.mono)
+        segment = _Segment(self._serial, mono)
         segments.append(segment)
         return segment
 

@@ -21,7 +21,17 @@ from typing import NamedTuple, TypeVar
 from uuid import uuid4
 
 from tallybook_sdk.outbox.ids import random_id
-from tallybook_sdk.sending.batch import CLICKS, COUNT_MAX, ROUTES, Batch, Cell, Entry, Instant, Route, cell_items
+from tallybook_sdk.sending.batch import (
+    CLICKS,
+    COUNT_MAX,
+    ROUTES,
+    Batch,
+    Cell,
+    Entry,
+    Instant,
+    Route,
+    cell_items,
+)
 from tallybook_sdk.sending.queue import Bounds
 
 if sys.platform == "win32":
@@ -92,7 +102,7 @@ class _File:
         database.execute("PRAGMA wal_autocheckpoint=0")  # `tend` does it, so no caller waits for the disk
         return database
 
-    def add(self, entry: Entry, now: Instant) -> bool:
+    def add(self, entry: Entry, mono: float) -> bool:
         """Write a record. Return True if the next batch is due at another moment than before."""
         cell = entry.cell
         columns = (None,) * 5 if cell is None else (cell.kind, cell.banner, cell.minute, cell.is_given, entry.at)
@@ -102,7 +112,7 @@ class _File:
         waiting.bytes += len(entry.body) + _RECORD_BYTES
         waiting.weight += entry.weight
         if waiting.first_at is None:
-            waiting.first_at = now.mono
+            waiting.first_at = mono
             return True
         return waiting.rows == self._rows_most(entry.route) or self.is_large(waiting)
 
@@ -290,18 +300,18 @@ class Spool:
                 _mine.add((self._pid, path))
                 return _File(path, lock, self._bounds)
 
-    def add(self, entry: Entry, now: Instant) -> bool | None:
+    def add(self, entry: Entry, mono: float) -> bool | None:
         """Write a record. Return None if the spool or the disk is full."""
         used = sum(waiting.bytes for waiting in self._own.waiting.values())
         if used + len(entry.body) + _RECORD_BYTES > self._bounds.max_bytes:
             return None
         try:
-            return self._own.add(entry, now)
+            return self._own.add(entry, mono)
         except sqlite3.OperationalError:  # the disk is full, or cannot be written
             return None
         except sqlite3.DatabaseError:
             self._rescue()
-            return self._own.add(entry, now)
+            return self._own.add(entry, mono)
 
     def due(self, route: Route) -> float | None:
         """Return when the next batch may be cut; None without records."""

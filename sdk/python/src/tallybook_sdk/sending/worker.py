@@ -2,100 +2,47 @@
 
 - One lock guards queue, courier and books. A thread that holds or wants it carries a mark. A call that finds the mark
   (a signal handler, a `__del__`) takes no lock: its record goes aside, and whoever comes next merges it.
+- A small event goes into the inbox first, without the lock, as appending is one step. Whoever takes the lock merges it:
+  the thread, a report, or the call that finds the inbox full. An exception that a signal raises in between may leave
+  an event in both places: it is sent twice under its id, and counts once.
 - The thread waits for a bell, which can be rung from anywhere. While there is nothing to do it waits without end.
 - A worker belongs to one process. A forked child makes a worker of its own: with locks that nobody holds, an empty
   queue and books at zero.
 """
 
 import contextvars
-import logging
 import os
 import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Literal, Protocol
-
-from msgspec import Struct
 
 from tallybook_sdk.errors import QueueFull
 from tallybook_sdk.sending import lifetime
 from tallybook_sdk.sending.answers import Answer, Failure
-from tallybook_sdk.sending.batch import Batch, Entry, Instant, Route, is_worth_packing, packed
+from tallybook_sdk.sending.batch import CLICKS, EVENTS, Batch, CellKey, Entry, Instant, Route, is_worth_packing, packed
 from tallybook_sdk.sending.courier import Courier, Rejected, Send, Wait
-from tallybook_sdk.sending.http import Deadline, NotSent, Request, Transport
-from tallybook_sdk.sending.queue import Bounds, Queue, Store
+from tallybook_sdk.sending.http import Deadline, NotSent, Request
+from tallybook_sdk.sending.queue import Queue, Store
 from tallybook_sdk.sending.report import Report
+from tallybook_sdk.sending.setup import Bell, Setup
+from tallybook_sdk.sending.telling import Teller, logger
 
 #: Records of calls that interrupted a call of the same thread. More are dropped, and counted.
 _ASIDE_MAX = 1000
-#: Seconds between two lines of the log about the same thing.
-_LOG_EVERY_S = 60.0
+#: Events of the inbox, and bytes of each. More, and larger ones, take the lock.
+_INBOX_MAX, _SMALL = 64, 16 << 10
+#: Items and bytes that the queue has to have room for while events go into the inbox: one more of each thread, too.
+_ROOM = (1000, 2 * _INBOX_MAX * _SMALL)
 #: Seconds that a stop waits for the thread, beyond the time-out.
 _JOIN_S = 0.3
 #: Seconds between two looks for files of processes that are gone, by a thread that is awake.
 _ADOPT_EVERY_S = 30.0
-#: Seconds by which the clocks may differ before the log says so.
-_OFFSET_LOG_S = 5.0
 
-logger = logging.getLogger("tallybook_sdk")
-logger.addHandler(logging.NullHandler())
-
-OnFull = Literal["drop", "block", "raise"]
 #: Called once with whether all was settled.
 Notify = Callable[[bool], object]
-
-
-class Clock(Protocol):
-    """The two clocks of a client."""
-
-    def time(self) -> float:
-        """Return Unix seconds."""
-
-    def monotonic(self) -> float:
-        """Return seconds of a clock that never steps."""
-
-
-class Setup(Struct, frozen=True, kw_only=True):
-    """What a worker, and that of a forked child after it, is made of."""
-
-    url: str
-    #: Make the headers of each request, and read a key again that was refused.
-    headers: Callable[[], dict[str, str]]
-    renew: Callable[[], object]
-    bounds: Bounds
-    timeout_s: float
-    exit_timeout_s: float
-    on_full: OnFull
-    block_s: float
-    on_reject: Callable[[Rejected], object] | None
-    transport: Transport
-    clock: Clock
-    #: Compress large bodies: the service is on another host.
-    is_far: bool = True
-    #: Drop everything.
-    is_off: bool = False
-    #: A place for records that outlives the process, instead of memory.
-    store: Callable[[], Store] | None = None
-
-
-class Bell:
-    """Wake one thread. It may be rung from anywhere, also from a signal handler: releasing a lock is one step."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lock.acquire()
-
-    def ring(self) -> None:
-        """Let the present or the next `wait` return."""
-        with suppress(RuntimeError):  # it rings already
-            self._lock.release()
-
-    def wait(self, timeout_s: float | None = None) -> bool:
-        """Return True when it has been rung, or False after the time-out."""
-        return self._lock.acquire(timeout=-1 if timeout_s is None else min(max(timeout_s, 0), threading.TIMEOUT_MAX))
 
 
 class _Mark(threading.local):
@@ -109,12 +56,22 @@ class Worker:
         self.pid = os.getpid()
         self.setup = setup
         self._store = _store_of(setup, is_child)
+        #: The same in memory, where a record may be taken in a quicker way.
+        self._queue = self._store if isinstance(self._store, Queue) else None
         self._courier = Courier(
             self._store, random=random.random, timeout_s=setup.timeout_s, wants_items=setup.on_reject is not None
         )
+        #: By route, bytes of a request that the service takes.
+        self.bytes_max: Mapping[Route, int] = self._courier.bytes_max
         self._lock = threading.Lock()
         self._mark = _Mark()
         self._aside: deque[Entry | tuple[Route, int, Rejected]] = deque()
+        #: Events as JSON, and when the first of them came.
+        self._inbox: list[bytes] = []
+        self._since = 0.0
+        #: Whether events may go into the inbox, and whether the thread knows when to look at it.
+        self._is_roomy = not setup.is_off and self._has_room()
+        self._is_watched = False
         #: The weights of what was dropped without the lock.
         self._spilled: list[tuple[Route, int]] = []
         self._bell = Bell()
@@ -126,7 +83,7 @@ class Worker:
             self._courier.end("off")
         self._is_stopping = False
         self._attempt: Deadline | None = None
-        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+        self._teller = Teller(setup.on_reject)
         self._adopts_at = 0.0
         lifetime.begin(self)
         if self._store.has_orphans():
@@ -153,11 +110,44 @@ class Worker:
         """Return the seconds by which clicks are corrected."""
         return self._courier.offset_s
 
-    def bytes_max(self, route: Route) -> int:
-        """Return the bytes of a request that the service takes."""
-        return self._courier.bytes_max(route)
-
     # -- recording -----------------------------------------------------------------------------------------------------
+
+    def put_event(self, body: bytes) -> None:
+        """Take an event as JSON. Raises QueueFull where that was asked for."""
+        inbox = self._inbox
+        if not self._is_roomy or len(inbox) >= _INBOX_MAX or len(body) > _SMALL:
+            self.put(Entry(EVENTS, 1, body))
+            return
+        if not inbox:
+            self._since = self.setup.clock.monotonic()
+        inbox.append(body)
+        if not self._is_watched:
+            self._watch()
+
+    def put_clicks(self, cell: CellKey, count: int) -> bool:
+        """Add to clicks that wait. Return whether there are some: else these are a record of their own."""
+        mark, queue = self._mark, self._queue
+        if queue is None or mark.is_inside or self._refusal:
+            return False
+        try:
+            mark.is_inside = True
+            with self._lock:
+                is_added = queue.add_clicks(cell, count)
+                if is_added:
+                    self._courier.books(CLICKS).recorded += count
+                return is_added
+        finally:
+            mark.is_inside = False
+
+    def _watch(self) -> None:
+        """Let the thread look at the inbox, as it does not expect anything."""
+        if self._mark.is_inside:
+            self._bell.ring()
+            return
+        self._is_watched = True
+        self._wake()
+        if self._thread is None:  # it may start with the next record
+            self._is_watched = False
 
     def put(self, entry: Entry) -> None:
         """Take a record. Raises QueueFull where that was asked for."""
@@ -168,13 +158,14 @@ class Worker:
         try:
             mark.is_inside = True
             with self._lock:
+                is_news = self._merge() if self._inbox else False
                 news = self._take(entry)
         finally:
             mark.is_inside = False
-        if news:
+        if news or is_news:
             self._wake()
         if self._aside:
-            self._merge()
+            self._merge_aside()
         if news is None:
             self._overflow(entry)
 
@@ -194,7 +185,7 @@ class Worker:
             books.recorded += entry.weight
             books.dropped[self._refusal] += entry.weight
             return False
-        news = self._store.add(entry, self._now())
+        news = self._store.add(entry, self.setup.clock.monotonic())
         if news is not None:
             books.recorded += entry.weight
         return news
@@ -228,7 +219,7 @@ class Worker:
         books.recorded += weight
         books.dropped["queue_full"] += weight
 
-    # -- calls that interrupt a call -----------------------------------------------------------------------------------
+    # -- what waits for the lock ---------------------------------------------------------------------------------------
 
     def _put_aside(self, entry: Entry | tuple[Route, int, Rejected]) -> None:
         if len(self._aside) < _ASIDE_MAX:
@@ -237,12 +228,21 @@ class Worker:
             self._spilled.append((entry.route, entry.weight) if isinstance(entry, Entry) else entry[:2])
         self._bell.ring()
 
-    def _merge(self) -> None:
+    def _merge_aside(self) -> None:
         with self._guarded():
-            self._merge_aside()
+            self._merge()
         self._wake()
 
-    def _merge_aside(self) -> None:
+    def _merge(self) -> bool:
+        """Book and store what waits for the lock. Return whether a batch is due at another moment than before."""
+        is_news = False
+        if inbox := self._inbox:
+            queue = None if self._is_stopping else self._queue
+            is_stored = queue is not None and queue.add_events(inbox, self._courier.books(EVENTS))
+            is_news = not is_stored
+            for _ in range(0 if is_stored else len(inbox)):
+                self._take_late(Entry(EVENTS, 1, inbox[0]))
+                del inbox[0]
         while self._aside:
             entry = self._aside.popleft()
             if not isinstance(entry, Entry):
@@ -251,6 +251,20 @@ class Worker:
                 self._drop_full(entry.route, entry.weight)
         while self._spilled:
             self._drop_full(*self._spilled.pop())
+        self._is_roomy = not self._refusal and self._has_room()
+        return is_news
+
+    def _has_room(self) -> bool:
+        """Return whether events may go into the inbox: in a spool a record has to be on the disk at once."""
+        return self._queue is not None and self._queue.has_room(*_ROOM)
+
+    def _take_late(self, entry: Entry) -> None:
+        """Book and store a record of the inbox: its call has returned, so a client that was closed since takes it."""
+        books = self._courier.books(entry.route)
+        is_stored = not self._is_stopping and self._store.add(entry, self._since) is not None
+        books.recorded += entry.weight
+        if not is_stored:
+            books.dropped["closed" if self._is_stopping else "queue_full"] += entry.weight
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -301,11 +315,12 @@ class Worker:
     def _step(self, timeout_s: float) -> float | None:
         """Do one thing. Return the seconds until there is more to do, or None if there is nothing."""
         with self._guarded():
-            self._merge_aside()
+            self._merge()
             if time.monotonic() >= self._adopts_at:
                 self._adopts_at = time.monotonic() + _ADOPT_EVERY_S
                 self._courier.adopt(self._now())
             action = None if self._is_stopping else self._courier.next(self._now())
+            was_watched, self._is_watched = self._is_watched, self._courier.is_due(EVENTS)
             settled = [one for one in self._waiters if self._courier.is_settled(one[0])]
             self._waiters = [one for one in self._waiters if one not in settled]
             rejections, self._courier.rejections = self._courier.rejections, []
@@ -313,9 +328,11 @@ class Worker:
             self._courier.notices.clear()
         for _, notify in settled:
             notify(True)
-        self._tell(rejections, notices)
+        self._teller.tell(rejections, notices, self._courier.offset_s)
         if isinstance(action, Send):
             self._send(action, timeout_s)
+            return 0.0
+        if self._inbox and was_watched and not self._is_watched:  # it came meanwhile, and nobody rang
             return 0.0
         return action.until - self.setup.clock.monotonic() if isinstance(action, Wait) else None
 
@@ -355,49 +372,19 @@ class Worker:
     def _now(self) -> Instant:
         return Instant(self.setup.clock.monotonic(), self.setup.clock.time())
 
-    # -- telling -------------------------------------------------------------------------------------------------------
-
-    def _tell(self, rejections: Sequence[Rejected], notices: Mapping[tuple[str, str, str], int]) -> None:
-        """Call back and log, outside of the lock. Never log a payload: of a rejection only its code."""
-        for rejected in rejections:
-            try:
-                if self.setup.on_reject:
-                    self.setup.on_reject(rejected)
-            except Exception:
-                logger.exception("on_reject failed")
-        for (route, code, detail), count in notices.items():
-            if code == "retrying":
-                self._say(logging.WARNING, route, code, count, f"no success yet, repeating: {detail[:300]}")
-            elif code in ("unauthorized", "misconfigured"):
-                self._say(logging.ERROR, route, code, count, f"paused until the settings are mended: {detail[:300]}")
-            else:
-                self._say(logging.WARNING, route, code, count, f"rejected: {code}")
-        if abs(self._courier.offset_s) > _OFFSET_LOG_S:
-            self._say(logging.WARNING, "clicks", "clock", 1, f"this clock is off by {self._courier.offset_s:.0f} s")
-
-    def _say(self, level: int, route: str, code: str, count: int, text: str) -> None:
-        """Log once a minute for each route and code, with how often it happened."""
-        now = time.monotonic()
-        next_at, unsaid = self._said.get((route, code), (0.0, 0))
-        if now < next_at:
-            self._said[route, code] = (next_at, unsaid + count)
-            return
-        self._said[route, code] = (now + _LOG_EVERY_S, 0)
-        logger.log(level, "%s: %s (%d times)", route, text, unsaid + count)
+    # -- report, flush and close ---------------------------------------------------------------------------------------
 
     def report(self) -> Report:
         """Return the books of this moment."""
         with self._guarded():
-            self._merge_aside()
+            self._merge()
             return self._courier.report(self._now())
-
-    # -- flush and close -----------------------------------------------------------------------------------------------
 
     def when_settled(self, notify: Notify) -> bool:
         """Send what is here at once, and call back when all of it is settled. Return False if no thread can do it."""
         self._refuse_callbacks()
         with self._guarded():
-            self._merge_aside()
+            self._merge()
             serials = self._courier.hurry()
             is_settled = self._courier.is_settled(serials)
             if not is_settled:
@@ -443,11 +430,12 @@ class Worker:
     def refuse_more(self) -> None:
         """Drop records from now on."""
         self._refusal = self._refusal or "closed"
+        self._is_roomy = False
 
     def stop(self, join_s: float = _JOIN_S) -> None:
         """End the thread and give up what is left, or leave it in the spool."""
         with self._guarded():
-            self._merge_aside()
+            self._merge()
             if self._is_stopping:
                 return
             self._is_stopping = True
