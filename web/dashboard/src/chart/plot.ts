@@ -42,6 +42,10 @@ const FONT = '12px system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif';
 const HATCH = 6;
 /** Pixels of a bar where there are few. */
 const WIDEST = 90;
+/** Pixels beside several lines for their names, width from which there is room for them, and height of a name. */
+const NAMES = 120;
+const ROOMY = 560;
+const NAME_HEIGHT = 14;
 
 export function plot(element: HTMLElement, width: number, height: number, listening: Listening): Plot {
   let drawn: Drawn | undefined;
@@ -62,7 +66,7 @@ export function plot(element: HTMLElement, width: number, height: number, listen
       width,
       height,
       legend: { show: false },
-      padding: [12, 12, 0, 0],
+      padding: [12, (u) => (drawn && isNamed(drawn, u.width) ? NAMES : 12), 0, 0],
       scales: {
         x: { time: false, range: () => [drawn?.times[0] ?? 0, drawn?.end ?? 1] },
         y: { range: () => [0, highest() * 1.05] },
@@ -229,6 +233,37 @@ function draw(u: uPlot, drawn: Drawn, colours: Palette): void {
       });
     }
   });
+  ctx.restore();
+  if (isNamed(drawn, u.width)) names(u, drawn, colours, edges, y, unit);
+}
+
+const isNamed = (drawn: Drawn, width: number) => drawn.lines.length > 1 && drawn.kind === "steps" && width >= ROOMY;
+
+/** The name of each line at its end, one below the other where lines end close together. */
+function names(u: uPlot, drawn: Drawn, colours: Palette, edges: readonly number[], y: Scale, unit: number): void {
+  const { ctx } = u;
+  const spots = drawn.lines
+    .map(({ name, values }, index) => {
+      const last = values.findLastIndex((value) => value !== null);
+      return { name, index, x: edges[last + 1] ?? 0, y: last < 0 ? -1 : y(values[last]!) };
+    })
+    .filter((spot) => spot.y >= 0)
+    .sort((a, b) => b.y - a.y);
+  ctx.save();
+  ctx.font = FONT.replace("12px", `${12 * unit}px`);
+  ctx.textBaseline = "middle";
+  ctx.textAlign = "left";
+  let above = Number.POSITIVE_INFINITY;
+  for (const spot of spots) {
+    const at = Math.min(spot.y, above - NAME_HEIGHT * unit);
+    above = at;
+    ctx.fillStyle = colours.series[spot.index % colours.series.length]!;
+    ctx.fillRect(spot.x + 6 * unit, at - unit, 8 * unit, 2 * unit);
+    ctx.fillStyle = colours.ink;
+    let text = spot.name;
+    while (text.length > 1 && ctx.measureText(text).width > (NAMES - 22) * unit) text = `${text.slice(0, -2)}…`;
+    ctx.fillText(text, spot.x + 18 * unit, at);
+  }
   ctx.restore();
 }
 

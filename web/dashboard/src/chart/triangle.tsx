@@ -21,7 +21,9 @@ export function Triangle({
   return (
     <div class="table" ref={box} {...(isWide && { tabIndex: 0, role: "group", "aria-label": caption })}>
       <table class="triangle">
-        <caption>{caption}</caption>
+        <caption>
+          <span>{caption}</span>
+        </caption>
         <thead>
           <tr>
             <th scope="col">{M.cohort}</th>

@@ -15,6 +15,8 @@ export interface Column<R> {
   readonly isNumber?: boolean;
   /** Left out where there is little room. */
   readonly isExtra?: boolean;
+  /** Left out but on wide screens. */
+  readonly isWide?: boolean;
   readonly sorts?: boolean;
 }
 
@@ -66,8 +68,10 @@ export function Table<R>(props: {
     <div class="table" ref={box} {...(isWide && { tabIndex: 0, role: "group", "aria-label": props.caption })}>
       <table>
         <caption>
-          {props.caption}
-          {order && isSortable && <span class="soft"> {T.ofRowsShown}</span>}
+          <span>
+            {props.caption}
+            {order && isSortable && <span class="soft"> {T.ofRowsShown}</span>}
+          </span>
         </caption>
         <thead>
           <tr>
@@ -130,8 +134,8 @@ export function Table<R>(props: {
   );
 }
 
-const kind = (column: { isNumber?: boolean; isExtra?: boolean }) =>
-  [column.isNumber && "number", column.isExtra && "extra"].filter(Boolean).join(" ");
+const kind = (column: { isNumber?: boolean; isExtra?: boolean; isWide?: boolean }) =>
+  [column.isNumber && "number", column.isExtra && "extra", column.isWide && "wide"].filter(Boolean).join(" ");
 
 function plain(value: string | number | null | undefined): string {
   if (value === null || value === undefined) return "–";

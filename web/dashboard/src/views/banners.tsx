@@ -172,7 +172,7 @@ function columnsFor(most: number, rows: readonly Row[], isRanking: boolean): Col
           },
         ]
       : []),
-    { key: "spark", name: T.course, isExtra: true, text: () => "", cell: (row) => <Spark values={row.spark} /> },
+    { key: "spark", name: T.course, isWide: true, text: () => "", cell: (row) => <Spark values={row.spark} /> },
   ];
 }
 

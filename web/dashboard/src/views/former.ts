@@ -33,6 +33,7 @@ export function formerColumns<R extends { readonly before?: number }>(
       key: "change",
       name: T.change,
       isNumber: true,
+      isExtra: true,
       text: (row) => {
         const count = value(row);
         const found = count === undefined ? undefined : change(count, row.before);

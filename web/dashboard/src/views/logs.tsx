@@ -50,7 +50,7 @@ export function Logs() {
       cell: (row) => (
         <button
           type="button"
-          class="plain"
+          class="plain moment"
           aria-pressed={row.event_id === chosen}
           onClick={() => choose(row.event_id === chosen ? undefined : row.event_id)}
         >

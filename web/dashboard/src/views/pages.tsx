@@ -112,9 +112,11 @@ export function Pages() {
         {page ? T.page : T.views.pages} {page && <User text={page} />}
       </h1>
       {page && (
-        <button type="button" onClick={() => set({ page: null })}>
-          {M.allPages}
-        </button>
+        <p class="apart">
+          <button type="button" onClick={() => set({ page: null })}>
+            {M.allPages}
+          </button>
+        </p>
       )}
       <dl class="tiles">
         <Sum name={T.pageViews} data={found.data} value={(data) => format.count(data.total.views)}>

@@ -36,11 +36,19 @@ export function groundsOf(figures: Figures): string {
 export function rateColumns<R extends { readonly figures?: Figures }>(): Column<R>[] {
   return [
     { key: "served", name: M.served, isNumber: true, isExtra: true, sorts: true, text: (row) => row.figures?.served },
-    { key: "viewable", name: M.viewable, isNumber: true, sorts: true, text: (row) => row.figures?.viewable },
+    {
+      key: "viewable",
+      name: M.viewable,
+      isNumber: true,
+      isExtra: true,
+      sorts: true,
+      text: (row) => row.figures?.viewable,
+    },
     {
       key: "ctr",
       name: M.ctr,
       isNumber: true,
+      isExtra: true,
       sorts: true,
       text: (row) => row.figures?.ctr,
       cell: (row) => (
@@ -51,7 +59,7 @@ export function rateColumns<R extends { readonly figures?: Figures }>(): Column<
       key: "interval",
       name: M.interval,
       isNumber: true,
-      isExtra: true,
+      isWide: true,
       text: (row) => {
         const { ctrLow, ctrHigh } = row.figures ?? {};
         return ctrLow === null || ctrLow === undefined || ctrHigh === null || ctrHigh === undefined

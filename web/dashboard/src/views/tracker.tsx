@@ -53,7 +53,7 @@ function Known({ id }: { id: string }) {
       <h1 id="title" tabIndex={-1}>
         {M.tracker} {value !== undefined && <User text={value} />}
       </h1>
-      <p class="code soft">{id}</p>
+      <p class="code soft apart">{id}</p>
       <dl class="tiles">
         {(
           [
