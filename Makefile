@@ -30,9 +30,11 @@ up: $(VENV)/.installed ## run everything on this machine, until Ctrl-C
 test: $(VENV)/.installed-dev ## run the tests, in minutes: ARGS="-k lane"
 	@$(BIN)/python -m pytest -m "not slow" $(PARALLEL) $(ARGS)
 
-# One after the other: each wants the machine for itself.
+# First those that may run side by side, then one after the other what wants the machine for itself. 5: ARGS chose none.
 test-slow: $(VENV)/.installed-dev ## run the long tests: chaos and its mutants, Kafka, kills, installs, benchmarks
-	@$(BIN)/python -m pytest -m slow $(ARGS)
+	@beside=0; $(BIN)/python -m pytest -m "slow and beside" $(PARALLEL) $(ARGS) || beside=$$?; \
+	alone=0; $(BIN)/python -m pytest -m "slow and not beside" $(ARGS) || alone=$$?; \
+	case $$beside$$alone in 00|05|50) ;; *) exit 1;; esac
 
 unit: $(VENV)/.installed-dev ## run the tests that need no server
 	@$(BIN)/python -m pytest -m "not slow" tests/unit $(PARALLEL) $(ARGS)

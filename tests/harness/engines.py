@@ -4,6 +4,7 @@ Of the oldest there is one wheel, chdb 3.7.2. It stays in `~/.cache/tallybook-te
 200 MB. A test runs on both with `pytest.mark.every_engine`.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -30,7 +31,7 @@ _FETCH_S = 600
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what is marked `every_engine` on each: a hook, which conftest.py has."""
     if metafunc.definition.get_closest_marker("every_engine") and "clickhouse_url" in metafunc.fixturenames:
-        oldest = pytest.param(OLDEST, marks=pytest.mark.slow)
+        oldest = pytest.param(OLDEST, marks=[pytest.mark.slow, pytest.mark.beside])
         metafunc.parametrize("clickhouse_url", [INSTALLED, oldest], indirect=True, scope="session")
 
 
@@ -66,6 +67,15 @@ def _wheel() -> Path:
     folder = Path.home() / ".cache" / "tallybook-test" / f"{_CHDB}-{version}"
     if folder.is_dir():
         return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of the processes that run tests one fetches it
+        if not folder.is_dir():
+            _fetch(folder)
+    return folder
+
+
+def _fetch(folder: Path) -> None:
     draft = folder.with_suffix(f".{os.getpid()}")
     uv = shutil.which("uv")
     installer = [uv, "pip", "install", "--python", sys.executable] if uv else [sys.executable, "-m", "pip", "install"]
@@ -75,4 +85,3 @@ def _wheel() -> Path:
         shutil.rmtree(draft, ignore_errors=True)
         services.missing("oldest-clickhouse", f"{_CHDB} cannot be installed: {done.stderr[-500:]}")
     draft.rename(folder)
-    return folder

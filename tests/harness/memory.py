@@ -1,8 +1,8 @@
-"""Where the files of quick tests lie: in memory, where there is room for them.
+"""Where the files of tests lie that run side by side: in memory, where there is room for them.
 
 Stores sync each commit, and a sync of a disk that others use takes 5 to 20 ms. What is killed with -9 loses nothing of
-a folder in memory, so the promises of these tests are the same. Long tests stay on the disk. So does a run whose
-TMPDIR names a folder.
+a folder in memory, so the promises of these tests are the same. Long tests that run alone stay on the disk. So does a
+run whose TMPDIR names a folder.
 """
 
 import os
@@ -20,9 +20,9 @@ _LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let a run of quick tests, and what it starts, make their temporary files in memory: a hook, which conftest.py
-    has."""
-    if config.option.markexpr == "not slow" and "TMPDIR" not in os.environ and _has_room():
+    """Let such a run, and what it starts, make their temporary files in memory: a hook, which conftest.py has."""
+    is_beside = config.option.markexpr == "not slow" or bool(getattr(config.option, "numprocesses", None))
+    if is_beside and "TMPDIR" not in os.environ and _has_room():
         os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
 
 

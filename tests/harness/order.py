@@ -7,6 +7,7 @@ import pytest
 _TESTS = Path(__file__).parents[1]
 #: Files in the order in which they begin: the longest first, so that none of them is left to one process at the end.
 _FIRST = (
+    "unit/shared/test_lane.py",  # its long ones
     "acceptance/test_up.py",
     "integration/ingest/test_http.py",
     "integration/ingest/test_hits.py",

@@ -213,6 +213,7 @@ def killed(*mutant: str) -> dict[str, Any]:
 
 @pytest.mark.timeout(600)
 @pytest.mark.slow
+@pytest.mark.beside
 def test_a_kill_before_any_bytecode_loses_and_doubles_nothing() -> None:
     result = killed()
     assert result["points"] > 1000
@@ -220,6 +221,7 @@ def test_a_kill_before_any_bytecode_loses_and_doubles_nothing() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.beside
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_lane_that_stores_in_another_order_is_caught(mutant: str) -> None:

@@ -24,7 +24,7 @@ from shared.record_log.producer import Producer
 from tests.harness.wait import until
 from tests.unit.shared.test_producer import Log, producing
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
 _SEEDS = range(12)
 
