@@ -2,8 +2,9 @@
 
 import time
 from datetime import UTC, date, datetime
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -117,6 +118,73 @@ def test_a_country_is_two_letters_or_nothing(tmp_path: Path) -> None:
         assert countries.of(address) == ""
     with pytest.raises(SettingsError, match="TALLYBOOK_COUNTRY_DB"):
         Countries(Settings(country_db=str(tmp_path / "none.mmdb")))
+
+
+def database(networks: dict[str, object]) -> bytes:
+    """A database of MaxMind's format (version 2.0, records of 24 bits) with these networks."""
+    nodes: list[list[int | None]] = [[None, None]]
+    ends, content = list[tuple[int, int, int]](), b""
+    for network, value in networks.items():
+        one = ip_network(network)
+        is_old = one.version == 4
+        bits = f"{int(one.network_address):0{128}b}"[: one.prefixlen + (96 if is_old else 0)]
+        at = 0
+        for bit in bits[:-1]:
+            following = nodes[at][int(bit)]
+            if following is None:
+                following = nodes[at][int(bit)] = len(nodes)
+                nodes.append([None, None])
+            at = following
+        ends.append((at, int(bits[-1]), len(content)))
+        content += packed(value)
+    tree = [[len(nodes) if record is None else record for record in node] for node in nodes]
+    for at, bit, place in ends:
+        tree[at][bit] = len(nodes) + 16 + place
+    about: dict[str, object] = {
+        "node_count": Number(6, 4, len(nodes)),
+        "record_size": Number(5, 2, 24),
+        "ip_version": Number(5, 2, 6),
+    }
+    about |= {"binary_format_major_version": Number(5, 2, 2), "binary_format_minor_version": Number(5, 2, 0)}
+    about |= {"build_epoch": Number(9, 8, 1), "database_type": "Test-Country", "languages": [], "description": {}}
+    records = b"".join(record.to_bytes(3, "big") for node in tree for record in node)
+    return records + bytes(16) + content + b"\xab\xcd\xefMaxMind.com" + packed(about)
+
+
+class Number(NamedTuple):
+    """A number of that format: its type, its bytes, and its value."""
+
+    kind: int
+    size: int
+    value: int
+
+
+def packed(value: object) -> bytes:
+    """A map, a text, an empty list or a number, in that format. Types above 7 have a byte of their own."""
+    if isinstance(value, dict):
+        return bytes([7 << 5 | len(value)]) + b"".join(packed(name) + packed(one) for name, one in value.items())
+    if isinstance(value, str):
+        return bytes([2 << 5 | len(value)]) + value.encode()
+    if isinstance(value, Number):
+        head = [value.kind << 5 | value.size] if value.kind < 8 else [value.size, value.kind - 7]
+        return bytes(head) + value.value.to_bytes(value.size, "big")
+    assert value == []
+    return bytes([0, 11 - 7])
+
+
+def test_the_operators_own_database_says_the_country(tmp_path: Path) -> None:
+    """Networks of both versions; a country with a code, one that is only registered, a bare code, and none."""
+    networks: dict[str, object] = {
+        "203.0.113.0/24": {"country": {"iso_code": "FR"}, "registered_country": {"iso_code": "US"}},
+        "198.51.100.0/24": {"registered_country": {"iso_code": "JP"}},
+        "2001:db8::/32": {"country": "DE"},
+        "2001:db9::/32": {"city": "Nowhere"},
+    }
+    path = tmp_path / "own.mmdb"
+    path.write_bytes(database(networks))
+    countries = Countries(Settings(country_db=str(path)))
+    known = {"203.0.113.9": "FR", "198.51.100.7": "JP", "2001:db8::7": "DE", "2001:db9::7": "", "193.0.6.139": ""}
+    assert {address: countries.of(address) for address in known} == known
 
 
 # -- visitors ----------------------------------------------------------------------------------------------------------
