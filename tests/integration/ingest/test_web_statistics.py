@@ -18,6 +18,8 @@ from shared.stores import clickhouse
 from shared.stores.clickhouse import ClickHouse
 from tests.harness.subjects.collecting import Pages, pages
 
+pytestmark = pytest.mark.every_engine
+
 GAP_MS, EARLY_MS, DAY = 1_800_000, 1_800_000, timedelta(days=1)
 SOURCES, PATHS = ["", "news", "google.com"], ["/", "/a", "/b"]
 
