@@ -43,16 +43,17 @@ T = TypeVar("T")
 
 logger = logging.getLogger("tallybook_sdk")
 
+#: A record writes one page: it has no index beside the table, and no row that counts ids.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS item (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, route TEXT NOT NULL, n INTEGER NOT NULL,
-    kind TEXT, banner INTEGER, minute INTEGER, is_given INTEGER, at REAL, body BLOB);
-CREATE INDEX IF NOT EXISTS item_route ON item (route, id);
+    route TEXT NOT NULL, id INTEGER NOT NULL, n INTEGER NOT NULL,
+    kind TEXT, banner INTEGER, minute INTEGER, is_given INTEGER, at REAL, body BLOB,
+    PRIMARY KEY (route, id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS batch (
     id INTEGER PRIMARY KEY, route TEXT NOT NULL, serial INTEGER NOT NULL, n INTEGER NOT NULL,
     items INTEGER NOT NULL, body BLOB NOT NULL, first_sent_ms INTEGER);
 """
-_ADD = "INSERT INTO item (route, n, kind, banner, minute, is_given, at, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_ADD = "INSERT INTO item (route, id, n, kind, banner, minute, is_given, at, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 #: Bytes on the disk of a record beside its body, about.
 _RECORD_BYTES = 64
 #: Clicks come a row each and are added up when they are cut: so many rows for an item.
@@ -92,6 +93,8 @@ class _File:
         self.batches: dict[int, Batch] = {}
         self.database = self._opened()
         self.database.executescript(_SCHEMA)
+        #: The id of the last record of this process. Files of former ones get no more.
+        self._last = 0
         #: Checkpoints, so that the first connection never waits for the disk.
         self.second: sqlite3.Connection | None = None
 
@@ -106,7 +109,8 @@ class _File:
         """Write a record. Return True if the next batch is due at another moment than before."""
         cell = entry.cell
         columns = (None,) * 5 if cell is None else (cell.kind, cell.banner, cell.minute, cell.is_given, entry.at)
-        self.database.execute(_ADD, (entry.route.name, entry.weight, *columns, entry.body or None))
+        self.database.execute(_ADD, (entry.route.name, self._last + 1, entry.weight, *columns, entry.body or None))
+        self._last += 1
         waiting = self.waiting[entry.route]
         waiting.rows += 1
         waiting.bytes += len(entry.body) + _RECORD_BYTES
