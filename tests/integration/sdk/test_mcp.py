@@ -18,6 +18,7 @@ from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
+from redis.asyncio import Redis
 
 from shared.settings import Settings
 from shared.stores import clickhouse
@@ -64,6 +65,8 @@ async def served(
     tmp_path_factory: pytest.TempPathFactory, redis_url: str, module_database: str, module_clickhouse: Settings
 ) -> AsyncIterator[Served]:
     """A service with clicks, impressions, events and log entries."""
+    async with Redis.from_url(redis_url) as redis:
+        await redis.flushall()  # clicks of other files would be in the rankings
     connection = await asyncpg.connect(module_database)
     admin = await api_keys.create(connection, "admin", ["admin"], None)
     reader = await api_keys.create(connection, "reader", ["stats:read"], None)
