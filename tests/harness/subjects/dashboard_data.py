@@ -64,7 +64,8 @@ def _succeed(done: Any) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def _post(port: int, path: str, body: object) -> None:
+def post(port: int, path: str, body: object) -> None:
+    """Send a body that has to be taken."""
     headers = {"content-type": "application/json"}
     answer = request(port, path, "POST", json.dumps(body).encode(), headers)
     assert answer.status in (200, 202), answer.text
@@ -90,7 +91,7 @@ def _clicks(port: int, names: dict[int, str], now: datetime, days: int, chance: 
                 items.append({"bannerId": banner, "count": count, "timestamp": _moment(at)})
                 sent[banner] += count
     for begin in range(0, len(items), PER_REQUEST):
-        _post(port, "/stats", items[begin : begin + PER_REQUEST])
+        post(port, "/stats", items[begin : begin + PER_REQUEST])
     return sent
 
 
@@ -109,7 +110,7 @@ def _events(port: int, now: datetime, days: int, chance: random.Random) -> None:
                 "properties": properties,
             }
         )
-    _post(port, "/events", events)
+    post(port, "/events", events)
 
 
 def _hits(port: int, stores: dict[str, Any], folder: Path, chance: random.Random) -> list[str]:
@@ -125,14 +126,14 @@ def _hits(port: int, stores: dict[str, Any], folder: Path, chance: random.Random
     return trackers
 
 
-def rank(port: int, banners: int, day: datetime) -> None:
+def rank(port: int, banners: int, day: datetime, first: int = 90_000) -> None:
     """Count clicks of so many banners on a day, each with a number of its own; every third had some the day before."""
     items: list[dict[str, Any]] = []
     for place in range(banners):
-        items.append({"bannerId": 90_000 + place, "count": 2 + 7 * place, "timestamp": _moment(day)})
+        items.append({"bannerId": first + place, "count": 2 + 7 * place, "timestamp": _moment(day)})
         if place % 3 == 0:
-            items.append({"bannerId": 90_000 + place, "count": 1 + place, "timestamp": _moment(day - DAY)})
-    _post(port, "/stats", items)
+            items.append({"bannerId": first + place, "count": 1 + place, "timestamp": _moment(day - DAY)})
+    post(port, "/stats", items)
 
 
 def _impressions(port: int, names: dict[int, str], now: datetime, chance: random.Random) -> None:
@@ -144,7 +145,7 @@ def _impressions(port: int, names: dict[int, str], now: datetime, chance: random
             for kind, count in (("served", served), ("viewable", int(served * 0.6) if place < 3 else 0)):
                 at = now - timedelta(hours=hours, minutes=5)
                 items.append({"bannerId": banner, "kind": kind, "count": count, "timestamp": _moment(at)})
-    _post(port, "/stats", [one for one in items if one["count"]])
+    post(port, "/stats", [one for one in items if one["count"]])
 
 
 def _links(stores: dict[str, Any]) -> None:
