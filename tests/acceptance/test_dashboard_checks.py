@@ -1,5 +1,6 @@
 """The dashboard where things are unusual: changed clocks, stores that are away, upgrades, prefixes, many banners."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import asyncpg
 import pytest
 
 from tests.harness.browser.chromium import Chromium, ScriptFailed, chromium
@@ -302,6 +304,34 @@ def _answers(port: int) -> bool:
         return request(port, "/count/health/live").status == 200
     except OSError:
         return False
+
+
+def test_books_that_do_not_balance_are_said_first_with_sign_and_number(stack: Stack, browser: Chromium) -> None:
+    async def added(clicks: int) -> str:
+        connection = await asyncpg.connect(stack.note()["database_url"])
+        try:
+            one = "SELECT min(incarnation) FROM click_ledger"
+            return await connection.execute(
+                f"UPDATE click_ledger SET clicks = clicks + $1 WHERE incarnation IN ({one})", clicks
+            )
+        finally:
+            await connection.close()
+
+    at = datetime.now(UTC) - timedelta(minutes=10)
+    dashboard_data.post(stack.port, "/stats", [{"bannerId": 80, "timestamp": f"{at:%Y-%m-%dT%H:%M:%SZ}"}])
+    wait_for(lambda: request(stack.port, "/accounting").json()["persisted"] > 0, "the flush")
+    script = f"""
+    await page.goto(args.url + "ui/health");
+    await page.getByText(/The books do not balance/).first().waitFor();
+    {QUIET}
+    return page.locator("main").innerText();
+    """
+    assert asyncio.run(added(7)) == "UPDATE 1"
+    try:
+        found = look(stack, browser, script)
+    finally:
+        asyncio.run(added(-7))
+    assert "difference −7" in found or "difference -7" in found
 
 
 def test_while_redis_is_away_numbers_are_lower_bounds_and_it_recovers_by_itself(
