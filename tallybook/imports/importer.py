@@ -87,13 +87,18 @@ class Beside(NamedTuple):
 
 def beside(path: str) -> Beside:
     """Return the files beside a file; for stdin and devices, those in the working folder."""
-    name = "stdin" if path == "-" else Path(path).name if path.startswith("/dev/") else path
+    name = "stdin" if path == "-" else Path(path).name if _is_device(path) else path
     return Beside(Path(f"{name}.import.json"), Path(f"{name}{REJECTED}"))
 
 
 def can_be_resumed(path: str) -> bool:
     """Return whether the path is a file that can be read from the middle, and no pipe."""
-    return path != "-" and not path.startswith("/dev/") and Path(path).is_file()
+    return path != "-" and not _is_device(path) and Path(path).is_file()
+
+
+def _is_device(path: str) -> bool:
+    """Return whether the path names a device, such as /dev/stdin or /dev/fd/3; /dev/shm holds files."""
+    return path.startswith("/dev/") and not path.startswith("/dev/shm/")
 
 
 class Progress:
