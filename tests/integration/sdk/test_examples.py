@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -137,10 +136,12 @@ def test_what_a_killed_worker_had_recorded_is_sent_by_another_one(server: FakeSe
         for _ in range(40):
             assert json.loads(shop.ask("POST", "/orders?price=9.5").body)["event_id"]
             assert shop.ask("GET", "/banners/42").status == 307
-        for pid in [*shop.workers(), shop.process.pid]:
-            os.kill(pid, signal.SIGKILL)
+        killed = [psutil.Process(pid) for pid in [*shop.workers(), shop.process.pid]]
+        for process in killed:
+            process.kill()
     finally:
         end(shop.process)
+    assert psutil.wait_procs(killed, timeout=20)[1] == []  # who still dies holds its spool
     assert counts(server) == (0, 0, 0)
     shop = Shop(server.url, tmp_path)
     try:
