@@ -78,7 +78,7 @@ def test_days_of_a_clock_change_have_23_and_25_hours_in_table_and_service(stack:
         ]
         dashboard_data.post(stack.port, "/stats", clicks)
         rows = look(stack, browser, script, day=day.isoformat())
-        assert [int(row[1]) for row in reversed(rows)] == list(range(1, hours + 1))
+        assert [int(row[1].strip("~")) for row in reversed(rows)] == list(range(1, hours + 1))
         assert len({row[0] for row in rows}) == hours  # the repeated hour has its offset
         asked = f"/stats/77?tsFrom={day}&tsTo={day}&tz=Europe/Berlin&step=hour&fill=true"
         assert [one["count"] for one in request(stack.port, asked).json()["stats"]] == list(range(1, hours + 1))

@@ -74,7 +74,9 @@ def _letters_twice() -> None:
 
 def _no_fence() -> None:
     """Whoever had the partition once goes on writing."""
-    for name in ("_RENEW", "_INTEND", "_DONE"):
+    _rid(cursor, "_RENEW", ("AND held.owner IS NOT NULL", ""))
+    _rid(cursor, "_RENEW", ("AND held.epoch = mine.epoch", ""))
+    for name in ("_INTEND", "_DONE"):
         _rid(cursor, name, ("AND epoch = $5 AND owner IS NOT NULL", "AND $5::bigint IS NOT NULL"))
     _rid(cursor, "_INTEND", ("AND (next_offset, next_seq) = ($7, $8)", "AND ($7::bigint, $8::bigint) IS NOT NULL"))
     _rid(cursor, "_DONE", ("AND (next_offset, next_seq) <= ($7, $8)", ""))
