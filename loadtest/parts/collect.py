@@ -38,7 +38,7 @@ Row = dict[str, Any]
 def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
     """Return the median paired ratios per number of connections, and the rows. Raises StartError, WrkError."""
     rows = list[Row]()
-    with Stack(folder / "collect", settings={"TALLYBOOK_KEYED_LIMIT_PER_S": "0"}) as stack:
+    with Stack(folder / "collect") as stack:
         urls = stack.urls()
         tracker = asyncio.run(_filled(urls["TALLYBOOK_DATABASE_URL"]))
         time.sleep(_LOADED_S)
