@@ -1,0 +1,7 @@
+"""`python -m loadtest.simulate`."""
+
+import sys
+
+from loadtest.simulate import main
+
+sys.exit(main())
