@@ -111,6 +111,16 @@ def test_kubernetes_and_the_service_take_what_is_rendered(render: Render, values
         assert _pod(one)["terminationGracePeriodSeconds"] > settings.drain_timeout_s + more_s
 
 
+@pytest.mark.parametrize(("values", "owner"), [("", "database"), (_FULL, "owner")], ids=["one role", "two roles"])
+def test_who_changes_tables_is_their_owner_and_who_listens_to_the_world_is_not(
+    render: Render, values: str, owner: str
+) -> None:
+    objects = _objects(render(values))
+    wanted = {("StatefulSet", "ingest"): "database", ("Deployment", "aggregator"): owner, ("Job", "migrate"): owner}
+    found = {of: _environ(objects[of])["TALLYBOOK_DATABASE_URL_FILE"] for of in wanted}
+    assert found == {of: f"/run/stores/{store}" for of, store in wanted.items()}
+
+
 def test_a_pod_may_do_nothing_that_it_needs_not(render: Render) -> None:
     for kind, name in (("StatefulSet", "ingest"), ("Deployment", "aggregator"), ("Job", "migrate")):
         pod = _pod(_objects(render(""))[kind, name])
@@ -147,6 +157,7 @@ def test_the_network_lets_in_whom_the_values_name(render: Render) -> None:
     [
         ("settings: {TALLYBOOK_PORT: 80}", "settings.TALLYBOOK_PORT: the chart sets it"),
         ("settings: {TALLYBOOK_REDIS_URL: redis://r}", "settings.TALLYBOOK_REDIS_URL: the chart sets it"),
+        ("settings: {TALLYBOOK_LOG_FORMAT: console}", "settings.TALLYBOOK_LOG_FORMAT: the chart sets it"),
         ("settings: {BANNERS: open}", "settings.BANNERS: names begin with TALLYBOOK_"),
         ("stores: {redis: {secret: ''}}", "stores.redis.secret: the service cannot do without it"),
         ("ingress: {enabled: true, tlsSecret: certificate}", "ingress.host: the name that the certificate is for"),

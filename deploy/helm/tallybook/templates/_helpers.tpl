@@ -45,7 +45,7 @@ securityContext:
 
 {{/* Settings of all pods. A name of the user's that the chart sets itself would be there twice, and is refused. */}}
 {{- define "tallybook.environment" -}}
-{{- $fixed := list "TALLYBOOK_DATA_DIR" "TALLYBOOK_HOST" "TALLYBOOK_PORT" "TALLYBOOK_METRICS_HOST" "TALLYBOOK_METRICS_PORT" "TALLYBOOK_WORKERS" "TALLYBOOK_TRUSTED_PROXIES" }}
+{{- $fixed := list "TALLYBOOK_DATA_DIR" "TALLYBOOK_HOST" "TALLYBOOK_PORT" "TALLYBOOK_METRICS_HOST" "TALLYBOOK_METRICS_PORT" "TALLYBOOK_LOG_FORMAT" "TALLYBOOK_WORKERS" "TALLYBOOK_TRUSTED_PROXIES" }}
 {{- range $name, $value := .Values.settings }}
 {{- if or (has $name $fixed) (regexMatch "^TALLYBOOK_(REDIS|DATABASE|CLICKHOUSE|LOG)_URL(_FILE)?$" $name) }}
 {{- fail (printf "settings.%s: the chart sets it by values of its own, see values.yaml" $name) }}
@@ -61,6 +61,11 @@ securityContext:
 - { name: TALLYBOOK_METRICS_HOST, value: 0.0.0.0 }
 - { name: TALLYBOOK_METRICS_PORT, value: "9464" }
 - { name: TALLYBOOK_LOG_FORMAT, value: json }
+{{- end }}
+
+{{/* The store of who owns the schema: migrations, and the aggregator, which makes and drops partitions. */}}
+{{- define "tallybook.owner" -}}
+{{- ternary "owner" "database" (not (empty .Values.stores.owner.secret)) }}
 {{- end }}
 
 {{/* The stores of a pod as settings, `<name>=<store>`: of the files below. */}}
