@@ -1,28 +1,25 @@
 """Return the registered banners with their names, page by page."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.responses import Response
 
-from ingest.http import cursor as cursors
 from ingest.http.json_answers import as_json
 from ingest.http.openapi import BannerId
-from ingest.http.query import integer, parsed_banners, query, words
+from ingest.http.query import parsed_banners
+from ingest.registries.page import Page
 from ingest.registries.words import pattern
 from ingest.state import Request
 from shared.counting.lane import BANNER_MAX
 from shared.stores.postgres import rows, statement
 
-#: Banners of a page, and ids that one request may name.
-PAGE_MOST, PAGE = 1000, 100
+#: Ids that one request may name.
+IDS_MOST = 1000
 #: Characters of a text to search for: those of the longest name.
 WORDS_MOST = 200
 
-_NAMES = ("q", "ids", "limit", "cursor")
-#: What a cursor is bound to.
-_QUESTION = ("q", "ids")
 _PAGE_SQL = statement("ingest/registries/banners.page.sql")
 #: The place of a cursor: the last id of a page.
 _Last = Annotated[int, Meta(ge=1, le=BANNER_MAX)]
@@ -45,13 +42,13 @@ class Banners(Struct, kw_only=True):
 
 async def banners(request: Request) -> Response:
     """Return a page of the registered banners."""
-    values = query(request, _NAMES)
-    wanted = words(values, "q", WORDS_MOST)
-    ids = parsed_banners("ids", values["ids"], PAGE_MOST) if "ids" in values else None
-    limit = integer(values, "limit", 1, PAGE_MOST, PAGE)
-    digest = cursors.digest_of(values, _QUESTION)
-    last = cursors.unpacked(values, digest, _Last, _QUESTION) or 0
-    found = await rows(request.state.pool, _PAGE_SQL, last, wanted, pattern(wanted), ids, limit + 1)
-    page = [Banner(banner_id=row["banner_id"], name=row["name"], created_at=row["created_at"]) for row in found[:limit]]
-    following = cursors.packed(page[-1].banner_id, digest) if len(found) > limit else UNSET
+    asked = Page(request, WORDS_MOST, _Last, 0, more=("ids",))
+    ids = parsed_banners("ids", asked.values["ids"], IDS_MOST) if "ids" in asked.values else None
+    of = asked.words
+    found = await rows(request.state.pool, _PAGE_SQL, asked.last, of, pattern(of), ids, asked.limit + 1)
+    page, following = asked.cut(found, _banner, lambda banner: banner.banner_id)
     return as_json(Banners(banners=page, next=following))
+
+
+def _banner(row: Any) -> Banner:
+    return Banner(banner_id=row["banner_id"], name=row["name"], created_at=row["created_at"])

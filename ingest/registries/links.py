@@ -1,27 +1,21 @@
 """Return the redirect links with their destinations, page by page."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.responses import Response
 
-from ingest.http import cursor as cursors
 from ingest.http.json_answers import as_json
 from ingest.http.openapi import BannerId
-from ingest.http.query import integer, query, words
+from ingest.registries.page import Page
 from ingest.registries.words import pattern
 from ingest.state import Request
 from shared.stores.postgres import rows, statement
 
-#: Links of a page.
-PAGE_MOST, PAGE = 1000, 100
 #: Characters of a text to search for.
 WORDS_MOST = 200
 
-_NAMES = ("q", "limit", "cursor")
-#: What a cursor is bound to.
-_QUESTION = ("q",)
 _PAGE_SQL = statement("ingest/registries/links.page.sql")
 #: The place of a cursor: the last slug of a page.
 _Last = Annotated[str, Meta(max_length=64)]
@@ -48,23 +42,19 @@ class Links(Struct):
 
 async def links(request: Request) -> Response:
     """Return a page of the redirect links."""
-    values = query(request, _NAMES)
-    wanted = words(values, "q", WORDS_MOST)
-    limit = integer(values, "limit", 1, PAGE_MOST, PAGE)
-    digest = cursors.digest_of(values, _QUESTION)
-    last = cursors.unpacked(values, digest, _Last, _QUESTION) or ""
-    found = await rows(request.state.pool, _PAGE_SQL, last, wanted, pattern(wanted), limit + 1)
-    page = [
-        Link(
-            slug=row["slug"],
-            banner_id=row["banner_id"],
-            url=row["url"],
-            active=row["active"],
-            expires_at=row["expires_at"] or UNSET,
-            max_clicks=row["max_clicks"] or UNSET,
-            created_at=row["created_at"],
-        )
-        for row in found[:limit]
-    ]
-    following = cursors.packed(page[-1].slug, digest) if len(found) > limit else UNSET
-    return as_json(Links(page, following))
+    asked = Page(request, WORDS_MOST, _Last, "")
+    of = asked.words
+    found = await rows(request.state.pool, _PAGE_SQL, asked.last, of, pattern(of), asked.limit + 1)
+    return as_json(Links(*asked.cut(found, _link, lambda link: link.slug)))
+
+
+def _link(row: Any) -> Link:
+    return Link(
+        slug=row["slug"],
+        banner_id=row["banner_id"],
+        url=row["url"],
+        active=row["active"],
+        expires_at=row["expires_at"] or UNSET,
+        max_clicks=row["max_clicks"] or UNSET,
+        created_at=row["created_at"],
+    )

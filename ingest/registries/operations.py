@@ -7,6 +7,7 @@ from msgspec import Meta
 from ingest.http.cursor import CHARACTERS_MAX
 from ingest.http.openapi import Answer, BannerId, Operation, Parameter
 from ingest.registries import banners, links, sites, trackers
+from ingest.registries.page import DEFAULT, MOST
 from shared.errors import Invalid, PostgresUnavailable
 
 _CURSOR = Parameter(
@@ -14,6 +15,17 @@ _CURSOR = Parameter(
     Annotated[str, Meta(min_length=1, max_length=CHARACTERS_MAX)],
     "`next` of the page before; everything else but `limit` has to stay as it was",
 )
+
+
+def _search(most: int, what: str, example: str) -> Parameter:
+    """Return the parameter that searches a list."""
+    return Parameter("q", Annotated[str, Meta(min_length=1, max_length=most)], what, example=example)
+
+
+def _limit(of: str = "Rows") -> Parameter:
+    """Return how many rows a page has."""
+    return Parameter("limit", Annotated[int, Meta(ge=1, le=MOST)], f"{of} of a page, {DEFAULT} when not given")
+
 
 _BANNERS = Operation(
     method="GET",
@@ -27,26 +39,21 @@ _BANNERS = Operation(
     "shifts no page.",
     tag="registries",
     parameters=(
-        Parameter(
-            "q",
-            Annotated[str, Meta(min_length=1, max_length=banners.WORDS_MOST)],
+        _search(
+            banners.WORDS_MOST,
             "Only banners whose id begins with this, or whose name has it in it, in any case",
-            example="spring",
+            "spring",
         ),
         Parameter(
             "ids",
             Annotated[
                 list[BannerId],
-                Meta(min_length=1, max_length=banners.PAGE_MOST, extra_json_schema={"uniqueItems": True}),
+                Meta(min_length=1, max_length=banners.IDS_MOST, extra_json_schema={"uniqueItems": True}),
             ],
             "Only these banners, with commas between them",
             example=[42, 43],
         ),
-        Parameter(
-            "limit",
-            Annotated[int, Meta(ge=1, le=banners.PAGE_MOST)],
-            f"Banners of a page, {banners.PAGE} when not given",
-        ),
+        _limit("Banners"),
         _CURSOR,
     ),
     answers={
@@ -73,17 +80,12 @@ _TRACKERS = Operation(
     description="In the order of their ids. While there are more, `next` leads to the next page.",
     tag="registries",
     parameters=(
-        Parameter(
-            "q",
-            Annotated[str, Meta(min_length=1, max_length=trackers.WORDS_MOST)],
+        _search(
+            trackers.WORDS_MOST,
             "Only trackers whose id begins with this, or whose value has it in it, in any case",
-            example="spring",
+            "spring",
         ),
-        Parameter(
-            "limit",
-            Annotated[int, Meta(ge=1, le=trackers.PAGE_MOST)],
-            f"Trackers of a page, {trackers.PAGE} when not given",
-        ),
+        _limit("Trackers"),
         _CURSOR,
     ),
     answers={
@@ -106,16 +108,6 @@ _TRACKERS = Operation(
 )
 
 
-def _search(most: int, what: str, example: str) -> Parameter:
-    """Return the parameter that searches a list."""
-    return Parameter("q", Annotated[str, Meta(min_length=1, max_length=most)], what, example=example)
-
-
-def _limit(most: int, default: int) -> Parameter:
-    """Return how many rows a page has."""
-    return Parameter("limit", Annotated[int, Meta(ge=1, le=most)], f"Rows of a page, {default} when not given")
-
-
 _LINKS = Operation(
     method="GET",
     path="/links",
@@ -132,7 +124,7 @@ _LINKS = Operation(
             "Only links that have this in their slug or destination, in any case, or whose banner it is",
             "spring",
         ),
-        _limit(links.PAGE_MOST, links.PAGE),
+        _limit(),
         _CURSOR,
     ),
     answers={
@@ -167,7 +159,7 @@ _SITES = Operation(
     tag="registries",
     parameters=(
         _search(sites.WORDS_MOST, "Only sites that have this in their name or in a host, in any case", "shop"),
-        _limit(sites.PAGE_MOST, sites.PAGE),
+        _limit(),
         _CURSOR,
     ),
     answers={

@@ -1,28 +1,22 @@
 """Return the sites whose pages may report, page by page."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.responses import Response
 
-from ingest.http import cursor as cursors
 from ingest.http.json_answers import as_json
-from ingest.http.query import integer, query, words
+from ingest.registries.page import Page
 from ingest.registries.words import pattern
 from ingest.state import Request
 from shared.collect.sites import HOST_MAX, SiteSettings
 from shared.stores.postgres import rows, statement
 
-#: Sites of a page.
-PAGE_MOST, PAGE = 1000, 100
 #: Characters of a text to search for.
 WORDS_MOST = HOST_MAX
 
-_NAMES = ("q", "limit", "cursor")
-#: What a cursor is bound to.
-_QUESTION = ("q",)
 _PAGE_SQL = statement("ingest/registries/sites.page.sql")
 #: The place of a cursor: the last name of a page.
 _Last = Annotated[str, Meta(max_length=64)]
@@ -49,24 +43,20 @@ class Sites(Struct):
 
 async def sites(request: Request) -> Response:
     """Return a page of the sites."""
-    values = query(request, _NAMES)
-    wanted = words(values, "q", WORDS_MOST)
-    limit = integer(values, "limit", 1, PAGE_MOST, PAGE)
-    digest = cursors.digest_of(values, _QUESTION)
-    last = cursors.unpacked(values, digest, _Last, _QUESTION) or ""
-    found = await rows(request.state.pool, _PAGE_SQL, last, wanted, pattern(wanted), limit + 1)
-    page = [
-        Site(
-            site=row["site"],
-            timezone=row["timezone"],
-            hosts=row["hosts"],
-            visitors=_visitors(row["settings"]),
-            created_at=row["created_at"],
-        )
-        for row in found[:limit]
-    ]
-    following = cursors.packed(page[-1].site, digest) if len(found) > limit else UNSET
-    return as_json(Sites(page, following))
+    asked = Page(request, WORDS_MOST, _Last, "")
+    of = asked.words
+    found = await rows(request.state.pool, _PAGE_SQL, asked.last, of, pattern(of), asked.limit + 1)
+    return as_json(Sites(*asked.cut(found, _site, lambda site: site.site)))
+
+
+def _site(row: Any) -> Site:
+    return Site(
+        site=row["site"],
+        timezone=row["timezone"],
+        hosts=row["hosts"],
+        visitors=_visitors(row["settings"]),
+        created_at=row["created_at"],
+    )
 
 
 def _visitors(settings: str) -> Literal["daily", "none"] | UnsetType:
