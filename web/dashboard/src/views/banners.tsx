@@ -1,6 +1,6 @@
 /** The ranking of a range, and the list by name. */
 
-import { useRef, useState } from "preact/hooks";
+import { useRef } from "preact/hooks";
 import { get, question, type Values } from "../api/client";
 import { useApi } from "../api/resource";
 import type { Figures, Metrics, Top } from "../api/shapes";
@@ -11,11 +11,12 @@ import { useBanners } from "../live/use";
 import { Command } from "../parts/copy";
 import { usePages } from "../parts/pages";
 import { Panel } from "../parts/panel";
+import { Search } from "../parts/search";
 import { type Column, Table } from "../parts/table";
 import { TrafficSwitch, trafficOf } from "../parts/traffic";
 import { visible } from "../parts/user";
 import { pathOf } from "../routes";
-import { address, query, set } from "../state/url";
+import { address, query } from "../state/url";
 import { T } from "../text";
 import { useAgainst } from "../time/against";
 import { ends } from "../time/clicks";
@@ -53,47 +54,13 @@ export function Banners() {
         {T.views.banners}
       </h1>
       <div class="group choices">
-        <Search wanted={wanted} />
+        <search>
+          <Search label={T.searchBanners} most={200} reset={wanted !== "" && T.wholeRanking} />
+        </search>
         <TrafficSwitch />
       </div>
       {wanted ? <Named_ wanted={wanted} /> : <Ranking />}
     </>
-  );
-}
-
-function Search({ wanted }: { wanted: string }) {
-  const [text, type] = useState(wanted);
-  return (
-    <search>
-      <form
-        class="group"
-        onSubmit={(event) => {
-          event.preventDefault();
-          set({ q: text.trim() });
-        }}
-      >
-        <input
-          type="search"
-          aria-label={T.searchBanners}
-          placeholder={T.searchBanners}
-          maxLength={200}
-          value={text}
-          onInput={(event) => type(event.currentTarget.value)}
-        />
-        <button type="submit">{T.search}</button>
-        {wanted && (
-          <button
-            type="button"
-            onClick={() => {
-              type("");
-              set({ q: null });
-            }}
-          >
-            {T.wholeRanking}
-          </button>
-        )}
-      </form>
-    </search>
   );
 }
 

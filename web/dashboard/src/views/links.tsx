@@ -1,6 +1,5 @@
 /** Redirect links, and the clicks of the banner that each counts for. */
 
-import { useState } from "preact/hooks";
 import { get, question } from "../api/client";
 import { useApi } from "../api/resource";
 import type { LinkList, Metrics } from "../api/shapes";
@@ -9,12 +8,13 @@ import { exportMenu, fileName } from "../export/menu";
 import { Command } from "../parts/copy";
 import { usePages } from "../parts/pages";
 import { Panel } from "../parts/panel";
+import { Search } from "../parts/search";
 import { type Column, Table } from "../parts/table";
 import { TrafficSwitch, trafficOf } from "../parts/traffic";
 import { User, visible } from "../parts/user";
 import { pathOf } from "../routes";
 import { now } from "../state/clock";
-import { address, query, set } from "../state/url";
+import { address, query } from "../state/url";
 import { T } from "../text";
 import { M } from "../text.more";
 import { ends } from "../time/clicks";
@@ -46,7 +46,6 @@ export function LinkTable() {
   const wanted = query.value.get("q") ?? "";
   const zone = zoneOf();
   const asked = range.value;
-  const [text, type] = useState(wanted);
   const { first, pages, more } = usePages<Page>(question("links", { q: wanted, limit: PAGE }), {
     key: `${wanted} ${asked.from} ${asked.to} ${zone} ${trafficOf()}`,
     every: 60_000,
@@ -119,23 +118,7 @@ export function LinkTable() {
       </h1>
       <div class="group choices">
         <search>
-          <form
-            class="group"
-            onSubmit={(event) => {
-              event.preventDefault();
-              set({ q: text.trim() });
-            }}
-          >
-            <input
-              type="search"
-              aria-label={M.searchLinks}
-              placeholder={M.searchLinks}
-              maxLength={200}
-              value={text}
-              onInput={(event) => type(event.currentTarget.value)}
-            />
-            <button type="submit">{T.search}</button>
-          </form>
+          <Search label={M.searchLinks} most={200} />
         </search>
         <TrafficSwitch />
       </div>

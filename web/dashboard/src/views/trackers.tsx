@@ -1,6 +1,5 @@
 /** The registered trackers, and which of them were hit most. */
 
-import { useState } from "preact/hooks";
 import { question } from "../api/client";
 import { useApi } from "../api/resource";
 import type { TrackerList as Listed, TrackerTop } from "../api/shapes";
@@ -9,10 +8,11 @@ import { exportMenu, fileName } from "../export/menu";
 import { Command } from "../parts/copy";
 import { usePages } from "../parts/pages";
 import { Panel } from "../parts/panel";
+import { Search } from "../parts/search";
 import { type Column, Table } from "../parts/table";
 import { User, visible } from "../parts/user";
 import { pathOf } from "../routes";
-import { address, query, ROOT, set } from "../state/url";
+import { address, query, ROOT } from "../state/url";
 import { T } from "../text";
 import { M } from "../text.more";
 import * as format from "../time/format";
@@ -28,7 +28,6 @@ export function Trackers() {
   const wanted = query.value.get("q") ?? "";
   const zone = zoneOf();
   const asked = range.value;
-  const [text, type] = useState(wanted);
   const top = useApi<TrackerTop>(
     question("stats/trackers/top", { from: asked.from, to: asked.to, tz: zone, limit: FIRST }),
     everyRows(),
@@ -107,24 +106,7 @@ export function Trackers() {
             </>
           ))
         }
-        tools={
-          <form
-            class="group"
-            onSubmit={(event) => {
-              event.preventDefault();
-              set({ q: text.trim() });
-            }}
-          >
-            <input
-              type="search"
-              aria-label={M.searchTrackers}
-              placeholder={M.searchTrackers}
-              value={text}
-              onInput={(event) => type(event.currentTarget.value)}
-            />
-            <button type="submit">{T.search}</button>
-          </form>
-        }
+        tools={<Search label={M.searchTrackers} />}
       >
         {() => (
           <Table
