@@ -1,9 +1,9 @@
 """Predict what many hosts need, from what one click costs: `python -m loadtest.simulate [--measure]`.
 
-The model knows the protocol and a few costs. It says of any number of clicks, workers, shards and banners what Redis,
-Postgres, the lanes and a read have to do, and what is full first. `--measure` runs the service on this machine: two
-loads give the costs, a third one, unlike them, has to be what the model says within 20 %. It writes
-`results/scale.json`, and from that the tables and pictures of `docs/scale.md`.
+The model knows the protocol and a few costs. From clicks, workers, shards and banners it computes the load of Redis,
+Postgres, lanes and reads, and names what is full first. `--measure` runs the service on this machine. Two loads give
+the costs, and a third one checks the model within 20 %. The result is `results/scale.json`, and from that the tables
+and pictures of `docs/scale.md`.
 """
 
 import argparse

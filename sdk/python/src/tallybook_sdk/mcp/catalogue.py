@@ -112,7 +112,7 @@ quotes     needed for values with blanks, quotes, parentheses or : = < > ! \\ in
 A property that is not there equals nothing and is not less than anything, so properties.country!=UA is true without it.
 At most 1,000 characters, 50 comparisons, 20 deep, eight different paths into properties.
 `filter` of logs_search has the same grammar over event_type, environment, event_id, metadata_version,
-event_context.<key> and context.<key>; `filter` of pages has it over host, page, referrer, source, medium, campaign, ad,
+event_context.<key> and context.<key>. `filter` of pages has it over host, page, referrer, source, medium, campaign, ad,
 country, device, browser and os.
 """
 
